@@ -1,0 +1,344 @@
+"""What an experiment is: typed, frozen and strict, read from YAML.
+
+A YAML may name another as ``base:`` and give only what differs. Command-line overrides are dotted
+(``model.cmgi.layers=3``) and come last. An unknown key or a wrong type is a :class:`ConfigError` that
+names the file, the key, what came and what would work. ``configs/base.yaml`` shows every default.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Subgraph = Literal["av", "vt", "at"]
+Loss = Literal["category", "relevance", "gate", "consistency", "mil", "segment"]
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message names its file, its key and what would work."""
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class SyntheticConfig(Section):
+    """Size and difficulty of the made AVE (:mod:`avsgn_pyg.data.synthetic`)."""
+
+    videos: Annotated[int, Field(ge=20)] = 1200
+    classes: Annotated[int, Field(ge=2)] = 12
+    segments: Count = 10
+    width: Annotated[int, Field(ge=8)] = 128
+    seed: int = 0
+
+
+class DataConfig(Section):
+    """Where the videos' annotations and features come from."""
+
+    kind: Literal["ave", "synthetic"] = "ave"
+    name: str = "AVE"
+    root: Path | None = None
+    annotations: str = "Annotations.txt"
+    splits: Literal["order", "txt"] = "order"
+    features: str | None = None
+    audio_features: str = "audio_feature.h5"
+    visual_features: str = "visual_feature.h5"
+    audio_labels: str | None = None
+    visual_labels: str | None = None
+    drop_leaking: bool = False
+    synthetic: SyntheticConfig = SyntheticConfig()
+
+
+class TextConfig(Section):
+    """Section 3.2: the label text and its projection onto text nodes."""
+
+    slots: Literal["segments", "per_class"] = "segments"
+    bank: Literal["frozen", "learned"] = "frozen"
+
+
+class CMSAConfig(Section):
+    """Section 3.3: cross-modal semantic alignment (Table 2's switches)."""
+
+    heads: Count = 4
+    residual: Literal["both", "intra", "inter", "none"] = "both"
+    intra_clip: bool = True
+    intra_clap: bool = True
+    inter_visual: bool = True
+    inter_audio: bool = True
+    inter_text: bool = True
+
+
+class CMGIConfig(Section):
+    """Section 3.4: cross-modal graph interaction (Table 3's switches)."""
+
+    subgraphs: tuple[Subgraph, ...] = ("av", "vt", "at")
+    conv: str = "gcn"
+    conv_options: dict[str, Any] = {}
+    layers: Count = 2
+    residual: bool = True
+    norm: Literal["none", "layer"] = "layer"
+    adjacency: Literal["shared", "per_layer"] = "shared"
+    backend: Literal["auto", "dense", "native"] = "auto"
+
+    @model_validator(mode="after")
+    def _subgraphs_once(self) -> CMGIConfig:
+        if len(set(self.subgraphs)) != len(self.subgraphs):
+            raise ValueError(f"subgraphs={list(self.subgraphs)} names one twice; give any subset of [av, vt, at]")
+        return self
+
+
+class HeadConfig(Section):
+    """Section 3.5: gates and classifiers."""
+
+    gates: Literal["scalar", "vector"] = "scalar"
+    segment_scores: bool = False
+
+
+class DropoutConfig(Section):
+    """Where values are dropped in training; the paper gives one rate and no place."""
+
+    input: Fraction = 0.0
+    attention: Fraction = 0.1
+    features: Fraction = 0.1
+    graph: Fraction = 0.1
+    head: Fraction = 0.1
+
+
+class ModelConfig(Section):
+    """The network: a row of :data:`avsgn_pyg.zoo.MODELS` and its settings."""
+
+    name: str = "avsgn"
+    width: Count | None = None
+    dim: Count = 256
+    input_norm: bool = False
+    time_encoding: Literal["none", "learned", "sinusoidal"] = "none"
+    text: TextConfig = TextConfig()
+    cmsa: CMSAConfig = CMSAConfig()
+    cmgi: CMGIConfig = CMGIConfig()
+    head: HeadConfig = HeadConfig()
+    dropout: DropoutConfig = DropoutConfig()
+
+
+class ObjectiveConfig(Section):
+    """Eq. 12-18: which named losses are summed, and how (Table 4's switches)."""
+
+    supervision: Literal["full", "weak"] = "full"
+    losses: tuple[Loss, ...] | None = None
+    consistency_weight: NonNegative = 0.01
+    margin: Positive = 1.0
+    mil_pooling: Literal["max", "mean", "topk", "attention"] = "max"
+    mil_topk: Count = 4
+    label_smoothing: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _losses_fit_the_supervision(self) -> ObjectiveConfig:
+        allowed = {"full": ("category", "relevance", "gate", "consistency", "segment"), "weak": ("mil", "gate")}
+        for loss in self.losses or ():
+            if loss not in allowed[self.supervision]:
+                raise ValueError(f"loss {loss!r} cannot be had under {self.supervision} supervision; "
+                                 f"choose from {list(allowed[self.supervision])}")
+        if self.losses is not None and (not self.losses or len(set(self.losses)) != len(self.losses)):
+            raise ValueError(f"losses={list(self.losses)} must name at least one loss, each once")
+        return self
+
+
+class AugmentConfig(Section):
+    """What training does to a batch before the model sees it; every rate is a probability a video."""
+
+    time_flip: Fraction = 0.0
+    noise: NonNegative = 0.0
+
+
+class TrainConfig(Section):
+    """The recipe: Adam, step-wise halving, clipping; and what a run keeps."""
+
+    epochs: Count = 200
+    batch_size: Count = 64
+    learning_rate: Positive = 3e-4
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    milestones: tuple[int, ...] = (10, 20, 30)
+    gamma: Positive = 0.5
+    warmup_epochs: NonNegative = 0.0
+    clip_norm: Positive | None = 0.5
+    accumulate: Count = 1
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    augment: AugmentConfig = AugmentConfig()
+    precision: Literal["no", "fp16", "bf16"] = "no"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: Count | None = None
+    seed: int = 0
+    seeds: tuple[int, ...] | None = None
+    select: Literal["val", "test", "last"] = "val"
+    early_stop: Count | None = None
+    checkpoint_every: Count = 1
+
+    @model_validator(mode="after")
+    def _seeds_once(self) -> TrainConfig:
+        if self.seeds is not None and (not self.seeds or len(set(self.seeds)) != len(self.seeds)):
+            raise ValueError(f"seeds={list(self.seeds)} must name at least one seed, each once")
+        return self
+
+
+class EvaluateConfig(Section):
+    """Decoding and the interval beside every number."""
+
+    tau: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
+    split: Literal["train", "val", "test"] = "test"
+    bootstrap: Annotated[int, Field(ge=0)] = 2000
+
+
+class Config(Section):
+    """One experiment."""
+
+    name: str = "avsgn"
+    run_dir: Path = Path("runs")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Config:
+        losses = self.objective.losses or ()
+        if ("segment" in losses) != self.model.head.segment_scores:
+            raise ValueError("the loss 'segment' and model.head.segment_scores=true come together: "
+                             "the 29-way scores are what that loss trains")
+        if self.train.select == "test" and self.evaluate.split != "test":
+            raise ValueError("train.select=test needs evaluate.split=test, so that the table shows what was selected on")
+        return self
+
+
+def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML (following ``base:``), apply ``key.path=value`` overrides, validate.
+
+    Args:
+        path: a YAML file; ``None`` starts from the defaults.
+        overrides: dotted settings; values are read as YAML (``train.seeds=[0,1]``, ``train.ema=0.99``).
+
+    Raises:
+        ConfigError: names the file (or ``command line``), the key, what came, and the nearest right key.
+    """
+    tree, origin = ({}, {}) if path is None else _read(Path(path), ())
+    for text in overrides:
+        key, value = _parse_override(text)
+        nested: Any = value
+        for part in reversed(key):
+            nested = {part: nested}
+        _merge(tree, nested, origin, "command line")
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origin, str(path or "defaults"))) from None
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Write the resolved config, every key, so that it can be trained from again."""
+    Path(path).write_text(dump_config(config), encoding="utf-8")
+
+
+def dump_config(config: Config) -> str:
+    """The resolved config as YAML text."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
+    """The YAML's tree merged over its bases', and which file each leaf came from."""
+    where = path.resolve()
+    if where in seen:
+        raise ConfigError(f"{path}: base: goes in a circle ({' -> '.join(p.name for p in (*seen, where))})")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
+        raise ConfigError(f"{path}: no such file" + (f"; did you mean {path.parent / near[0]}?" if near else "")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a config is a mapping of keys, got {type(tree).__name__}")
+    base = tree.pop("base", None)
+    merged, origin = ({}, {}) if base is None else _read(path.parent / str(base), (*seen, where))
+    _merge(merged, tree, origin, str(path))
+    return merged, origin
+
+
+def _merge(into: dict, new: dict, origin: dict, source: str, at: tuple[str, ...] = ()) -> None:
+    """Lay `new` over `into`; mappings merge, anything else replaces. Free-form mappings replace whole."""
+    for key, value in new.items():
+        key = str(key)
+        here = (*at, key)
+        if isinstance(value, dict) and isinstance(into.get(key), dict) and key != "conv_options":
+            _merge(into[key], value, origin, source, here)
+        elif isinstance(value, dict) and key != "conv_options":
+            into[key] = {}
+            _merge(into[key], value, origin, source, here)
+            origin[here] = source
+        else:
+            into[key] = value
+            origin[here] = source
+
+
+def _parse_override(text: str) -> tuple[list[str], Any]:
+    key, found, value = text.partition("=")
+    if not found or not key:
+        raise ConfigError(f"command line: {text!r} is not key.path=value (for example train.seed=1)")
+    try:
+        return key.strip().split("."), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"command line: {key}: {value!r} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _explain(error: ValidationError, origin: dict[tuple[str, ...], str], default: str) -> str:
+    """Pydantic's findings, one line each, with file, dotted key and the nearest right key."""
+    lines = []
+    for problem in error.errors():
+        location = tuple(str(part) for part in problem["loc"])
+        source = next((origin[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origin), default)
+        key = ".".join(location)
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{source}: {key}: no such setting{_nearest(location)}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            came = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (got {problem['input']!r})"
+            lines.append(f"{source}: {key + ': ' if key else ''}{message}{came}")
+    return "\n".join(lines)
+
+
+def _nearest(location: tuple[str, ...]) -> str:
+    section: type[BaseModel] = Config
+    for part in location[:-1]:
+        section = section.model_fields[part].annotation  # type: ignore[assignment]
+    siblings = list(section.model_fields)
+    everywhere = [".".join(path) for path in _paths(Config)]
+    near = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {'.'.join((*location[:-1], near[0]))}?"
+    homes = [path for path in everywhere if path.split(".")[-1] == location[-1]]
+    if homes:
+        return f"; did you mean {homes[0]}?"
+    return f"; there are: {', '.join(siblings)}"
+
+
+def _paths(section: type[BaseModel], at: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
+    """Every dotted path of the schema, leaves only."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _paths(field.annotation, (*at, name))
+        else:
+            yield (*at, name)

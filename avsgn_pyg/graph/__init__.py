@@ -1,0 +1,1 @@
+"""A graph goes in: node types, subgraphs, and how features become HeteroData."""

@@ -1,0 +1,77 @@
+"""What every model answers: :class:`Localization`, and how it is read as segment labels and events.
+
+Letters: B videos, T segments of one second, C event classes (background is index C), D hidden width,
+N nodes in one subgraph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Localization:
+    """A model's answer for a batch. Heads are *logits*; softmax and sigmoid belong to the reader.
+
+    Attributes:
+        category: [B, C] class logits of the video (Eq. 10 before its softmax).
+        relevance: [B, T] event-relevance logits of the segments (Eq. 11 before its sigmoid).
+        gate_category: [B, C] class logits read through both gates (Eq. 14), or ``None``.
+        gates: ``{"audio": g_a, "visual": g_v}``, each [B, T, 1] (or [B, T, D]), in (0, 1).
+        adjacency: subgraph -> one [B, N, N] per distinct adjacency (Eq. 7); row i weighs the messages
+            *into* node i, so every row sums to one.
+        stages: stage (``encoder``, ``cmsa``, ``cmgi``) -> modality -> [B, rows, width] features.
+        segment_scores: [B, T, C + 1] logits of models that score every segment, else ``None``.
+    """
+
+    category: Float[Tensor, "B C"]
+    relevance: Float[Tensor, "B T"]
+    gate_category: Float[Tensor, "B C"] | None = None
+    gates: Mapping[str, Tensor] = field(default_factory=dict)
+    adjacency: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    segment_scores: Float[Tensor, "B T C1"] | None = None
+
+
+class Event(NamedTuple):
+    """One contiguous run of a class: seconds [start, end)."""
+
+    category: int
+    start: int
+    end: int
+
+
+def decode(
+    category: Float[Tensor, "N C"], relevance: Float[Tensor, "N T"], tau: float
+) -> Int[Tensor, "N T"]:
+    """Segment labels of the two-head protocol; background is C.
+
+    The first maximum of `category` is the video's class; a segment carries it where
+    ``sigmoid(relevance) > tau`` (strictly), else it is background.
+    """
+    background = category.shape[-1]
+    return torch.where(relevance.sigmoid() > tau, category.argmax(-1, keepdim=True), background)
+
+
+def decode_segments(scores: Float[Tensor, "N T C1"]) -> Int[Tensor, "N T"]:
+    """Segment labels of models with C + 1 scores a segment: the first maximum; background is last."""
+    return scores.argmax(-1)
+
+
+def events(labels: Int[Tensor, "T"], background: int) -> list[Event]:
+    """Maximal runs of one class other than `background`, in time order."""
+    found: list[Event] = []
+    start = 0
+    values = [*labels.tolist(), None]
+    for second in range(1, len(values)):
+        if values[second] != values[start]:
+            if values[start] != background:
+                found.append(Event(values[start], start, second))
+            start = second
+    return found

@@ -1,0 +1,85 @@
+"""Section 3.5: cross-gating and the classifiers, Eq. 9-11, and the logits that Eq. 14 needs.
+
+Everything leaves as *logits*: softmax and sigmoid belong to the reader, never in front of a loss that applies
+them again.
+
+Letters: B videos, T segments, D width, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Localized(NamedTuple):
+    """What the head says of a batch; the fields are those of :class:`avsgn_pyg.localization.Localization`."""
+
+    category: Float[Tensor, "B C"]
+    relevance: Float[Tensor, "B T"]
+    gate_category: Float[Tensor, "B C"]
+    gates: dict[str, Tensor]
+    segment_scores: Float[Tensor, "B T C1"] | None
+
+
+class TwoHeads(nn.Module):
+    """Eq. 10 and 11: the class of the video from its per-feature maximum over time, the relevance of each second."""
+
+    def __init__(self, dim: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.category = nn.Linear(dim, classes)
+        self.relevance = nn.Linear(dim, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, fused: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor, None]:
+        """[B, C] class logits, [B, T] relevance logits."""
+        category = self.category(self.dropout(fused.amax(1)))
+        return category, self.relevance(self.dropout(fused)).squeeze(-1), None
+
+
+class SegmentScores(nn.Module):
+    """One layer over C classes and background for every second (AVEL); the other two answers are read from it."""
+
+    def __init__(self, dim: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.scores = nn.Linear(dim, classes + 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, fused: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, C] highest score of each class, [B, T] log-odds of "some class" over background, [B, T, C + 1]."""
+        scores = self.scores(self.dropout(fused))
+        classes, background = scores[..., :-1], scores[..., -1]
+        return classes.amax(1), classes.logsumexp(-1) - background, scores
+
+
+class LocalizationHead(nn.Module):
+    """``F = V* g_a + A* g_v`` with ``g = sigmoid(X w)``, then class and relevance.
+
+    Args:
+        dim: D.
+        classes: C, background not counted.
+        gates: ``scalar`` (one number a second and modality, as Fig. 4 plots them) or ``vector`` (D of them).
+        segment_scores: score every segment over C + 1 classes in one layer (AVEL's head, for the loss
+            ``segment``); class and relevance are then read from these scores and have no layer of their own.
+        dropout: rate on the fused features in front of every classifier.
+    """
+
+    def __init__(self, dim: int, classes: int, *, gates: str = "scalar", segment_scores: bool = False,
+                 dropout: float = 0.1) -> None:
+        super().__init__()
+        gate_width = {"scalar": 1, "vector": dim}[gates]
+        self.audio_gate = nn.Linear(dim, gate_width)
+        self.visual_gate = nn.Linear(dim, gate_width)
+        self.gate_category = nn.Linear(dim, classes)
+        self.classify = SegmentScores(dim, classes, dropout) if segment_scores else TwoHeads(dim, classes, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"]) -> Localized:
+        gates = {"audio": self.audio_gate(audio).sigmoid(), "visual": self.visual_gate(visual).sigmoid()}
+        fused = visual * gates["audio"] + audio * gates["visual"]  # Eq. 9
+        gated = gates["audio"] * gates["visual"] * fused
+        category, relevance, segment_scores = self.classify(fused)
+        gate_category = self.gate_category(self.dropout(gated.amax(1)))  # Eq. 14
+        return Localized(category, relevance, gate_category, gates, segment_scores)

@@ -1,0 +1,145 @@
+"""Objectives, Eq. 12-18: named losses and their weighted sum.
+
+Every loss keeps one name from here to the log to the ablation row: ``category``, ``relevance``, ``gate``,
+``consistency``, ``mil``, and ``segment`` (the 29-way cross-entropy that stands in for Table 4's untrainable row).
+Losses read *logits*. The weak losses never see the segment labels: they are not handed them.
+
+Letters: B videos, T segments, C classes (background is C). ``category`` is NO_EVENT (-1) for a video without
+an event; such a video is left out of every class loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from avsgn_pyg.graph.schema import AUDIO, NO_EVENT, VISUAL
+from avsgn_pyg.localization import Localization
+
+Scalar = Float[Tensor, ""]
+
+#: Eq. 16 and Eq. 17-18.
+DEFAULT_LOSSES = {"full": ("relevance", "category", "gate", "consistency"), "weak": ("mil", "gate")}
+
+
+def class_loss(logits: Float[Tensor, "B C"], category: Int[Tensor, "B"], smoothing: float = 0.0) -> Scalar:
+    """Cross-entropy of a video's class (Eq. 12, 14, 17), averaged over the videos that have an event."""
+    total = F.cross_entropy(logits.float(), category, ignore_index=NO_EVENT, reduction="sum", label_smoothing=smoothing)
+    return total / (category != NO_EVENT).sum().clamp(min=1)
+
+
+def relevance_loss(relevance: Float[Tensor, "B T"], target: Float[Tensor, "B T"]) -> Scalar:
+    """Eq. 13 without its indicator, which has no gradient: binary cross-entropy on logits, mean over segments."""
+    return F.binary_cross_entropy_with_logits(relevance.float(), target)
+
+
+def consistency_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], target: Float[Tensor, "B T"],
+                     margin: float = 1.0) -> Scalar:
+    """Eq. 15 on unit rows: event seconds draw the modalities together, others hold them `margin` apart.
+
+    The distance is Euclidean, not squared, with a floor under the root so that equal rows have a gradient.
+    ReLU features are not negative, so unit rows are never more than sqrt(2) apart.
+    """
+    gap = F.normalize(visual.float(), dim=-1) - F.normalize(audio.float(), dim=-1)
+    distance = (gap.square().sum(-1) + 1e-8).sqrt()
+    return (target * distance + (1 - target) * (margin - distance).clamp(min=0)).mean()
+
+
+def segment_loss(scores: Float[Tensor, "B T C1"], category: Int[Tensor, "B"], target: Float[Tensor, "B T"]) -> Scalar:
+    """Per-segment cross-entropy over the C classes and background (AVEL's objective), mean over segments."""
+    background = scores.shape[-1] - 1
+    label = torch.where((target > 0) & (category != NO_EVENT)[:, None], category[:, None], background)
+    return F.cross_entropy(scores.float().flatten(0, 1), label.flatten())
+
+
+def pool_max(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
+    """The highest second of each class."""
+    return scores.amax(1)
+
+
+def pool_mean(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
+    """All seconds alike."""
+    return scores.mean(1)
+
+
+def pool_topk(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
+    """Mean of the k highest seconds of each class (all of them where the video is shorter)."""
+    return scores.topk(min(k, scores.shape[1]), dim=1).values.mean(1)
+
+
+def pool_attention(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
+    """Seconds weighted by the softmax over time of their relevance."""
+    return (relevance.softmax(1)[..., None] * scores).sum(1)
+
+
+#: ``MIL(s)`` of Eq. 17; the paper does not say which.
+POOLING: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
+    "max": pool_max, "mean": pool_mean, "topk": pool_topk, "attention": pool_attention}
+
+
+def joint_scores(category: Float[Tensor, "B C"], relevance: Float[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+    """``s[t, c] = sigmoid(r_t) e_c``: both heads expanded to [T, C] and fused (before Eq. 17)."""
+    return relevance.sigmoid()[..., None] * category[:, None]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Named losses of one supervision and their weights.
+
+    Attributes:
+        supervision: ``full`` (Eq. 16) or ``weak`` (Eq. 18).
+        losses: which are summed; ``None`` is all that the supervision's equation has.
+        consistency_weight: lambda of Eq. 16.
+        margin: m of Eq. 15.
+        mil_pooling, mil_topk: ``MIL`` of Eq. 17.
+        label_smoothing: of the class losses; 0 is the paper's.
+    """
+
+    supervision: str = "full"
+    losses: Sequence[str] | None = None
+    consistency_weight: float = 0.01
+    margin: float = 1.0
+    mil_pooling: str = "max"
+    mil_topk: int = 4
+    label_smoothing: float = 0.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The losses that are summed, in the equation's order."""
+        return tuple(self.losses or DEFAULT_LOSSES[self.supervision])
+
+    def __call__(self, answer: Localization, category: Int[Tensor, "B"],
+                 relevance: Float[Tensor, "B T"] | None = None) -> dict[str, Tensor]:
+        """Each named loss by itself, unweighted. `relevance` [B, T] (1 = event second) is not read under weak."""
+        return {name: getattr(self, f"_{name}")(answer, category, relevance) for name in self.names}
+
+    def total(self, losses: Mapping[str, Tensor]) -> Scalar:
+        """The weighted sum that is descended (Eq. 16 or 18)."""
+        weight = {"consistency": self.consistency_weight}
+        return torch.stack([weight.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+
+    def _category(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+        return class_loss(answer.category, category, self.label_smoothing)
+
+    def _gate(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+        return class_loss(answer.gate_category, category, self.label_smoothing)
+
+    def _mil(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+        scores = joint_scores(answer.category.float(), answer.relevance.float())
+        pooled = POOLING[self.mil_pooling](scores, answer.relevance.float(), self.mil_topk)
+        return class_loss(pooled, category, self.label_smoothing)
+
+    def _relevance(self, answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
+        return relevance_loss(answer.relevance, relevance)
+
+    def _consistency(self, answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
+        stage = answer.stages["cmgi"]
+        return consistency_loss(stage[AUDIO], stage[VISUAL], relevance, self.margin)
+
+    def _segment(self, answer: Localization, category: Tensor, relevance: Tensor) -> Tensor:
+        return segment_loss(answer.segment_scores, category, relevance)

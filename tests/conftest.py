@@ -1,0 +1,53 @@
+"""Shapes are checked at run time in every test; real files are used where they are and missed where they are not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+with install_import_hook("avsgn_pyg", "beartype.beartype"):
+    import avsgn_pyg  # noqa: F401
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def _real(folder: str) -> Path:
+    """A folder of real files under $AVSGN_DATA, or under shared/data beside the checkout."""
+    path = Path(os.environ.get("AVSGN_DATA", ROOT.parent / "shared" / "data")) / folder
+    if not path.is_dir():
+        pytest.skip(f"the real files are not here ({folder}); set AVSGN_DATA to the folder that holds them")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ave_root() -> Path:
+    """The public AVE annotation files."""
+    return _real("ave")
+
+
+@pytest.fixture(scope="session")
+def ave_composite_root() -> Path:
+    """AVE-Composite: AVE's annotations, other features (train and val rows)."""
+    return _real("ave-composite")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,400 @@
+"""One test an equation: the code beside a plain float64 transcription of the formula.
+
+The transcriptions read the module's weights and use nothing else of it: no module is called to compute
+what it is compared with.
+"""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from avsgn_pyg.config import load_config
+from avsgn_pyg.graph.build import build_batch
+from avsgn_pyg.localization import Localization, decode
+from avsgn_pyg.model.attention import CrossAttention
+from avsgn_pyg.model.cmgi import CMGI, AttentionAdjacency, GraphLayer
+from avsgn_pyg.model.cmsa import CMSA, InterAlignment, IntraAlignment, Streams
+from avsgn_pyg.model.head import LocalizationHead
+from avsgn_pyg.model.inputs import LabelText
+from avsgn_pyg.model.objective import Objective, class_loss, consistency_loss, relevance_loss
+from avsgn_pyg.model.propagation import Propagation
+from avsgn_pyg.zoo import Shape, build_model, build_objective
+
+B, T, C, D = 3, 6, 4, 16
+NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def softmax(scores: Tensor) -> Tensor:
+    return scores.exp() / scores.exp().sum(-1, keepdim=True)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    return 1 / (1 + (-x).exp())
+
+
+def attn(module: CrossAttention, query: Tensor, source: Tensor) -> Tensor:
+    """Eq. 1 with heads: softmax(Q W_q (K W_k)^T / sqrt(d_h)) V W_v, concatenated, W_o."""
+    width, h = query.shape[-1], module.heads
+    w_q, w_k, w_v = (w.T for w in (module.query.weight, *module.key_value.weight.chunk(2)))
+    size = width // h
+    heads = []
+    for head in range(h):
+        cut = slice(head * size, (head + 1) * size)
+        q, k, v = query @ w_q[:, cut], source @ w_k[:, cut], source @ w_v[:, cut]
+        heads.append(softmax(q @ k.mT / math.sqrt(size)) @ v)
+    return torch.cat(heads, -1) @ module.out.weight.T
+
+
+def layer_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
+    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt()
+
+
+def linear(module: torch.nn.Linear, x: Tensor) -> Tensor:
+    out = x @ module.weight.T
+    return out if module.bias is None else out + module.bias
+
+
+def streams(text_rows: int = T) -> Streams:
+    return Streams(torch.randn(B, T, D), torch.randn(B, T, D), torch.randn(text_rows, D))
+
+
+# --- Section 3.2 ---------------------------------------------------------------------------------
+
+
+def test_text_projection_acts_on_the_label_axis():
+    text = LabelText(torch.randn(C, D), torch.randn(C, D), rows=T)
+    expected = text.project.weight @ torch.cat((text.visual, text.audio)) + text.project.bias[:, None]
+    torch.testing.assert_close(text(torch.nn.Identity(), torch.nn.Identity()), expected)
+    assert expected.shape == (T, D)
+
+
+def test_per_class_text_slots_are_the_labels_themselves():
+    text = LabelText(torch.randn(C, D), torch.randn(C, D), rows=None)
+    rows = text(torch.nn.Identity(), torch.nn.Identity())
+    assert torch.equal(rows, torch.cat((text.visual, text.audio))) and text.rows == 2 * C
+
+
+# --- Section 3.3 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_eq1_scaled_dot_product_attention(heads: int):
+    module = CrossAttention(D, heads, dropout=0.0)
+    query, source = torch.randn(B, T, D), torch.randn(B, T + 2, D)
+    torch.testing.assert_close(module(query, source), attn(module, query, source))
+
+
+def test_eq1_rows_without_a_batch_axis_are_the_same_for_every_video():
+    module = CrossAttention(D, 4, dropout=0.0)
+    query, source = torch.randn(T, D), torch.randn(B, T, D)
+    torch.testing.assert_close(module(query, source), attn(module, query.expand(B, T, D), source))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_eq2_and_eq3_intra_modal_attention(residual: bool):
+    module = IntraAlignment(D, 4, residual=residual, text_asks=True, **NO_DROPOUT)
+    video, text = torch.randn(B, T, D), torch.randn(T, D)
+    answer = attn(module.attend, text.expand(B, T, D), video)
+    torch.testing.assert_close(module(video, text), layer_norm(video + answer) if residual else answer)
+
+
+def test_eq2_asked_by_the_seconds_when_text_has_one_row_a_class():
+    module = IntraAlignment(D, 4, residual=False, text_asks=False, **NO_DROPOUT)
+    video, text = torch.randn(B, T, D), torch.randn(2 * C, D)
+    torch.testing.assert_close(module(video, text), attn(module.attend, video, text.expand(B, 2 * C, D)))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_eq4_to_eq6_inter_modal_attention_and_bottleneck(residual: bool):
+    module = InterAlignment(D, 8, 4, residual=residual, asks=(True, True), **NO_DROPOUT)
+    stream, first, second = torch.randn(B, T, D), torch.randn(B, T, D), torch.randn(B, T, D)
+    halves = [attn(attend, partner, stream) + (stream if residual else 0)
+              for attend, partner in zip(module.attend, (first, second), strict=True)]
+    expected = linear(module.bottleneck, torch.cat(halves, -1)).clamp(min=0)
+    torch.testing.assert_close(module(stream, (first, second)), expected)
+
+
+def test_cmsa_hands_every_equation_its_own_partners():
+    module = CMSA(D, 8, residual="none", **NO_DROPOUT)
+    audio, visual, text = streams()
+    wide = text.expand(B, T, D)
+    v, a = attn(module.intra_visual.attend, wide, visual), attn(module.intra_audio.attend, wide, audio)
+
+    def phi(align: InterAlignment, stream: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        halves = [attn(m, p, stream) for m, p in zip(align.attend, (first, second), strict=True)]
+        return linear(align.bottleneck, torch.cat(halves, -1)).clamp(min=0)
+
+    out = module(Streams(audio, visual, text))
+    torch.testing.assert_close(out.visual, phi(module.inter_visual, v, a, wide))  # Eq. 4
+    torch.testing.assert_close(out.audio, phi(module.inter_audio, a, v, wide))  # Eq. 5
+    torch.testing.assert_close(out.text, phi(module.inter_text, wide, a, v))  # Eq. 6
+
+
+# --- Section 3.4 ---------------------------------------------------------------------------------
+
+
+def test_eq7_adjacency_is_a_softmax_over_sources():
+    module, x = AttentionAdjacency(D), torch.randn(B, 2 * T, D)
+    expected = softmax((x @ module.query.weight.T) @ (x @ module.key.weight.T).mT / math.sqrt(D))
+    adjacency = module(x)
+    torch.testing.assert_close(adjacency, expected)
+    torch.testing.assert_close(adjacency.sum(-1), torch.ones(B, 2 * T))
+
+
+@pytest.mark.parametrize("backend", ["dense", "native"])
+def test_eq8_graph_convolution(backend: str):
+    layer = GraphLayer(Propagation(D, "gcn", {"bias": False}, backend), D, residual=False, norm="none", dropout=0.0)
+    x, adjacency = torch.randn(B, 2 * T, D), torch.rand(B, 2 * T, 2 * T)
+    expected = torch.zeros_like(x)
+    for i in range(2 * T):
+        for j in range(2 * T):  # the message into i from j
+            expected[:, i] += adjacency[:, i, j, None] * (x[:, j] @ layer.propagation.conv.lin.weight.T)
+    torch.testing.assert_close(layer(x, adjacency), expected.clamp(min=0))
+
+
+def test_sums_over_subgraphs():
+    module = CMGI(D, dropout=0.0)
+    given = Streams(torch.randn(B, T, D), torch.randn(B, T, D), torch.randn(B, T, D))
+    out = module(given)
+    a_av, v_av, _ = module.subgraphs["av"](given.audio, given.visual)
+    v_vt, t_vt, _ = module.subgraphs["vt"](given.visual, given.text)
+    a_at, t_at, _ = module.subgraphs["at"](given.audio, given.text)
+    torch.testing.assert_close(out.audio, a_av + a_at)
+    torch.testing.assert_close(out.visual, v_av + v_vt)
+    torch.testing.assert_close(out.text, t_vt + t_at)
+
+
+def test_no_subgraph_leaves_the_aligned_features():
+    given = Streams(torch.randn(B, T, D), torch.randn(B, T, D), torch.randn(B, T, D))
+    out = CMGI(D, subgraphs=())(given)
+    assert torch.equal(out.audio, given.audio) and torch.equal(out.visual, given.visual) and out.adjacency == {}
+
+
+# --- Section 3.5 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gates", ["scalar", "vector"])
+def test_eq9_cross_gating_eq10_category_eq11_relevance(gates: str):
+    head = LocalizationHead(D, C, gates=gates, dropout=0.0)
+    audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
+    g_a, g_v = sigmoid(linear(head.audio_gate, audio)), sigmoid(linear(head.visual_gate, visual))
+    fused = visual * g_a + audio * g_v  # Eq. 9: the audio gate weighs vision
+    out = head(audio, visual)
+    torch.testing.assert_close(out.category, linear(head.classify.category, fused.max(1).values))  # Eq. 10
+    torch.testing.assert_close(out.relevance, linear(head.classify.relevance, fused)[..., 0])  # Eq. 11
+    torch.testing.assert_close(out.gate_category, linear(head.gate_category, (g_a * g_v * fused).max(1).values))
+    assert g_a.shape[-1] == (1 if gates == "scalar" else D)
+
+
+# --- Objectives ----------------------------------------------------------------------------------
+
+
+CATEGORY = torch.tensor([2, -1, 0])  # the second video has no event
+EVENT = torch.tensor([[1, 1, 0, 0, 0, 0], [0] * 6, [1] * 6]).double()
+
+
+def answer(**given: Tensor) -> Localization:
+    base = {"category": torch.randn(B, C), "relevance": torch.randn(B, T), "gate_category": torch.randn(B, C),
+            "stages": {"cmgi": {"audio": torch.rand(B, T, D), "visual": torch.rand(B, T, D)}}}
+    return Localization(**(base | given))
+
+
+def log_loss(logits: Tensor) -> Tensor:
+    """Mean of -log softmax at the class, over the two videos that have an event."""
+    return -(softmax(logits)[0, 2].log() + softmax(logits)[2, 0].log()) / 2
+
+
+def test_eq12_category_loss_is_the_cross_entropy_of_logits():
+    said = answer()
+    losses = Objective(losses=("category",))(said, CATEGORY, EVENT)
+    torch.testing.assert_close(losses["category"].double(), log_loss(said.category), rtol=1e-5, atol=1e-6)
+
+
+def test_eq13_relevance_loss_is_the_binary_cross_entropy_of_logits():
+    r = torch.randn(B, T)
+    p = sigmoid(r)
+    expected = -(EVENT * p.log() + (1 - EVENT) * (1 - p).log()).mean()
+    torch.testing.assert_close(relevance_loss(r, EVENT.float()).double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_eq13_threshold_decides_in_decoding_strictly():
+    category, p = torch.tensor([[0.0, 3.0, 3.0]]), torch.tensor([[0.4, 0.5, 0.75]])
+    r = (p / (1 - p)).log()
+    assert decode(category, r, 0.5).tolist() == [[3, 3, 1]]  # first maximum; sigmoid(0) > 0.5 is false
+    assert decode(category, r, 0.3).tolist() == [[1, 1, 1]]
+
+
+def test_eq14_gate_loss_needs_only_the_class():
+    said = answer()
+    losses = Objective(losses=("gate",))(said, CATEGORY, None)
+    torch.testing.assert_close(losses["gate"].double(), log_loss(said.gate_category), rtol=1e-5, atol=1e-6)
+
+
+def test_eq15_consistency_draws_event_seconds_together_and_holds_others_apart():
+    audio, visual, margin = torch.randn(B, T, D), torch.randn(B, T, D), 0.9
+    a, v = audio / audio.norm(dim=-1, keepdim=True), visual / visual.norm(dim=-1, keepdim=True)
+    distance = (v - a).norm(dim=-1)
+    expected = (EVENT * distance + (1 - EVENT) * (margin - distance).clamp(min=0)).mean()
+    found = consistency_loss(audio, visual, EVENT.float(), margin)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_eq15_equal_rows_have_a_finite_gradient():
+    audio = torch.randn(B, T, D, requires_grad=True)
+    consistency_loss(audio, audio.detach().clone(), EVENT.float()).backward()
+    assert audio.grad.isfinite().all()
+
+
+def test_eq16_full_objective():
+    said, objective = answer(), Objective(consistency_weight=0.25, margin=0.8)
+    losses = objective(said, CATEGORY, EVENT.float())
+    stage = said.stages["cmgi"]
+    expected = (relevance_loss(said.relevance, EVENT.float()) + class_loss(said.category, CATEGORY)
+                + class_loss(said.gate_category, CATEGORY)
+                + 0.25 * consistency_loss(stage["audio"], stage["visual"], EVENT.float(), 0.8))
+    assert tuple(losses) == ("relevance", "category", "gate", "consistency")
+    torch.testing.assert_close(objective.total(losses), expected)
+
+
+def pool(scores: Tensor, how: str, r: Tensor) -> Tensor:
+    """MIL of Eq. 17 for one video, [T, C] -> [C], in loops."""
+    out = []
+    for c in range(scores.shape[1]):
+        column = sorted(scores[:, c].tolist(), reverse=True)
+        out.append({"max": column[0], "mean": sum(column) / len(column), "topk": sum(column[:2]) / 2,
+                    "attention": float((softmax(r) * scores[:, c]).sum())}[how])
+    return torch.tensor(out)
+
+
+@pytest.mark.parametrize("how", ["max", "mean", "topk", "attention"])
+def test_eq17_joint_score_and_pooling_eq18_weak_objective(how: str):
+    said, objective = answer(), Objective("weak", mil_pooling=how, mil_topk=2)
+    joint = sigmoid(said.relevance)[..., None] * said.category[:, None]
+    pooled = torch.stack([pool(s, how, r) for s, r in zip(joint, said.relevance, strict=True)])
+    losses = objective(said, CATEGORY)
+    assert tuple(losses) == ("mil", "gate")
+    torch.testing.assert_close(losses["mil"].double(), log_loss(pooled), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(objective.total(losses), losses["mil"] + losses["gate"])
+
+
+def test_table4_row_without_category_and_relevance_trains_29_scores_a_segment():
+    scores = torch.randn(B, T, C + 1)
+    losses = Objective(losses=("segment", "gate"))(answer(segment_scores=scores), CATEGORY, EVENT.float())
+    expected = torch.zeros(())
+    for b in range(B):
+        for t in range(T):
+            label = int(CATEGORY[b]) if EVENT[b, t] else C
+            expected -= softmax(scores)[b, t, label].log() / (B * T)
+    torch.testing.assert_close(losses["segment"].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+# --- What the equations imply --------------------------------------------------------------------
+
+
+def network(*overrides: str, dtype: torch.dtype = torch.float64) -> torch.nn.Module:
+    config = load_config(None, ("model.dim=16", *overrides))
+    bank = SimpleNamespace(audio=torch.randn(C, D), visual=torch.randn(C, D))
+    return build_model(config.model, Shape(D, D, T, C), bank).to(dtype).eval()
+
+
+LITERAL = ("model.cmsa.residual=none", "model.cmgi.residual=false", "model.cmgi.norm=none")
+
+
+def localize(model: torch.nn.Module, audio: Tensor, visual: Tensor, text_nodes: int = T) -> Localization:
+    videos = len(audio)
+    return model(build_batch(audio, visual, text_nodes=text_nodes, category=torch.zeros(videos, dtype=torch.int64),
+                             relevance=torch.ones(videos, T), row=torch.arange(videos)))
+
+
+def test_the_literal_equations_are_blind_to_time_order():
+    model, audio, visual = network(*LITERAL), torch.randn(B, T, D), torch.randn(B, T, D)
+    order = torch.randperm(T)
+    before, after = localize(model, audio, visual), localize(model, audio[:, order], visual[:, order])
+    assert (before.relevance - after.relevance).abs().max() < 1e-13  # not even permuted: unchanged
+
+
+@pytest.mark.parametrize("residual", ["both", "intra"])
+def test_the_value_residual_lets_the_order_through(residual: str):
+    model = network(f"model.cmsa.residual={residual}")
+    audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
+    before = localize(model, audio, visual).relevance
+    after = localize(model, audio.flip(1), visual.flip(1)).relevance
+    assert (before - after).abs().max() > 1e-3
+
+
+def test_a_residual_on_the_inter_stage_alone_comes_too_late():
+    model, audio, visual = network(*LITERAL[1:], "model.cmsa.residual=inter"), torch.randn(B, T, D), torch.randn(B, T, D)
+    before = localize(model, audio, visual).relevance
+    assert (before - localize(model, audio.flip(1), visual.flip(1)).relevance).abs().max() < 1e-13
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_boundary_in_one_modality_only_is_visible(seen: bool):
+    step = torch.randn(1, 2, D).repeat_interleave(T // 2, dim=1)
+    constant = torch.randn(1, 1, D).expand(1, T, D).clone()
+    audio, visual = (constant, step) if seen else (step, constant)
+    model = network()
+    model.label_text.project.weight.data.copy_(model.label_text.project.weight.data[:1].expand(T, -1))
+    model.label_text.project.bias.data.zero_()  # one and the same text row: only the features can tell seconds apart
+    r = localize(model, audio, visual).relevance[0]
+    assert (r[: T // 2].mean() - r[T // 2 :].mean()).abs() > 1e-3
+    blind = network("model.cmsa.residual=none", "model.cmsa.intra_clip=false", "model.cmsa.intra_clap=false", *LITERAL[1:])
+    blind.label_text.load_state_dict(model.label_text.state_dict())
+    r = localize(blind, audio, visual).relevance[0]
+    assert (r - r[0]).abs().max() < 1e-12  # without a value residual the same boundary is gone
+
+
+@pytest.mark.parametrize("slots", ["segments", "per_class"])
+def test_a_permutation_of_the_batch_permutes_the_answers_and_nothing_else(slots: str):
+    model = network(f"model.text.slots={slots}")
+    rows = T if slots == "segments" else 2 * C
+    audio, visual, order = torch.randn(B, T, D), torch.randn(B, T, D), torch.tensor([2, 0, 1])
+    one, two = localize(model, audio, visual, rows), localize(model, audio[order], visual[order], rows)
+    torch.testing.assert_close(one.category[order], two.category)
+    torch.testing.assert_close(one.relevance[order], two.relevance)
+    torch.testing.assert_close(one.adjacency["vt"][0][order], two.adjacency["vt"][0])
+
+
+def test_heads_return_logits_and_no_loss_squashes_twice():
+    """Perfect, confident logits drive every class loss to zero, which a second softmax or sigmoid forbids."""
+    sure = torch.nn.functional.one_hot(CATEGORY.clamp(min=0), C).double() * 100
+    said = answer(category=sure, gate_category=sure, relevance=(EVENT * 2 - 1) * 100)
+    losses = Objective(losses=("category", "gate", "relevance"))(said, CATEGORY, EVENT.float())
+    assert max(loss.item() for loss in losses.values()) < 1e-6
+    assert Objective("weak", losses=("mil",))(said, CATEGORY)["mil"] < 1e-6
+
+
+def test_a_network_s_logits_leave_the_unit_interval():
+    said = localize(network(), 30 * torch.randn(B, T, D), 30 * torch.randn(B, T, D))
+    for logits in (said.category, said.relevance, said.gate_category):
+        assert logits.min() < 0 or logits.max() > 1
+
+
+def test_videos_without_an_event_do_not_poison_the_class_losses():
+    said = answer(category=torch.randn(B, C, requires_grad=True), gate_category=torch.randn(B, C, requires_grad=True))
+    objective = Objective()
+    objective.total(objective(said, CATEGORY, EVENT.float())).backward()
+    for logits in (said.category, said.gate_category):
+        assert torch.equal(logits.grad[1], torch.zeros(C)) and logits.grad[0].abs().sum() > 0
+    empty = objective(answer(), torch.full((B,), -1), EVENT.float() * 0)
+    assert empty["category"] == 0 and all(loss.isfinite() for loss in empty.values())
+
+
+def test_the_weak_objective_never_reads_segment_labels():
+    objective = build_objective(load_config(None, ("objective.supervision=weak",)).objective)
+    said = answer()
+    poison = torch.full((B, T), float("nan"))
+    assert {name: loss.item() for name, loss in objective(said, CATEGORY, poison).items()} == \
+        {name: loss.item() for name, loss in objective(said, CATEGORY, None).items()}
