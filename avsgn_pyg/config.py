@@ -122,7 +122,8 @@ class ModelConfig(Section):
     width: Count | None = None
     dim: Count = 256
     input_norm: bool = False
-    time_encoding: Literal["none", "learned", "sinusoidal"] = "none"
+    time_encoding: Literal["none", "learned", "sinusoidal", "relative"] = "none"
+    time_slope: NonNegative = 1.5
     text: TextConfig = TextConfig()
     cmsa: CMSAConfig = CMSAConfig()
     cmgi: CMGIConfig = CMGIConfig()
@@ -135,6 +136,7 @@ class ObjectiveConfig(Section):
 
     supervision: Literal["full", "weak"] = "full"
     losses: tuple[Loss, ...] | None = None
+    relevance_weight: Positive = 1.0
     consistency_weight: NonNegative = 0.01
     margin: Positive = 1.0
     mil_pooling: Literal["max", "mean", "topk", "attention"] = "max"

@@ -17,8 +17,10 @@ from avsgn_pyg.model.avsgn import AVSGN
 from avsgn_pyg.model.cmgi import CMGI
 from avsgn_pyg.model.cmsa import CMSA
 from avsgn_pyg.model.head import LocalizationHead
-from avsgn_pyg.model.inputs import Adapter, LabelText, LearnedTime, NoTime, SinusoidalTime
+from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
+from avsgn_pyg.model.inputs import Adapter, LabelText
 from avsgn_pyg.model.objective import Objective
+from avsgn_pyg.model.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
 
 
 class LabelBanks(Protocol):
@@ -80,8 +82,10 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> 
     width = _common_width(config, shape)
     rates, cmsa, cmgi = config.dropout, config.cmsa, config.cmgi
     by_segment = config.text.slots == "segments"
-    time = {"none": NoTime, "learned": lambda: LearnedTime(shape.segments, width),
+    time = {"none": NoTime, "relative": NoTime, "learned": lambda: LearnedTime(shape.segments, width),
             "sinusoidal": lambda: SinusoidalTime(width)}[config.time_encoding]
+    relative = config.time_encoding == "relative"
+    slope = config.time_slope
     adapter = {"width": config.width, "norm": config.input_norm, "dropout": rates.input}
     return AVSGN(
         adapt_audio=Adapter(shape.audio_width, **adapter),
@@ -91,9 +95,17 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> 
         time_visual=time(),
         cmsa=CMSA(width, config.dim, **cmsa.model_dump(), text_asks=by_segment, dropout=rates.features,
                   attention_dropout=rates.attention),
-        cmgi=CMGI(config.dim, **cmgi.model_dump(), dropout=rates.graph),
+        cmgi=CMGI(config.dim, **cmgi.model_dump(), dropout=rates.graph,
+                  time_bias={name: SubgraphTime(_timed(name), slope=slope) for name in cmgi.subgraphs} if relative else None),
         head=LocalizationHead(config.dim, shape.classes, **config.head.model_dump(), dropout=rates.head),
+        cmsa_time=RelativeTime(cmsa.heads, slope=slope) if relative else None,
     )
+
+
+def _timed(subgraph: str) -> tuple[bool, bool]:
+    """Which of the subgraph's two modalities have seconds for rows."""
+    first, second = SUBGRAPHS[subgraph]
+    return first != TEXT, second != TEXT
 
 
 def _common_width(config: ModelConfig, shape: Shape) -> int:

@@ -1,7 +1,10 @@
 """Attention with several heads (Eq. 1), the one operation behind all of CMSA.
 
-Letters: B videos, Q query rows, K key rows, d width. Rows that are the same for every video (label text)
-come without the batch axis and are projected once, not B times.
+Rows that are the same for every video (label text) come without the batch axis. They are projected once, not
+B times, and folded into the weight that the other side would meet: ``(X W_q) (Y W_k)^T = X (W_q (Y W_k)^T)``, which
+has h K columns a row of X in place of d. Same values; docs/benchmark.md says what it saves.
+
+Letters: B videos, Q query rows, K key rows, d width, h heads, e = d / h.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ class CrossAttention(nn.Module):
         if width % heads:
             raise ValueError(f"width={width} is not a multiple of heads={heads}")
         self.heads, self.dropout = heads, dropout
+        self.scale = (width // heads) ** -0.5
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
@@ -41,6 +45,16 @@ class CrossAttention(nn.Module):
         bias: Float[Tensor, "h Q K"] | None = None,
     ) -> Float[Tensor, "*#B Q d"]:
         """Rows of `query` read rows of `source`; `bias` is added to the scores. Either may lack the batch axis."""
+        constant = min(query, source, key=lambda rows: rows.dim())
+        # Cost per row of the other side: h R columns folded, d + R plain (R constant rows).
+        many = (self.heads - 1) * len(constant) >= constant.shape[-1]
+        if bias is not None or query.dim() == source.dim() or many:
+            return self.plain(query, source, bias)
+        folded = self._constant_query if constant is query else self._constant_source
+        return folded(query, source)
+
+    def plain(self, query: Tensor, source: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Eq. 1 in the order in which it is written, for any shapes that :meth:`forward` takes."""
         queries = self._heads(self.query(query))
         keys, values = (self._heads(part) for part in self.key_value(source).chunk(2, dim=-1))
         batch = max((queries, keys), key=lambda rows: rows.dim()).shape[:-3]
@@ -52,6 +66,30 @@ class CrossAttention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.out(answer.transpose(-2, -3).flatten(-2))
+
+    def _constant_query(
+        self, query: Float[Tensor, "Q d"], source: Float[Tensor, "*B K d"]
+    ) -> Float[Tensor, "*B Q d"]:
+        key, value = self.key_value.weight.chunk(2)
+        asked = self._fold(self._heads(self.query(query)) * self.scale, key)
+        scores = (source @ asked.T).mT.unflatten(-2, (self.heads, -1))  # [B, h, Q, K]
+        values = self._heads(source @ value.T)
+        return self.out((self._weights(scores) @ values).transpose(-2, -3).flatten(-2))
+
+    def _constant_source(
+        self, query: Float[Tensor, "*B Q d"], source: Float[Tensor, "K d"]
+    ) -> Float[Tensor, "*B Q d"]:
+        keys, values = (self._heads(part) for part in self.key_value(source).chunk(2, dim=-1))
+        told = self._fold(keys * self.scale, self.query.weight)
+        scores = (query @ told.T).unflatten(-1, (self.heads, -1))  # [B, Q, h, K]
+        return self._weights(scores).flatten(-2) @ self._fold(values, self.out.weight.T)
+
+    def _weights(self, scores: Tensor) -> Tensor:
+        return F.dropout(scores.softmax(-1), self.dropout, self.training)
+
+    def _fold(self, rows: Float[Tensor, "h R e"], weight: Float[Tensor, "d d"]) -> Float[Tensor, "hR d"]:
+        """Each head's rows times that head's slice of `weight`, heads below each other."""
+        return (rows @ weight.unflatten(0, (self.heads, -1))).flatten(0, 1)
 
     def _heads(self, rows: Tensor) -> Tensor:
         return rows.unflatten(-1, (self.heads, -1)).transpose(-2, -3)

@@ -9,8 +9,6 @@ Letters: B videos, T segments, C classes, d width of CMSA, d_a / d_v widths of t
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -54,57 +52,3 @@ class Adapter(nn.Sequential):
         if width is not None:
             steps.append(nn.Linear(features, width))
         super().__init__(*steps)
-
-
-class NoTime(nn.Module):
-    """The paper's text names no time encoding: rows pass unchanged."""
-
-    def forward(self, rows: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
-        return rows
-
-
-class LearnedTime(nn.Module):
-    """One learned [d] vector a second, added to the rows; tied to the number of segments it was made for."""
-
-    def __init__(self, segments: int, width: int) -> None:
-        super().__init__()
-        self.position = nn.Parameter(0.02 * torch.randn(segments, width))
-
-    def forward(self, rows: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
-        return rows + self.position
-
-
-class SinusoidalTime(nn.Module):
-    """Sines and cosines of geometrically spaced periods, with a learned scale; works for any number of segments."""
-
-    def __init__(self, width: int, scale: float = 0.1) -> None:
-        super().__init__()
-        self.width = width
-        self.scale = nn.Parameter(torch.tensor(scale))
-
-    def forward(self, rows: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
-        seconds = torch.arange(rows.shape[1], device=rows.device, dtype=rows.dtype)
-        half = torch.arange(0, self.width, 2, device=rows.device, dtype=rows.dtype)
-        angle = seconds[:, None] * torch.exp(half * (-math.log(1e4) / self.width))
-        wave = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, : self.width]
-        return rows + self.scale * wave
-
-
-class RelativeTime(nn.Module):
-    """A learned score for "how many seconds later", added to attention scores before their softmax.
-
-    One table a head; offsets beyond `reach` seconds share its last entry, so any length works. It starts at
-    ``-slope * |offset|``: near seconds are heard first.
-    """
-
-    def __init__(self, heads: int, reach: int = 9, slope: float = 0.3) -> None:
-        super().__init__()
-        self.reach = reach
-        offset = torch.arange(-reach, reach + 1).abs()
-        self.score = nn.Parameter((-slope * offset).repeat(heads, 1))
-
-    def forward(self, rows: int) -> Float[Tensor, "h T T"]:
-        """[h, T, T] scores; entry (i, j) belongs to target second i and source second j."""
-        seconds = torch.arange(rows, device=self.score.device)
-        offset = (seconds[None, :] - seconds[:, None]).clamp(-self.reach, self.reach) + self.reach
-        return self.score[:, offset]

@@ -94,6 +94,7 @@ class Objective:
     Attributes:
         supervision: ``full`` (Eq. 16) or ``weak`` (Eq. 18).
         losses: which are summed; ``None`` is all that the supervision's equation has.
+        relevance_weight: of the mean over segments; T is the paper's own sum over segments (below Eq. 16).
         consistency_weight: lambda of Eq. 16.
         margin: m of Eq. 15.
         mil_pooling, mil_topk: ``MIL`` of Eq. 17.
@@ -102,6 +103,7 @@ class Objective:
 
     supervision: str = "full"
     losses: Sequence[str] | None = None
+    relevance_weight: float = 1.0
     consistency_weight: float = 0.01
     margin: float = 1.0
     mil_pooling: str = "max"
@@ -120,7 +122,7 @@ class Objective:
 
     def total(self, losses: Mapping[str, Tensor]) -> Scalar:
         """The weighted sum that is descended (Eq. 16 or 18)."""
-        weight = {"consistency": self.consistency_weight}
+        weight = {"relevance": self.relevance_weight, "consistency": self.consistency_weight}
         return torch.stack([weight.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
     def _category(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:

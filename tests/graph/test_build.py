@@ -1,0 +1,194 @@
+"""build_batch writes what PyG's own collation writes, and build_video draws the complete graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import Batch, HeteroData
+
+from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video
+from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS, relations
+
+TEXT_NODES = 3
+
+
+def stacked(videos: int = 4, segments: int = 5, seed: int = 0) -> dict:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "audio": torch.randn(videos, segments, 6, generator=generator),
+        "visual": torch.randn(videos, segments, 7, generator=generator),
+        "category": torch.randint(NO_EVENT, 9, (videos,), generator=generator),
+        "relevance": torch.randint(0, 2, (videos, segments), generator=generator).float(),
+        "row": torch.randperm(4143, generator=generator)[:videos],
+    }
+
+
+def singles(parts: dict, text_nodes: int = TEXT_NODES, edges: bool = True) -> list[HeteroData]:
+    names = ("audio", "visual", "category", "relevance", "row")
+    return [
+        build_video(
+            audio,
+            visual,
+            text_nodes=text_nodes,
+            category=int(category),
+            relevance=relevance,
+            row=int(row),
+            edges=edges,
+        )
+        for audio, visual, category, relevance, row in zip(*(parts[name] for name in names), strict=True)
+    ]
+
+
+def same(first: object, second: object) -> bool:
+    """Equal in structure, dtype, shape, device and every bit."""
+    if isinstance(first, torch.Tensor):
+        return (
+            isinstance(second, torch.Tensor)
+            and first.dtype == second.dtype
+            and first.device == second.device
+            and torch.equal(first, second)
+        )
+    if isinstance(first, Mapping):
+        return isinstance(second, Mapping) and first.keys() == second.keys() and all(
+            same(first[key], second[key]) for key in first
+        )
+    return first == second
+
+
+def without_empty(stores: Mapping) -> dict:
+    return {key: value for key, value in stores.items() if not isinstance(value, dict) or value}
+
+
+def test_same_tells_a_changed_dtype_and_a_missing_key() -> None:
+    assert same({"a": torch.zeros(2)}, {"a": torch.zeros(2)})
+    assert not same({"a": torch.zeros(2)}, {"a": torch.zeros(2, dtype=torch.float64)})
+    assert not same({"a": torch.zeros(2)}, {})
+    assert not same({"a": torch.zeros(2)}, {"a": torch.ones(2)})
+
+
+@pytest.mark.parametrize("edges", [True, False])
+@settings(max_examples=25, deadline=None)
+@given(
+    videos=st.integers(1, 6),
+    segments=st.integers(1, 6),
+    text_nodes=st.integers(1, 8),
+    seed=st.integers(0, 99),
+)
+def test_build_batch_is_bit_identical_to_from_data_list(
+    videos: int, segments: int, text_nodes: int, seed: int, edges: bool
+) -> None:
+    parts = stacked(videos, segments, seed)
+    one_by_one = singles(parts, text_nodes, edges)
+    plain = Batch.from_data_list(one_by_one)
+    fast = build_batch(**parts, text_nodes=text_nodes, edges=edges)
+
+    assert type(fast) is type(plain)
+    assert fast.num_graphs == plain.num_graphs == videos
+    assert same(fast.to_dict(), plain.to_dict())
+    assert same(without_empty(fast._slice_dict), without_empty(plain._slice_dict))
+    assert same(without_empty(fast._inc_dict), without_empty(plain._inc_dict))
+    assert fast["text"]._num_nodes == plain["text"]._num_nodes
+    assert fast.edge_types == plain.edge_types
+    assert fast.node_types == plain.node_types
+    for back, video in zip(fast.to_data_list(), one_by_one, strict=True):
+        assert type(back) is HeteroData
+        assert same(back.to_dict(), video.to_dict())
+
+
+def test_a_batch_can_be_separated_where_pyg_alone_cannot() -> None:
+    parts = stacked()
+    fast = build_batch(**parts, text_nodes=TEXT_NODES)
+    assert same(fast[2].to_dict(), singles(parts)[2].to_dict())
+    assert fast[1]["text"].num_nodes == TEXT_NODES
+
+
+def test_labels_are_stacked_and_never_shifted_like_an_index() -> None:
+    parts = stacked()
+    for batch in (build_batch(**parts, text_nodes=TEXT_NODES), Batch.from_data_list(singles(parts))):
+        assert torch.equal(batch.category, parts["category"])
+        assert torch.equal(batch.row, parts["row"])
+        assert torch.equal(batch.relevance, parts["relevance"])
+        assert batch.category.dtype == batch.row.dtype == torch.int64
+        assert batch.relevance.dtype == torch.float32
+
+
+def test_a_video_holds_features_labels_and_a_bare_number_of_text_nodes() -> None:
+    parts = stacked(videos=1)
+    video = singles(parts)[0]
+    assert torch.equal(video["audio"].x, parts["audio"][0])
+    assert torch.equal(video["visual"].x, parts["visual"][0])
+    assert dict(video["text"].items()) == {"num_nodes": TEXT_NODES}
+    assert video.category.shape == video.row.shape == (1,)
+    assert video.relevance.shape == (1, 5)
+    video.validate(raise_on_error=True)
+
+
+def test_every_relation_is_complete_with_self_loops_and_sorted_by_target() -> None:
+    video = singles(stacked(videos=1))[0]
+    assert len(video.edge_types) == len(set(RELATIONS)) == 12
+    for subgraph in SUBGRAPHS:
+        for source, name, target in relations(subgraph):
+            index = video[source, name, target].edge_index
+            senders, receivers = video[source].num_nodes, video[target].num_nodes
+            expected = [[j, i] for i in range(receivers) for j in range(senders)]
+            assert index.T.tolist() == expected
+
+
+def test_batched_edges_stay_inside_their_video() -> None:
+    batch = build_batch(**stacked(), text_nodes=TEXT_NODES)
+    for source, name, target in batch.edge_types:
+        index = batch[source, name, target].edge_index
+        assert torch.equal(batch[source].batch[index[0]], batch[target].batch[index[1]])
+        assert bool((index[1].diff() >= 0).all())
+        assert index.is_contiguous()
+
+
+def test_the_structure_is_shared_but_the_bookkeeping_is_not() -> None:
+    first, second = (build_batch(**stacked(seed=seed), text_nodes=TEXT_NODES) for seed in (0, 1))
+    relation = ("audio", "av", "visual")
+    assert first[relation].edge_index is second[relation].edge_index
+    del first[relation]
+    first._slice_dict["audio"]["x"] = None
+    assert relation in second.edge_types
+    assert second._slice_dict["audio"]["x"] is not None
+
+
+def test_structure_made_under_inference_mode_serves_training() -> None:
+    parts = stacked(videos=5, segments=3)
+    with torch.inference_mode():
+        build_batch(**parts, text_nodes=11)
+    batch = build_batch(**parts, text_nodes=11)
+    x = batch["audio"].x.clone().requires_grad_()
+    x[batch["audio", "av", "visual"].edge_index[0]].sum().backward()
+    assert torch.equal(x.grad, torch.full_like(x, 3.0))
+
+
+def test_features_enter_the_batch_without_a_copy() -> None:
+    parts = stacked()
+    batch = build_batch(**parts, text_nodes=TEXT_NODES)
+    assert batch["audio"].x.data_ptr() == parts["audio"].data_ptr()
+
+
+def test_parts_of_different_length_are_refused() -> None:
+    parts = stacked()
+    parts["visual"] = parts["visual"][:, :-1]
+    with pytest.raises(Exception, match=r"visual"):
+        build_batch(**parts, text_nodes=TEXT_NODES)
+    with pytest.raises(ValueError, match="at least one video"):
+        build_batch(**stacked(videos=0), text_nodes=TEXT_NODES)
+    with pytest.raises(ValueError, match="text_nodes=0"):
+        build_batch(**stacked(), text_nodes=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_batch_on_the_gpu_equals_the_collated_one() -> None:
+    parts = {name: value.cuda() for name, value in stacked().items()}
+    fast = build_batch(**parts, text_nodes=TEXT_NODES)
+    plain = Batch.from_data_list(singles(parts))
+    assert same(fast.to_dict(), plain.to_dict())
+    assert same(without_empty(fast._slice_dict), without_empty(plain._slice_dict))

@@ -1,0 +1,69 @@
+"""CMSA's switches (Table 2) and its two text modes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from avsgn_pyg.model.cmsa import CMSA, InterAlignment, PlainBottleneck, Streams
+
+B, T, R, D = 2, 5, 9, 8
+
+
+def given(rows: int = T) -> Streams:
+    return Streams(torch.randn(B, T, D), torch.randn(B, T, D), torch.randn(rows, D))
+
+
+@pytest.mark.parametrize("switch", ["inter_visual", "inter_audio", "inter_text"])
+def test_a_switched_off_inter_alignment_is_a_linear_layer_with_relu(switch: str):
+    module = CMSA(D, 4, **{switch: False}).eval()
+    part = getattr(module, switch)
+    assert isinstance(part, PlainBottleneck)
+    x = torch.randn(B, T, D)
+    assert torch.equal(part(x, (x, x)), (x @ part.bottleneck.weight.T + part.bottleneck.bias).relu())
+    others = {"inter_visual", "inter_audio", "inter_text"} - {switch}
+    assert all(isinstance(getattr(module, other), InterAlignment) for other in others)
+
+
+@pytest.mark.parametrize(("switch", "stream"), [("intra_clip", "visual"), ("intra_clap", "audio")])
+def test_a_switched_off_intra_alignment_hands_its_stream_on(switch: str, stream: str):
+    module = CMSA(D, 4, **{switch: False}, inter_audio=False, inter_visual=False, inter_text=False).eval()
+    streams = given()
+    out = getattr(module(streams), stream)
+    plain = getattr(module, f"inter_{stream}")
+    torch.testing.assert_close(out, plain.bottleneck(getattr(streams, stream)).relu())
+
+
+@pytest.mark.parametrize("residual", ["both", "intra", "inter", "none"])
+def test_residual_names_the_stages_that_add_the_value(residual: str):
+    module = CMSA(D, 4, residual=residual)
+    assert (module.intra_visual.norm is not None) == (residual in ("both", "intra"))
+    assert module.inter_audio.residual == (residual in ("both", "inter"))
+
+
+def test_one_text_row_a_class_keeps_every_stream_on_its_own_rows():
+    out = CMSA(D, 4, text_asks=False)(given(R))
+    assert out.audio.shape == out.visual.shape == (B, T, 4) and out.text.shape == (B, R, 4)
+
+
+def test_one_text_row_a_class_works_for_any_number_of_segments_and_follows_their_order():
+    module = CMSA(D, 4, text_asks=False).eval()
+    streams, order = given(R), torch.randperm(T)
+    moved = Streams(streams.audio[:, order], streams.visual[:, order], streams.text)
+    torch.testing.assert_close(module(moved).audio, module(streams).audio[:, order])
+    torch.testing.assert_close(module(moved).text, module(streams).text)
+
+
+def test_text_is_the_same_for_every_video_when_its_alignment_is_off():
+    out = CMSA(D, 4, inter_text=False).eval()(given())
+    assert out.text.shape == (B, T, 4) and torch.equal(out.text[0], out.text[1])
+
+
+def test_time_bias_moves_only_attention_between_audio_and_visual():
+    module = CMSA(D, 4, heads=2).eval()
+    streams = given()
+    bias = torch.full((2, T, T), -1e4)
+    bias.diagonal(dim1=-2, dim2=-1).zero_()
+    one, two = module(streams), module(streams, bias)
+    assert not torch.allclose(one.audio, two.audio) and not torch.allclose(one.visual, two.visual)
+    assert torch.equal(one.text, two.text)

@@ -1,0 +1,53 @@
+"""Time encodings: what each adds, and where."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from avsgn_pyg.model.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
+
+B, T, D = 2, 6, 7
+
+
+def test_no_time_changes_nothing():
+    rows = torch.randn(B, T, D)
+    assert NoTime()(rows) is rows
+
+
+def test_learned_time_adds_one_vector_a_second():
+    time, rows = LearnedTime(T, D), torch.randn(B, T, D)
+    assert torch.equal(time(rows), rows + time.position)
+
+
+def test_sinusoidal_time_is_sines_and_cosines_of_the_second():
+    time = SinusoidalTime(D, scale=0.5)
+    wave = time(torch.zeros(B, T, D))
+    for second, column in ((3, 0), (5, 4)):
+        angle = second / 1e4 ** (column / D)
+        assert math.isclose(wave[1, second, column].item(), 0.5 * math.sin(angle), abs_tol=1e-5)
+        assert math.isclose(wave[1, second, column + 1].item(), 0.5 * math.cos(angle), abs_tol=1e-5)
+
+
+def test_relative_time_depends_on_the_offset_alone_and_takes_any_length():
+    time = RelativeTime(2, reach=3)
+    time.score.data.normal_()
+    score = time(9)
+    assert score.shape == (2, 9, 9)
+    for i in range(9):
+        for j in range(9):
+            assert torch.equal(score[:, i, j], time.score[:, max(-3, min(3, j - i)) + 3])
+
+
+def test_subgraph_time_is_silent_where_text_takes_part():
+    score = SubgraphTime((True, False), slope=2.0)(3, 4)
+    assert score.shape == (7, 7) and not score[3:].any() and not score[:, 3:].any()
+    assert score[0].tolist()[:3] == [0.0, -2.0, -4.0]
+
+
+def test_subgraph_time_has_its_own_table_a_relation():
+    time = SubgraphTime((True, True))
+    time.relations["01"].score.data.fill_(7.0)
+    score = time(3, 3)
+    assert (score[:3, 3:] == 7).all() and not (score[3:] == 7).any() and not (score[:3, :3] == 7).any()
