@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from avsgn_pyg.model.objective import Objective
 from avsgn_pyg.model.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
 
 
+@runtime_checkable
 class LabelBanks(Protocol):
     """Label-text embeddings: `audio` [C, d_a] and `visual` [C, d_v]."""
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-with install_import_hook("avsgn_pyg", "beartype.beartype"):
-    import avsgn_pyg  # noqa: F401
+# Before anything of the package is imported, and not as a context manager: that would end with its block.
+install_import_hook("avsgn_pyg", "beartype.beartype")
 
-import pytest
-import torch
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 

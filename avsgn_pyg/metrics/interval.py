@@ -1,0 +1,128 @@
+"""How sure a number is: bootstrap over videos, spread over seeds.
+
+Seconds of one video are alike, so the videos are resampled, never the seconds. Per-video correctness is a
+share, 0..1 (:func:`~avsgn_pyg.metrics.correct_per_video`); what comes back is percent. Every draw comes
+from its own generator: the same seed gives the same interval, and no global random state is touched.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: How many resampled videos are held at a time.
+CHUNK: Final = 1 << 20
+
+
+class Interval(NamedTuple):
+    """Percentile bootstrap interval, percent."""
+
+    lo: float
+    hi: float
+
+
+class Difference(NamedTuple):
+    """Accuracy of a less accuracy of b, in points, and its bootstrap interval."""
+
+    difference: float
+    lo: float
+    hi: float
+
+
+class Summary(NamedTuple):
+    """Several seeds' scores: mean and sample standard deviation (n - 1; ``nan`` for one seed)."""
+
+    mean: float
+    std: float
+    n: int
+
+
+def bootstrap_interval(
+    correct_per_video: Float[Tensor, "*seeds N"], replicates: int, seed: int, level: float = 0.95
+) -> Interval:
+    """Interval of the accuracy if other videos of the same kind had been drawn.
+
+    Args:
+        correct_per_video: [N] share of each video's segments that are right, or [S, N] for S seeds of one
+            model: a replicate then draws videos and averages all seeds on them. The seeds' own spread is
+            :func:`mean_std_interval`'s business.
+        replicates: number of resamples.
+        seed: of the draw.
+        level: share of the replicates inside the interval.
+
+    Raises:
+        ValueError: no videos, shares outside 0..1, fewer than one replicate, or a level outside (0, 1).
+    """
+    return _interval(_resampled_means(_shares(correct_per_video), replicates, seed), level)
+
+
+def paired_bootstrap(
+    correct_a: Float[Tensor, "*seeds_a N"],
+    correct_b: Float[Tensor, "*seeds_b N"],
+    replicates: int,
+    seed: int,
+    level: float = 0.95,
+) -> Difference:
+    """How much better a is than b *on the same videos*; an interval without 0 tells them apart.
+
+    Both models are scored on the same resampled videos, so the videos' difficulty cancels. Arguments and
+    errors are :func:`bootstrap_interval`'s; a and b may have different numbers of seeds.
+
+    Raises:
+        ValueError: also where a and b have different numbers of videos.
+    """
+    a, b = _shares(correct_a), _shares(correct_b)
+    if len(a) != len(b):
+        raise ValueError(f"a has {len(a)} videos and b {len(b)}; a paired comparison needs the same videos")
+    means = _resampled_means(a - b, replicates, seed)
+    return Difference(100.0 * (a - b).mean().item(), *_interval(means, level))
+
+
+def mean_std_interval(values: Sequence[float]) -> Summary:
+    """Mean and sample standard deviation of several seeds' scores, in their own unit.
+
+    Raises:
+        ValueError: no values.
+    """
+    if not values:
+        raise ValueError("no scores to summarise; give one a seed")
+    std = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return Summary(statistics.fmean(values), std, len(values))
+
+
+def _shares(correct: Float[Tensor, "*seeds N"]) -> Float[Tensor, "N"]:
+    """Each video's share, averaged over the seeds."""
+    if correct.ndim not in (1, 2) or not correct.numel():
+        raise ValueError(f"correctness is {list(correct.shape)}, but must be [videos] or [seeds, videos], "
+                         "and not empty")
+    if not ((correct >= 0) & (correct <= 1)).all():
+        raise ValueError("correctness must be a share of the video's segments, 0..1, "
+                         f"got values from {correct.min().item()} to {correct.max().item()}")
+    return correct.detach().cpu().double().view(-1, correct.shape[-1]).mean(0)
+
+
+def _resampled_means(values: Float[Tensor, "N"], replicates: int, seed: int) -> Float[Tensor, "R"]:
+    if replicates < 1:
+        raise ValueError(f"replicates={replicates} must be at least 1; a steady interval takes a thousand")
+    # Sorted, so that the interval depends on which videos there are and not on their order.
+    values = values.sort().values
+    generator = torch.Generator().manual_seed(seed)
+    rows = max(1, CHUNK // len(values))
+    means = []
+    for start in range(0, replicates, rows):
+        size = (min(rows, replicates - start), len(values))
+        means.append(values[torch.randint(len(values), size, generator=generator)].mean(-1))
+    return torch.cat(means)
+
+
+def _interval(means: Float[Tensor, "R"], level: float) -> Interval:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level={level} must lie in (0, 1), for example 0.95")
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=means.dtype)
+    lo, hi = (100.0 * means.quantile(tails)).tolist()
+    return Interval(lo, hi)

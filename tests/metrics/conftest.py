@@ -1,0 +1,37 @@
+"""Made answers for the metrics: small, full of ties, some videos without an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+
+class Answers(NamedTuple):
+    """What :func:`avsgn_pyg.metrics.evaluate` takes, in its order."""
+
+    category_logits: Tensor
+    relevance_logits: Tensor
+    category: Tensor
+    relevance: Tensor
+
+
+def _make(seed: int, videos: int = 6, segments: int = 5, classes: int = 3) -> Answers:
+    generator = torch.Generator().manual_seed(seed)
+
+    def coarse(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).mul(2).round() / 2
+
+    category = torch.randint(-1, classes, (videos,), generator=generator)
+    relevance = torch.randint(2, (videos, segments), generator=generator).float()
+    relevance[category == -1] = 0
+    return Answers(coarse(videos, classes), coarse(videos, segments), category, relevance)
+
+
+@pytest.fixture(scope="session")
+def make_answers() -> Callable[..., Answers]:
+    """make_answers(seed, videos, segments, classes): logits on a coarse grid, so that ties are common."""
+    return _make

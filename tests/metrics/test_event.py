@@ -1,0 +1,92 @@
+"""Events, their overlap and their matching, against enumeration."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avsgn_pyg.localization import Event
+from avsgn_pyg.metrics import count_events, event_f1, iou
+
+LABELS = st.lists(st.integers(0, 2), min_size=8, max_size=8)
+
+
+def runs_by_hand(labels, background):
+    """(class, set of seconds) of every run."""
+    found, seconds = [], enumerate(labels)
+    for label, group in itertools.groupby(seconds, key=lambda pair: pair[1]):
+        if label != background:
+            found.append((label, {second for second, _ in group}))
+    return found
+
+
+def overlap_by_hand(one, other):
+    return len(one[1] & other[1]) / len(one[1] | other[1]) if one[0] == other[0] else 0.0
+
+
+def hits_by_hand(predicted, true, threshold):
+    """The most pairs that any assignment reaches, by trying all of them."""
+    short, long = sorted((predicted, true), key=len)
+    return max(sum(overlap_by_hand(a, b) >= threshold for a, b in zip(short, order, strict=True))
+               for order in itertools.permutations(long, len(short)))
+
+
+@given(pairs=st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=3),
+       threshold=st.sampled_from([0.2, 0.25, 1 / 3, 0.5, 0.7, 0.9, 1.0]))
+def test_matching_equals_the_best_of_all_assignments(pairs, threshold):
+    predicted, true = (torch.tensor(side) for side in zip(*pairs, strict=True))
+    by_hand = [(runs_by_hand(p, 2), runs_by_hand(t, 2)) for p, t in pairs]
+    want = sum(hits_by_hand(p, t, threshold) for p, t in by_hand)
+    count = count_events(predicted, true, 2, threshold)
+    assert count == (want, sum(len(p) for p, _ in by_hand), sum(len(t) for _, t in by_hand))
+    total = count.predicted + count.true
+    assert count.f1 == pytest.approx(200 * want / total if total else math.nan, nan_ok=True)
+
+
+def test_an_answer_across_two_events_finds_one_and_leaves_the_other():
+    # The first answer fits both events, the second only the later one.
+    predicted, true = torch.tensor([[0, 0, 0, 0, 1, 0]]), torch.tensor([[0, 1, 0, 0, 0, 0]])
+    assert count_events(predicted, true, 1, 0.15) == (2, 2, 2)
+    assert count_events(torch.tensor([[0, 0, 0, 0]]), torch.tensor([[0, 1, 0, 0]]), 1, 0.15) == (1, 1, 2)
+
+
+@given(a=st.tuples(st.integers(0, 1), st.integers(0, 9), st.integers(1, 9)),
+       b=st.tuples(st.integers(0, 1), st.integers(0, 9), st.integers(1, 9)))
+def test_iou_counts_shared_seconds(a, b):
+    one, other = (Event(label, start, start + length) for label, start, length in (a, b))
+    sets = [(event.category, set(range(event.start, event.end))) for event in (one, other)]
+    assert iou(one, other) == iou(other, one) == overlap_by_hand(*sets)
+
+
+def test_an_overlap_of_exactly_the_threshold_counts():
+    true, predicted = torch.zeros(1, 10, dtype=torch.long), torch.zeros(1, 10, dtype=torch.long)
+    for cut, threshold in ((5, 0.5), (3, 0.7), (1, 0.9)):
+        predicted[:] = torch.tensor([1] * cut + [0] * (10 - cut))
+        assert count_events(predicted, true, 1, threshold).hits == 1
+
+
+def test_the_wrong_class_is_a_miss_and_a_false_alarm():
+    count = count_events(torch.tensor([[0, 0, 2]]), torch.tensor([[1, 1, 2]]), 2, 0.5)
+    assert count == (0, 1, 1)
+    assert (count.precision, count.recall, count.f1) == (0, 0, 0)
+
+
+def test_events_are_counted_over_the_split_and_not_averaged_over_videos():
+    predicted, true = torch.tensor([[0, 1, 0], [1, 1, 1]]), torch.tensor([[0, 1, 0], [0, 0, 0]])
+    assert event_f1(predicted, true, 1, (0.5,)) == {0.5: pytest.approx(100 * 4 / 5)}
+
+
+def test_a_split_without_events_has_no_scores():
+    count = count_events(torch.full((2, 3), 4), torch.full((2, 3), 4), 4, 0.5)
+    assert all(math.isnan(score) for score in (count.precision, count.recall, count.f1))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.1, math.nan])
+def test_a_threshold_that_is_no_overlap_is_refused(threshold):
+    with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):
+        count_events(torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, dtype=torch.long), 1, threshold)

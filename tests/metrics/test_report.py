@@ -1,0 +1,207 @@
+"""The report: what must hold for any answers, and the lines of the real AVE labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import h5py
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+
+from avsgn_pyg.metrics import best_tau, count_events, evaluate, segment_targets
+
+SEEDS = st.integers(0, 10**6)
+NAMES = ["Bark", "Banjo", "Clock"]
+
+
+def perfect(answers):
+    """The logits that say just what the labels say."""
+    right = torch.nn.functional.one_hot(answers.category.clamp_min(0), answers.category_logits.shape[1])
+    return answers._replace(category_logits=5.0 * right, relevance_logits=10 * answers.relevance - 5)
+
+
+@given(seed=SEEDS, tau=st.sampled_from([0.1, 0.5, 0.6]))
+def test_the_order_of_the_videos_changes_nothing(make_answers, seed, tau):
+    answers = make_answers(seed)
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
+    shuffled = type(answers)(*(part[order] for part in answers))
+    once = evaluate(*answers, categories=NAMES, tau=tau, bootstrap=20)
+    again = evaluate(*shuffled, categories=NAMES, tau=tau, bootstrap=20)
+    assert once.as_dict() == again.as_dict()
+
+
+@given(seed=SEEDS)
+def test_a_perfect_answer_scores_100_wherever_there_is_something_to_score(make_answers, seed):
+    answers = perfect(make_answers(seed))
+    report = evaluate(*answers, categories=NAMES, tau=0.5, bootstrap=20)
+    assert report.segment_accuracy == 100.0 and report.segment_accuracy_interval == (100.0, 100.0)
+    scores = [report.class_accuracy, report.background_precision, report.background_recall]
+    scores += [report.background_f1, report.relevance_auc]
+    scores += [*report.event_f1.values(), *report.per_class_accuracy.values()]
+    assert all(score == 100.0 or math.isnan(score) for score in scores)
+    assert report.confusion.diagonal().sum() == report.segments == 30
+    assert evaluate(*answers, categories=NAMES, tau=best_tau(*answers), bootstrap=0).segment_accuracy == 100.0
+
+
+@given(seed=SEEDS)
+def test_the_right_class_on_every_second_scores_the_oracle_line(make_answers, seed):
+    answers = perfect(make_answers(seed))._replace(relevance_logits=torch.full((6, 5), 9.0))
+    report = evaluate(*answers, categories=NAMES, tau=0.6, bootstrap=0)
+    share = 100 * answers.relevance.mean().item()
+    assert report.segment_accuracy == report.all_foreground_oracle == report.force_all_foreground
+    assert report.all_foreground_oracle == pytest.approx(share)
+    assert report.background_recall == 0 or report.all_foreground_oracle == 100
+    assert math.isnan(report.background_precision)
+
+
+@given(seed=SEEDS)
+def test_forcing_foreground_ignores_relevance_but_not_the_class(make_answers, seed):
+    answers = make_answers(seed)
+    forced = answers._replace(relevance_logits=torch.full((6, 5), 9.0))
+    report, all_on = (evaluate(*a, categories=NAMES, tau=0.5, bootstrap=0) for a in (answers, forced))
+    assert report.force_all_foreground == all_on.segment_accuracy
+
+
+@given(seed=SEEDS)
+def test_the_majority_is_the_best_constant_label(make_answers, seed):
+    answers = make_answers(seed)
+    label, value = evaluate(*answers, categories=NAMES, tau=0.5, bootstrap=0).majority
+    target = segment_targets(answers.category, answers.relevance, 3)
+    constant = [100 * (target == c).double().mean().item() for c in range(4)]
+    assert value == pytest.approx(max(constant))
+    assert label == [*NAMES, "background"][constant.index(max(constant))]
+
+
+def test_per_class_accuracy_is_over_the_true_segments_of_the_class(make_answers):
+    answers = make_answers(5)
+    report = evaluate(*answers, categories=NAMES, tau=0.3, bootstrap=0)
+    for index, name in enumerate([*NAMES, "background"]):
+        row = report.confusion[index]
+        want = 100 * row[index].item() / row.sum().item() if row.sum() else math.nan
+        assert report.per_class_accuracy[name] == pytest.approx(want, nan_ok=True)
+    assert list(report.per_class_accuracy) == [*NAMES, "background"]
+
+
+def test_segment_scores_replace_the_threshold_but_not_the_video_class(make_answers):
+    answers = make_answers(8)
+    target = segment_targets(answers.category, answers.relevance, 3)
+    scores = torch.nn.functional.one_hot(target, 4).float()
+    plain = evaluate(*answers, categories=NAMES, tau=0.5, bootstrap=0)
+    scored = evaluate(*answers, categories=NAMES, tau=0.5, bootstrap=0, segment_scores=scores)
+    assert scored.segment_accuracy == 100.0 and scored.tau is None and plain.tau == 0.5
+    assert plain.segment_accuracy < 100
+    for name in ("class_accuracy", "force_all_foreground", "relevance_auc"):
+        assert getattr(scored, name) == getattr(plain, name)
+
+
+def test_the_report_is_json_without_nan(make_answers):
+    answers = make_answers(5)
+    answers = answers._replace(category=torch.full((6,), -1), relevance=torch.zeros(6, 5))
+    report = evaluate(*answers, categories=NAMES, tau=0.3, bootstrap=10)
+    assert math.isnan(report.class_accuracy)
+    plain = report.as_dict()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert set(plain) == {field.name for field in dataclasses.fields(report)}
+    assert plain["class_accuracy"] is None and set(plain["event_f1"]) == {"0.5", "0.7", "0.9"}
+    assert plain["majority"] == {"label": "background", "value": 100.0}
+    assert len(plain["segment_accuracy_interval"]) == 2
+
+
+def test_the_table_puts_the_oracle_right_under_the_headline(make_answers):
+    report = evaluate(*make_answers(5), categories=NAMES, tau=0.3, bootstrap=10)
+    lo, hi = report.segment_accuracy_interval
+    names = [row.name for row in report.rows()]
+    assert names == [
+        "segment accuracy", "all-foreground oracle", f"majority ({report.majority.label})",
+        "force all foreground", "class accuracy", "background F1", "background precision",
+        "background recall", "relevance AUC", "event F1 @ 0.5", "event F1 @ 0.7", "event F1 @ 0.9",
+    ]
+    assert report.rows()[0].value == f"{report.segment_accuracy:.2f} [{lo:.2f}, {hi:.2f}]"
+    assert all(row.help for row in report.rows())
+
+
+def test_the_table_shows_a_dash_where_there_is_nothing_to_score(make_answers):
+    answers = make_answers(5)
+    answers = answers._replace(category=torch.full((6,), -1), relevance=torch.zeros(6, 5))
+    table = {row.name: row.value for row in evaluate(*answers, categories=NAMES, tau=0.3, bootstrap=0).rows()}
+    assert table["class accuracy"] == "–" and "[" not in table["segment accuracy"]
+
+
+@pytest.mark.parametrize(("names", "message"), [
+    (["a", "b"], "2 class names for 3 class logits"),
+    (["a", "b", "a"], "must differ"),
+    (["a", "b", "background"], "must differ from each other and from 'background'"),
+])
+def test_class_names_that_would_collapse_are_refused(make_answers, names, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(*make_answers(1), categories=names, tau=0.5)
+
+
+def test_answers_for_other_videos_are_refused(make_answers):
+    answers = make_answers(1)
+    with pytest.raises((ValueError, TypeCheckError)):
+        evaluate(answers.category_logits[:1], *answers[1:], categories=NAMES, tau=0.5)
+
+
+@pytest.fixture(scope="module")
+def ave_targets(ave_root):
+    """split -> (category, relevance) of the public annotation files, and the class names."""
+    lines = (ave_root / "Annotations.txt").read_text(encoding="utf-8").splitlines()
+    fields = [line.split("&") for line in lines if line and not line.startswith("Category&")]
+    names = list(dict.fromkeys(field[0] for field in fields))
+    start, end = (torch.tensor([int(field[column]) for field in fields]) for column in (3, 4))
+    second = torch.arange(10)
+    relevance = ((second >= start[:, None]) & (second < end[:, None])).float()
+    category = torch.tensor([names.index(field[0]) for field in fields])
+    category[relevance.sum(-1) == 0] = -1
+    splits = {}
+    for split in ("train", "val", "test"):
+        with h5py.File(ave_root / f"{split}_order.h5") as file:
+            rows = torch.from_numpy(file["order"][:])
+        splits[split] = category[rows], relevance[rows]
+    return splits, names
+
+
+def all_foreground(category, classes):
+    """Logits of the right class on every second; a video without an event is given the first class."""
+    logits = 5.0 * torch.nn.functional.one_hot(category.clamp_min(0), classes)
+    return logits, torch.full((len(category), 10), 5.0)
+
+
+@pytest.mark.parametrize(("split", "videos", "oracle"), [
+    ("test", 402, 82.21), ("val", 402, 81.79), ("train", 3339, 83.14),
+])
+def test_the_all_foreground_line_of_ave(ave_targets, split, videos, oracle):
+    splits, names = ave_targets
+    category, relevance = splits[split]
+    logits = all_foreground(category, len(names))
+    report = evaluate(*logits, category, relevance, categories=names, tau=0.6, bootstrap=200)
+    assert (report.videos, report.segments) == (videos, 10 * videos)
+    assert round(report.all_foreground_oracle, 2) == oracle
+    assert report.segment_accuracy == report.force_all_foreground == report.all_foreground_oracle
+    assert report.class_accuracy == 100.0 and report.background_recall == 0.0
+
+
+def test_the_majority_of_ave_is_background(ave_targets):
+    splits, names = ave_targets
+    category, relevance = splits["test"]
+    report = evaluate(*all_foreground(category, len(names)), category, relevance, categories=names, tau=0.6)
+    assert report.majority.label == "background" and round(report.majority.value, 1) == 17.8
+    lo, hi = report.segment_accuracy_interval
+    assert lo < report.segment_accuracy < hi
+    # The sampling error of 402 videos is about 1.4 points.
+    assert (hi - lo) / (2 * 1.96) == pytest.approx(1.4, abs=0.15)
+
+
+@pytest.mark.parametrize(("threshold", "recall"), [(0.5, 83.6), (0.7, 73.6), (0.9, 68.2)])
+def test_calling_everything_foreground_already_finds_most_events_of_ave(ave_targets, threshold, recall):
+    splits, names = ave_targets
+    category, relevance = splits["test"]
+    target = segment_targets(category, relevance, len(names))
+    answer = category.clamp_min(0)[:, None].expand_as(target)
+    assert round(count_events(answer, target, len(names), threshold).recall, 1) == recall

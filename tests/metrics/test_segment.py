@@ -1,0 +1,153 @@
+"""Segment metrics against plain loops and scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support, roc_auc_score
+
+from avsgn_pyg import metrics
+from avsgn_pyg.metrics.segment import check_answers
+
+SEEDS = st.integers(0, 10**6)
+SIZES = {"videos": st.integers(1, 7), "segments": st.integers(1, 6), "classes": st.integers(1, 5)}
+
+
+def labels_by_hand(answers, tau):
+    """(predicted, true) labels of every segment, one Python number at a time."""
+    predicted, true = [], []
+    classes = answers.category_logits.shape[1]
+    for n in range(len(answers.category)):
+        scores = answers.category_logits[n].tolist()
+        best = scores.index(max(scores))
+        for t in range(answers.relevance.shape[1]):
+            logit = answers.relevance_logits[n, t].item()
+            predicted.append(best if 1 / (1 + math.exp(-logit)) > tau else classes)
+            true.append(answers.category[n].item() if answers.relevance[n, t] == 1 else classes)
+    return predicted, true
+
+
+# 0.3 and 0.8 lie between the sigmoids of the coarse logits, where float32 and float64 must agree.
+@given(seed=SEEDS, tau=st.sampled_from([0.0, 0.3, 0.5, 0.8]), **SIZES)
+def test_labels_accuracy_and_confusion_equal_plain_loops(make_answers, seed, tau, videos, segments, classes):
+    answers = make_answers(seed, videos, segments, classes)
+    want_predicted, want_true = labels_by_hand(answers, tau)
+    predicted = metrics.predict(answers.category_logits, answers.relevance_logits, tau)
+    target = metrics.segment_targets(answers.category, answers.relevance, classes)
+    assert predicted.flatten().tolist() == want_predicted
+    assert target.flatten().tolist() == want_true
+    want = 100 * accuracy_score(want_true, want_predicted)
+    assert metrics.accuracy(predicted, target) == pytest.approx(want)
+    confusion = metrics.confusion_matrix(predicted, target, classes + 1)
+    expected = confusion_matrix(want_true, want_predicted, labels=range(classes + 1))
+    assert confusion.tolist() == expected.tolist()
+
+
+@given(seed=SEEDS, **SIZES)
+def test_background_scores_equal_scikit_learn(make_answers, seed, videos, segments, classes):
+    answers = make_answers(seed, videos, segments, classes)
+    predicted, true = labels_by_hand(answers, 0.5)
+    report = metrics.evaluate(*answers, categories=[f"c{i}" for i in range(classes)], tau=0.5, bootstrap=0)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        true, predicted, labels=[classes], zero_division=math.nan
+    )
+    found = (report.background_precision, report.background_recall, report.background_f1)
+    assert found == pytest.approx((100 * precision[0], 100 * recall[0], 100 * f1[0]), nan_ok=True)
+
+
+@given(seed=SEEDS, **SIZES)
+def test_relevance_auc_equals_scikit_learn_with_ties(make_answers, seed, videos, segments, classes):
+    answers = make_answers(seed, videos, segments, classes)
+    score = metrics.relevance_auc(answers.relevance_logits, answers.relevance)
+    if len(answers.relevance.unique()) == 1:
+        assert math.isnan(score)
+    else:
+        want = roc_auc_score(answers.relevance.flatten().numpy(), answers.relevance_logits.flatten().numpy())
+        assert score == pytest.approx(100 * want)
+
+
+def test_auc_ranks_logits_whose_sigmoids_have_saturated():
+    assert metrics.relevance_auc(torch.tensor([[40.0, 50.0]]), torch.tensor([[0.0, 1.0]])) == 100.0
+
+
+def test_accuracy_is_over_segments_and_not_a_mean_of_batches():
+    predicted, target = torch.tensor([[0, 0], [0, 0], [1, 1]]), torch.zeros(3, 2, dtype=torch.long)
+    assert metrics.accuracy(predicted, target) == pytest.approx(100 * 4 / 6)
+
+
+def test_a_segment_on_the_threshold_is_background():
+    assert metrics.predict(torch.tensor([[1.0, 0.0]]), torch.zeros(1, 1), 0.5).tolist() == [[2]]
+    assert metrics.predict(torch.tensor([[1.0, 0.0]]), torch.full((1, 1), 1e-3), 0.5).tolist() == [[0]]
+
+
+def test_the_first_of_tied_classes_wins():
+    relevant = torch.ones(1, 1)
+    assert metrics.predict(torch.tensor([[0.0, 7.0, 7.0]]), relevant, 0.5).tolist() == [[1]]
+    scores = torch.tensor([[[0.0, 3.0, 3.0, 3.0]]])
+    assert metrics.predict(torch.zeros(1, 3), relevant, 0.5, scores).tolist() == [[1]]
+
+
+def test_segment_scores_decide_alone():
+    scores = torch.tensor([[[0.0, 1.0, 2.0], [5.0, 1.0, 2.0]]])
+    predicted = metrics.predict(torch.tensor([[0.0, 9.0]]), torch.full((1, 2), -9.0), 0.6, scores)
+    assert predicted.tolist() == [[2, 0]]
+
+
+def test_class_accuracy_leaves_out_videos_without_an_event():
+    logits = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    assert metrics.class_accuracy(logits, torch.tensor([0, 1, 1, -1])) == pytest.approx(200 / 3)
+    assert math.isnan(metrics.class_accuracy(logits, torch.full((4,), -1)))
+
+
+def test_a_video_without_an_event_is_all_background():
+    assert metrics.segment_targets(torch.tensor([-1]), torch.zeros(1, 3), 4).tolist() == [[4, 4, 4]]
+
+
+@pytest.mark.parametrize(("category", "relevance", "message"), [
+    ([0, 2], [[0.0], [1.0]], r"video 1 of 2: category must lie in -1\.\.1; got 2"),
+    ([0, -2], [[0.0], [0.0]], r"video 1 of 2: category must lie in -1\.\.1; got -2"),
+    ([0, 0], [[0.5], [1.0]], r"video 0 of 2: relevance must be 0 or 1; got \[0\.5\]"),
+    ([0, 0], [[1.0], [math.nan]], r"video 1 of 2: relevance must be 0 or 1; got \[nan\]"),
+    ([0, -1], [[1.0], [1.0]], r"video 1 of 2: category -1 means no event, but .* got \[1\.0\]"),
+])
+def test_labels_that_cannot_be_name_their_video(category, relevance, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.segment_targets(torch.tensor(category), torch.tensor(relevance), 2)
+
+
+def test_targets_of_different_lengths_are_refused():
+    with pytest.raises((ValueError, TypeCheckError)):
+        metrics.segment_targets(torch.tensor([0]), torch.zeros(2, 3), 2)
+
+
+@pytest.mark.parametrize(("category", "relevance", "scores", "message"), [
+    ([1, 3], [2, 4], None, r"category logits are \[1, 3\], but must be \[2, classes\]"),
+    ([2], [2, 4], None, r"category logits are \[2\], but must be \[2, classes\]"),
+    ([2, 3], [2, 1], None, r"relevance logits are \[2, 1\], but must be \[2, 4\]"),
+    ([2, 3], [2, 4], [2, 4, 3], r"segment scores are \[2, 4, 3\], but must be \[2, 4, 4\]"),
+])
+def test_logits_that_do_not_fit_name_both_shapes(category, relevance, scores, message):
+    with pytest.raises(ValueError, match=message):
+        check_answers(torch.zeros(category), torch.zeros(relevance), torch.zeros(2, 4, dtype=torch.long),
+                      None if scores is None else torch.zeros(scores))
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_name_their_video(which, bad):
+    tensors = [torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(2, 4, 4)]
+    tensors[which][1].view(-1)[0] = bad
+    name = ("category logits", "relevance logits", "segment scores")[which]
+    with pytest.raises(ValueError, match=f"{name} of video 1 of 2 hold nan or inf"):
+        check_answers(*tensors[:2], torch.zeros(2, 4, dtype=torch.long), tensors[2])
+
+
+@pytest.mark.parametrize("tau", [-0.1, 1.0, math.nan])
+def test_a_threshold_that_no_sigmoid_meets_is_refused(tau):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\)"):
+        metrics.predict(torch.zeros(1, 2), torch.zeros(1, 1), tau)
