@@ -1,0 +1,162 @@
+"""From a config to a data set: everything is checked against everything else before training starts.
+
+An AVE-shaped folder holds annotations, splits and features; ``docs/data.md`` shows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from avsgn_pyg.config import DataConfig
+from avsgn_pyg.data import ave
+from avsgn_pyg.data.ave import Annotations, Splits
+from avsgn_pyg.data.feature_store import LabelText, read_label_text, width_mismatches
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.sources import ABSENT, FeatureSource, LegacySource, StoreSource
+from avsgn_pyg.data.synthetic import make_synthetic
+from avsgn_pyg.data.videos import Dataset, Videos
+from avsgn_pyg.graph.schema import NO_EVENT
+
+__all__ = ["DataError", "Dataset", "Videos", "load_dataset"]
+
+
+def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Dataset:
+    """The data set that `config` names.
+
+    Args:
+        config: the ``data`` section. Its paths are relative to its ``root``.
+        text_nodes: text nodes in every graph; ``None`` takes one for each segment.
+
+    Returns:
+        The data set; ``notes`` says what was found in the files and what was done about it.
+
+    Raises:
+        DataError: a file is missing, damaged or contradicts another; names the file and the place.
+    """
+    dataset = make_synthetic(config.synthetic) if config.kind == "synthetic" else _load_ave(config)
+    return dataset if text_nodes is None else dataset.with_text_nodes(text_nodes)
+
+
+def _load_ave(config: DataConfig) -> Dataset:
+    """The long read comes last: the published visual file takes minutes, no mistake should wait for it."""
+    if config.root is None:
+        raise DataError("data.root is not set; name the folder that holds the annotations and features")
+    root = config.root
+    source: FeatureSource = (
+        StoreSource(root / config.features)
+        if config.features
+        else LegacySource(root / config.audio_features, root / config.visual_features)
+    )
+    annotations = ave.read_annotations(root / config.annotations, source.segments, source.categories)
+    places = source.places(annotations)
+    found = ave.read_splits(root, annotations, config.splits)
+    splits = ave.without_leaks(found, annotations) if config.drop_leaking else found
+    _refuse_absent(config, annotations, splits, places)
+    label_text = _label_text(config, root, annotations, source)
+    features = source.read()
+    return Dataset(
+        name=config.name,
+        categories=annotations.categories,
+        **{split: _videos(annotations, rows, features, places) for split, rows in _present(splits)},
+        label_text=label_text,
+        provenance={
+            "annotations": {"sha256": _digest(annotations.path), "splits": config.splits},
+            "features": source.provenance,
+        },
+        notes=tuple(_notes(annotations, found, splits)),
+    )
+
+
+def _videos(
+    annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor
+) -> Videos:
+    audio, visual = (modality[places[rows]] for modality in features)
+    relevance = annotations.relevance[rows]
+    return Videos(
+        audio=audio,
+        visual=visual,
+        category=torch.where(relevance.any(-1), annotations.category[rows], NO_EVENT),
+        relevance=relevance,
+        row=rows,
+        video_ids=tuple(annotations.video_ids[row] for row in rows.tolist()),
+        text_nodes=annotations.segments,
+    )
+
+
+def _label_text(
+    config: DataConfig, root: Path, annotations: Annotations, source: FeatureSource
+) -> LabelText | None:
+    """The .npy files where the config names them, else what the store holds."""
+    names = (config.audio_labels, config.visual_labels)
+    if names == (None, None):
+        return source.label_text
+    if None in names:
+        raise DataError(
+            f"data.audio_labels={names[0]}, data.visual_labels={names[1]}: give both, one row for each class"
+        )
+    paths = [root / name for name in names]
+    audio, visual = (read_label_text(path) for path in paths)
+    for path, table in zip(paths, (audio, visual), strict=True):
+        if len(table) != len(annotations.categories):
+            classes = len(annotations.categories)
+            raise DataError(f"{path} has {len(table)} rows, {annotations.path} names {classes} classes")
+    text = LabelText(audio, visual)
+    for problem in width_mismatches(text, *source.widths):
+        raise DataError(f"{paths[0]}, {paths[1]}: {problem}")
+    return text
+
+
+def _refuse_absent(config: DataConfig, annotations: Annotations, splits: Splits, places: Tensor) -> None:
+    for split, rows in _present(splits):
+        if not len(rows):
+            raise DataError(f"the {split} split is empty: all its videos also stand in val or test")
+        absent = rows[places[rows] == ABSENT]
+        if len(absent):
+            row = int(absent.min())
+            raise DataError(
+                f"{config.features}: {len(absent)} of {len(rows)} {split} rows are not in the store, first "
+                f"row {row} ({annotations.video_ids[row]}); extract them or take them out of the split file"
+            )
+
+
+def _notes(annotations: Annotations, found: Splits, kept: Splits) -> Iterator[str]:
+    """What the files hold that a reader of a result should know."""
+    repeated = ave.duplicates(annotations)
+    if repeated:
+        yield f"video ids in more than one row: {len(repeated)}; videos are told apart by row"
+    leaks = ave.leaks(annotations, found)
+    if leaks:
+        shared = Counter(split for _, split in {(leak.video_id, leak.other_split) for leak in leaks})
+        where = " and ".join(f"{shared[split]} with {split}" for split in sorted(shared))
+        rows = len({leak.train_row for leak in leaks})
+        done = "dropped" if len(kept.train) < len(found.train) else "kept (data.drop_leaking=true drops them)"
+        yield f"train shares video ids with other splits ({where}); train rows {done}: {rows}"
+    silent = (~annotations.relevance.bool().any(-1)).nonzero().flatten().tolist()
+    if silent:
+        yield f"rows without any event second, all background and without a class to learn: {_some(silent)}"
+    unused = len(annotations) - sum(len(rows) for _, rows in _present(found))
+    if unused:
+        yield f"annotated rows in no split: {unused}"
+    taught = set(annotations.category[kept.train].tolist())
+    untaught = [name for index, name in enumerate(annotations.categories) if index not in taught]
+    if untaught:
+        yield f"classes without a train video: {_some(untaught)}"
+
+
+def _some(values: list, most: int = 8) -> str:
+    rest = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(map(str, values[:most])) + rest
+
+
+def _present(splits: Splits) -> list[tuple[str, Tensor]]:
+    return [(split, rows) for split, rows in splits._asdict().items() if rows is not None]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,139 @@
+"""A split's videos as stacked tensors, and the splits of a data set together.
+
+Letters: N videos, T segments, da / dv feature widths, C event classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.data import Batch, HeteroData
+
+from avsgn_pyg.data.feature_store import LabelText
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.graph.build import build_batch, build_video
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Annotated videos of one split, ready to become graphs.
+
+    Attributes:
+        audio: [N, T, da] one vector per second.
+        visual: [N, T, dv] one vector per second.
+        category: [N] class of the event; :data:`~avsgn_pyg.graph.schema.NO_EVENT` where no second has one.
+        relevance: [N, T] 1 where the event is both heard and seen, else 0.
+        row: [N] row in the annotation file, which tells videos apart.
+        video_ids: one a video; the same id may stand in several rows.
+        text_nodes: text nodes in each video's graph.
+
+    Raises:
+        DataError: no video, or the parts differ in N or T.
+    """
+
+    audio: Float[Tensor, "N T da"]
+    visual: Float[Tensor, "N T dv"]
+    category: Int[Tensor, "N"]
+    relevance: Float[Tensor, "N T"]
+    row: Int[Tensor, "N"]
+    video_ids: tuple[str, ...]
+    text_nodes: int
+
+    def __post_init__(self) -> None:
+        sizes = {name: tuple(value.shape) for name, value in self._tensors()}
+        videos = len(self.video_ids)
+        both = {sizes["audio"][:2], sizes["visual"][:2], sizes["relevance"]}
+        one = {sizes["category"], sizes["row"], (videos,)}
+        if len(both) != 1 or len(one) != 1 or next(iter(both))[0] != videos or not videos:
+            raise DataError(f"videos need a row or more, and parts of one length; got {videos} ids, {sizes}")
+        if self.text_nodes < 1:
+            raise DataError(f"text_nodes={self.text_nodes}; a video needs at least one text node")
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    def __getitem__(self, number: int) -> HeteroData:
+        """One video as a graph; IndexError past the last."""
+        number = range(len(self))[number]
+        return build_video(
+            self.audio[number],
+            self.visual[number],
+            text_nodes=self.text_nodes,
+            category=int(self.category[number]),
+            relevance=self.relevance[number],
+            row=int(self.row[number]),
+        )
+
+    def batch(self, index: Int[Tensor, "B"]) -> Batch:
+        """The videos at `index` as one ``HeteroDataBatch``, in that order, on the features' device."""
+        index = index.to(self.audio.device)
+        return build_batch(
+            self.audio[index],
+            self.visual[index],
+            text_nodes=self.text_nodes,
+            category=self.category[index],
+            relevance=self.relevance[index],
+            row=self.row[index],
+        )
+
+    def take(self, index: Int[Tensor, "B"]) -> Videos:
+        """A split of the videos at `index`, in that order."""
+        here = index.to(self.audio.device)
+        parts = {name: value[here] for name, value in self._tensors()}
+        return dataclasses.replace(self, **parts, video_ids=tuple(self.video_ids[i] for i in index.tolist()))
+
+    def to(self, device: torch.device | str) -> Videos:
+        """The same videos with every tensor on `device`."""
+        return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors()})
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for name in ("audio", "visual", "category", "relevance", "row"):
+            yield name, getattr(self, name)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits of a data set, its class names, and what was found on the way.
+
+    Attributes:
+        name: what results on it are reported as.
+        categories: C class names in index order.
+        train, val, test: the splits; val and test may be missing.
+        label_text: the label bank, [C, da] and [C, dv]; ``None`` where none was given.
+        synthetic: made, not recorded.
+        provenance: where annotations and features come from; JSON-ready.
+        notes: sentences a reader should see once: duplicates, leaks, dropped rows, odd labels.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    train: Videos
+    val: Videos | None = None
+    test: Videos | None = None
+    label_text: LabelText | None = None
+    synthetic: bool = False
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[str, Videos]:
+        """The splits there are, by name."""
+        named = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: videos for name, videos in named.items() if videos is not None}
+
+    def split(self, name: str) -> Videos:
+        """The split called `name`, or a DataError that names those there are."""
+        if name not in self.splits:
+            raise DataError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def with_text_nodes(self, count: int) -> Dataset:
+        """The same data set with `count` text nodes in every graph."""
+        splits = {name: dataclasses.replace(videos, text_nodes=count) for name, videos in self.splits.items()}
+        return dataclasses.replace(self, **splits)

@@ -1,0 +1,99 @@
+"""What training does to a batch before the model sees it: pasted boundaries, a turned time axis, a little noise.
+
+All draw from torch's own generator of the batch's device, so that a resumed run draws what an
+uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from avsgn_pyg.config import AugmentConfig
+from avsgn_pyg.graph.schema import AUDIO, CATEGORY, RELEVANCE, VISUAL
+
+#: A pasted run leaves at least this many event seconds, the shortest event of AVE.
+SHORTEST_EVENT = 2
+
+
+class _Seconds(NamedTuple):
+    """What augmentation may change of a batch."""
+
+    audio: Float[Tensor, "B T da"]
+    visual: Float[Tensor, "B T dv"]
+    relevance: Float[Tensor, "B T"]
+
+
+def augment(batch: HeteroData, recipe: AugmentConfig) -> HeteroData:
+    """The batch after the recipe; the one given is left as it is. With every rate 0, the same object.
+
+    Args:
+        batch: videos of equal length, as :meth:`avsgn_pyg.data.dataset.Videos.batch` builds them.
+        recipe: ``boundary`` is the probability, for each video, of :func:`paste_boundaries`; ``time_flip`` that
+            its seconds run backwards (sound, sight and relevance alike); ``noise`` is the standard deviation
+            of Gaussian noise in units of each stream's root mean square over the batch.
+    """
+    if not (recipe.boundary or recipe.time_flip or recipe.noise):
+        return batch
+    videos, segments = batch[RELEVANCE].shape
+    seconds = _Seconds(*(batch[node].x.view(videos, segments, -1) for node in (AUDIO, VISUAL)), batch[RELEVANCE])
+    if recipe.boundary:
+        seconds = paste_boundaries(seconds, batch[CATEGORY], recipe.boundary)
+    if recipe.time_flip:
+        flipped = torch.rand(videos, device=seconds.relevance.device) < recipe.time_flip
+        seconds = _Seconds(*(flip_time(part, flipped) for part in seconds))
+    if recipe.noise:
+        seconds = seconds._replace(audio=add_noise(seconds.audio, recipe.noise),
+                                   visual=add_noise(seconds.visual, recipe.noise))
+    changed = copy.copy(batch)
+    changed[AUDIO].x, changed[VISUAL].x = seconds.audio.flatten(0, 1), seconds.visual.flatten(0, 1)
+    changed[RELEVANCE] = seconds.relevance
+    return changed
+
+
+def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float) -> _Seconds:
+    """Give videos a boundary that is right by definition: paste another class over one modality.
+
+    An event is what is both heard and seen. So where a run of seconds at either end of a video takes its sound
+    (or its sight) from a video of another class in the batch, that run is background, whatever it was. The
+    class stays. A video keeps its own seconds where the donor has the same class, or where fewer than
+    :data:`SHORTEST_EVENT` event seconds would be left.
+
+    Args:
+        seconds: audio [B, T, d_a], visual [B, T, d_v], relevance [B, T].
+        category: classes of the videos.
+        rate: probability for each video.
+    """
+    videos, segments = seconds.relevance.shape
+    device = category.device
+    donor = torch.randint(videos, (videos,), device=device)
+    length = torch.randint(1, max(segments, 2), (videos, 1), device=device)
+    chance, at_start, takes_audio = torch.rand(3, videos, 1, device=device)
+    second = torch.arange(segments, device=device)
+    run = torch.where(at_start < 0.5, second < length, second >= segments - length)
+    relevance = seconds.relevance * ~run
+    wanted = (chance < rate) & (category[donor] != category)[:, None]
+    run = run & wanted & (relevance.sum(1, keepdim=True) >= SHORTEST_EVENT)
+    heard = (run & (takes_audio < 0.5))[..., None]
+    seen = (run & (takes_audio >= 0.5))[..., None]
+    return _Seconds(
+        audio=torch.where(heard, seconds.audio[donor], seconds.audio),
+        visual=torch.where(seen, seconds.visual[donor], seconds.visual),
+        relevance=seconds.relevance * ~run,
+    )
+
+
+def flip_time(values: Float[Tensor, "B T *d"], flipped: Bool[Tensor, "B"]) -> Float[Tensor, "B T *d"]:
+    """Run the second axis of the marked rows backwards."""
+    mask = flipped.view(-1, *(1 for _ in values.shape[1:]))
+    return torch.where(mask, values.flip(1), values)
+
+
+def add_noise(values: Float[Tensor, "..."], noise: float) -> Float[Tensor, "..."]:
+    """Add Gaussian noise whose standard deviation is `noise` times the root mean square of `values`."""
+    return values + noise * values.square().mean().sqrt() * torch.randn_like(values)

@@ -1,0 +1,124 @@
+"""Adam, the learning rate as a pure function of the step, and the averaged copy of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from avsgn_pyg.config import TrainConfig
+
+#: Devices with a fused Adam kernel: one launch (or one pass over memory) for all parameters.
+FUSED_DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
+
+
+def build_optimizer(model: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> Optimizer:
+    """Adam; with `weight_decay` AdamW, which decays matrices and leaves biases, norms and vectors alone.
+
+    Move the model to its device first: the fused kernel is chosen by where the parameters are.
+
+    Raises:
+        ValueError: nothing in `model` can be trained.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError(
+            f"{type(model).__name__} has no trainable parameter, so there is nothing to optimize"
+        )
+    fused = all(p.device.type in FUSED_DEVICES and p.is_floating_point() for p in parameters)
+    if not weight_decay:
+        return Adam(parameters, lr=learning_rate, fused=fused)
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=fused)
+
+
+def learning_rate_multiplier(step: int, steps_per_epoch: int, recipe: TrainConfig) -> float:
+    """By what the base rate is multiplied at optimizer step `step` (counted from 0).
+
+    ``step`` multiplies by gamma after each milestone (in finished epochs), ``cosine`` falls to zero at the
+    end of the last epoch, ``constant`` stays; all three rise linearly over ``warmup_epochs`` first.
+    """
+    epoch = step / steps_per_epoch
+    warmup = recipe.warmup_epochs * steps_per_epoch
+    rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    if recipe.schedule == "constant":
+        return rise
+    if recipe.schedule == "cosine":
+        length = max(recipe.epochs - recipe.warmup_epochs, 1 / steps_per_epoch)
+        done = min(max((epoch - recipe.warmup_epochs) / length, 0.0), 1.0)
+        return rise * 0.5 * (1.0 + math.cos(math.pi * done))
+    return rise * recipe.gamma ** sum(epoch >= milestone for milestone in recipe.milestones)
+
+
+def build_schedule(
+    optimizer: Optimizer, recipe: TrainConfig, steps_per_epoch: int, step: int = 0
+) -> LambdaLR:
+    """The recipe's schedule, standing at optimizer step `step` (more than 0 when a run is resumed)."""
+    for group in optimizer.param_groups:
+        group["initial_lr"] = recipe.learning_rate
+    return LambdaLR(
+        optimizer, lambda at: learning_rate_multiplier(at, steps_per_epoch, recipe), last_epoch=step - 1
+    )
+
+
+def build_average(model: nn.Module, decay: float = 0.0) -> AveragedModel:
+    """A copy of `model` whose ``update_parameters(model)`` moves it towards the trained weights.
+
+    The decay rises as (1 + n) / (10 + n) up to `decay`, so that the random start is forgotten early;
+    0 copies the weights as they are. Buffers are always copied.
+    """
+
+    def average(kept: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
+        # The counter given here lies on the parameters' device: reading it would wait for the GPU every step.
+        n = int(averaged.n_averaged)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(list(kept), list(current), n)
+
+    averaged = AveragedModel(model, multi_avg_fn=average).requires_grad_(False).eval()
+    return averaged
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many trainable numbers `model` has."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def flatten_moments(optimizer: Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
+    """The optimizer's state as ``{"exp_avg/<parameter>": tensor, ...}`` on the CPU.
+
+    Args:
+        names: one name a parameter, in the order of the optimizer's groups (:func:`parameter_names`).
+    """
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{key}/{names[index]}": torch.as_tensor(value).detach().to("cpu", copy=True)
+        for index, values in state.items()
+        for key, value in values.items()
+    }
+
+
+def restore_moments(optimizer: Optimizer, names: Sequence[str], moments: dict[str, Tensor]) -> None:
+    """Lay :func:`flatten_moments`'s tensors back.
+
+    Raises:
+        KeyError: a parameter is named that the optimizer does not hold.
+    """
+    positions = {name: index for index, name in enumerate(names)}
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in moments.items():
+        kind, _, name = key.partition("/")
+        state.setdefault(positions[name], {})[kind] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def parameter_names(model: nn.Module, optimizer: Optimizer) -> list[str]:
+    """The model's own names of the optimizer's parameters, in the optimizer's order."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]

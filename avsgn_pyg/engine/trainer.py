@@ -1,0 +1,256 @@
+"""Training: one model, one seed, one run folder; stopped at any moment, it continues exactly."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+from tqdm import tqdm
+
+from avsgn_pyg.config import Config
+from avsgn_pyg.data.dataset import Videos
+from avsgn_pyg.data.loaders import make_loader
+from avsgn_pyg.engine import resume
+from avsgn_pyg.engine.augment import augment
+from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
+from avsgn_pyg.engine.devices import is_on, mean_everywhere, place, same_everywhere, share_batches
+from avsgn_pyg.engine.evaluator import predict, selection_scores
+from avsgn_pyg.engine.journal import Journal, note_environment, versions
+from avsgn_pyg.engine.losses import Learner, LossLog, NamedLosses
+from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule
+from avsgn_pyg.engine.run_folder import Index, RunFolder
+from avsgn_pyg.graph.schema import CATEGORY
+
+logger = logging.getLogger(__name__)
+
+#: Steps between two looks at the losses: each look waits for the device.
+LOOK_EVERY: Final = 50
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The best epoch's weights, held until the next checkpoint is due."""
+
+    weights: dict[str, Tensor]
+    meta: Meta
+
+
+class Trainer:
+    """Everything that one run needs while it trains.
+
+    Args:
+        config: of the run; ``train.seed`` shuffles the videos. Seed the model before building it.
+        model: freshly built; it is moved to the accelerator's device.
+        objective: named losses.
+        train: the videos to learn from.
+        selecting: the videos that choose among the epochs; ``None`` under ``train.select: last``.
+        meta: what the checkpoints say of themselves, but for epoch and score.
+        run: the folder, whose state was checked.
+        accelerator: from :func:`avsgn_pyg.engine.devices.make_accelerator`.
+        progress: show a bar (only on a terminal).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: nn.Module,
+        objective: NamedLosses,
+        train: Videos,
+        selecting: Videos | None,
+        *,
+        meta: Meta,
+        run: RunFolder,
+        accelerator: Accelerator,
+        progress: bool = False,
+    ) -> None:
+        self.config, self.recipe, self.objective = config, config.train, objective
+        self.run, self.accelerator, self.show = run, accelerator, progress
+        self.meta = meta.model_copy(update={"versions": versions(), "seed": config.train.seed})
+        model = model.to(accelerator.device)
+        train = place(train, accelerator.device)
+        self.selecting = None if selecting is None else place(selecting, accelerator.device)
+        # The average is a copy made before accelerate wraps the model: it answers in float32, unwrapped.
+        average = build_average(model, self.recipe.ema)
+        self.parts = resume.Moving(
+            model, average, build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay)
+        )
+        share = self.recipe.batch_size // accelerator.num_processes
+        loader = make_loader(train, share, shuffle=True, seed=self.recipe.seed)
+        self.sampler = loader.sampler
+        self.loader = share_batches(loader, accelerator, resident=is_on(train, accelerator.device))
+        self.progress = resume.Progress()
+        self.score: float | None = None
+        self.best: _Kept | None = None
+
+    def fit(self) -> resume.Progress:
+        """Train to the last epoch or an early stop, from the last checkpoint if there is one.
+
+        Raises:
+            CheckpointError: the checkpoint to continue from does not fit; nothing was written.
+            TrainingError: a loss is not finite.
+        """
+        self._restore()
+        main = self.accelerator.is_main_process
+        if main:
+            self.run.begin(self.config)
+            note_environment(self.run.path / "environment.json", self.accelerator, self.progress.epoch)
+        self.accelerator.wait_for_everyone()
+        first = self.progress.epoch + 1
+        with Journal(self.run.path, after=self.progress.epoch, write=main) as journal, self._bar() as bar:
+            for epoch in range(first, self.recipe.epochs + 1):
+                record = self._train_epoch(epoch, bar)
+                record |= self._select(epoch)
+                journal.write(record)
+                self._tell(record, bar)
+                finished = self._finished()
+                if finished or epoch % self.recipe.checkpoint_every == 0:
+                    self._save(finished)
+                if finished:
+                    break
+        return self.progress
+
+    def _restore(self) -> None:
+        """Continue where the run stands; wrap the model last, then put the random states back."""
+        checkpoint = self.run.last
+        if checkpoint is not None:
+            self.progress = resume.restore(checkpoint, self.parts, self.config)
+        self.schedule = build_schedule(
+            self.parts.optimizer,
+            self.recipe,
+            math.ceil(len(self.loader) / self.recipe.accumulate),
+            self.progress.step,
+        )
+        self.learner = self.accelerator.prepare_model(Learner(self.parts.model, self.objective))
+        self.optimizer = self.accelerator.prepare_optimizer(self.parts.optimizer)
+        if checkpoint is not None:
+            if self.accelerator.scaler is not None and self.progress.scaler:
+                self.accelerator.scaler.load_state_dict(self.progress.scaler)
+            resume.restore_random(checkpoint, self.accelerator)
+            logger.info("continuing %s after epoch %d", self.run.path, self.progress.epoch)
+
+    def _train_epoch(self, epoch: int, bar: tqdm) -> dict[str, Any]:
+        started = time.perf_counter()
+        self.learner.train()
+        self.sampler.set_epoch(epoch - 1)
+        log = LossLog(epoch)
+        rate = self.schedule.get_last_lr()[0]
+        for batch in self.loader:
+            with self.accelerator.accumulate(self.learner):
+                self._step(batch, log)
+            bar.update()
+            if log.steps % LOOK_EVERY == 0:
+                bar.set_postfix(loss=log.read()["total"], refresh=False)
+        if not self.recipe.ema:
+            self.parts.average.update_parameters(self.parts.model)
+        self.progress.epoch = epoch
+        losses = {name: mean_everywhere(self.accelerator, value) for name, value in log.read().items()}
+        return {
+            "epoch": epoch,
+            "step": self.progress.step,
+            "learning_rate": rate,
+            "loss": losses,
+            "gradient_norm": log.gradient_norm,
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _step(self, batch: HeteroData, log: LossLog) -> None:
+        losses, total = self.learner(augment(batch, self.recipe.augment))
+        log.add(losses, total, len(batch[CATEGORY]))
+        self.accelerator.backward(total)
+        if self.accelerator.sync_gradients and self.recipe.clip_norm is not None:
+            log.add_norm(self.accelerator.clip_grad_norm_(self.learner.parameters(), self.recipe.clip_norm))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
+            self.schedule.step()
+            self.progress.step += 1
+            if self.recipe.ema:
+                self.parts.average.update_parameters(self.parts.model)
+
+    def _select(self, epoch: int) -> dict[str, Any]:
+        """Score the selecting split; remember the epoch if it is the best so far."""
+        if self.selecting is None:
+            return {}
+        started = time.perf_counter()
+        predictions = predict(
+            self.parts.average.module,
+            self.selecting,
+            device=self.accelerator.device,
+            batch_size=self.recipe.batch_size,
+        )
+        scores = selection_scores(predictions, self.selecting, self.config.evaluate.tau)
+        score = same_everywhere(self.accelerator, scores["segment_accuracy"])
+        self.score = score
+        if self.progress.best_score is None or score > self.progress.best_score:
+            self.progress.best_epoch, self.progress.best_score = epoch, score
+            weights = self.parts.average.module.state_dict()
+            self.best = _Kept({name: value.clone() for name, value in weights.items()}, self._meta(score))
+        return {self.recipe.select: scores, "evaluation_seconds": time.perf_counter() - started}
+
+    def _finished(self) -> str | None:
+        if self.progress.epoch == self.recipe.epochs:
+            return "epochs"
+        patience = self.recipe.early_stop
+        if patience is not None and self.progress.epoch - self.progress.best_epoch >= patience:
+            return "early stop"
+        return None
+
+    def _save(self, finished: str | None) -> None:
+        """Write the checkpoint of this epoch (and of the best, if newer than the last save); count them."""
+        files = resume.capture(self.parts, self.progress, self.accelerator)
+        last = self._name(self.progress.epoch)
+        selected = last if self.selecting is None else self._name(self.progress.best_epoch)
+        if self.accelerator.is_main_process:
+            if self.best is not None and selected != last:
+                save_checkpoint(
+                    self.run.checkpoints / selected, self.best.weights, self.config, self.best.meta
+                )
+            save_checkpoint(
+                self.run.checkpoints / last,
+                self.parts.average.module.state_dict(),
+                self.config,
+                self._meta(self.score),
+                files,
+            )
+            self.run.commit(Index(last, selected, finished))
+        self.best = None
+        self.accelerator.wait_for_everyone()
+
+    def _meta(self, score: float | None) -> Meta:
+        return self.meta.model_copy(
+            update={
+                "epoch": self.progress.epoch,
+                "step": self.progress.step,
+                "selection_score": score,
+                "selected_on": self.recipe.select,
+            }
+        )
+
+    @staticmethod
+    def _name(epoch: int) -> str:
+        return f"epoch-{epoch:04d}"
+
+    def _bar(self) -> tqdm:
+        return tqdm(
+            total=self.recipe.epochs * len(self.loader),
+            initial=self.progress.epoch * len(self.loader),
+            desc="train",
+            unit="step",
+            dynamic_ncols=True,
+            disable=None if self.show and self.accelerator.is_main_process else True,
+        )
+
+    def _tell(self, record: Mapping[str, Any], bar: tqdm) -> None:
+        losses = " ".join(f"{name} {value:.4f}" for name, value in record["loss"].items())
+        scores = record.get(self.recipe.select)
+        chosen = f" | {self.recipe.select} {scores['segment_accuracy']:.2f} %" if scores else ""
+        bar.set_description(f"epoch {record['epoch']}/{self.recipe.epochs}{chosen}", refresh=False)
+        if self.accelerator.is_main_process:
+            logger.info("epoch %d/%d: %s%s", record["epoch"], self.recipe.epochs, losses, chosen)

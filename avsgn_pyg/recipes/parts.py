@@ -1,0 +1,95 @@
+"""What training and evaluation both ask: the data a config names, and whether everything fits."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+from avsgn_pyg import zoo
+from avsgn_pyg.config import Config, ConfigError
+from avsgn_pyg.data.dataset import DataError, Dataset, Videos, load_dataset
+from avsgn_pyg.engine.checkpoint import CheckpointError, Meta, read_meta
+from avsgn_pyg.engine.losses import TrainingError
+from avsgn_pyg.engine.run_folder import RunError
+
+logger = logging.getLogger(__name__)
+
+#: What a tool shows as a plain sentence: the message says what came and what would work.
+EXPECTED_ERRORS = (ConfigError, DataError, CheckpointError, RunError, TrainingError)
+
+
+def open_dataset(config: Config) -> Dataset:
+    """The config's data set, with as many text nodes as its model makes text rows."""
+    dataset = load_dataset(config.data)
+    return dataset.with_text_nodes(zoo.text_nodes(config.model, shape_of(dataset)))
+
+
+def shape_of(dataset: Dataset) -> zoo.Shape:
+    audio, visual = dataset.train.audio, dataset.train.visual
+    return zoo.Shape(audio.shape[-1], visual.shape[-1], audio.shape[1], len(dataset.categories))
+
+
+def meta_of(dataset: Dataset) -> Meta:
+    shape = shape_of(dataset)
+    return Meta(
+        categories=dataset.categories,
+        audio_width=shape.audio_width,
+        visual_width=shape.visual_width,
+        segments=shape.segments,
+        dataset=dataset.name,
+        synthetic=dataset.synthetic,
+        provenance=dataset.provenance,
+    )
+
+
+def split_of(dataset: Dataset, name: str, setting: str) -> Videos:
+    try:
+        return dataset.split(name)
+    except DataError as error:
+        raise ConfigError(f"{setting}={name}: {error}") from None
+
+
+def selecting_split(config: Config, dataset: Dataset) -> Videos | None:
+    select = config.train.select
+    return None if select == "last" else split_of(dataset, select, "train.select")
+
+
+def check_recipe(config: Config, dataset: Dataset) -> None:
+    """Everything that can be refused before a file is touched."""
+    select, patience = config.train.select, config.train.early_stop
+    split_of(dataset, config.evaluate.split, "evaluate.split")
+    if patience is not None and select == "last":
+        raise ConfigError(f"train.early_stop={patience} needs a split to watch; train.select=last has none")
+    if select == "test":
+        text = "train.select=test chooses the epoch on the test split; the numbers flatter, every row says so"
+        warnings.warn(text, stacklevel=4)
+        logger.warning(text)
+    selecting_split(config, dataset)
+    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text)
+    if hasattr(model, "label_text") and dataset.label_text is None and config.model.text.bank == "frozen":
+        raise ConfigError(
+            f"model.text.bank=frozen needs label embeddings, and {dataset.name} brings none: give "
+            "data.audio_labels and data.visual_labels, or learn the bank with model.text.bank=learned"
+        )
+
+
+def check_fits(checkpoint: Path, dataset: Dataset) -> None:
+    """Refuse data of other classes, widths or lengths than the checkpoint in that folder."""
+    _compare(checkpoint, dataset, ("categories", "audio_width", "visual_width", "segments"))
+
+
+def check_same_data(checkpoint: Path, dataset: Dataset) -> None:
+    """Refuse to continue on other data than those a run began with."""
+    _compare(checkpoint, dataset, ("categories", "audio_width", "visual_width", "segments", "provenance"))
+
+
+def _compare(checkpoint: Path, dataset: Dataset, names: tuple[str, ...]) -> None:
+    there, here = (meta.model_dump(mode="json") for meta in (read_meta(checkpoint), meta_of(dataset)))
+    found = [
+        f"{name}: {there[name]} in the checkpoint, {here[name]} in the data"
+        for name in names
+        if there[name] != here[name]
+    ]
+    if found:
+        raise CheckpointError(f"{checkpoint}: does not fit {dataset.name}: " + "; ".join(found))

@@ -1,0 +1,281 @@
+"""A data set is checked whole before it is handed out, and says what was found in its files."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from avsgn_pyg.config import DataConfig, SyntheticConfig
+from avsgn_pyg.data import sources
+from avsgn_pyg.data.dataset import load_dataset
+from avsgn_pyg.data.feature_store import Features, LabelText, write_store
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.graph.schema import NO_EVENT
+
+SEGMENTS = 6
+LINES = (
+    "Bark&a&good&0&6",
+    "Flute&b&good&1&3",
+    "Bark&c&good&0&0",
+    "Flute&d&good&2&6",
+    "Bark&a&good&3&4",
+    "Flute&e&good&0&6",
+)
+IDS = tuple(line.split("&")[1] for line in LINES)
+ORDERS = {"train": [3, 0, 2], "val": [5], "test": [4]}
+
+
+def h5(path: Path, key: str, values: object) -> None:
+    with h5py.File(path, "w") as file:
+        file[key] = np.asarray(values)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An AVE-shaped folder: annotations, orders, features of widths 4 and 5, label text."""
+    (tmp_path / "Annotations.txt").write_text("\n".join(LINES))
+    for split, rows in ORDERS.items():
+        h5(tmp_path / f"{split}_order.h5", "order", rows)
+    number = np.arange(6.0)[:, None, None]
+    h5(tmp_path / "audio_feature.h5", "avadataset", np.broadcast_to(number, (6, SEGMENTS, 4)))
+    grid = np.broadcast_to(-number[..., None], (6, SEGMENTS, 49, 5))
+    h5(tmp_path / "visual_feature.h5", "avadataset", grid)
+    np.save(tmp_path / "audio.npy", np.ones((2, 4)))
+    np.save(tmp_path / "visual.npy", np.ones((2, 5)))
+    return tmp_path
+
+
+def config(root: Path, **changes: object) -> DataConfig:
+    return DataConfig(root=root, **{"audio_labels": "audio.npy", "visual_labels": "visual.npy", **changes})
+
+
+def store(root: Path, **changes: object) -> DataConfig:
+    """The folder's features as a store, changed as asked."""
+    whole = Features(
+        audio=torch.arange(6.0)[:, None, None].expand(6, SEGMENTS, 4),
+        visual=-torch.arange(6.0)[:, None, None].expand(6, SEGMENTS, 5),
+        video_ids=IDS,
+        categories=("Bark", "Flute"),
+        label_text=LabelText(torch.zeros(2, 4), torch.zeros(2, 5)),
+        provenance={"encoder": "made"},
+    )
+    write_store(root / "store.h5", dataclasses.replace(whole, **changes))
+    return DataConfig(root=root, features="store.h5")
+
+
+def rows_of(features: Features, rows: list[int]) -> dict:
+    """Changes that leave a store with `rows` alone."""
+    return {
+        "audio": features.audio[rows],
+        "visual": features.visual[rows],
+        "video_ids": tuple(IDS[row] for row in rows),
+        "rows": torch.tensor(rows),
+    }
+
+
+FULL = Features(
+    audio=torch.arange(6.0)[:, None, None].expand(6, SEGMENTS, 4).clone(),
+    visual=-torch.arange(6.0)[:, None, None].expand(6, SEGMENTS, 5).clone(),
+    video_ids=IDS,
+)
+
+
+def test_every_part_of_a_video_comes_from_its_row(root: Path) -> None:
+    data = load_dataset(config(root, name="small"))
+    assert data.name == "small"
+    assert not data.synthetic
+    for split, rows in ORDERS.items():
+        videos = data.split(split)
+        assert videos.row.tolist() == rows
+        assert videos.video_ids == tuple(IDS[row] for row in rows)
+        assert videos.audio[:, 0, 0].tolist() == rows
+        assert videos.visual[:, 0, 0].tolist() == [-row for row in rows]
+        assert videos.audio.dtype == videos.visual.dtype == torch.float32
+        assert videos.text_nodes == SEGMENTS
+    assert data.train.relevance[0].tolist() == [0, 0, 1, 1, 1, 1]
+    assert data.categories == ("Bark", "Flute")
+
+
+def test_a_video_without_event_seconds_has_no_category(root: Path) -> None:
+    assert load_dataset(config(root)).train.category.tolist() == [1, 0, NO_EVENT]
+
+
+def test_the_notes_say_what_was_found(root: Path) -> None:
+    h5(root / "val_order.h5", "order", [1])
+    notes = " | ".join(load_dataset(config(root)).notes)
+    assert "video ids in more than one row: 1" in notes
+    assert "(1 with test); train rows kept (data.drop_leaking=true drops them): 1" in notes
+    assert "without any event second, all background and without a class to learn: 2" in notes
+    assert "annotated rows in no split: 1" in notes
+
+
+def test_a_class_without_train_video_is_noted(root: Path) -> None:
+    h5(root / "train_order.h5", "order", [0, 2])
+    assert "classes without a train video: Flute" in load_dataset(config(root)).notes
+
+
+def test_clean_files_leave_no_notes(root: Path) -> None:
+    (root / "Annotations.txt").write_text("\n".join(f"Bark&id{row}&good&0&6" for row in range(6)))
+    h5(root / "train_order.h5", "order", [0, 1, 2, 3])
+    assert load_dataset(config(root, audio_labels=None, visual_labels=None)).notes == ()
+
+
+def test_dropping_leaks_removes_the_train_rows_and_says_so(root: Path) -> None:
+    data = load_dataset(config(root, drop_leaking=True))
+    assert data.train.row.tolist() == [3, 2]
+    assert data.test.row.tolist() == ORDERS["test"]
+    assert any("train rows dropped: 1" in note for note in data.notes)
+
+
+def test_a_train_split_of_leaks_alone_is_refused(root: Path) -> None:
+    h5(root / "train_order.h5", "order", [0])
+    with pytest.raises(DataError, match="train split is empty"):
+        load_dataset(config(root, drop_leaking=True))
+
+
+def test_a_folder_without_test_split_loads(root: Path) -> None:
+    (root / "test_order.h5").unlink()
+    data = load_dataset(config(root))
+    assert list(data.splits) == ["train", "val"]
+    with pytest.raises(DataError, match="no split 'test'"):
+        data.split("test")
+
+
+def test_text_nodes_may_be_given(root: Path) -> None:
+    assert load_dataset(config(root), text_nodes=4).val.text_nodes == 4
+    made = DataConfig(kind="synthetic", synthetic=SyntheticConfig(videos=30, classes=2, width=8))
+    assert load_dataset(made).train.text_nodes == 10
+    assert load_dataset(made, text_nodes=4).train.text_nodes == 4
+
+
+def test_text_splits_give_the_same_data_set(root: Path) -> None:
+    for split, rows in ORDERS.items():
+        (root / f"{split}Set.txt").write_text("\n".join(LINES[row] for row in rows))
+    first, second = load_dataset(config(root)), load_dataset(config(root, splits="txt"))
+    assert torch.equal(first.train.row, second.train.row)
+    assert torch.equal(first.train.audio, second.train.audio)
+
+
+def test_the_root_must_be_set() -> None:
+    with pytest.raises(DataError, match=r"data\.root is not set"):
+        load_dataset(DataConfig())
+
+
+def test_missing_features_name_the_settings(root: Path) -> None:
+    (root / "visual_feature.h5").unlink()
+    with pytest.raises(DataError, match=r"visual_feature\.h5: no such file; set data\.visual_features"):
+        load_dataset(config(root))
+
+
+def test_features_of_another_number_of_videos_name_both_files(root: Path) -> None:
+    h5(root / "audio_feature.h5", "avadataset", np.zeros((5, SEGMENTS, 4)))
+    with pytest.raises(DataError, match=r"audio_feature\.h5 holds 5 videos .*visual_feature\.h5 6 of 6"):
+        load_dataset(config(root))
+    h5(root / "visual_feature.h5", "avadataset", np.zeros((5, SEGMENTS, 5)))
+    with pytest.raises(DataError, match=r"Annotations\.txt has 6 rows, .*audio_feature\.h5 .* hold 5 videos"):
+        load_dataset(config(root))
+
+
+def test_features_of_another_length_are_refused(root: Path) -> None:
+    h5(root / "audio_feature.h5", "avadataset", np.zeros((6, SEGMENTS + 1, 4)))
+    with pytest.raises(DataError, match="6 videos of 7 segments"):
+        load_dataset(config(root))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "Annotations.txt").write_text("\n".join([*LINES[:5], "x"])), "line 6: 1 field"),
+        (lambda root: h5(root / "val_order.h5", "order", [6]), r"val_order\.h5, entry 0: row 6"),
+        (lambda root: np.save(root / "audio.npy", np.ones((3, 4))), r"audio\.npy has 3 rows, .* 2 classes"),
+        (lambda root: np.save(root / "visual.npy", np.ones((2, 4))), "visual label text is 4 wide"),
+        (lambda root: (root / "visual.npy").unlink(), r"visual\.npy: no such file"),
+    ],
+)
+def test_mistakes_are_found_before_the_long_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch, spoil: object, message: str
+) -> None:
+    spoil(root)
+    monkeypatch.setattr(sources, "read_legacy_features", lambda _: pytest.fail("the long read came first"))
+    with pytest.raises(DataError, match=message):
+        load_dataset(config(root))
+
+
+def test_label_text_needs_both_files(root: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.visual_labels=None: give both"):
+        load_dataset(config(root, visual_labels=None))
+    assert load_dataset(config(root, audio_labels=None, visual_labels=None)).label_text is None
+
+
+# With a feature store.
+
+
+def test_a_store_gives_the_same_videos_as_the_legacy_files(root: Path) -> None:
+    legacy, stored = load_dataset(config(root)), load_dataset(store(root))
+    for split in ORDERS:
+        assert torch.equal(legacy.split(split).audio, stored.split(split).audio)
+        assert torch.equal(legacy.split(split).visual, stored.split(split).visual)
+        assert torch.equal(legacy.split(split).category, stored.split(split).category)
+    assert stored.label_text.audio.eq(0).all()
+    assert stored.provenance["features"] == {"encoder": "made"}
+    assert stored.provenance["annotations"] == legacy.provenance["annotations"]
+
+
+def test_named_label_files_come_before_those_of_the_store(root: Path) -> None:
+    named = store(root).model_copy(update={"audio_labels": "audio.npy", "visual_labels": "visual.npy"})
+    assert load_dataset(named).label_text.audio.eq(1).all()
+
+
+def test_a_store_may_hold_the_rows_of_the_splits_in_any_order(root: Path) -> None:
+    (root / "test_order.h5").unlink()
+    data = load_dataset(store(root, **rows_of(FULL, [5, 0, 3, 2])))
+    assert data.train.audio[:, 0, 0].tolist() == ORDERS["train"]
+    assert data.val.audio[:, 0, 0].tolist() == ORDERS["val"]
+
+
+def test_split_rows_missing_from_the_store_are_counted_and_named(root: Path) -> None:
+    with pytest.raises(DataError, match=r"2 of 3 train rows are not in the store, first row 2 \(c\)"):
+        load_dataset(store(root, **rows_of(FULL, [5, 0, 4])))
+
+
+def test_a_store_of_other_videos_is_refused(root: Path) -> None:
+    with pytest.raises(DataError, match=r"entry 3: row 3 is video 'x' here and 'd' in .*Annotations\.txt"):
+        load_dataset(store(root, video_ids=("a", "b", "c", "x", "a", "e")))
+    with pytest.raises(DataError, match=r"row 9, but .* has 6 rows"):
+        load_dataset(store(root, rows=torch.tensor([0, 1, 2, 3, 4, 9])))
+    with pytest.raises(DataError, match=r"2 videos, .* has 6 rows; a store of some rows must say which"):
+        load_dataset(store(root, **{**rows_of(FULL, [0, 1]), "rows": None}))
+
+
+def test_the_classes_of_the_store_decide_their_order(root: Path) -> None:
+    data = load_dataset(store(root, categories=("Flute", "Bark")))
+    assert data.categories == ("Flute", "Bark")
+    assert data.val.category.tolist() == [0]
+
+
+def test_a_class_the_store_does_not_know_names_its_line(root: Path) -> None:
+    with pytest.raises(DataError, match=r"Annotations\.txt, line 1: unknown class 'Bark'"):
+        load_dataset(store(root, categories=("Flute", "Dog")))
+
+
+def test_ave_composite_loads_with_its_label_text(ave_composite_root: Path) -> None:
+    data = load_dataset(
+        DataConfig(
+            name="AVE-Composite",
+            root=ave_composite_root,
+            audio_labels="text_audio.npy",
+            visual_labels="text_visual.npy",
+        )
+    )
+    assert data.train.audio.shape == (3339, 10, 512)
+    assert data.val.visual.shape == (402, 10, 512)
+    assert data.label_text.audio.shape == data.label_text.visual.shape == (28, 512)
+    assert len(data.categories) == 28
+    assert (data.train.category == NO_EVENT).sum() == 1
+    torch.testing.assert_close(data.val.audio.norm(dim=-1), torch.ones(402, 10), rtol=0, atol=2e-3)
+    assert any("10 with val" in note for note in data.notes)

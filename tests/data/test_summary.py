@@ -1,0 +1,95 @@
+"""The summary of a folder or store states what is in it, and the tool prints it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from avsgn_pyg.data.feature_store import Features, write_store
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.summary import summarize
+
+TOOL = Path(__file__).parents[2] / "tools" / "inspect_data.py"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "Annotations.txt").write_text("Bark&a&good&0&10\nCat&a&good&0&5\nCat&b&good&0&0\n")
+    (tmp_path / "trainSet.txt").write_text("Bark&a&good&0&10\nCat&b&good&0&0\n")
+    (tmp_path / "valSet.txt").write_text("Cat&a&good&0&5\n")
+    return tmp_path
+
+
+@pytest.fixture
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("inspect_data", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_folder_without_features_is_described(folder: Path) -> None:
+    assert summarize(folder, splits="txt") == [
+        "Annotations.txt: 3 rows, 2 different videos",
+        "  class  0  Bark: 1 rows",
+        "  class  1  Cat: 2 rows",
+        "video ids in more than one row: 1",
+        "rows without event seconds: [2]",
+        "train: 2 rows, 50.0 % of seconds foreground, 50.0 % of videos foreground throughout",
+        "val: 1 rows, 50.0 % of seconds foreground, 0.0 % of videos foreground throughout",
+        "test: no file",
+        "video ids in train and in another split: 1",
+        "  a: train row 0, val row 1",
+        "audio_feature.h5: not here",
+        "visual_feature.h5: not here",
+    ]
+
+
+def test_ave_is_described_with_its_traps(ave_root: Path) -> None:
+    lines = summarize(ave_root)
+    assert lines[0] == "Annotations.txt: 4143 rows, 4097 different videos"
+    assert "video ids in more than one row: 45" in lines
+    assert "rows without event seconds: [26]" in lines
+    assert "video ids in train and in another split: 18" in lines
+    assert "test: 402 rows, 82.2 % of seconds foreground, 64.9 % of videos foreground throughout" in lines
+
+
+def test_feature_files_show_their_shapes(ave_composite_root: Path) -> None:
+    lines = summarize(ave_composite_root)
+    shown = [line for line in lines if line.startswith(("audio_feature.h5", "visual_feature.h5"))]
+    assert len(shown) == 2
+    assert all(line.endswith("videos of 10 segments, 512 wide") for line in shown)
+
+
+def test_a_store_is_described(tmp_path: Path) -> None:
+    features = Features(torch.ones(2, 4, 5), torch.ones(2, 4, 6), ("a", "a"), provenance={"encoder": "made"})
+    write_store(tmp_path / "store.h5", features)
+    lines = summarize(tmp_path / "store.h5")
+    assert lines[:2] == ["store.h5: 2 videos of 4 segments", "audio 5 wide, visual 6 wide"]
+    assert "video ids in more than one row: 1" in lines
+    assert lines[-1] == 'provenance: {"encoder": "made"}'
+
+
+def test_a_missing_place_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        summarize(tmp_path / "none")
+
+
+def test_the_tool_prints_the_summary(folder: Path, tool: ModuleType, capsys: pytest.CaptureFixture) -> None:
+    assert tool.main([str(folder), "--splits", "txt"]) == 0
+    assert capsys.readouterr().out.splitlines() == summarize(folder, splits="txt")
+
+
+def test_the_tool_reports_a_bad_folder_without_a_traceback(
+    folder: Path, tool: ModuleType, capsys: pytest.CaptureFixture
+) -> None:
+    (folder / "valSet.txt").write_text("Cat&a&good&0&6\n")
+    assert tool.main([str(folder), "--splits", "txt"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert "valSet.txt, line 1" in captured.err

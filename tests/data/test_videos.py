@@ -1,0 +1,108 @@
+"""Videos become graphs one by one and many at a time, the same either way."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch_geometric.data import Batch, HeteroData
+
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.videos import Dataset, Videos
+from avsgn_pyg.graph.schema import NO_EVENT
+
+
+def videos(count: int = 5, segments: int = 3, text_nodes: int = 4) -> Videos:
+    return Videos(
+        audio=torch.randn(count, segments, 6),
+        visual=torch.randn(count, segments, 7),
+        category=torch.arange(count) - 1,
+        relevance=torch.randint(0, 2, (count, segments)).float(),
+        row=100 + torch.arange(count),
+        video_ids=tuple(f"id{number % 4}" for number in range(count)),
+        text_nodes=text_nodes,
+    )
+
+
+def test_a_batch_equals_its_videos_collated_one_by_one() -> None:
+    split = videos()
+    fast = split.batch(torch.tensor([3, 0, 3]))
+    plain = Batch.from_data_list([split[3], split[0], split[3]])
+    for key in ("category", "relevance", "row"):
+        assert torch.equal(fast[key], plain[key])
+    for key in ("audio", "visual"):
+        assert torch.equal(fast[key].x, plain[key].x)
+    assert fast["text"].num_nodes == plain["text"].num_nodes == 12
+    assert all(torch.equal(fast[edge].edge_index, plain[edge].edge_index) for edge in plain.edge_types)
+
+
+def test_a_video_keeps_its_row_and_its_missing_event() -> None:
+    first = videos()[0]
+    assert isinstance(first, HeteroData)
+    assert first.row.tolist() == [100]
+    assert first.category.tolist() == [NO_EVENT]
+
+
+def test_indexing_counts_from_the_end_and_stops_at_the_last() -> None:
+    split = videos()
+    assert split[-1].row.tolist() == [104]
+    assert [int(video.row) for video in split] == [100, 101, 102, 103, 104]
+    with pytest.raises(IndexError):
+        split[5]
+
+
+def test_taking_videos_keeps_every_part_together() -> None:
+    split = videos()
+    part = split.take(torch.tensor([4, 1]))
+    assert part.row.tolist() == [104, 101]
+    assert part.video_ids == ("id0", "id1")
+    assert torch.equal(part.audio, split.audio[[4, 1]])
+    assert torch.equal(part.relevance, split.relevance[[4, 1]])
+
+
+def test_moving_to_a_device_moves_every_tensor() -> None:
+    moved = videos().to("meta")
+    tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
+    assert len(tensors) == 5
+    assert {value.device.type for value in tensors} == {"meta"}
+
+
+def test_a_batch_of_no_videos_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one video"):
+        videos().batch(torch.tensor([], dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"visual": torch.zeros(5, 4, 7)},
+        {"relevance": torch.zeros(5, 2)},
+        {"category": torch.zeros(4, dtype=torch.int64)},
+        {"video_ids": ("one",)},
+    ],
+)
+@pytest.mark.usefixtures("as_installed")
+def test_parts_of_different_length_are_refused(change: dict) -> None:
+    with pytest.raises(DataError, match="parts of one length"):
+        dataclasses.replace(videos(), **change)
+
+
+def test_a_graph_needs_a_text_node() -> None:
+    with pytest.raises(DataError, match="text_nodes=0"):
+        videos(text_nodes=0)
+
+
+def test_a_missing_split_names_those_there_are() -> None:
+    data = Dataset("made", ("a",), videos(), test=videos())
+    assert data.split("test") is data.test
+    assert list(data.splits) == ["train", "test"]
+    with pytest.raises(DataError, match="made has no split 'val'; it has train, test"):
+        data.split("val")
+
+
+def test_text_nodes_change_in_every_split_at_once() -> None:
+    data = Dataset("made", ("a",), videos(), test=videos()).with_text_nodes(56)
+    assert [split.text_nodes for split in data.splits.values()] == [56, 56]
+    assert data.val is None
+    assert data.train[0]["text"].num_nodes == 56

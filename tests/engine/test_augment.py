@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from avsgn_pyg.config import AugmentConfig
+from avsgn_pyg.data.videos import Videos
+from avsgn_pyg.engine.augment import add_noise, augment, flip_time
+from avsgn_pyg.graph.views import dense_view
+
+
+def test_without_rates_the_batch_itself_comes_back(videos: Videos) -> None:
+    batch = videos.batch(torch.arange(4))
+    assert augment(batch, AugmentConfig()) is batch
+
+
+def test_a_certain_flip_turns_sound_sight_and_relevance_around(videos: Videos) -> None:
+    batch = videos.batch(torch.arange(4))
+    turned = augment(batch, AugmentConfig(time_flip=1.0))
+    assert torch.equal(dense_view(turned, "audio"), videos.audio[:4].flip(1))
+    assert torch.equal(dense_view(turned, "visual"), videos.visual[:4].flip(1))
+    assert torch.equal(turned.relevance, videos.relevance[:4].flip(1))
+    assert torch.equal(turned.category, videos.category[:4])
+
+
+def test_the_batch_given_is_left_as_it_was(videos: Videos) -> None:
+    batch = videos.batch(torch.arange(4))
+    augment(batch, AugmentConfig(time_flip=1.0, noise=1.0))
+    assert torch.equal(dense_view(batch, "audio"), videos.audio[:4])
+    assert torch.equal(batch.relevance, videos.relevance[:4])
+
+
+def test_only_marked_videos_are_turned_around() -> None:
+    values = torch.arange(12.0).view(3, 4)
+    flipped = flip_time(values, torch.tensor([False, True, False]))
+    assert flipped.tolist() == [[0, 1, 2, 3], [7, 6, 5, 4], [8, 9, 10, 11]]
+
+
+def test_a_flip_turns_about_its_share_of_the_videos_around(videos: Videos) -> None:
+    torch.manual_seed(0)
+    batch = videos.batch(torch.arange(24).repeat(50))
+    turned = augment(batch, AugmentConfig(time_flip=0.25))
+    same = (dense_view(turned, "audio") == dense_view(batch, "audio")).flatten(1).all(-1)
+    assert 1 - same.float().mean().item() == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
+def test_noise_is_measured_in_the_streams_own_root_mean_square(scale: float) -> None:
+    torch.manual_seed(0)
+    values = scale * torch.randn(200, 50) + scale
+    noise = add_noise(values, 0.3) - values
+    assert (noise.std() / values.square().mean().sqrt()).item() == pytest.approx(0.3, rel=0.03)
+
+
+def test_each_stream_has_its_own_noise(videos: Videos) -> None:
+    loud = videos.batch(torch.arange(24))
+    loud["visual"].x = loud["visual"].x * 100
+    noisy = augment(loud, AugmentConfig(noise=0.5))
+    assert (noisy["audio"].x - loud["audio"].x).abs().max() < 10
+    assert (noisy["visual"].x - loud["visual"].x).abs().max() > 50
+
+
+def test_the_same_random_state_augments_alike(videos: Videos) -> None:
+    recipe = AugmentConfig(time_flip=0.5, noise=0.1)
+    batch = videos.batch(torch.arange(8))
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(augment(batch, recipe)["audio"].x)
+    assert torch.equal(*results)
+
+
+def test_a_pasted_run_is_background_and_takes_one_modality_from_another_class(videos: Videos) -> None:
+    torch.manual_seed(0)
+    batch = videos.batch(torch.arange(24))
+    pasted = augment(batch, AugmentConfig(boundary=1.0))
+    changes = {modality: (dense_view(pasted, modality) != dense_view(batch, modality)).any(-1)
+               for modality in ("audio", "visual")}
+    assert changes["audio"].any() and changes["visual"].any()
+    assert not (changes["audio"] & changes["visual"]).any()
+    touched = changes["audio"] | changes["visual"]
+    assert not pasted.relevance[touched].any()
+    assert torch.equal(pasted.relevance[~touched], batch.relevance[~touched])
+    assert torch.equal(pasted.category, batch.category)
+
+
+def test_a_pasted_second_comes_from_the_same_second_of_a_video_of_another_class(videos: Videos) -> None:
+    torch.manual_seed(0)
+    batch = videos.batch(torch.arange(24))
+    before, after = dense_view(batch, "audio"), dense_view(augment(batch, AugmentConfig(boundary=1.0)), "audio")
+    for video, second in (before != after).any(-1).nonzero().tolist():
+        donors = (before[:, second] == after[video, second]).all(-1).nonzero().flatten()
+        assert len(donors) == 1 and batch.category[donors[0]] != batch.category[video]
+
+
+def test_pasting_leaves_at_least_two_event_seconds(videos: Videos) -> None:
+    torch.manual_seed(0)
+    batch = videos.batch(torch.arange(24).repeat(20))
+    pasted = augment(batch, AugmentConfig(boundary=1.0))
+    cut = (pasted.relevance != batch.relevance).any(1)
+    assert cut.any() and pasted.relevance[cut].sum(1).min() == 2
+
+
+def test_pasting_happens_at_about_its_rate(videos: Videos) -> None:
+    torch.manual_seed(0)
+    batch = videos.batch(torch.arange(24).repeat(100))
+    shares = []
+    for rate in (0.3, 0.6):
+        pasted = augment(batch, AugmentConfig(boundary=rate))
+        differs = [(dense_view(pasted, m) != dense_view(batch, m)).flatten(1).any(1) for m in ("audio", "visual")]
+        shares.append((differs[0] | differs[1]).float().mean().item())
+    assert shares[1] / shares[0] == pytest.approx(2, rel=0.15)
+
+
+def test_one_class_alone_has_no_donor(videos: Videos) -> None:
+    batch = videos.batch(torch.zeros(8, dtype=torch.int64))
+    pasted = augment(batch, AugmentConfig(boundary=1.0))
+    assert torch.equal(pasted.relevance, batch.relevance) and torch.equal(pasted["audio"].x, batch["audio"].x)

@@ -1,0 +1,70 @@
+"""Score a run, or one of its checkpoints, on a split: table, JSON, one CSV line a video, confusion picture.
+
+python tools/evaluate.py runs/demo
+python tools/evaluate.py runs/avsgn_full --split test --tau-from val
+python tools/evaluate.py runs/avsgn_full --data /data/ave data.splits=txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from avsgn_pyg import recipes
+
+SPLITS = ("train", "val", "test")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="a run's folder (every seed of it) or a checkpoint's"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="dotted data.* and evaluate.* settings"
+    )
+    parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument(
+        "--tau", type=float, help="relevance threshold; default: the config's evaluate.tau"
+    )
+    threshold.add_argument(
+        "--tau-from", choices=SPLITS, metavar="SPLIT", help="take the best tau of this split"
+    )
+    parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    return parser.parse_intermixed_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    root = [] if options.data is None else [f"data.root={options.data}"]
+    try:
+        result = recipes.evaluate_run(
+            options.run,
+            split=options.split,
+            tau=options.tau,
+            tau_from=options.tau_from,
+            device=options.device,
+            overrides=[*root, *options.overrides],
+            progress=not options.json,
+        )
+    except recipes.EXPECTED_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(f"{result.table()}\n\n{result.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

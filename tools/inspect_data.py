@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Say what lies in a data folder or a feature store: classes, counts, duplicates, leaks, shapes, foreground.
+
+    python tools/inspect_data.py data/ave
+    python tools/inspect_data.py data/ave --splits txt
+    python tools/inspect_data.py features.h5
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.summary import summarize
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("path", help="an AVE-shaped folder, or the h5 file of a feature store")
+    parser.add_argument("--splits", choices=("order", "txt"), default="order", help="split files to read")
+    parser.add_argument("--segments", type=int, default=10, help="seconds in a video, without features")
+    options = parser.parse_args(arguments)
+    try:
+        lines = summarize(options.path, splits=options.splits, segments=options.segments)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

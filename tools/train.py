@@ -1,0 +1,79 @@
+"""Train a config; a run that was stopped goes on where it stood.
+
+python tools/train.py                                        the demo: synthetic data, minutes on a CPU
+python tools/train.py configs/avsgn_full.yaml train.seeds=[0,1,2,3,4]
+python tools/train.py --resume runs/avsgn_full
+accelerate launch --num_processes 2 tools/train.py configs/avsgn_full.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from avsgn_pyg import recipes
+from avsgn_pyg.config import load_config
+
+DEMO = Path(__file__).resolve().parent.parent / "configs" / "demo.yaml"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG", help=f"a YAML file; default configs/{DEMO.name}"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5"
+    )
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="continue this run's folder with its own config"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
+    parser.add_argument("--quiet", action="store_true", help="no bars, no line an epoch; only the table")
+    options = parser.parse_intermixed_args(arguments)
+    if options.config is not None and "=" in options.config:
+        options.overrides.insert(0, options.config)
+        options.config = None
+    if options.resume is not None and (options.config is not None or options.overwrite):
+        parser.error("--resume RUN takes its config from RUN: give no CONFIG and no --overwrite")
+    return options
+
+
+def run(options: argparse.Namespace) -> recipes.RunResult:
+    if options.resume is not None:
+        return recipes.restart(options.resume, options.overrides, progress=not options.quiet)
+    config = load_config(options.config or DEMO, options.overrides)
+    options.resume = recipes.run_folder(config)
+    return recipes.train(config, overwrite=options.overwrite, progress=not options.quiet)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(
+        level=logging.WARNING if options.quiet or not first else logging.INFO, format="%(message)s"
+    )
+    try:
+        with contextlib.nullcontext() if options.quiet else logging_redirect_tqdm():
+            result = run(options)
+    except recipes.EXPECTED_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nstopped; continue with: python tools/train.py --resume {options.resume}", file=sys.stderr)
+        return 130
+    if first:
+        print(f"{result.table()}\n\n{result.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
