@@ -1,8 +1,8 @@
 """Attention with several heads (Eq. 1), the one operation behind all of CMSA.
 
 Rows that are the same for every video (label text) come without the batch axis. They are projected once, not
-B times, and folded into the weight that the other side would meet: ``(X W_q) (Y W_k)^T = X (W_q (Y W_k)^T)``, which
-has h K columns a row of X in place of d. Same values; docs/benchmark.md says what it saves.
+B times, and folded into the weight that the other side would meet: ``(X W_q) (Y W_k)^T = X (W_q (Y W_k)^T)``,
+h K columns in place of d. The values are the same; docs/benchmark.md says what it saves.
 
 Letters: B videos, Q query rows, K key rows, d width, h heads, e = d / h.
 """
@@ -44,7 +44,7 @@ class CrossAttention(nn.Module):
         source: Float[Tensor, "*#B K d"],
         bias: Float[Tensor, "h Q K"] | None = None,
     ) -> Float[Tensor, "*#B Q d"]:
-        """Rows of `query` read rows of `source`; `bias` is added to the scores. Either may lack the batch axis."""
+        """`query` reads `source`; `bias` is added to the scores. Either may lack the batch axis."""
         constant = min(query, source, key=lambda rows: rows.dim())
         # Cost per row of the other side: h R columns folded, d + R plain (R constant rows).
         many = (self.heads - 1) * len(constant) >= constant.shape[-1]

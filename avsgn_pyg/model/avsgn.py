@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 

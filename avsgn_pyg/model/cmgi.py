@@ -32,7 +32,8 @@ class AttentionAdjacency(nn.Module):
 
     def forward(self, x: Float[Tensor, "B N D"], bias: Tensor | None = None) -> Float[Tensor, "B N N"]:
         """`bias` [N, N], if any, is added to the scores."""
-        score = self.query(x) * self.scale @ self.key(x).transpose(1, 2)
+        # X W_q (X W_k)^T = X (W_q W_k^T) X^T: one product over all nodes in place of two.
+        score = x @ (self.query.weight.T @ self.key.weight * self.scale) @ x.transpose(1, 2)
         return (score if bias is None else score + bias).softmax(-1)
 
 
@@ -65,7 +66,7 @@ class Subgraph(nn.Module):
         self.time_bias = time_bias
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """[B, T, D] and [B, T', D] -> the same shapes, and the adjacency [B, T + T', T + T'] of every layer that made one."""
+        """[B, T, D] and [B, R, D] -> the same shapes, and every adjacency that was made, [B, T + R, T + R]."""
         x = torch.cat((first, second), dim=1)
         bias = None if self.time_bias is None else self.time_bias(first.shape[1], second.shape[1])
         made: list[Tensor] = []

@@ -27,15 +27,22 @@ Scalar = Float[Tensor, ""]
 DEFAULT_LOSSES = {"full": ("relevance", "category", "gate", "consistency"), "weak": ("mil", "gate")}
 
 
+def _at_least_single(x: Tensor) -> Tensor:
+    """Half precision, as autocast leaves it, is too coarse for a logarithm; anything finer stays as it is."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def class_loss(logits: Float[Tensor, "B C"], category: Int[Tensor, "B"], smoothing: float = 0.0) -> Scalar:
     """Cross-entropy of a video's class (Eq. 12, 14, 17), averaged over the videos that have an event."""
-    total = F.cross_entropy(logits.float(), category, ignore_index=NO_EVENT, reduction="sum", label_smoothing=smoothing)
+    total = F.cross_entropy(_at_least_single(logits), category, ignore_index=NO_EVENT, reduction="sum",
+                            label_smoothing=smoothing)
     return total / (category != NO_EVENT).sum().clamp(min=1)
 
 
 def relevance_loss(relevance: Float[Tensor, "B T"], target: Float[Tensor, "B T"]) -> Scalar:
     """Eq. 13 without its indicator, which has no gradient: binary cross-entropy on logits, mean over segments."""
-    return F.binary_cross_entropy_with_logits(relevance.float(), target)
+    logits = _at_least_single(relevance)
+    return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))
 
 
 def consistency_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], target: Float[Tensor, "B T"],
@@ -45,7 +52,7 @@ def consistency_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D
     The distance is Euclidean, not squared, with a floor under the root so that equal rows have a gradient.
     ReLU features are not negative, so unit rows are never more than sqrt(2) apart.
     """
-    gap = F.normalize(visual.float(), dim=-1) - F.normalize(audio.float(), dim=-1)
+    gap = F.normalize(_at_least_single(visual), dim=-1) - F.normalize(_at_least_single(audio), dim=-1)
     distance = (gap.square().sum(-1) + 1e-8).sqrt()
     return (target * distance + (1 - target) * (margin - distance).clamp(min=0)).mean()
 
@@ -54,7 +61,7 @@ def segment_loss(scores: Float[Tensor, "B T C1"], category: Int[Tensor, "B"], ta
     """Per-segment cross-entropy over the C classes and background (AVEL's objective), mean over segments."""
     background = scores.shape[-1] - 1
     label = torch.where((target > 0) & (category != NO_EVENT)[:, None], category[:, None], background)
-    return F.cross_entropy(scores.float().flatten(0, 1), label.flatten())
+    return F.cross_entropy(_at_least_single(scores).flatten(0, 1), label.flatten())
 
 
 def pool_max(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
@@ -132,8 +139,8 @@ class Objective:
         return class_loss(answer.gate_category, category, self.label_smoothing)
 
     def _mil(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-        scores = joint_scores(answer.category.float(), answer.relevance.float())
-        pooled = POOLING[self.mil_pooling](scores, answer.relevance.float(), self.mil_topk)
+        scores = joint_scores(_at_least_single(answer.category), _at_least_single(answer.relevance))
+        pooled = POOLING[self.mil_pooling](scores, _at_least_single(answer.relevance), self.mil_topk)
         return class_loss(pooled, category, self.label_smoothing)
 
     def _relevance(self, answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:

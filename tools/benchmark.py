@@ -1,0 +1,62 @@
+"""What training costs on this machine: the model's step beside a hand-written one, epoch, batching, memory.
+
+    python tools/benchmark.py                 a few minutes on one CPU core
+    python tools/benchmark.py --quick         fewer videos and samples
+    python tools/benchmark.py --out results   also benchmark.json and benchmark.md in results/
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from avsgn_pyg.config import ConfigError
+from avsgn_pyg.experiments.benchmark import measure
+from avsgn_pyg.experiments.workload import Workload
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted model.* settings")
+    parser.add_argument("--quick", action="store_true", help="fewer videos, fewer samples")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where benchmark.json and .md go")
+    parser.add_argument("--threads", type=positive, default=1, help="torch's threads; default 1")
+    parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {Workload.rounds}")
+    parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {Workload.epochs}")
+    parser.add_argument("--quiet", action="store_true", help="no bar")
+    return parser.parse_intermixed_args(arguments)
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive whole number")
+    return value
+
+
+def workload(options: argparse.Namespace) -> Workload:
+    asked = Workload(threads=options.threads, overrides=tuple(options.overrides))
+    asked = asked.quick() if options.quick else asked
+    counts = {"rounds": options.rounds, "epochs": options.epochs}
+    return dataclasses.replace(asked, **{name: count for name, count in counts.items() if count is not None})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        results = measure(workload(options), progress=not options.quiet)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(results.table())
+    if options.out is not None:
+        print("", *results.save(options.out), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
