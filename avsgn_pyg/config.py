@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -30,7 +30,7 @@ class ConfigError(ValueError):
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class SyntheticConfig(Section):
@@ -156,8 +156,10 @@ class ObjectiveConfig(Section):
 
 
 class AugmentConfig(Section):
-    """What training does to a batch before the model sees it; every rate is a probability a video."""
+    """What training does to a batch before the model sees it; rates are probabilities for each video."""
 
+    recombine: Fraction = 0.0
+    boundary: Fraction = 0.0
     time_flip: Fraction = 0.0
     noise: NonNegative = 0.0
 
@@ -185,6 +187,11 @@ class TrainConfig(Section):
     select: Literal["val", "test", "last"] = "val"
     early_stop: Count | None = None
     checkpoint_every: Count = 1
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_without_quotes(cls, value: Any) -> Any:
+        return "no" if value is False else value  # YAML 1.1 reads a bare no as false
 
     @model_validator(mode="after")
     def _seeds_once(self) -> TrainConfig:
@@ -218,8 +225,12 @@ class Config(Section):
         if ("segment" in losses) != self.model.head.segment_scores:
             raise ValueError("the loss 'segment' and model.head.segment_scores=true come together: "
                              "the 29-way scores are what that loss trains")
+        if self.train.augment.boundary and self.objective.supervision == "weak":
+            raise ValueError("train.augment.boundary makes segment labels, "
+                             "which weak supervision may not use; set it to 0")
         if self.train.select == "test" and self.evaluate.split != "test":
-            raise ValueError("train.select=test needs evaluate.split=test, so that the table shows what was selected on")
+            raise ValueError("train.select=test needs evaluate.split=test, "
+                             "so that the table shows what was selected on")
         return self
 
 
@@ -265,7 +276,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], dict[tupl
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
-        raise ConfigError(f"{path}: no such file" + (f"; did you mean {path.parent / near[0]}?" if near else "")) from None
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise ConfigError(f"{path}: no such file{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:

@@ -6,18 +6,18 @@ Settings stop here: layers and losses take plain arguments, never a config.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from avsgn_pyg.config import Config, ConfigError, ModelConfig, ObjectiveConfig
+from avsgn_pyg.config import ConfigError, ModelConfig, ObjectiveConfig
+from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.model.avsgn import AVSGN
 from avsgn_pyg.model.cmgi import CMGI
 from avsgn_pyg.model.cmsa import CMSA
 from avsgn_pyg.model.head import LocalizationHead
-from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.model.inputs import Adapter, LabelText
 from avsgn_pyg.model.objective import Objective
 from avsgn_pyg.model.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
@@ -86,7 +86,6 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> 
     time = {"none": NoTime, "relative": NoTime, "learned": lambda: LearnedTime(shape.segments, width),
             "sinusoidal": lambda: SinusoidalTime(width)}[config.time_encoding]
     relative = config.time_encoding == "relative"
-    slope = config.time_slope
     adapter = {"width": config.width, "norm": config.input_norm, "dropout": rates.input}
     return AVSGN(
         adapt_audio=Adapter(shape.audio_width, **adapter),
@@ -97,22 +96,23 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> 
         cmsa=CMSA(width, config.dim, **cmsa.model_dump(), text_asks=by_segment, dropout=rates.features,
                   attention_dropout=rates.attention),
         cmgi=CMGI(config.dim, **cmgi.model_dump(), dropout=rates.graph,
-                  time_bias={name: SubgraphTime(_timed(name), slope=slope) for name in cmgi.subgraphs} if relative else None),
+                  time_bias=_graph_time(cmgi.subgraphs, config.time_slope) if relative else None),
         head=LocalizationHead(config.dim, shape.classes, **config.head.model_dump(), dropout=rates.head),
-        cmsa_time=RelativeTime(cmsa.heads, slope=slope) if relative else None,
+        cmsa_time=RelativeTime(cmsa.heads, slope=config.time_slope) if relative else None,
     )
 
 
-def _timed(subgraph: str) -> tuple[bool, bool]:
-    """Which of the subgraph's two modalities have seconds for rows."""
-    first, second = SUBGRAPHS[subgraph]
-    return first != TEXT, second != TEXT
+def _graph_time(subgraphs: Sequence[str], slope: float) -> dict[str, nn.Module]:
+    """Relative-time scores of every subgraph; text rows are no seconds."""
+    return {name: SubgraphTime(tuple(modality != TEXT for modality in SUBGRAPHS[name]), slope=slope)
+            for name in subgraphs}
 
 
 def _common_width(config: ModelConfig, shape: Shape) -> int:
     if config.width is None and shape.audio_width != shape.visual_width:
-        raise ConfigError(f"model.width: null needs encoders of one width, but audio features are {shape.audio_width} wide "
-                          f"and visual ones {shape.visual_width}; set model.width (256, say) for a linear adapter each")
+        raise ConfigError(f"model.width: null needs encoders of one width, but audio features are {shape.audio_width} "
+                          f"wide and visual ones {shape.visual_width}; set model.width (256, say), "
+                          "which gives each a linear adapter")
     return config.width or shape.audio_width
 
 
@@ -125,8 +125,8 @@ def _label_text(config: ModelConfig, shape: Shape, bank: LabelBanks | None, rows
         visual, audio = bank.visual, bank.audio
     for name, have, width in (("visual", visual, shape.visual_width), ("audio", audio, shape.audio_width)):
         if tuple(have.shape) != (shape.classes, width):
-            raise ConfigError(f"the {name} label bank is {tuple(have.shape)}, the data need ({shape.classes}, {width}): "
-                              "one row a class, as wide as the features of its own encoder")
+            raise ConfigError(f"{name} label bank: {tuple(have.shape)} came, the data need ({shape.classes}, {width}), "
+                              "one row a class, as wide as its encoder's features")
     return LabelText(visual, audio, rows=rows, learned=learned)
 
 

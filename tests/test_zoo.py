@@ -44,7 +44,7 @@ def test_a_label_bank_is_part_of_the_model_but_not_trained():
 
 def test_widths_that_differ_need_an_adapter():
     shape = Shape(audio_width=12, visual_width=20, segments=T, classes=C)
-    with pytest.raises(ConfigError, match="12 wide and visual ones 20; set model.width"):
+    with pytest.raises(ConfigError, match=r"12 wide and visual ones 20; set model\.width"):
         build_model(load_config().model, shape, bank(12, 20))
     config = load_config(None, ["model.width=16"]).model
     model = build_model(config, shape, bank(12, 20))
@@ -52,7 +52,7 @@ def test_widths_that_differ_need_an_adapter():
 
 
 def test_a_label_bank_of_another_encoder_is_refused():
-    with pytest.raises(ConfigError, match=r"visual label bank is \(3, 8\), the data need \(3, 16\)"):
+    with pytest.raises(ConfigError, match=r"visual label bank: \(3, 8\) came, the data need \(3, 16\)"):
         build_model(load_config().model, SHAPE, bank(visual=8))
 
 

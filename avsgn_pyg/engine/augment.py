@@ -1,4 +1,4 @@
-"""What training does to a batch before the model sees it: pasted boundaries, a turned time axis, a little noise.
+"""What training does to a batch before the model sees it: new pairs, pasted boundaries, turned time, noise.
 
 All draw from torch's own generator of the batch's device, so that a resumed run draws what an
 uninterrupted one would have drawn.
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.config import AugmentConfig
-from avsgn_pyg.graph.schema import AUDIO, CATEGORY, RELEVANCE, VISUAL
+from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, RELEVANCE, VISUAL
 
 #: A pasted run leaves at least this many event seconds, the shortest event of AVE.
 SHORTEST_EVENT = 2
@@ -29,19 +29,23 @@ class _Seconds(NamedTuple):
     relevance: Float[Tensor, "B T"]
 
 
-def augment(batch: HeteroData, recipe: AugmentConfig) -> HeteroData:
+def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = True) -> HeteroData:
     """The batch after the recipe; the one given is left as it is. With every rate 0, the same object.
 
     Args:
         batch: videos of equal length, as :meth:`avsgn_pyg.data.dataset.Videos.batch` builds them.
-        recipe: ``boundary`` is the probability, for each video, of :func:`paste_boundaries`; ``time_flip`` that
-            its seconds run backwards (sound, sight and relevance alike); ``noise`` is the standard deviation
-            of Gaussian noise in units of each stream's root mean square over the batch.
+        recipe: ``recombine`` is the probability, for each video, of :func:`recombine`; ``boundary`` that of
+            :func:`paste_boundaries`; ``time_flip`` that its seconds run backwards (sound, sight and relevance
+            alike); ``noise`` is the standard deviation of Gaussian noise in units of each stream's root
+            mean square over the batch.
+        segment_labels: whether relevance may be read, which weak supervision forbids.
     """
-    if not (recipe.boundary or recipe.time_flip or recipe.noise):
+    if not (recipe.recombine or recipe.boundary or recipe.time_flip or recipe.noise):
         return batch
     videos, segments = batch[RELEVANCE].shape
     seconds = _Seconds(*(batch[node].x.view(videos, segments, -1) for node in (AUDIO, VISUAL)), batch[RELEVANCE])
+    if recipe.recombine:
+        seconds = recombine(seconds, batch[CATEGORY], recipe.recombine, segment_labels=segment_labels)
     if recipe.boundary:
         seconds = paste_boundaries(seconds, batch[CATEGORY], recipe.boundary)
     if recipe.time_flip:
@@ -54,6 +58,29 @@ def augment(batch: HeteroData, recipe: AugmentConfig) -> HeteroData:
     changed[AUDIO].x, changed[VISUAL].x = seconds.audio.flatten(0, 1), seconds.visual.flatten(0, 1)
     changed[RELEVANCE] = seconds.relevance
     return changed
+
+
+def recombine(seconds: _Seconds, category: Int[Tensor, "B"], rate: float, *, segment_labels: bool) -> _Seconds:
+    """Give videos the sight of another video of their class in the batch, so that pairs are not learnt by heart.
+
+    With segment labels only videos whose event lasts all T seconds take part: sound and sight then both hold
+    the event in every second, and the labels stay right. Without them any video of the class does, and what
+    stays right is the class.
+
+    Args:
+        seconds: audio [B, T, d_a], visual [B, T, d_v], relevance [B, T].
+        category: classes of the videos; those without an event take no part.
+        rate: probability for each video that has a partner.
+        segment_labels: whether relevance may be read.
+    """
+    videos = len(category)
+    whole = seconds.relevance.bool().all(1) if segment_labels else torch.ones_like(category, dtype=torch.bool)
+    whole = whole & (category != NO_EVENT)
+    partners = (category[:, None] == category) & whole[:, None] & whole
+    partners = partners & ~torch.eye(videos, dtype=torch.bool, device=category.device)
+    drawn = (torch.rand(videos, videos, device=category.device) * partners).argmax(1)
+    takes = partners.any(1) & (torch.rand(videos, device=category.device) < rate)
+    return seconds._replace(visual=torch.where(takes[:, None, None], seconds.visual[drawn], seconds.visual))
 
 
 def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float) -> _Seconds:

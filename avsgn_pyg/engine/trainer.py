@@ -71,6 +71,7 @@ class Trainer:
         progress: bool = False,
     ) -> None:
         self.config, self.recipe, self.objective = config, config.train, objective
+        self.segment_labels = config.objective.supervision == "full"
         self.run, self.accelerator, self.show = run, accelerator, progress
         self.meta = meta.model_copy(update={"versions": versions(), "seed": config.train.seed})
         model = model.to(accelerator.device)
@@ -161,7 +162,7 @@ class Trainer:
         }
 
     def _step(self, batch: HeteroData, log: LossLog) -> None:
-        losses, total = self.learner(augment(batch, self.recipe.augment))
+        losses, total = self.learner(augment(batch, self.recipe.augment, segment_labels=self.segment_labels))
         log.add(losses, total, len(batch[CATEGORY]))
         self.accelerator.backward(total)
         if self.accelerator.sync_gradients and self.recipe.clip_norm is not None:

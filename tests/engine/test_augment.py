@@ -116,3 +116,28 @@ def test_one_class_alone_has_no_donor(videos: Videos) -> None:
     batch = videos.batch(torch.zeros(8, dtype=torch.int64))
     pasted = augment(batch, AugmentConfig(boundary=1.0))
     assert torch.equal(pasted.relevance, batch.relevance) and torch.equal(pasted["audio"].x, batch["audio"].x)
+
+
+def test_recombining_gives_whole_events_the_sight_of_another_whole_event_of_the_class(videos: Videos) -> None:
+    torch.manual_seed(0)
+    batch = videos.batch(torch.arange(24))
+    paired = augment(batch, AugmentConfig(recombine=1.0))
+    before, after = dense_view(batch, "visual"), dense_view(paired, "visual")
+    assert torch.equal(paired.relevance, batch.relevance) and torch.equal(paired["audio"].x, batch["audio"].x)
+    changed = (before != after).flatten(1).any(1).nonzero().flatten().tolist()
+    assert changed
+    for video in changed:
+        donor = (before == after[video]).flatten(1).all(1).nonzero().item()
+        assert donor != video and batch.category[donor] == batch.category[video]
+        assert batch.relevance[donor].all() and batch.relevance[video].all()
+
+
+def test_recombining_reads_no_relevance_under_weak_supervision(videos: Videos) -> None:
+    batch = videos.batch(torch.arange(24))
+    blind = videos.batch(torch.arange(24))
+    blind.relevance = torch.full_like(blind.relevance, float("nan"))
+    answers = []
+    for given in (batch, blind):
+        torch.manual_seed(0)
+        answers.append(augment(given, AugmentConfig(recombine=1.0), segment_labels=False)["visual"].x)
+    assert torch.equal(*answers) and not torch.equal(answers[0], batch["visual"].x)

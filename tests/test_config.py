@@ -1,0 +1,212 @@
+"""Reading experiments: inheritance, overrides, and messages that name file, key and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from avsgn_pyg.config import Config, ConfigError, dump_config, load_config, save_config
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def make(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return make
+
+
+# --- What is refused, and with which words -------------------------------------------------------
+
+
+@pytest.mark.parametrize(("yaml", "key", "remedy"), [
+    ("model: {cmgi: {layer: 3}}", "model.cmgi.layer", "did you mean model.cmgi.layers?"),
+    ("train: {learning_rat: 1}", "train.learning_rat", "did you mean train.learning_rate?"),
+    ("batch_size: 8", "batch_size", "did you mean train.batch_size?"),
+    ("zzz: 1", "zzz", "there are: name, run_dir, data, model"),
+    ("data: {synthetic: {video: 30}}", "data.synthetic.video", "did you mean data.synthetic.videos?"),
+])
+def test_an_unknown_key_names_its_file_its_dotted_key_and_the_nearest_right_one(write, yaml, key, remedy):
+    path = write("typo.yaml", yaml)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value).startswith(f"{path}: {key}: ") and remedy in str(error.value)
+
+
+@pytest.mark.parametrize(("yaml", "words"), [
+    ("model: {dim: wide}", ["model.dim", "'wide'"]),
+    ("train: {epochs: 0}", ["train.epochs", "greater than or equal to 1"]),
+    ("train: {epochs: 2.5}", ["train.epochs", "2.5"]),
+    ("objective: {supervision: ful}", ["objective.supervision", "'full' or 'weak'", "'ful'"]),
+    ("model: {cmgi: {subgraphs: [av, va]}}", ["model.cmgi.subgraphs", "'va'"]),
+    ("model: {cmgi: {subgraphs: [av, av]}}", ["names one twice"]),
+    ("model: 3", ["model", "3"]),
+    ("evaluate: {tau: 1.0}", ["evaluate.tau", "less than 1"]),
+    ("train: {learning_rate: .inf}", ["train.learning_rate", "finite"]),
+    ("objective: {margin: .nan}", ["objective.margin", "finite"]),
+    ("train: {seeds: [1, 1]}", ["seeds=[1, 1]"]),
+    ("objective: {losses: []}", ["losses=[]"]),
+    ("objective: {losses: [mil]}", ["'mil'", "full supervision", "category"]),
+    ("objective: {losses: [segment]}", ["model.head.segment_scores=true"]),
+    ("model: {head: {segment_scores: true}}", ["loss 'segment'"]),
+    ("{train: {select: test}, evaluate: {split: val}}", ["train.select=test needs evaluate.split=test"]),
+])
+def test_a_value_that_cannot_be_used_names_its_file_and_what_came(write, yaml, words):
+    path = write("wrong.yaml", yaml)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value).startswith(f"{path}: ")
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_every_mistake_is_told_at_once(write):
+    path = write("two.yaml", "model: {dims: 8}\ntrain: {epochs: -1}")
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_mistake_names_the_file_of_the_chain_that_made_it(write):
+    base = write("base.yaml", "model: {dim: wide}\ntrain: {epochs: 3}")
+    child = write("child.yaml", "base: base.yaml\ntrain: {epoch: 4}")
+    with pytest.raises(ConfigError) as error:
+        load_config(child, ["train.seed=one"])
+    told = str(error.value)
+    assert f"{base}: model.dim" in told
+    assert f"{child}: train.epoch" in told
+    assert "command line: train.seed" in told
+
+
+@pytest.mark.parametrize(("yaml", "words"), [
+    ("model: {dim: [", "not valid YAML"), ("- 1", "a mapping of keys, got list"), ("just words", "got str"),
+])
+def test_a_file_that_is_no_config_is_refused(write, yaml, words):
+    path = write("odd.yaml", yaml)
+    with pytest.raises(ConfigError, match=words) as error:
+        load_config(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_a_missing_file_names_the_nearest_one(write):
+    right = write("avsgn_full.yaml", "name: x")
+    with pytest.raises(ConfigError, match="no such file") as error:
+        load_config(right.with_name("avsgn_ful.yaml"))
+    assert f"did you mean {right}?" in str(error.value)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "bytes.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(path)
+
+
+# --- Inheritance ---------------------------------------------------------------------------------
+
+
+def test_a_chain_of_bases_merges_mappings_and_replaces_lists(write):
+    write("a.yaml", "name: a\nmodel: {dim: 32, cmgi: {layers: 3, subgraphs: [av, vt]}}\ntrain: {epochs: 9}")
+    write("mid/b.yaml", "base: ../a.yaml\nname: b\nmodel: {cmgi: {subgraphs: [at]}}")
+    config = load_config(write("c.yaml", "base: mid/b.yaml\ntrain: {milestones: [5]}"))
+    assert (config.name, config.model.dim, config.model.cmgi.layers) == ("b", 32, 3)
+    assert (config.model.cmgi.subgraphs, config.train.milestones, config.train.epochs) == (("at",), (5,), 9)
+
+
+def test_a_layer_s_own_settings_are_replaced_whole(write):
+    write("gat.yaml", "model: {cmgi: {conv: gat, conv_options: {heads: 2, bias: false}}}")
+    config = load_config(write("graph.yaml", "base: gat.yaml\nmodel: {cmgi: {conv_options: {heads: 4}}}"))
+    assert config.model.cmgi.conv_options == {"heads": 4}
+
+
+def test_bases_in_a_circle_are_refused_and_shown(write):
+    write("one.yaml", "base: two.yaml")
+    path = write("two.yaml", "base: one.yaml")
+    with pytest.raises(ConfigError, match=r"circle \(two.yaml -> one.yaml -> two.yaml\)"):
+        load_config(path)
+
+
+def test_a_missing_base_is_named(write):
+    with pytest.raises(ConfigError, match=r"gone\.yaml: no such file"):
+        load_config(write("child.yaml", "base: gone.yaml"))
+
+
+def test_an_empty_file_is_the_defaults(write):
+    assert load_config(write("empty.yaml", "")) == load_config() == Config()
+
+
+# --- Overrides -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("override", "found", "expected"), [
+    ("train.learning_rate=3e-4", lambda c: c.train.learning_rate, 3e-4),
+    ("train.seeds=[0,1]", lambda c: c.train.seeds, (0, 1)),
+    ("train.clip_norm=null", lambda c: c.train.clip_norm, None),
+    ("data.root=/data/my ave", lambda c: c.data.root, Path("/data/my ave")),
+    ("model.cmgi.conv_options={heads: 2}", lambda c: c.model.cmgi.conv_options, {"heads": 2}),
+    ("model.cmgi={layers: 1}", lambda c: (c.model.cmgi.layers, c.model.cmgi.conv), (1, "gcn")),
+    ("name=a=b", lambda c: c.name, "a=b"),
+])
+def test_an_override_is_read_as_yaml(override, found, expected):
+    assert found(load_config(None, [override])) == expected
+
+
+def test_overrides_come_after_files_and_the_last_one_wins(write):
+    path = write("some.yaml", "train: {epochs: 5, seed: 1}")
+    config = load_config(path, ["train.epochs=6", "train.epochs=7"])
+    assert (config.train.epochs, config.train.seed) == (7, 1)
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "=3", "train.epochs=[1", ""])
+def test_an_override_that_is_none_is_refused(override):
+    with pytest.raises(ConfigError, match=r"^command line: "):
+        load_config(None, [override])
+
+
+def test_an_override_inside_a_plain_value_is_refused():
+    with pytest.raises(ConfigError, match=r"command line: train\.epochs"):
+        load_config(None, ["train.epochs.more=3"])
+
+
+@pytest.mark.parametrize("text", ["3e-4", "3.0e-4", "0.0003", "'3e-4'"])
+def test_every_way_to_write_a_rate_is_a_float(write, text):
+    """YAML 1.1 reads 3e-4 as a string."""
+    rate = load_config(write("rate.yaml", f"train: {{learning_rate: {text}}}")).train.learning_rate
+    assert isinstance(rate, float) and rate == 3e-4
+
+
+def test_no_needs_no_quotes():
+    """YAML 1.1 reads a bare no as false."""
+    assert load_config(None, ["train.precision=no"]).train.precision == "no"
+    with pytest.raises(ConfigError, match=r"train\.precision: .*'no', 'fp16' or 'bf16'"):
+        load_config(None, ["train.precision=yes"])
+
+
+# --- The resolved config -------------------------------------------------------------------------
+
+
+def test_a_saved_config_reloads_equal(write, tmp_path):
+    write("base.yaml", "model: {dim: 32, cmgi: {conv: gat, conv_options: {heads: 2}, subgraphs: []}}")
+    config = load_config(write("child.yaml", "base: base.yaml\ntrain: {precision: 'no', seeds: [3, 4]}"),
+                         ["data.root=/somewhere", "objective.losses=[category, gate]", "run_dir=out/Zürich"])
+    save_config(config, tmp_path / "resolved.yaml")
+    again = load_config(tmp_path / "resolved.yaml")
+    assert again == config and dump_config(again) == dump_config(config)
+
+
+def test_a_config_cannot_be_changed():
+    config = load_config()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.train.epochs = 3
+    with pytest.raises(ValidationError, match="frozen"):
+        config.name = "other"
+
+
+def test_null_as_a_section_is_refused_by_name(write):
+    with pytest.raises(ConfigError, match=r"empty\.yaml: train: "):
+        load_config(write("empty.yaml", "train:\n"))

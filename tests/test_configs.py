@@ -1,0 +1,358 @@
+"""Every shipped YAML and every option of the schema: it loads, it builds, it trains, and it matters.
+
+The cases come from the schema, so that an option which is added without a value to try here fails a test.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import types
+from collections.abc import Iterator
+from functools import cache, reduce
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal, Union, get_args, get_origin
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import yaml
+from pydantic import BaseModel
+
+from avsgn_pyg import recipes
+from avsgn_pyg.config import Config, ConfigError, Loss, ObjectiveConfig, Subgraph, load_config
+from avsgn_pyg.data.feature_store import Features, LabelText, write_store
+from avsgn_pyg.graph.build import build_batch
+from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS
+from avsgn_pyg.model.objective import DEFAULT_LOSSES, POOLING, Objective
+from avsgn_pyg.model.propagation import CONVS
+from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, text_nodes
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+YAMLS = [pytest.param(path, id=path.stem) for path in sorted(CONFIGS.rglob("*.yaml"))]
+B, T, C, WIDTH = 4, 6, 3, 16
+SHAPE = Shape(audio_width=WIDTH, visual_width=WIDTH, segments=T, classes=C)
+
+
+# --- What the schema holds -----------------------------------------------------------------------
+
+
+def leaves(section: type[BaseModel], at: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of the schema with its annotation."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, f"{at}{name}.")
+        else:
+            yield f"{at}{name}", field.annotation
+
+
+def choices(annotation: Any) -> list[Any]:
+    """The values that an annotation lists: literals, both bools, tuples of one listed member each."""
+    origin, members = get_origin(annotation), get_args(annotation)
+    if annotation is bool:
+        return [False, True]
+    if origin is Literal:
+        return list(members)
+    if origin is tuple:
+        return [[value] for value in choices(members[0])]
+    if origin in (Union, types.UnionType):
+        return [value for member in members for value in choices(member)]
+    return []
+
+
+def value_at(config: Config, key: str) -> Any:
+    """The JSON form of a setting."""
+    return reduce(lambda tree, part: tree[part], key.split("."), config.model_dump(mode="json"))
+
+
+def override(key: str, value: Any) -> str:
+    return f"{key}={json.dumps(value)}"
+
+
+SCHEMA = dict(leaves(Config))
+LISTED = {key: choices(annotation) for key, annotation in SCHEMA.items() if choices(annotation)}
+BUILDING = ("model.", "objective.")
+
+
+def test_choices_finds_what_an_annotation_lists():
+    assert choices(Literal["a", "b"]) == ["a", "b"]
+    assert choices(bool) == [False, True]
+    assert choices(tuple[Literal["a", "b"], ...] | None) == [["a"], ["b"]]
+    assert choices(int) == choices(str | None) == []
+
+
+# --- base.yaml -----------------------------------------------------------------------------------
+
+
+def test_base_yaml_holds_every_default():
+    written = yaml.safe_load((CONFIGS / "base.yaml").read_text())
+    assert set(paths(written)) == set(SCHEMA)
+    assert load_config(CONFIGS / "base.yaml") == Config()
+
+
+def paths(tree: dict, at: str = "") -> Iterator[str]:
+    """Every dotted key of a YAML's tree."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and f"{at}{key}" not in SCHEMA:
+            yield from paths(value, f"{at}{key}.")
+        else:
+            yield f"{at}{key}"
+
+
+def test_base_yaml_explains_every_setting_on_its_line():
+    lines = (CONFIGS / "base.yaml").read_text().splitlines()
+    settings = [line for line in lines if re.match(r" *\w+: *[^ #]", line)]
+    assert len(settings) == len(SCHEMA)
+    assert not [line for line in settings if not re.search(r" # \S.{4,}", line)]
+
+
+# --- Shipped experiments -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", YAMLS)
+def test_a_yaml_opens_with_what_it_is_and_its_command(path: Path):
+    head = "".join(line for line in path.read_text().splitlines(True)[:8] if line.startswith("#"))
+    assert path.read_text().startswith("# ")
+    assert f"tools/train.py configs/{path.relative_to(CONFIGS)}" in head
+
+
+@pytest.mark.parametrize("path", YAMLS)
+def test_a_yaml_builds_and_trains_a_batch(path: Path):
+    config = load_config(path)
+    assert train_a_batch(config).losses
+
+
+def test_names_of_shipped_experiments_tell_their_runs_apart():
+    names = [load_config(param.values[0]).name for param in YAMLS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("setting", ["full", "weak"])
+def test_the_printed_recipe_is_the_paper_s(setting: str):
+    config = load_config(CONFIGS / f"avsgn_printed_{setting}.yaml")
+    recipe, cmgi = config.train, config.model.cmgi
+    assert (recipe.learning_rate, recipe.milestones, recipe.gamma) == (3e-4, (10, 20, 30), 0.5)
+    assert (recipe.batch_size, recipe.epochs, recipe.clip_norm, config.evaluate.tau) == (64, 200, 0.5, 0.6)
+    assert (cmgi.residual, cmgi.norm, cmgi.layers, config.model.head.gates) == (False, "none", 2, "scalar")
+    assert (config.objective.supervision, config.objective.consistency_weight) == (setting, 0.01)
+    assert build_objective(config.objective).names == DEFAULT_LOSSES[setting]
+
+
+@pytest.mark.parametrize("family", ["avsgn", "avsgn_printed", "ave_composite"])
+def test_full_and_weak_differ_in_the_objective_alone(family: str):
+    full, weak = (load_config(CONFIGS / f"{family}_{setting}.yaml") for setting in ("full", "weak"))
+    assert full.objective.supervision == "full" and weak.objective.supervision == "weak"
+    assert full.model == weak.model and full.data == weak.data
+
+
+# --- Every option of model and objective ---------------------------------------------------------
+
+#: Values to try for settings whose values the schema does not list.
+TRIED: dict[str, list[Any]] = {
+    "model.name": sorted(MODELS),
+    "model.width": [8],
+    "model.dim": [8],
+    "model.time_slope": [0.5],
+    "model.cmsa.heads": [2],
+    "model.cmgi.conv": sorted(CONVS),
+    "model.cmgi.conv_options": [{"bias": False}],
+    "model.cmgi.layers": [1],
+    **{f"model.dropout.{place}": [0.5] for place in ("input", "attention", "features", "graph", "head")},
+    "objective.relevance_weight": [10.0],
+    "objective.consistency_weight": [1.0],
+    "objective.margin": [1.9],
+    "objective.mil_topk": [2],
+    "objective.label_smoothing": [0.1],
+}
+
+#: What must be set beside a setting, or beside one of its values, for it to be allowed or to mean something.
+COMPANIONS: dict[str, list[str]] = {
+    "model.head.segment_scores=true": ["objective.losses=[segment]"],
+    'objective.losses=["segment"]': ["model.head.segment_scores=true"],
+    'objective.losses=["mil"]': ["objective.supervision=weak"],
+    "objective.mil_pooling": ["objective.supervision=weak"],
+    "objective.mil_topk": ["objective.supervision=weak", "objective.mil_pooling=topk"],
+    "model.time_slope": ["model.time_encoding=relative"],
+}
+
+#: Settings that choose a road to the same numbers.
+ROADS = {"model.cmgi.backend"}
+
+OPTIONS = {key: values for key, values in (LISTED | TRIED).items() if key.startswith(BUILDING)}
+
+
+@dataclasses.dataclass
+class Trained:
+    """What one training batch came to."""
+
+    parameters: dict[str, tuple[int, ...]]
+    losses: dict[str, float]
+
+    def differs(self, other: Trained) -> bool:
+        return self.parameters != other.parameters or self.losses != other.losses
+
+
+def train_a_batch(config: Config) -> Trained:
+    """Build from `config`, run one made batch forward and backward; all numbers must be finite."""
+    torch.manual_seed(5)
+    bank = SimpleNamespace(audio=torch.randn(C, WIDTH), visual=torch.randn(C, WIDTH))
+    relevance = (torch.rand(B, T) < 0.6).float()
+    relevance[1] = 0
+    category = torch.tensor([0, NO_EVENT, 2, 1])
+    rows = text_nodes(config.model, SHAPE)
+    batch = build_batch(torch.randn(B, T, WIDTH), torch.randn(B, T, WIDTH), text_nodes=rows,
+                        category=category, relevance=relevance, row=torch.arange(B))
+    model, objective = build_model(config.model, SHAPE, bank), build_objective(config.objective)
+    losses = objective(model(batch), category, relevance)
+    total = objective.total(losses)
+    total.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(g.isfinite().all() for g in gradients) and any(g.any() for g in gradients)
+    assert all(loss.isfinite() for loss in losses.values())
+    trainable = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    return Trained(trainable, {name: loss.item() for name, loss in losses.items()} | {"total": total.item()})
+
+
+@cache
+def outcome(key: str, spelled: str) -> Trained:
+    """One value of a setting, everything else at a small default."""
+    given = COMPANIONS.get(key, []) + COMPANIONS.get(f"{key}={spelled}", [])
+    return train_a_batch(load_config(None, ["model.dim=16", *given, f"{key}={spelled}"]))
+
+
+def test_every_option_of_model_and_objective_has_values_to_try():
+    assert set(OPTIONS) == {key for key in SCHEMA if key.startswith(BUILDING)}
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    pytest.param(key, value, id=override(key, value)) for key, values in OPTIONS.items() for value in values])
+def test_every_value_of_an_option_builds_and_trains_a_batch(key: str, value: Any):
+    assert outcome(key, json.dumps(value)).losses
+
+
+@pytest.mark.parametrize("key", sorted(set(OPTIONS) - ROADS))
+def test_no_option_is_ignored(key: str):
+    spelled = {json.dumps(value) for value in [value_at(Config(), key), *OPTIONS[key]]}
+    if len(spelled) == 1:
+        pytest.skip(f"{key} has one value as yet")
+    found = [outcome(key, value) for value in sorted(spelled)]
+    assert all(one.differs(two) for n, one in enumerate(found) for two in found[:n])
+
+
+@pytest.mark.parametrize("key", sorted(ROADS))
+def test_roads_lead_to_the_same_numbers(key: str):
+    first, *others = (outcome(key, json.dumps(value)) for value in OPTIONS[key])
+    for other in others:
+        assert other.losses == pytest.approx(first.losses, rel=1e-4) and other.parameters == first.parameters
+
+
+def test_a_difference_is_seen_and_equality_too():
+    one = outcome("model.cmsa.heads", "2")
+    assert not one.differs(train_a_batch(load_config(None, ["model.dim=16", "model.cmsa.heads=2"])))
+    assert one.differs(dataclasses.replace(one, losses=one.losses | {"total": 0.0}))
+
+
+# --- One name from the objective to the config ---------------------------------------------------
+
+
+def test_a_loss_has_one_name_from_the_objective_to_the_config():
+    answered = {name[1:] for name in vars(Objective) if re.fullmatch(r"_[a-z]+", name)}
+    assert answered == set(get_args(Loss))
+    assert {name for names in DEFAULT_LOSSES.values() for name in names} <= answered
+
+
+def test_tables_and_schema_offer_the_same_names():
+    assert set(get_args(Subgraph)) == set(SUBGRAPHS)
+    assert set(LISTED["objective.mil_pooling"]) == set(POOLING)
+    assert set(LISTED["objective.supervision"]) == set(DEFAULT_LOSSES)
+    assert set(ObjectiveConfig.model_fields) == {field.name for field in dataclasses.fields(Objective)}
+
+
+# --- Every option of data, training and evaluation, by the door a user takes ----------------------
+
+#: Runs that between them take every listed value, and another value than the default of all others.
+RUNS = {
+    "synthetic": [
+        "name=made", "data.kind=synthetic", "data.name=made up", "data.synthetic.videos=24",
+        "data.synthetic.classes=3", "data.synthetic.segments=5", "data.synthetic.width=16",
+        "data.synthetic.seed=1", "train.schedule=constant", "train.augment.boundary=0.5", "train.augment.recombine=0.5",
+        "train.device=cpu", "train.precision=bf16", "train.weight_decay=0.01", "train.warmup_epochs=0.5",
+        "train.clip_norm=null", "train.ema=0.5", "train.augment.time_flip=0.5", "train.augment.noise=0.1",
+        "train.threads=1", "train.seeds=[4,5]", "train.select=test", "evaluate.tau=0.4",
+    ],
+    "legacy": [
+        "data.annotations=other.txt", "data.splits=txt", "data.audio_features=a.h5",
+        "data.visual_features=v.h5", "data.audio_labels=a.npy", "data.visual_labels=v.npy",
+        "data.drop_leaking=true", "train.schedule=step", "train.milestones=[1]", "train.gamma=0.3",
+        "train.learning_rate=1e-3", "train.seed=3", "train.select=last", "train.accumulate=2",
+        "train.checkpoint_every=2", "evaluate.split=train",
+    ],
+    "store": [
+        "data.features=store.h5", "train.schedule=cosine", "train.early_stop=1", "train.select=val",
+        "evaluate.split=val",
+    ],
+}
+SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]
+
+#: What not every machine can give; refused by name where it is not there.
+HARDWARE = {("train.device", "cuda"), ("train.device", "mps"), ("train.precision", "fp16")}
+
+
+@pytest.fixture(scope="module")
+def ave_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as AVE followers have it: 30 videos of 3 classes, once in every form of file."""
+    root, draw, videos = tmp_path_factory.mktemp("ave"), np.random.default_rng(0), 30
+    ids = tuple("id 00" if video == 20 else f"id {video:02}" for video in range(videos))  # 0 leaks into val
+    lines = [f"class {video % C}&{ids[video]}&good&{video % 4}&{4 + video % 7}\n" for video in range(videos)]
+    parts = {"train": range(20), "val": range(20, 25), "test": range(25, 30)}
+    for name in ("Annotations.txt", "other.txt"):
+        (root / name).write_text("".join(lines))
+    for split, rows in parts.items():
+        (root / f"{split}Set.txt").write_text("".join(lines[row] for row in rows))
+        with h5py.File(root / f"{split}_order.h5", "w") as file:
+            file["order"] = np.array(rows)
+    streams = [draw.normal(size=(videos, 10, WIDTH)).astype("float32") for _ in range(2)]
+    labels = [draw.normal(size=(C, WIDTH)).astype("float32") for _ in range(2)]
+    for name, stream, label in zip("av", streams, labels, strict=True):
+        np.save(root / f"{name}.npy", label)
+        with h5py.File(root / f"{name}.h5", "w") as file:
+            file["avadataset"] = stream
+    audio, visual, *text = map(torch.from_numpy, (*streams, *labels))
+    names = tuple(f"class {c}" for c in range(C))
+    features = Features(audio, visual, ids, categories=names, label_text=LabelText(*text))
+    write_store(root / "store.h5", features)
+    return root
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.filterwarnings("ignore:train.select=test")
+def test_every_option_of_data_and_training_runs_to_its_table(run: str, ave_folder: Path, tmp_path: Path):
+    config = load_config(None, [*SMALL, f"data.root={ave_folder}", f"run_dir={tmp_path}", *RUNS[run]])
+    result = recipes.train(config, progress=False)
+    assert len(result.evaluations) == len(config.train.seeds or [0])
+    for evaluation in result.evaluations:
+        assert evaluation.split == config.evaluate.split and 0 <= evaluation.report.segment_accuracy <= 100
+
+
+def test_every_option_of_data_and_training_is_in_a_run():
+    configs = [load_config(None, [*SMALL, "data.root=.", "run_dir=.", *given]) for given in RUNS.values()]
+    keys = [key for key in SCHEMA if not key.startswith(BUILDING)]
+    taken = {key: [value_at(config, key) for config in configs] for key in keys}
+    missed = {override(key, value) for key in keys for value in LISTED.get(key, [])
+              if value not in taken[key] and (key, value) not in HARDWARE}
+    untried = {key for key in keys if all(value == value_at(Config(), key) for value in taken[key])}
+    assert not missed and not untried
+
+
+@pytest.mark.parametrize(("key", "value"), sorted(HARDWARE))
+def test_hardware_that_is_not_there_is_refused(key: str, value: str, ave_folder: Path, tmp_path: Path):
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("this machine has a GPU")
+    given = [*SMALL, *RUNS["store"], f"data.root={ave_folder}", f"run_dir={tmp_path}", f"{key}={value}"]
+    config = load_config(None, given)
+    with pytest.raises(ConfigError, match=f"{key}={value}"):
+        recipes.train(config, progress=False)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,81 @@
+"""docs/paper_map.md names what exists: classes, tests, settings, and every equation."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import avsgn_pyg.model
+from avsgn_pyg import localization
+from avsgn_pyg.config import ConfigError, load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+MAP = (ROOT / "docs" / "paper_map.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`([^`]+)`", MAP)))
+ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in MAP.splitlines() if line.startswith("|")]
+
+
+def facts_of(path: Path) -> set[str]:
+    """Names of a file's tests."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def public_names() -> set[str]:
+    modules = [importlib.import_module(f"avsgn_pyg.model.{found.name}")
+               for found in pkgutil.iter_modules(avsgn_pyg.model.__path__)]
+    return {name for module in (*modules, localization) for name, value in vars(module).items()
+            if getattr(value, "__module__", module.__name__) == module.__name__}
+
+
+IN_PAPER = facts_of(ROOT / "tests" / "test_paper.py")
+EVERYWHERE = {name for path in (ROOT / "tests").rglob("test_*.py") for name in facts_of(path)}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name.startswith("test_")])
+def test_a_named_test_exists(name: str):
+    assert name in (IN_PAPER if f"`{name}` in `tests/" not in MAP else EVERYWHERE)
+
+
+def test_every_test_of_an_equation_is_on_the_map():
+    assert {name for name in IN_PAPER if re.match(r"test_(eq\d|table\d)", name)} <= set(NAMED)
+
+
+def test_every_equation_is_on_the_map():
+    places = [row[0] for row in ROWS if row[0].startswith("Eq.") and len(row) == 4]
+    numbers = {int(number) for place in places for number in re.findall(r"\d+", place)}
+    assert numbers == set(range(1, 19))
+
+
+def test_every_class_of_the_code_column_exists():
+    columns = [row[2] for row in ROWS if len(row) == 4 and row[0] not in ("Paper", "---")]
+    named = {name for column in columns for name in re.findall(r"`(\w+)`", column)}
+    assert len(named) > 15 and named <= public_names()
+
+
+SETTINGS = [name for name in NAMED if re.match(r"(model|objective|train|evaluate)\.\w", name)]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_named_setting_exists(setting: str):
+    if "=" in setting:
+        load_config(None, [setting])
+    else:
+        tree = load_config().model_dump()
+        for part in setting.split("."):
+            tree = tree[part]
+
+
+def test_a_setting_that_does_not_exist_would_be_seen():
+    with pytest.raises(ConfigError):
+        load_config(None, ["model.cmsa.residuals=none"])
+
+
+@pytest.mark.parametrize("path", [name for name in NAMED if "/" in name and " " not in name])
+def test_a_named_file_exists(path: str):
+    assert (ROOT / path).exists()

@@ -1,0 +1,144 @@
+"""The documents' promises: commands can be typed, tools answer for help, links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avsgn_pyg.config import Config, ConfigError, load_config
+from avsgn_pyg.zoo import Shape, build_model
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "MODEL_CARD.md")]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TOOLS = sorted((ROOT / "tools").glob("*.py"))
+
+
+def fences(document: Path, language: str) -> list[str]:
+    """Fenced blocks of one language."""
+    text = document.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(document: Path) -> list[str]:
+    """Lines of shell blocks, and code spans that begin with a program of the project."""
+    shown = [line for block in fences(document, "(?:bash|sh)") for line in block.splitlines() if line.strip()]
+    prose = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return shown + re.findall(r"`((?:[A-Z]+=\S+ )*(?:make |\.venv/bin/|python )[^`]+)`", prose)
+
+
+def problem(command: str) -> str | None:
+    """Why a command could not be typed as it stands, or ``None``."""
+    words = shlex.split(command, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+        words.pop(0)
+    if words[0] == "make":
+        unknown = [word for word in words[1:] if "=" not in word and word not in TARGETS]
+        return f"no target {unknown}" if unknown else None
+    scripts = [word for word in words if word.startswith("tools/")]
+    if words[0] not in (".venv/bin/python", "python", "python3") or not scripts:
+        return f"not a command of the project: {words[0]}"
+    missing = [word for word in words if re.match(r"(tools|configs)/", word) and not (ROOT / word).is_file()]
+    if missing:
+        return f"no such file: {missing}"
+    return wrong_arguments(scripts[0], words[words.index(scripts[0]) + 1:])
+
+
+def wrong_arguments(script: str, arguments: list[str]) -> str | None:
+    """Flags that the tool does not know, settings from which no model can be built."""
+    known = set(re.findall(r"\"(--[\w-]+)\"", (ROOT / script).read_text(encoding="utf-8"))) | {"--help"}
+    unknown = [word for word in arguments if word.startswith("--") and word not in known]
+    if unknown:
+        return f"{script} has no {unknown}"
+    configs = [ROOT / word for word in arguments if word.startswith("configs/")]
+    try:
+        config = load_config(configs[0] if configs else None, [word for word in arguments if "=" in word])
+        build_model(config.model, Shape(audio_width=16, visual_width=16, segments=10, classes=3))
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("command", sorted({command for path in DOCUMENTS for command in commands(path)}))
+def test_a_command_in_a_document_can_be_typed(command: str):
+    assert problem(command) is None
+
+
+@pytest.mark.parametrize(("command", "words"), [
+    ("make demos", "no target"), ("python tools/trane.py", "no such file"), ("rm -rf .", "not a command"),
+    (".venv/bin/python tools/train.py configs/none.yaml", "no such file"),
+    (".venv/bin/python tools/train.py configs/demo.yaml --resum", "has no"),
+    (".venv/bin/python tools/train.py configs/demo.yaml train.epoch=3", "did you mean train.epochs?"),
+    ("python tools/train.py model.cmgi.conv_options={heads:2}", "no option 'heads:2'"),
+])
+def test_a_command_that_cannot_be_typed_is_seen(command: str, words: str):
+    assert words in problem(command)
+
+
+def test_the_readme_has_one_command_for_the_job_and_one_for_the_tests():
+    shown = [command for block in fences(ROOT / "README.md", "bash") for command in block.splitlines()]
+    assert [command for command in shown if command.startswith("make")] == ["make demo", "make test"]
+    assert shown[0] == "make demo"
+    assert (ROOT / "README.md").read_text(encoding="utf-8").index("make demo") < 1200  # on the first screen
+
+
+@pytest.mark.parametrize(("target", "recipe"), [
+    ("demo", ["tools/bootstrap.py", ".venv/bin/python tools/train.py configs/demo.yaml"]),
+    ("test", ["tools/bootstrap.py", ".venv/bin/python -m pytest"]),
+])
+def test_make_runs_set_up_and_then_the_job(target: str, recipe: list[str]):
+    run = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = [run.stdout.find(step) for step in recipe]
+    assert -1 < found[0] < found[1]
+
+
+def test_make_hands_the_torch_build_on():
+    command = ["make", "--silent", "--eval", "show: ; @echo built with [$$TORCH]", "show", "TORCH=cu126"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "built with [cu126]"
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.name)
+def test_a_tool_answers_for_help(tool: Path):
+    run = subprocess.run([sys.executable, tool, "--help"], capture_output=True, text=True, timeout=300)
+    first = ast.get_docstring(ast.parse(tool.read_text(encoding="utf-8"))).splitlines()[0]
+    assert run.returncode == 0, run.stderr
+    assert first.split()[0] in run.stdout and "usage:" in run.stdout
+
+
+def links(text: str) -> list[str]:
+    """Targets of links into the project, without their anchors."""
+    found = (target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text))
+    return [target for target in found if target and "://" not in target and not target.startswith("mailto:")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files(document: Path):
+    targets = links(document.read_text(encoding="utf-8"))
+    assert not [target for target in targets if not (document.parent / target).exists()]
+
+
+def test_links_are_found_and_addresses_left_alone():
+    text = "[a](docs/x.md#part) [b](https://x.org/y) [c](#here) [d](LICENSE)"
+    assert links(text) == ["docs/x.md", "LICENSE"]
+
+
+@pytest.mark.parametrize("block", fences(ROOT / "README.md", "python"))
+def test_python_in_the_readme_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    small = ("data.synthetic.videos=40", "data.synthetic.width=16", "model.dim=16", "evaluate.bootstrap=20")
+
+    def smaller(path: str, given: tuple[str, ...] = ()) -> Config:
+        return load_config(path, (*given, *small))
+
+    monkeypatch.setattr("avsgn_pyg.config.load_config", smaller)
+    exec(compile(block, "README.md", "exec"), {})
+    assert "segment accuracy" in capsys.readouterr().out
