@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
-"""Set up ``.venv`` for this checkout: torch, torch_scatter built against it, the package itself.
+"""Set up ``.venv`` for this checkout: torch, torch_scatter compiled against it, the package itself.
 
-    python3 tools/bootstrap.py                  # torch as pip finds it (CUDA on Linux from PyPI)
-    TORCH=cpu python3 tools/bootstrap.py        # or cu126, cu130, rocm6.4: PyTorch's own index
-    EXTRAS=dev,extract python3 tools/bootstrap.py
+    python3 tools/bootstrap.py                        torch as pip finds it (from PyPI on Linux: CUDA)
+    TORCH=cpu python3 tools/bootstrap.py              or cu126, cu130, rocm6.4: PyTorch's own index
+    EXTRAS=dev,extract python3 tools/bootstrap.py     extras of setup.cfg; default dev
+    SCATTER=0 python3 tools/bootstrap.py              without torch_scatter; PyG's scatter sums alike
 
 Standard library only. A second run with the same settings does nothing.
 """
+
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import venv
@@ -23,57 +28,82 @@ ROOT = Path(__file__).resolve().parent.parent
 ENV = ROOT / ".venv"
 PYTHON = ENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = ENV / "avsgn_pyg.stamp"
-TORCH = os.environ.get("TORCH_VERSION", "2.13.0")
-TORCHVISION = {"2.13.0": "0.28.0", "2.12.0": "0.27.0"}.get(TORCH)  # the only pair; another swaps torch itself
-SCATTER = "torch_scatter==2.1.2"
+DEFAULT_TORCH = "2.13.0"
+TORCHVISION = {"2.13.0": "0.28.0", "2.12.0": "0.27.0"}  # the only pair; any other swaps torch itself
+TORCH_SCATTER = "torch_scatter==2.1.2"
 SETUPTOOLS = "setuptools>=77"
 
 
-def main() -> int:
-    build, extras = os.environ.get("TORCH", ""), os.environ.get("EXTRAS", "dev")
+def main(arguments: list[str] | None = None) -> int:
+    shape = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=shape).parse_args(arguments)
     if not (3, 10) <= sys.version_info[:2] < (3, 13):
         sys.exit(f"Python 3.10 to 3.12 is needed (laion_clap pins numpy<2); this is {sys.version.split()[0]}")
-    settings = (TORCH, build, extras, SCATTER, (ROOT / "setup.cfg").read_text(), Path(__file__).read_text())
-    stamp = hashlib.sha256(repr(settings).encode()).hexdigest()
-    if STAMP.exists() and STAMP.read_text() == stamp:
+    build, extras = os.environ.get("TORCH", ""), os.environ.get("EXTRAS", "dev")
+    version = os.environ.get("TORCH_VERSION", DEFAULT_TORCH)
+    wanted = os.environ.get("SCATTER", "1") != "0"
+    # A change of one of these cannot be made in place: pip takes 2.13.0+cpu for torch==2.13.0.
+    ground = f"{sysconfig.get_platform()} python {python_tag()} torch {version} {build}".strip()
+    details = (extras, wanted, (ROOT / "setup.cfg").read_text(), Path(__file__).read_text())
+    stamp = f"{ground}\n{hashlib.sha256(repr(details).encode()).hexdigest()}\n"
+    if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == stamp:
         return 0
-    print(f"Setting up {ENV} (once; torch_scatter is compiled, so allow 5 to 20 minutes on two cores)")
-    if not PYTHON.exists():
-        step("create .venv", lambda: venv.create(ENV, with_pip=True))
-    step(f"torch {TORCH}{' ' + build if build else ''}", lambda: install_torch(build))
-    constraints = write_constraints()
-    wheels = build_scatter()
-    step(f"avsgn_pyg[{extras}]", lambda: pip(
-        "install", "-c", constraints, "--find-links", wheels, SCATTER, "-e", f"{ROOT}[{extras}]"))
+    print(f"Setting up {ENV} (once)", flush=True)
+    make_env(ground)
+    step(f"torch {version} {build}".strip(), lambda: install_torch(version, build, extras))
+    constraints = write_constraints(version)
+    scatter = ("--find-links", build_scatter(), TORCH_SCATTER) if wanted else ()
+    step(f"avsgn_pyg[{extras}]",
+         lambda: pip("install", "-c", constraints, *scatter, "-e", f"{ROOT}[{extras}]"))
     STAMP.write_text(stamp)
     return 0
 
 
-def install_torch(build: str) -> None:
+def make_env(ground: str) -> None:
+    """Create ``.venv``, anew where it stands on another Python or torch; never touch one made by others."""
+    if ENV.exists() and not STAMP.exists():
+        sys.exit(f"{ENV} was not made by this script; move it away and run again")
+    if PYTHON.exists() and STAMP.read_text().splitlines()[:1] == [ground]:
+        return
+    if ENV.exists():
+        shutil.rmtree(ENV)
+    ENV.mkdir()
+    STAMP.touch()
+    step("create .venv", lambda: venv.create(ENV, with_pip=True, symlinks=os.name != "nt"),
+         hint="on Debian and Ubuntu: apt install python3-venv")
+    STAMP.write_text(ground + "\n")
+
+
+def install_torch(version: str, build: str, extras: str) -> None:
     """`build` names a folder of PyTorch's own index; empty takes what pip's configured index serves."""
     index = ["--index-url", f"https://download.pytorch.org/whl/{build}"] if build else []
-    pip("install", *index, f"torch=={TORCH}")
+    pair = [f"torchvision=={TORCHVISION[version]}"] if "extract" in extras and version in TORCHVISION else []
+    pip("install", *index, f"torch=={version}", *pair)
     pip("install", SETUPTOOLS, "wheel")
 
 
-def write_constraints() -> Path:
-    """Keep every later install from replacing torch, or pairing it with another torchvision."""
+def write_constraints(version: str) -> Path:
+    """Keep every later install from replacing torch, or pairing it with another torchvision.
+
+    The version is the one pip knows: PyPI's wheel is 2.13.0 to pip and 2.13.0+cu130 to itself.
+    """
+    lines = ["torch==" + ask("from importlib.metadata import version; print(version('torch'))")]
+    if version in TORCHVISION:
+        lines.append(f"torchvision=={TORCHVISION[version]}")
     path = ENV / "constraints.txt"
-    lines = [f"torch=={torch_version()}"]
-    if TORCHVISION:
-        lines.append(f"torchvision=={TORCHVISION}")
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
 def build_scatter() -> Path:
-    """Compile torch_scatter once for this torch and Python; the wheel is kept for the next checkout.
+    """Compile torch_scatter once for this torch, Python and machine; the wheel is kept for the next checkout.
 
-    The folder carries both versions because pip's own cache does not, and would serve a wheel
-    that was compiled against another torch.
+    The folder carries all three because pip's own cache does not, and would serve a wheel that was compiled
+    against another torch.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = home / "avsgn_pyg" / f"{torch_version()}-cp{sys.version_info[0]}{sys.version_info[1]}"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    torch = ask("import torch; print(torch.__version__)")
+    folder = home / "avsgn_pyg" / f"{torch}-{python_tag()}-{sysconfig.get_platform()}"
     if any(folder.glob("torch_scatter-*.whl")):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,31 +113,36 @@ def build_scatter() -> Path:
             config = Path(scratch) / "build.cfg"
             config.write_text(f"[build_ext]\nparallel = {max(1, min(4, os.cpu_count() or 1))}\n")
             flags = os.environ.get("CFLAGS", "") + " -g0"
-            pip("wheel", "--no-build-isolation", "--no-cache-dir", "--no-deps", "-w", folder, SCATTER,
+            pip("wheel", "--no-build-isolation", "--no-cache-dir", "--no-deps", "-w", folder, TORCH_SCATTER,
                 env={**os.environ, "DIST_EXTRA_CONFIG": str(config), "CFLAGS": flags})
 
-    step("compile torch_scatter against this torch (the long part; needs a C++ compiler)", compile_wheel)
+    step("compile torch_scatter (about 6 CPU minutes, once for this torch)", compile_wheel,
+         hint="it needs a C++ compiler; FORCE_ONLY_CPU=1 leaves out its CUDA kernels, SCATTER=0 all of it")
     return folder
 
 
-def torch_version() -> str:
-    answer = subprocess.run([PYTHON, "-c", "import torch; print(torch.__version__)"],
-                            check=True, text=True, capture_output=True)
-    return answer.stdout.strip()
+def python_tag() -> str:
+    return f"cp{sys.version_info[0]}{sys.version_info[1]}"
+
+
+def ask(code: str) -> str:
+    """What the new environment's Python prints."""
+    return subprocess.run([PYTHON, "-c", code], check=True, text=True, capture_output=True).stdout.strip()
 
 
 def pip(*args: object, **options: object) -> None:
-    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q", *map(str, args)]
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-qq", *map(str, args)]
     subprocess.run(command, check=True, **options)
 
 
-def step(what: str, work: Callable[[], object]) -> None:
+def step(what: str, work: Callable[[], object], hint: str = "") -> None:
     start = time.time()
     print(f"  {what} ...", flush=True)
     try:
         work()
     except subprocess.CalledProcessError as error:
-        sys.exit(f"  {what}: failed (pip's own words stand above; exit status {error.returncode})")
+        stands = f"  {what}: failed with exit status {error.returncode}; the reason stands above"
+        sys.exit(f"{stands}\n  {hint}" if hint else stands)
     print(f"  {what}: {time.time() - start:.0f} s", flush=True)
 
 
