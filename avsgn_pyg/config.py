@@ -13,12 +13,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Count = Annotated[int, Field(ge=1)]
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not a bool")
+    return value
+
+
+# A float may come as text, for YAML 1.1 reads 3e-4 as a string; whole numbers and switches come as what they are.
+NUMBER = BeforeValidator(_no_bool)
+Fraction = Annotated[float, Field(ge=0.0, le=1.0), NUMBER]
+BelowOne = Annotated[float, Field(ge=0.0, lt=1.0), NUMBER]
+Positive = Annotated[float, Field(gt=0.0), NUMBER]
+NonNegative = Annotated[float, Field(ge=0.0), NUMBER]
+Integer = Annotated[int, Field(strict=True)]
+Count = Annotated[Integer, Field(ge=1)]
+Switch = Annotated[bool, Field(strict=True)]
 Subgraph = Literal["av", "vt", "at"]
 Loss = Literal["category", "relevance", "gate", "consistency", "mil", "segment"]
 
@@ -36,11 +48,11 @@ class Section(BaseModel):
 class SyntheticConfig(Section):
     """Size and difficulty of the made AVE (:mod:`avsgn_pyg.data.synthetic`)."""
 
-    videos: Annotated[int, Field(ge=20)] = 1200
-    classes: Annotated[int, Field(ge=2)] = 12
+    videos: Annotated[Integer, Field(ge=20)] = 1200
+    classes: Annotated[Integer, Field(ge=2)] = 12
     segments: Count = 10
-    width: Annotated[int, Field(ge=8)] = 128
-    seed: int = 0
+    width: Annotated[Integer, Field(ge=8)] = 128
+    seed: Integer = 0
 
 
 class DataConfig(Section):
@@ -56,7 +68,7 @@ class DataConfig(Section):
     visual_features: str = "visual_feature.h5"
     audio_labels: str | None = None
     visual_labels: str | None = None
-    drop_leaking: bool = False
+    drop_leaking: Switch = False
     synthetic: SyntheticConfig = SyntheticConfig()
 
 
@@ -72,11 +84,11 @@ class CMSAConfig(Section):
 
     heads: Count = 4
     residual: Literal["both", "intra", "inter", "none"] = "both"
-    intra_clip: bool = True
-    intra_clap: bool = True
-    inter_visual: bool = True
-    inter_audio: bool = True
-    inter_text: bool = True
+    intra_clip: Switch = True
+    intra_clap: Switch = True
+    inter_visual: Switch = True
+    inter_audio: Switch = True
+    inter_text: Switch = True
 
 
 class CMGIConfig(Section):
@@ -86,7 +98,7 @@ class CMGIConfig(Section):
     conv: str = "gcn"
     conv_options: dict[str, Any] = {}
     layers: Count = 2
-    residual: bool = True
+    residual: Switch = True
     norm: Literal["none", "layer"] = "layer"
     adjacency: Literal["shared", "per_layer"] = "shared"
     backend: Literal["auto", "dense", "native"] = "auto"
@@ -102,7 +114,7 @@ class HeadConfig(Section):
     """Section 3.5: gates and classifiers."""
 
     gates: Literal["scalar", "vector"] = "scalar"
-    segment_scores: bool = False
+    segment_scores: Switch = False
 
 
 class DropoutConfig(Section):
@@ -121,7 +133,7 @@ class ModelConfig(Section):
     name: str = "avsgn"
     width: Count | None = None
     dim: Count = 256
-    input_norm: bool = False
+    input_norm: Switch = False
     time_encoding: Literal["none", "learned", "sinusoidal", "relative"] = "none"
     time_slope: NonNegative = 1.5
     text: TextConfig = TextConfig()
@@ -172,18 +184,18 @@ class TrainConfig(Section):
     learning_rate: Positive = 3e-4
     weight_decay: NonNegative = 0.0
     schedule: Literal["step", "cosine", "constant"] = "step"
-    milestones: tuple[int, ...] = (10, 20, 30)
+    milestones: tuple[Integer, ...] = (10, 20, 30)
     gamma: Positive = 0.5
     warmup_epochs: NonNegative = 0.0
     clip_norm: Positive | None = 0.5
     accumulate: Count = 1
-    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    ema: BelowOne = 0.0
     augment: AugmentConfig = AugmentConfig()
     precision: Literal["no", "fp16", "bf16"] = "no"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Count | None = None
-    seed: int = 0
-    seeds: tuple[int, ...] | None = None
+    seed: Integer = 0
+    seeds: tuple[Integer, ...] | None = None
     select: Literal["val", "test", "last"] = "val"
     early_stop: Count | None = None
     checkpoint_every: Count = 1
@@ -203,9 +215,9 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """Decoding and the interval beside every number."""
 
-    tau: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
+    tau: BelowOne = 0.6
     split: Literal["train", "val", "test"] = "test"
-    bootstrap: Annotated[int, Field(ge=0)] = 2000
+    bootstrap: Annotated[Integer, Field(ge=0)] = 2000
 
 
 class Config(Section):
@@ -225,9 +237,6 @@ class Config(Section):
         if ("segment" in losses) != self.model.head.segment_scores:
             raise ValueError("the loss 'segment' and model.head.segment_scores=true come together: "
                              "the 29-way scores are what that loss trains")
-        if self.train.augment.boundary and self.objective.supervision == "weak":
-            raise ValueError("train.augment.boundary makes segment labels, "
-                             "which weak supervision may not use; set it to 0")
         if self.train.select == "test" and self.evaluate.split != "test":
             raise ValueError("train.select=test needs evaluate.split=test, "
                              "so that the table shows what was selected on")
@@ -247,10 +256,7 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     tree, origin = ({}, {}) if path is None else _read(Path(path), ())
     for text in overrides:
         key, value = _parse_override(text)
-        nested: Any = value
-        for part in reversed(key):
-            nested = {part: nested}
-        _merge(tree, nested, origin, "command line")
+        _override(tree, key, value, origin)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
@@ -306,6 +312,17 @@ def _merge(into: dict, new: dict, origin: dict, source: str, at: tuple[str, ...]
         else:
             into[key] = value
             origin[here] = source
+
+
+def _override(tree: dict, key: list[str], value: Any, origin: dict) -> None:
+    """Lay one dotted setting over `tree`. Mappings on its way keep their other keys, free-form ones too."""
+    *way, last = key
+    for depth, part in enumerate(way, 1):
+        if not isinstance(tree.get(part), dict):
+            tree[part] = {}
+            origin[tuple(way[:depth])] = "command line"
+        tree = tree[part]
+    _merge(tree, {last: value}, origin, "command line", tuple(way))
 
 
 def _parse_override(text: str) -> tuple[list[str], Any]:

@@ -70,7 +70,7 @@ def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
         return MODELS[config.name](config, shape, label_text)
     except ConfigError:
         raise
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"model: {error}") from error
 
 

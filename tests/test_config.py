@@ -65,6 +65,22 @@ def test_a_value_that_cannot_be_used_names_its_file_and_what_came(write, yaml, w
         assert word in str(error.value)
 
 
+@pytest.mark.parametrize(("override", "words"), [
+    *((f"{key}=true", r"got True") for key in (
+        "train.epochs", "train.early_stop", "train.threads", "train.seed", "model.width", "objective.mil_topk",
+        "evaluate.bootstrap", "train.learning_rate", "train.clip_norm", "model.time_slope", "model.dropout.head")),
+    *((f"{key}=false", r"got False") for key in ("train.ema", "evaluate.tau", "evaluate.bootstrap", "train.seed")),
+    *((f"{key}='256'", r"valid integer \(got '256'\)") for key in ("model.dim", "model.width", "data.synthetic.seed")),
+    ("train.seeds=[0, true]", "got True"), ("train.milestones=['3']", "got '3'"),
+    *((f"{key}={value}", "valid boolean") for key in ("data.drop_leaking", "model.cmsa.intra_clip")
+      for value in ("1", "0", "1.0", "'yes'")),
+])
+def test_a_value_of_another_kind_is_not_read_as_the_one_meant(override, words):
+    key = override.partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"^command line: {key}\S*: .*{words}"):
+        load_config(None, [override])
+
+
 def test_every_mistake_is_told_at_once(write):
     path = write("two.yaml", "model: {dims: 8}\ntrain: {epochs: -1}")
     with pytest.raises(ConfigError) as error:
@@ -160,6 +176,18 @@ def test_overrides_come_after_files_and_the_last_one_wins(write):
     path = write("some.yaml", "train: {epochs: 5, seed: 1}")
     config = load_config(path, ["train.epochs=6", "train.epochs=7"])
     assert (config.train.epochs, config.train.seed) == (7, 1)
+
+
+@pytest.mark.parametrize(("overrides", "expected"), [
+    (["conv_options.heads=4"], {"heads": 4, "bias": False}),
+    (["conv_options.dropout=0.1", "conv_options.heads=4"], {"heads": 4, "bias": False, "dropout": 0.1}),
+    (["conv_options={heads: 4}"], {"heads": 4}),
+    (["conv_options={heads: 4}", "conv_options.dropout=0.1"], {"heads": 4, "dropout": 0.1}),
+])
+def test_a_dotted_override_keeps_a_layer_s_other_settings_and_a_mapping_replaces_them(write, overrides, expected):
+    path = write("gat.yaml", "model: {cmgi: {conv: gat, conv_options: {heads: 2, bias: false}}}")
+    config = load_config(path, [f"model.cmgi.{override}" for override in overrides])
+    assert config.model.cmgi.conv_options == expected
 
 
 @pytest.mark.parametrize("override", ["train.epochs", "=3", "train.epochs=[1", ""])

@@ -142,10 +142,21 @@ def test_the_printed_recipe_is_the_paper_s(setting: str):
 
 
 @pytest.mark.parametrize("family", ["avsgn", "avsgn_printed", "ave_composite"])
-def test_full_and_weak_differ_in_the_objective_alone(family: str):
+def test_full_and_weak_share_model_and_data(family: str):
     full, weak = (load_config(CONFIGS / f"{family}_{setting}.yaml") for setting in ("full", "weak"))
     assert full.objective.supervision == "full" and weak.objective.supervision == "weak"
     assert full.model == weak.model and full.data == weak.data
+
+
+def test_the_printed_weak_config_differs_from_the_full_one_in_the_objective_alone():
+    full, weak = (load_config(CONFIGS / f"avsgn_printed_{setting}.yaml") for setting in ("full", "weak"))
+    assert full.train == weak.train and full.evaluate == weak.evaluate
+
+
+@pytest.mark.parametrize("setting", ["full", "weak"])
+def test_ave_composite_chooses_no_epoch_on_the_split_that_it_reports(setting: str):
+    config = load_config(CONFIGS / f"ave_composite_{setting}.yaml")
+    assert (config.train.select, config.evaluate.split, config.data.name) == ("last", "val", "AVE-Composite")
 
 
 # --- Every option of model and objective ---------------------------------------------------------

@@ -6,6 +6,7 @@ Every check is also shown a made house that breaks it.
 from __future__ import annotations
 
 import ast
+import configparser
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,33 @@ def test_an_arrow_upwards_breaks_a_wall(tmp_path: Path):
     (tmp_path / "made" / "cellar.py").write_text("import made.roof\n")
     run = lint_imports(tmp_path)
     assert run.returncode == 1 and "Floors BROKEN" in run.stdout
+
+
+DOORS = {
+    "h5py": "avsgn_pyg.data.h5",
+    "matplotlib": "avsgn_pyg.visualize",
+    "yaml": "avsgn_pyg.config",
+    "torch_scatter": "avsgn_pyg.model.propagation",
+}
+
+
+def unwatched(package: str, door: str) -> list[str]:
+    """Modules beside the door that the package's contract forgets; an ``__init__`` stands for its folder."""
+    contracts = configparser.ConfigParser(interpolation=None)
+    contracts.read(ROOT / "setup.cfg")
+    named = [*contracts[f"importlinter:contract:door_{package}"]["source_modules"].split(), door]
+    files = (path.relative_to(ROOT).with_suffix("") for path in LIBRARY if path.stem != "__init__")
+    modules = (".".join(file.parts) for file in files)
+    return [name for name in modules if not any(f"{name}.".startswith(f"{known}.") for known in named)]
+
+
+@pytest.mark.parametrize(("package", "door"), DOORS.items())
+def test_every_module_but_the_door_is_watched(package: str, door: str):
+    assert not unwatched(package, door)
+
+
+def test_a_module_that_a_contract_forgets_is_seen():
+    assert unwatched("h5py", "avsgn_pyg.data.nowhere") == ["avsgn_pyg.data.h5"]
 
 
 def loaded_by(code: str) -> set[str]:

@@ -29,7 +29,8 @@ def fences(document: Path, language: str) -> list[str]:
 
 def commands(document: Path) -> list[str]:
     """Lines of shell blocks, and code spans that begin with a program of the project."""
-    shown = [line for block in fences(document, "(?:bash|sh)") for line in block.splitlines() if line.strip()]
+    blocks = [block.replace("\\\n", " ") for block in fences(document, "(?:bash|sh)")]
+    shown = [line for block in blocks for line in block.splitlines() if line.strip()]
     prose = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return shown + re.findall(r"`((?:[A-Z]+=\S+ )*(?:make |\.venv/bin/|python )[^`]+)`", prose)
 

@@ -157,13 +157,15 @@ def test_restart_refuses_overrides_that_change_the_training(make_config: Make, t
 def test_seeds_give_a_folder_each_and_a_summary(make_config: Make, tmp_path: Path) -> None:
     result = train(make_config(seeds=[0, 3]))
     scores = [evaluation.report.segment_accuracy for evaluation in result.evaluations]
-    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "r" / "summary-test.json").read_text())
     assert summary["seeds"] == [0, 3]
     assert summary["scores"]["segment_accuracy"]["mean"] == pytest.approx(statistics.mean(scores))
     assert summary["scores"]["segment_accuracy"]["std"] == pytest.approx(statistics.stdev(scores))
     lo, hi = summary["interval"]
     assert lo <= statistics.mean(scores) <= hi
     assert "2 seeds" in result.table()
+    assert (summary["dataset"], summary["synthetic"], summary["split"]) == ("synthetic AVE", True, "test")
+    assert (summary["tau"], summary["tau_from"], summary["selected_on"]) == ([0.6, 0.6], None, "val")
     one, other = (load_checkpoint(find_checkpoint(tmp_path / "r" / f"seed-{s}")) for s in (0, 3))
     assert (one.config.train.seed, other.config.train.seed) == (0, 3)
     assert any(not torch.equal(one.weights[name], value) for name, value in other.weights.items())
@@ -296,6 +298,118 @@ def test_weak_supervision_trains_through_the_same_door(make_config: Make, tmp_pa
     weak = make_config().model_copy(update={"objective": Config(objective={"supervision": "weak"}).objective})
     train(weak)
     assert set(read_journal(tmp_path / "r" / "journal.jsonl")[0]["loss"]) == {"mil", "gate", "total"}
+
+
+@pytest.mark.parametrize("hidden", ["scrambled", "nan"])
+def test_weak_training_never_reads_a_segment_label(
+    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    def weights(name: str, supervision: str) -> dict[str, torch.Tensor]:
+        augment = {"recombine": 0.7, "boundary": 0.7, "time_flip": 0.5}
+        config = make_config(name=name, select="last", epochs=1, augment=augment)
+        config = config.model_copy(update={"objective": Config(objective={"supervision": supervision}).objective})
+        train(config)
+        return load_checkpoint(find_checkpoint(tmp_path / name)).weights
+
+    load = parts.load_dataset
+    truth = {supervision: weights(supervision, supervision) for supervision in ("weak", "full")}
+
+    def without_labels(*arguments: Any) -> Dataset:
+        dataset = load(*arguments)
+        relevance = dataset.train.relevance
+        changed = 1 - relevance if hidden == "scrambled" else torch.full_like(relevance, torch.nan)
+        return dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, relevance=changed))
+
+    monkeypatch.setattr(parts, "load_dataset", without_labels)
+    blind = weights("weak-blind", "weak")
+    assert all(torch.equal(blind[name], value) for name, value in truth["weak"].items())
+    if hidden == "scrambled":
+        seeing = weights("full-blind", "full")
+        assert any(not torch.equal(seeing[name], value) for name, value in truth["full"].items())
+
+
+def test_another_split_keeps_the_summary_of_the_first(make_config: Make, tmp_path: Path) -> None:
+    train(make_config(seeds=[0, 1], epochs=1))
+    before = (tmp_path / "r" / "summary-test.json").read_bytes()
+    recipes.evaluate_run(tmp_path / "r", split="val", device="cpu", progress=False)
+    assert (tmp_path / "r" / "summary-test.json").read_bytes() == before
+    assert json.loads((tmp_path / "r" / "summary-val.json").read_text())["split"] == "val"
+
+
+@pytest.mark.parametrize("tau", [2.0, 1.0, -0.1, float("nan")])
+def test_a_tau_out_of_range_is_refused_before_anything_is_read(tmp_path: Path, tau: float) -> None:
+    with pytest.raises(ConfigError, match=r"tau=.* give one in \[0, 1\)"):
+        recipes.evaluate_run(tmp_path / "absent", tau=tau)
+
+
+def test_a_run_dir_that_is_a_file_is_named(make_config: Make, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    config = make_config().model_copy(update={"run_dir": tmp_path / "file"})
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match="file: is a file"):
+            train(config, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("text", "time", "fits"),
+    [
+        ("per_class", "none", True),
+        ("per_class", "relative", True),
+        ("per_class", "learned", False),
+        ("segments", "none", False),
+    ],
+)
+def test_a_model_without_a_length_of_its_own_is_scored_on_any(
+    make_config: Make, tmp_path: Path, text: str, time: str, fits: bool
+) -> None:
+    config = make_config(epochs=1)
+    slots = config.model.text.model_copy(update={"slots": text})
+    model = config.model.model_copy(update={"text": slots, "time_encoding": time})
+    train(config.model_copy(update={"model": model}))
+
+    def score() -> recipes.RunResult:
+        return recipes.evaluate_run(
+            tmp_path / "r", overrides=["data.synthetic.segments=12"], device="cpu", progress=False
+        )
+
+    if fits:
+        assert score().evaluations[0].predictions.relevance.shape == (6, 12)
+    else:
+        with pytest.raises(CheckpointError, match="segments: 10 in the checkpoint, 12 in the data"):
+            score()
+
+
+def test_scores_of_every_segment_have_no_tau_to_look_for(make_config: Make, tmp_path: Path) -> None:
+    config = make_config(epochs=1).model_dump()
+    config["model"]["head"]["segment_scores"] = True
+    config["objective"]["losses"] = ["segment", "category"]
+    train(Config.model_validate(config))
+    with pytest.raises(ConfigError, match=r"tau_from=val: .* decoded without tau"):
+        recipes.evaluate_run(tmp_path / "r", tau_from="val", device="cpu", progress=False)
+
+
+def test_a_run_goes_on_with_other_settings_of_what_comes_after_training(
+    make_config: Make, tmp_path: Path
+) -> None:
+    train(make_config(epochs=1))
+    journal = (tmp_path / "r" / "journal.jsonl").read_bytes()
+    overrides = ["evaluate.split=val", "evaluate.bootstrap=0", f"data.root={tmp_path}"]
+    (found,) = recipes.restart(tmp_path / "r", overrides, progress=False).evaluations
+    assert found.split == "val"
+    assert found.report.segment_accuracy_interval is None
+    assert (tmp_path / "r" / "journal.jsonl").read_bytes() == journal
+
+
+def test_a_finished_run_is_not_scored_on_data_it_was_not_made_with(
+    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(make_config(epochs=1))
+    load = parts.load_dataset
+    changed = lambda *a: dataclasses.replace(load(*a), provenance={"features": "others"})  # noqa: E731
+    monkeypatch.setattr(parts, "load_dataset", changed)
+    with pytest.raises(CheckpointError, match="provenance"):
+        recipes.restart(tmp_path / "r", progress=False)
 
 
 def test_one_text_row_a_label_needs_no_other_code(make_config: Make) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from avsgn_pyg.config import ConfigError, load_config
 from avsgn_pyg.graph.build import build_batch
+from avsgn_pyg.model.propagation import CONVS, ConvRow
 from avsgn_pyg.zoo import Shape, build_model, build_objective, text_nodes
 
 B, T, C = 2, 5, 3
@@ -76,6 +77,25 @@ def test_text_nodes_follow_the_slots(slots: str, rows: int):
 def test_what_cannot_be_built_is_refused_before_training(override: str, words: str):
     with pytest.raises(ConfigError, match=words):
         build_model(load_config(None, [override]).model, SHAPE, bank())
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ("{heads: two}", "heads='two' must be a whole number of at least 1"),
+    ("{heads: 0}", "heads=0 must be a whole number of at least 1"),
+    ("{dropout: 2}", r"dropout=2 must be a number in \[0, 1\)"),
+    ("{dropout: half}", "dropout='half' must be a number"),
+])
+def test_an_option_of_a_layer_that_cannot_be_used_is_named_with_its_value(options: str, words: str):
+    config = load_config(None, ["model.cmgi.conv=gat", f"model.cmgi.conv_options={options}"])
+    with pytest.raises(ConfigError, match=f"^model: conv=gat: {words}"):
+        build_model(config.model, SHAPE, bank())
+
+
+def test_an_option_of_the_wrong_type_in_a_layer_of_your_own_is_a_config_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim, *, depth: range(depth), "edge_weight", None))
+    config = load_config(None, ["model.cmgi.conv=mine", "model.cmgi.conv_options={depth: two}"])
+    with pytest.raises(ConfigError, match=r"^model: 'str' object cannot be interpreted"):
+        build_model(config.model, SHAPE, bank())
 
 
 def test_the_objective_carries_its_config():

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Say what lies in a data folder or a feature store: classes, counts, duplicates, leaks, shapes, foreground.
 
+Exits with 2 where something in it cannot be used, such as features of other rows than those annotated.
+
     python tools/inspect_data.py data/ave
     python tools/inspect_data.py data/ave --splits txt
     python tools/inspect_data.py features.h5

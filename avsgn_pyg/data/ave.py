@@ -28,6 +28,7 @@ from avsgn_pyg.data.h5 import DataError
 HEADER = ("category", "videoid", "quality", "starttime", "endtime")
 SPLITS = ("train", "val", "test")
 SplitSource = Literal["order", "txt"]
+SPLIT_FILES = {"order": "{}_order.h5", "txt": "{}Set.txt"}
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,7 @@ def read_splits(root: str | Path, annotations: Annotations, source: SplitSource 
         DataError: no train file; or the file and place of a row that is not in the annotations, stands twice
             in a split, or stands in two splits.
     """
-    name = {"order": "{}_order.h5", "txt": "{}Set.txt"}[source]
-    paths = {split: Path(root) / name.format(split) for split in SPLITS}
+    paths = {split: Path(root) / SPLIT_FILES[source].format(split) for split in SPLITS}
     if not paths["train"].is_file():
         raise DataError(f"{paths['train']}: no such file; the train split is needed (data.splits={source})")
     found = {split: path for split, path in paths.items() if path.is_file()}

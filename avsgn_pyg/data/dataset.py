@@ -5,16 +5,16 @@ An AVE-shaped folder holds annotations, splits and features; ``docs/data.md`` sh
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from avsgn_pyg.config import DataConfig
-from avsgn_pyg.data import ave
+from avsgn_pyg.data import ave, sources
 from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.feature_store import LabelText, read_label_text, width_mismatches
 from avsgn_pyg.data.h5 import DataError
@@ -44,7 +44,11 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
 
 
 def _load_ave(config: DataConfig) -> Dataset:
-    """The long read comes last: the published visual file takes minutes, no mistake should wait for it."""
+    """The release's files are read last: the visual one takes minutes, and what can be known before is checked before.
+
+    A feature store comes whole and first, because its ids and classes lie in it. NaN and infinite values
+    show only in the reading.
+    """
     if config.root is None:
         raise DataError("data.root is not set; name the folder that holds the annotations and features")
     root = config.root
@@ -54,8 +58,11 @@ def _load_ave(config: DataConfig) -> Dataset:
         else LegacySource(root / config.audio_features, root / config.visual_features)
     )
     annotations = ave.read_annotations(root / config.annotations, source.segments, source.categories)
+    sources.refuse_other_time_scale(annotations, source.files)
     places = source.places(annotations)
     found = ave.read_splits(root, annotations, config.splits)
+    sources.refuse_left_over_rows(annotations, found, root, config.splits)
+    sources.refuse_split_forms_that_disagree(root, annotations)
     splits = ave.without_leaks(found, annotations) if config.drop_leaking else found
     _refuse_absent(config, annotations, splits, places)
     label_text = _label_text(config, root, annotations, source)
@@ -66,16 +73,15 @@ def _load_ave(config: DataConfig) -> Dataset:
         **{split: _videos(annotations, rows, features, places) for split, rows in _present(splits)},
         label_text=label_text,
         provenance={
-            "annotations": {"sha256": _digest(annotations.path), "splits": config.splits},
             "features": source.provenance,
+            "splits": config.splits,
+            "files": _file_records(config, root, source, found),
         },
         notes=tuple(_notes(annotations, found, splits)),
     )
 
 
-def _videos(
-    annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor
-) -> Videos:
+def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor) -> Videos:
     audio, visual = (modality[places[rows]] for modality in features)
     relevance = annotations.relevance[rows]
     return Videos(
@@ -89,9 +95,7 @@ def _videos(
     )
 
 
-def _label_text(
-    config: DataConfig, root: Path, annotations: Annotations, source: FeatureSource
-) -> LabelText | None:
+def _label_text(config: DataConfig, root: Path, annotations: Annotations, source: FeatureSource) -> LabelText | None:
     """The .npy files where the config names them, else what the store holds."""
     names = (config.audio_labels, config.visual_labels)
     if names == (None, None):
@@ -121,7 +125,8 @@ def _refuse_absent(config: DataConfig, annotations: Annotations, splits: Splits,
             row = int(absent.min())
             raise DataError(
                 f"{config.features}: {len(absent)} of {len(rows)} {split} rows are not in the store, first "
-                f"row {row} ({annotations.video_ids[row]}); extract them or take them out of the split file"
+                f"row {row} ({annotations.video_ids[row]}); extract them, or give fewer videos "
+                "annotations and split files of their own"
             )
 
 
@@ -158,5 +163,12 @@ def _present(splits: Splits) -> list[tuple[str, Tensor]]:
     return [(split, rows) for split, rows in splits._asdict().items() if rows is not None]
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _file_records(config: DataConfig, root: Path, source: FeatureSource, found: Splits) -> dict[str, dict[str, Any]]:
+    """Role of every file that the data set was read from, and what tells the file from another."""
+    form = ave.SPLIT_FILES[config.splits]
+    roles = ("features",) if len(source.files) == 1 else ("audio features", "visual features")
+    files = {"annotations": root / config.annotations, **dict(zip(roles, source.files, strict=True))}
+    files |= {f"{split} split": root / form.format(split) for split, _ in _present(found)}
+    labels = {"audio label text": config.audio_labels, "visual label text": config.visual_labels}
+    files |= {role: root / name for role, name in labels.items() if name is not None}
+    return {role: sources.file_record(path) for role, path in files.items()}

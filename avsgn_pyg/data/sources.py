@@ -1,11 +1,18 @@
-"""Where an AVE-shaped folder's features lie: a feature store, or the two h5 files of the AVE release.
+"""The files of an AVE-shaped folder: where its features lie, whether all belong together, and which they were.
 
-Both answer the same questions before anything long is read: how many seconds and how wide, which classes,
-and at which place the features of an annotated row stand.
+Features are a feature store, or the two h5 files of the AVE release. Both answer the same questions: how many
+seconds and how wide, which classes, and at which place the features of an annotated row stand. The release's
+files, which may hold 8 GB, answer without being read; a store is read at once.
+
+Each file can be sound by itself and still be of another data set than its neighbour: the ``refuse_`` functions find
+the mixtures that would otherwise train, on wrong labels. Letters: N annotated videos, T segments.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,12 +20,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from avsgn_pyg.data.ave import Annotations
-from avsgn_pyg.data.feature_store import LabelText, legacy_shape, read_legacy_features, read_store
+from avsgn_pyg.data.ave import SPLIT_FILES, Annotations, Splits, SplitSource, read_annotations
+from avsgn_pyg.data.feature_store import LabelText, legacy_shape, read_legacy_features, read_order, read_store
 from avsgn_pyg.data.h5 import DataError
 
 #: Place of a row whose features are not there.
 ABSENT = -1
+#: Files up to this size are hashed whole; of larger ones, as many evenly spread samples as fill it.
+DIGEST_BYTES = 64 * 2**20
+SAMPLES = 64
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -26,6 +38,7 @@ class FeatureSource(Protocol):
     """What the loader asks of either kind.
 
     Attributes:
+        files: the h5 files.
         segments: T.
         widths: (da, dv).
         categories: class names in index order, ``None`` where the source does not say.
@@ -33,6 +46,7 @@ class FeatureSource(Protocol):
         provenance: JSON-ready.
     """
 
+    files: tuple[Path, ...]
     segments: int
     widths: tuple[int, int]
     categories: tuple[str, ...] | None
@@ -51,6 +65,7 @@ class StoreSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.files = (path,)
         self.features = read_store(path)
         self.segments = self.features.audio.shape[1]
         self.widths = (self.features.audio.shape[2], self.features.visual.shape[2])
@@ -105,6 +120,7 @@ class LegacySource:
                 f"{audio} holds {videos} videos of {segments} segments, {visual} {others} of {seconds}; "
                 "they must be the same videos"
             )
+        self.files = (audio, visual)
         self.videos = videos
         self.segments = segments
         self.widths = (heard, seen)
@@ -124,3 +140,106 @@ class LegacySource:
     def read(self) -> tuple[Float[Tensor, "M T da"], Float[Tensor, "M T dv"]]:
         """All features, float32, grids averaged."""
         return read_legacy_features(self.paths["audio"]), read_legacy_features(self.paths["visual"])
+
+
+def refuse_other_time_scale(annotations: Annotations, files: tuple[Path, ...]) -> None:
+    """DataError where no event reaches the last segment: a segment of `files` is then hardly a second.
+
+    Args:
+        annotations: read with the features' T.
+        files: the feature files, for the message.
+    """
+    last = int(annotations.end.max())
+    if last < annotations.segments:
+        raise DataError(
+            f"{', '.join(map(str, files))}: {annotations.segments} segments in a video, but the last event of "
+            f"{annotations.path} ends at second {last}; segments must be seconds. Are the features cut into "
+            f"segments of another length, or their axes transposed? They must be [N, {last}, width]"
+        )
+
+
+def refuse_left_over_rows(annotations: Annotations, splits: Splits, root: Path, source: SplitSource) -> None:
+    """DataError where all three splits are there and leave rows out; a warning where a split has no file."""
+    given = {split: rows for split, rows in splits._asdict().items() if rows is not None}
+    free = torch.ones(len(annotations), dtype=torch.bool)
+    free[torch.cat(list(given.values()))] = False
+    left = free.nonzero().flatten().tolist()
+    if not left:
+        return
+    files = ", ".join(str(root / SPLIT_FILES[source].format(split)) for split in given)
+    found = (
+        f"{files}: {len(left)} of the {len(annotations)} rows of {annotations.path} are in no split, first row "
+        f"{left[0]} ({annotations.video_ids[left[0]]})"
+    )
+    if len(given) == len(splits):
+        raise DataError(f"{found}; are the split files those of another data set?")
+    logger.warning("%s; their split may be the one without a file", found)
+
+
+def refuse_split_forms_that_disagree(root: Path, annotations: Annotations) -> None:
+    """DataError where a split lies in `root` as order file and as text, and the two hold other videos.
+
+    Rows that are equal in every field are the same to a text file, and the sequence is free. The first entry of
+    one file that the other lacks is named.
+    """
+    lines = _lines(annotations)
+    for split in Splits._fields:
+        order, text = (root / SPLIT_FILES[source].format(split) for source in ("order", "txt"))
+        if not (order.is_file() and text.is_file()):
+            continue
+        rows = read_order(order).tolist()
+        beyond = next((row for row in rows if not 0 <= row < len(lines)), None)
+        if beyond is not None:
+            raise DataError(f"{order}: row {beyond}, but {annotations.path} has rows 0 to {len(lines) - 1}")
+        numbered = [lines[row] for row in rows]
+        written = _lines(read_annotations(text, annotations.segments, annotations.categories))
+        for (one, here), (other, there) in (
+            ((order, numbered), (text, written)),
+            ((text, written), (order, numbered)),
+        ):
+            place = _first_without_partner(here, there)
+            if place is not None:
+                raise DataError(
+                    f"{one}, entry {place}: {here[place]!r} is not in {other}; both are the {split} split and "
+                    "must hold the same videos. Remove the form that is wrong"
+                )
+
+
+def file_record(path: Path) -> dict[str, Any]:
+    """What tells this file from another one: name, size, and a digest of its bytes; JSON-ready.
+
+    ``hashed`` says what the digest is of. Files above 64 MiB are sampled, start and end included, so that an
+    8 GB file costs no minutes; a change that lies wholly between samples is not seen.
+    """
+    size = path.stat().st_size
+    record: dict[str, Any] = {"file": path.name, "bytes": size}
+    with path.open("rb") as file:
+        if size <= DIGEST_BYTES:
+            return {**record, "sha256": hashlib.file_digest(file, "sha256").hexdigest(), "hashed": "whole file"}
+        digest, length = hashlib.sha256(str(size).encode()), DIGEST_BYTES // SAMPLES
+        for sample in range(SAMPLES):
+            file.seek((size - length) * sample // (SAMPLES - 1))
+            digest.update(file.read(length))
+    return {
+        **record,
+        "sha256": digest.hexdigest(),
+        "hashed": f"size and {SAMPLES} evenly spread samples of {length} bytes",
+    }
+
+
+def _lines(annotations: Annotations) -> list[str]:
+    """Every row as a text file writes it."""
+    names = (annotations.categories[index] for index in annotations.category.tolist())
+    times = (annotations.start.tolist(), annotations.end.tolist())
+    rows = zip(names, annotations.video_ids, annotations.quality, *times, strict=True)
+    return ["&".join(map(str, row)) for row in rows]
+
+
+def _first_without_partner(here: list[str], there: list[str]) -> int | None:
+    """Place of the first entry that stands less often in `there` than it has come up so far."""
+    free = Counter(there)
+    for place, line in enumerate(here):
+        free[line] -= 1
+        if free[line] < 0:
+            return place
+    return None

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from avsgn_pyg.data import ave
 from avsgn_pyg.data.ave import Annotations, Splits, SplitSource
-from avsgn_pyg.data.feature_store import legacy_shape, read_store
-from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.feature_store import FORMAT, Features, legacy_shape
+from avsgn_pyg.data.h5 import DataError, opened
+from avsgn_pyg.data.sources import ABSENT, StoreSource
 
 LEGACY_FILES = ("audio_feature.h5", "visual_feature.h5")
 
@@ -18,29 +19,38 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
     """Describe an AVE-shaped folder (features may be missing), or one feature store.
 
     Args:
-        path: a folder with ``Annotations.txt`` and split files, or a store's h5 file.
+        path: a folder with ``Annotations.txt``, split files and whatever features there are (the two h5
+            files of the AVE release, feature stores), or a store's h5 file.
         splits: which kind of split files to read.
         segments: T, where no feature file says it.
 
     Raises:
-        DataError: a file cannot be used; names the file and the place.
+        DataError: a file cannot be used, or the features are of other rows than those annotated; names the
+            files and the place.
     """
     path = Path(path)
     if path.is_file():
-        return list(_store(path))
+        return list(_store(path.name, StoreSource(path).features))
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder")
     shapes = {name: legacy_shape(path / name) for name in LEGACY_FILES if (path / name).is_file()}
-    seconds = {shape[1] for shape in shapes.values()} or {segments}
-    if len(seconds) > 1:
-        raise DataError(f"{path}: feature files of different lengths: {shapes}")
-    annotations = ave.read_annotations(path / "Annotations.txt", seconds.pop())
+    stores = {file.name: StoreSource(file) for file in sorted(path.glob("*.h5")) if _is_store(file)}
+    lengths = {name: shape[1] for name, shape in shapes.items()}
+    lengths |= {name: store.segments for name, store in stores.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"{path}: feature files of different lengths: {lengths}")
+    annotations = ave.read_annotations(path / "Annotations.txt", next(iter(lengths.values()), segments))
     return [
         *_annotations(annotations),
         *_splits(annotations, ave.read_splits(path, annotations, splits)),
-        *(f"{name}: {n} videos of {t} segments, {d} wide" for name, (n, t, d) in shapes.items()),
-        *(f"{name}: not here" for name in LEGACY_FILES if name not in shapes),
+        *_legacy(path, shapes, annotations),
+        *(line for name, store in stores.items() for line in _store_beside(name, store, annotations)),
     ]
+
+
+def _is_store(path: Path) -> bool:
+    with opened(path) as file:
+        return file.attrs.get("format") == FORMAT
 
 
 def _annotations(annotations: Annotations) -> Iterator[str]:
@@ -72,10 +82,31 @@ def _splits(annotations: Annotations, splits: Splits) -> Iterator[str]:
         yield f"  {leak.video_id}: train row {leak.train_row}, {leak.other_split} row {leak.other_row}"
 
 
-def _store(path: Path) -> Iterator[str]:
-    features = read_store(path)
+def _legacy(
+    folder: Path, shapes: dict[str, tuple[int, int, int]], annotations: Annotations
+) -> Iterator[str]:
+    for name in LEGACY_FILES:
+        if name not in shapes:
+            yield f"{name}: not here"
+            continue
+        videos, segments, width = shapes[name]
+        if videos != len(annotations):
+            raise DataError(
+                f"{folder / name} holds {videos} videos, {annotations.path} has {len(annotations)} rows; "
+                "row k must be video k"
+            )
+        yield f"{name}: {videos} videos of {segments} segments, {width} wide"
+
+
+def _store_beside(name: str, store: StoreSource, annotations: Annotations) -> Iterator[str]:
+    covered = int((store.places(annotations) != ABSENT).sum())
+    yield f"{name}: a feature store, with {covered} of {len(annotations)} rows"
+    yield from (f"  {line}" for line in _store(name, store.features))
+
+
+def _store(name: str, features: Features) -> Iterator[str]:
     videos, segments, width = features.audio.shape
-    yield f"{path.name}: {videos} videos of {segments} segments"
+    yield f"{name}: {videos} videos of {segments} segments"
     yield f"audio {width} wide, visual {features.visual.shape[2]} wide"
     yield f"rows of the annotations: {'all, in order' if features.rows is None else 'those named in rows'}"
     yield f"video ids in more than one row: {videos - len(set(features.video_ids))}"

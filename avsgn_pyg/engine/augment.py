@@ -47,7 +47,7 @@ def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = 
     if recipe.recombine:
         seconds = recombine(seconds, batch[CATEGORY], recipe.recombine, segment_labels=segment_labels)
     if recipe.boundary:
-        seconds = paste_boundaries(seconds, batch[CATEGORY], recipe.boundary)
+        seconds = paste_boundaries(seconds, batch[CATEGORY], recipe.boundary, segment_labels=segment_labels)
     if recipe.time_flip:
         flipped = torch.rand(videos, device=seconds.relevance.device) < recipe.time_flip
         seconds = _Seconds(*(flip_time(part, flipped) for part in seconds))
@@ -83,7 +83,7 @@ def recombine(seconds: _Seconds, category: Int[Tensor, "B"], rate: float, *, seg
     return seconds._replace(visual=torch.where(takes[:, None, None], seconds.visual[drawn], seconds.visual))
 
 
-def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float) -> _Seconds:
+def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float, *, segment_labels: bool) -> _Seconds:
     """Give videos a boundary that is right by definition: paste another class over one modality.
 
     An event is what is both heard and seen. So where a run of seconds at either end of a video takes its sound
@@ -91,27 +91,32 @@ def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float)
     class stays. A video keeps its own seconds where the donor has the same class, or where fewer than
     :data:`SHORTEST_EVENT` event seconds would be left.
 
+    Without segment labels nobody can say what is left, so the run takes half of the video at most; it is then a
+    distractor that the class has to stand against, and relevance is handed on unread.
+
     Args:
         seconds: audio [B, T, d_a], visual [B, T, d_v], relevance [B, T].
         category: classes of the videos.
         rate: probability for each video.
+        segment_labels: whether relevance may be read.
     """
     videos, segments = seconds.relevance.shape
     device = category.device
+    longest = segments - 1 if segment_labels else segments // 2
     donor = torch.randint(videos, (videos,), device=device)
-    length = torch.randint(1, max(segments, 2), (videos, 1), device=device)
+    length = torch.randint(1, max(longest, 1) + 1, (videos, 1), device=device)
     chance, at_start, takes_audio = torch.rand(3, videos, 1, device=device)
     second = torch.arange(segments, device=device)
     run = torch.where(at_start < 0.5, second < length, second >= segments - length)
-    relevance = seconds.relevance * ~run
-    wanted = (chance < rate) & (category[donor] != category)[:, None]
-    run = run & wanted & (relevance.sum(1, keepdim=True) >= SHORTEST_EVENT)
+    run = run & (chance < rate) & (category[donor] != category)[:, None]
+    if segment_labels:
+        run = run & ((seconds.relevance * ~run).sum(1, keepdim=True) >= SHORTEST_EVENT)
     heard = (run & (takes_audio < 0.5))[..., None]
     seen = (run & (takes_audio >= 0.5))[..., None]
     return _Seconds(
         audio=torch.where(heard, seconds.audio[donor], seconds.audio),
         visual=torch.where(seen, seconds.visual[donor], seconds.visual),
-        relevance=seconds.relevance * ~run,
+        relevance=seconds.relevance * ~run if segment_labels else seconds.relevance,
     )
 
 

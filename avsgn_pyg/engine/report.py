@@ -8,9 +8,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,16 +18,6 @@ from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.checkpoint import Meta, replace_text
 from avsgn_pyg.engine.evaluator import Predictions
 from avsgn_pyg.engine.journal import plain
-
-#: Fields of a report that a summary over seeds averages, beside the events' F1.
-SUMMARISED: Final = (
-    "segment_accuracy",
-    "class_accuracy",
-    "background_f1",
-    "relevance_auc",
-    "all_foreground_oracle",
-    "force_all_foreground",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +54,11 @@ class Evaluation:
         return selected + tuned
 
     @property
+    def data_name(self) -> str:
+        """Whose videos were scored, with a word where they are made up."""
+        return self.dataset + (" (synthetic)" if self.synthetic else "")
+
+    @property
     def correct_per_video(self) -> Float[Tensor, "N"]:
         """[N] share of each video's segments that are right."""
         target = metrics.segment_targets(
@@ -89,83 +83,21 @@ class Evaluation:
         )
 
 
-@dataclass(frozen=True)
-class SeedSummary:
-    """Several seeds of one config on one split; percent.
-
-    Attributes:
-        seeds: which.
-        scores: name -> mean, sample standard deviation and number of seeds.
-        interval: bootstrap interval of the mean segment accuracy over videos, all seeds pooled; ``None``
-            where no resampling was asked for.
-        marks: see :attr:`Evaluation.marks`.
-    """
-
-    seeds: tuple[int, ...]
-    scores: dict[str, metrics.Summary]
-    interval: metrics.Interval | None
-    marks: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return plain(
-            {
-                "seeds": self.seeds,
-                "marks": self.marks,
-                "interval": self.interval,
-                "scores": {name: summary._asdict() for name, summary in self.scores.items()},
-            }
-        )
-
-
-def summarise(evaluations: Sequence[Evaluation], replicates: int) -> SeedSummary:
-    """Mean and spread over seeds, and a bootstrap interval over videos with all seeds pooled.
-
-    Args:
-        evaluations: one a seed, all on the same videos.
-        replicates: of the bootstrap; 0 for no interval.
-    """
-    reports = [evaluation.report for evaluation in evaluations]
-    columns = {name: [getattr(report, name) for report in reports] for name in SUMMARISED}
-    for threshold in reports[0].event_f1:
-        columns[f"event_f1@{threshold}"] = [report.event_f1[threshold] for report in reports]
-    shares = torch.stack([evaluation.correct_per_video for evaluation in evaluations])
-    return SeedSummary(
-        seeds=tuple(evaluation.meta.seed for evaluation in evaluations),
-        scores={name: metrics.mean_std_interval(values) for name, values in columns.items()},
-        interval=metrics.bootstrap_interval(shares, replicates, seed=0) if replicates else None,
-        marks=tuple(dict.fromkeys(mark for evaluation in evaluations for mark in evaluation.marks)),
-    )
-
-
 def format_table(evaluation: Evaluation) -> str:
     """The table that is printed under a run: circumstances, then metric, value and meaning in columns."""
     report, meta = evaluation.report, evaluation.meta
-    name = evaluation.dataset + (" (synthetic)" if evaluation.synthetic else "")
     score = "" if meta.selection_score is None else f", {meta.selection_score:.2f} % there"
     chosen = "the last one" if meta.selected_on == "last" else f"selected on {meta.selected_on}{score}"
     tau = "none, 29-way scores" if report.tau is None else f"{evaluation.tau:.4g}"
     tuned = f" (best on {evaluation.tau_from})" if evaluation.tau_from else ""
     head = [
-        f"{name} | {evaluation.split}: {report.videos} videos, {report.segments} segments",
+        f"{evaluation.data_name} | {evaluation.split}: {report.videos} videos, {report.segments} segments",
         f"checkpoint: epoch {meta.epoch}, {chosen}, seed {meta.seed} | tau: {tau}{tuned}",
         "",
     ]
     return "\n".join(
-        head + _columns([(row.name, row.value, row.help) for row in report.rows()], evaluation.marks)
+        head + columns([(row.name, row.value, row.help) for row in report.rows()], evaluation.marks)
     )
-
-
-def format_summary(summary: SeedSummary) -> str:
-    """Mean ± standard deviation of several seeds, as lines."""
-    rows = []
-    for name, (mean, std, n) in summary.scores.items():
-        value = f"{mean:.2f}" + (f" ± {std:.2f}" if n > 1 else "")
-        if name == "segment_accuracy" and summary.interval is not None:
-            value += f" [{summary.interval.lo:.2f}, {summary.interval.hi:.2f}]"
-        rows.append((name.replace("_", " "), value, f"mean ± standard deviation, {n} seed{'s' * (n > 1)}"))
-    head = [f"seeds {', '.join(map(str, summary.seeds))} | [95 % interval over videos, seeds pooled]", ""]
-    return "\n".join(head + _columns(rows, summary.marks))
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
@@ -227,7 +159,7 @@ def write_predictions(evaluation: Evaluation, path: Path) -> None:
     replace_text(path, text.getvalue())
 
 
-def _columns(rows: Sequence[tuple[str, str, str]], marks: Sequence[str]) -> list[str]:
+def columns(rows: Sequence[tuple[str, str, str]], marks: Sequence[str]) -> list[str]:
     """Left-aligned columns; the marks close every line."""
     name, value = (max(len(row[i]) for row in rows) for i in (0, 1))
     tail = f"  ({', '.join(marks)})" if marks else ""

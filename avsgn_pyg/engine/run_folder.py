@@ -22,12 +22,13 @@ PARTS: Final = (
     "journal.jsonl",
     "tensorboard",
     "checkpoints",
-    "summary.json",
+    "summary-*.json",
     "evaluation-*",
     "seed-*",
 )
-#: Settings that do not change what is trained.
-FREE: Final = frozenset({"run_dir"})
+#: Settings that do not change what is trained: where files lie (the data are compared by themselves) and what
+#: is evaluated afterwards. ``evaluate.tau`` is none of them: it decodes the selecting split.
+FREE: Final = frozenset({"run_dir", "data.root", "evaluate.split", "evaluate.bootstrap"})
 
 RunState = Literal["new", "started", "finished"]
 
@@ -120,7 +121,14 @@ def write_config(config: Config, folder: Path) -> None:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether there is no folder, or nothing in it (hidden files, as a kill may leave, do not count)."""
+    """Whether there is no folder, or nothing in it (hidden files, as a kill may leave, do not count).
+
+    Raises:
+        RunError: a file stands where the folder, or one above it, would be.
+    """
+    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    if there is not None and not there.is_dir():
+        raise RunError(f"{there}: is a file, so {folder} cannot be a run's folder; choose another run_dir= or name=")
     return not folder.exists() or all(entry.name.startswith(".") for entry in folder.iterdir())
 
 

@@ -23,7 +23,7 @@ from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
 from avsgn_pyg.engine.devices import is_on, mean_everywhere, place, same_everywhere, share_batches
 from avsgn_pyg.engine.evaluator import predict, selection_scores
 from avsgn_pyg.engine.journal import Journal, note_environment, versions
-from avsgn_pyg.engine.losses import Learner, LossLog, NamedLosses
+from avsgn_pyg.engine.losses import Learner, LossLog, NamedLosses, check_weights
 from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule
 from avsgn_pyg.engine.run_folder import Index, RunFolder
 from avsgn_pyg.graph.schema import CATEGORY
@@ -58,17 +58,8 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        config: Config,
-        model: nn.Module,
-        objective: NamedLosses,
-        train: Videos,
-        selecting: Videos | None,
-        *,
-        meta: Meta,
-        run: RunFolder,
-        accelerator: Accelerator,
-        progress: bool = False,
+        self, config: Config, model: nn.Module, objective: NamedLosses, train: Videos, selecting: Videos | None,
+        *, meta: Meta, run: RunFolder, accelerator: Accelerator, progress: bool = False,
     ) -> None:
         self.config, self.recipe, self.objective = config, config.train, objective
         self.segment_labels = config.objective.supervision == "full"
@@ -95,7 +86,7 @@ class Trainer:
 
         Raises:
             CheckpointError: the checkpoint to continue from does not fit; nothing was written.
-            TrainingError: a loss is not finite.
+            TrainingError: a loss, a gradient norm or a weight is not finite.
         """
         self._restore()
         main = self.accelerator.is_main_process
@@ -140,7 +131,7 @@ class Trainer:
         started = time.perf_counter()
         self.learner.train()
         self.sampler.set_epoch(epoch - 1)
-        log = LossLog(epoch)
+        log = LossLog(epoch, scaled=self.accelerator.scaler is not None)
         rate = self.schedule.get_last_lr()[0]
         for batch in self.loader:
             with self.accelerator.accumulate(self.learner):
@@ -151,7 +142,9 @@ class Trainer:
         if not self.recipe.ema:
             self.parts.average.update_parameters(self.parts.model)
         self.progress.epoch = epoch
-        losses = {name: mean_everywhere(self.accelerator, value) for name, value in log.read().items()}
+        means = log.read()
+        check_weights(self.parts.average.module, epoch)
+        losses = {name: mean_everywhere(self.accelerator, value) for name, value in means.items()}
         return {
             "epoch": epoch,
             "step": self.progress.step,
@@ -251,7 +244,9 @@ class Trainer:
     def _tell(self, record: Mapping[str, Any], bar: tqdm) -> None:
         losses = " ".join(f"{name} {value:.4f}" for name, value in record["loss"].items())
         scores = record.get(self.recipe.select)
-        chosen = f" | {self.recipe.select} {scores['segment_accuracy']:.2f} %" if scores else ""
+        made_up = " (synthetic)" if self.meta.synthetic else ""
+        chosen = f" | {self.recipe.select} {scores['segment_accuracy']:.2f} %{made_up}" if scores else ""
         bar.set_description(f"epoch {record['epoch']}/{self.recipe.epochs}{chosen}", refresh=False)
         if self.accelerator.is_main_process:
-            logger.info("epoch %d/%d: %s%s", record["epoch"], self.recipe.epochs, losses, chosen)
+            where = f"{record['epoch']}/{self.recipe.epochs}{made_up}"
+            logger.info("epoch %s: %s%s", where, losses, chosen)

@@ -7,6 +7,7 @@ from its own generator: the same seed gives the same interval, and no global ran
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -86,11 +87,16 @@ def paired_bootstrap(
 def mean_std_interval(values: Sequence[float]) -> Summary:
     """Mean and sample standard deviation of several seeds' scores, in their own unit.
 
+    Both are ``nan`` where one score is (an AUC on a split of one kind of segment, say): a mean over the other
+    seeds would pass for one over all.
+
     Raises:
         ValueError: no values.
     """
     if not values:
         raise ValueError("no scores to summarise; give one a seed")
+    if any(math.isnan(value) for value in values):
+        return Summary(math.nan, math.nan, len(values))
     std = statistics.stdev(values) if len(values) > 1 else float("nan")
     return Summary(statistics.fmean(values), std, len(values))
 

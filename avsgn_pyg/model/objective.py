@@ -49,8 +49,8 @@ def consistency_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D
                      margin: float = 1.0) -> Scalar:
     """Eq. 15 on unit rows: event seconds draw the modalities together, others hold them `margin` apart.
 
-    The distance is Euclidean, not squared, with a floor under the root so that equal rows have a gradient.
-    ReLU features are not negative, so unit rows are never more than sqrt(2) apart.
+    The distance is Euclidean, not squared, with a floor under the root so that equal rows have a gradient. Unit
+    rows are at most 2 apart, and at most sqrt(2) where features are not negative (ReLU without a norm after it).
     """
     gap = F.normalize(_at_least_single(visual), dim=-1) - F.normalize(_at_least_single(audio), dim=-1)
     distance = (gap.square().sum(-1) + 1e-8).sqrt()
@@ -124,7 +124,12 @@ class Objective:
 
     def __call__(self, answer: Localization, category: Int[Tensor, "B"],
                  relevance: Float[Tensor, "B T"] | None = None) -> dict[str, Tensor]:
-        """Each named loss by itself, unweighted. `relevance` [B, T] (1 = event second) is not read under weak."""
+        """Each named loss by itself, unweighted.
+
+        `relevance` [B, T] is 1 in event seconds; under weak supervision it stops here.
+        """
+        if self.supervision == "weak":
+            relevance = None
         return {name: getattr(self, f"_{name}")(answer, category, relevance) for name in self.names}
 
     def total(self, losses: Mapping[str, Tensor]) -> Scalar:

@@ -75,7 +75,12 @@ def _dense_graph(conv: GraphConv, x: Tensor, adjacency: Tensor) -> Tensor:
     return conv.lin_rel(adjacency @ x) + conv.lin_root(x)
 
 
-def _gat(dim: int, *, heads: int = 4, negative_slope: float = 0.2, dropout: float = 0.0, bias: bool = True) -> GATConv:
+def _gat(dim: int, *, heads: Any = 4, negative_slope: float = 0.2, dropout: Any = 0.0, bias: bool = True) -> GATConv:
+    # Options come unchecked from a config's free-form mapping.
+    if type(heads) is not int or heads < 1:
+        raise ValueError(f"conv=gat: heads={heads!r} must be a whole number of at least 1")
+    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
+        raise ValueError(f"conv=gat: dropout={dropout!r} must be a number in [0, 1)")
     if dim % heads:
         raise ValueError(f"conv=gat: dim={dim} is not a multiple of heads={heads}")
     return GATConv(dim, dim // heads, heads=heads, negative_slope=negative_slope, dropout=dropout, bias=bias,
@@ -147,7 +152,9 @@ def _native(hears: str) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
     return run
 
 
+# A tensor made under inference mode could not serve a later training step, hence the switch back.
 @functools.lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def complete_edges(graphs: int, nodes: int, device: torch.device) -> Tensor:
     """[2, B N N] edge list of B complete graphs with self edges, sorted by target: entry (b, i, j) is edge j -> i."""
     offset = torch.arange(graphs, device=device).view(-1, 1, 1) * nodes

@@ -1,12 +1,13 @@
 """Where the parts meet: train a config, continue a run, evaluate what came out.
 
 A run of one seed is ``<run_dir>/<name>/``; with ``train.seeds`` each seed has a folder ``seed-<n>/`` in it,
-and ``summary.json`` holds the mean, the spread and the interval. ``docs/runs.md`` shows the files.
+and ``summary-<split>.json`` holds the mean, the spread and the interval. ``docs/runs.md`` shows the files.
 """
 
 from __future__ import annotations
 
-from avsgn_pyg.engine.report import format_summary, format_table
+from avsgn_pyg.engine.report import format_table
+from avsgn_pyg.engine.summary import format_summary
 from avsgn_pyg.recipes.evaluation import RunResult, evaluate_checkpoint, evaluate_run
 from avsgn_pyg.recipes.parts import EXPECTED_ERRORS, open_dataset
 from avsgn_pyg.recipes.training import restart, run_folder, train

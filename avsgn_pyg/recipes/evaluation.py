@@ -17,14 +17,12 @@ from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import Predictions, predict
 from avsgn_pyg.engine.report import (
     Evaluation,
-    SeedSummary,
-    format_summary,
     format_table,
-    summarise,
     write_evaluation,
     write_json,
 )
 from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint, seed_folders
+from avsgn_pyg.engine.summary import SeedSummary, format_summary, summarise
 from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
 from avsgn_pyg.visualize.confusion import confusion_figure
 from avsgn_pyg.visualize.theme import save_figure
@@ -78,8 +76,9 @@ def evaluate_run(
     Args:
         path: a run's folder or a checkpoint's.
         split: ``None`` takes the config's ``evaluate.split``.
-        tau: threshold of the relevance; ``None`` takes the config's ``evaluate.tau``.
-        tau_from: the split on which the best tau is looked for; not together with `tau`.
+        tau: threshold of the relevance, in [0, 1); ``None`` takes the config's ``evaluate.tau``.
+        tau_from: the split on which the best tau is looked for; not together with `tau`, and not for a model
+            of 29-way scores, which are decoded without one.
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
         device: as ``train.device``.
         progress: show bars on a terminal.
@@ -90,6 +89,7 @@ def evaluate_run(
     """
     if tau is not None and tau_from is not None:
         raise ConfigError(f"tau={tau} and tau_from={tau_from}: give one of them")
+    _check_tau(tau)
     for text in overrides:
         if not text.startswith(EVALUATION_SECTIONS):
             raise ConfigError(
@@ -135,10 +135,11 @@ def evaluate_checkpoint(
 
     Raises:
         CheckpointError: the weights do not fit their config, or the data not the checkpoint.
-        ConfigError: the data have no such split.
+        ConfigError: the data have no such split, or tau is out of range or not used by the model.
     """
+    _check_tau(tau)
     config, meta = config or checkpoint.config, checkpoint.meta
-    check_fits(checkpoint.path, dataset)
+    check_fits(checkpoint, dataset)
     videos = split_of(dataset, split, "evaluate.split")
     model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text)
     load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
@@ -150,6 +151,11 @@ def evaluate_checkpoint(
     if tau_from is not None:
         tuning = split_of(dataset, tau_from, "tau_from")
         found = answer(tuning)
+        if found.segment_scores is not None:
+            raise ConfigError(
+                f"tau_from={tau_from}: {checkpoint.path} scores every segment 29-way "
+                "(model.head.segment_scores=true), which is decoded without tau; leave tau_from out"
+            )
         tau = metrics.best_tau(found.category, found.relevance, tuning.category.cpu(), tuning.relevance.cpu())
     tau = config.evaluate.tau if tau is None else tau
     predictions = answer(videos)
@@ -181,8 +187,7 @@ def write_outputs(evaluation: Evaluation, folder: Path) -> None:
     """``evaluation-<split>/``: metrics.json, predictions.csv, confusion.png and confusion.svg."""
     target = folder / f"evaluation-{evaluation.split}"
     write_evaluation(evaluation, target)
-    name = evaluation.dataset + (" (synthetic)" if evaluation.synthetic else "")
-    title = ", ".join((f"{name}, {evaluation.split}", *evaluation.marks))
+    title = ", ".join((f"{evaluation.data_name}, {evaluation.split}", *evaluation.marks))
     figure = confusion_figure(evaluation.report.confusion, evaluation.meta.categories, title=title)
     for suffix in ("png", "svg"):
         save_figure(figure, target / f"confusion.{suffix}")
@@ -191,10 +196,15 @@ def write_outputs(evaluation: Evaluation, folder: Path) -> None:
 def gather(
     folder: Path, evaluations: Sequence[Evaluation], replicates: int, *, several: bool, write: bool = True
 ) -> RunResult:
-    """The result of a run; several seeds are summarised into ``summary.json``."""
+    """The result of a run; several seeds are summarised into ``summary-<split>.json``."""
     if not several:
         return RunResult(folder, tuple(evaluations))
     summary = summarise(evaluations, replicates)
     if write:
-        write_json(summary.as_dict(), folder / "summary.json")
+        write_json(summary.as_dict(), folder / f"summary-{summary.split}.json")
     return RunResult(folder, tuple(evaluations), summary)
+
+
+def _check_tau(tau: float | None) -> None:
+    if tau is not None and not 0.0 <= tau < 1.0:
+        raise ConfigError(f"tau={tau} is no threshold of a relevance; give one in [0, 1), such as 0.6")

@@ -9,7 +9,7 @@ from pathlib import Path
 from avsgn_pyg import zoo
 from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.data.dataset import DataError, Dataset, Videos, load_dataset
-from avsgn_pyg.engine.checkpoint import CheckpointError, Meta, read_meta
+from avsgn_pyg.engine.checkpoint import Checkpoint, CheckpointError, Meta, read_meta
 from avsgn_pyg.engine.losses import TrainingError
 from avsgn_pyg.engine.run_folder import RunError
 
@@ -74,9 +74,12 @@ def check_recipe(config: Config, dataset: Dataset) -> None:
         )
 
 
-def check_fits(checkpoint: Path, dataset: Dataset) -> None:
-    """Refuse data of other classes, widths or lengths than the checkpoint in that folder."""
-    _compare(checkpoint, dataset, ("categories", "audio_width", "visual_width", "segments"))
+def check_fits(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    """Refuse data of other classes or widths than the checkpoint's, or of a length its model cannot take."""
+    model = checkpoint.config.model
+    any_length = model.text.slots == "per_class" and model.time_encoding != "learned"
+    length = () if any_length else ("segments",)
+    _compare(checkpoint.path, dataset, ("categories", "audio_width", "visual_width", *length))
 
 
 def check_same_data(checkpoint: Path, dataset: Dataset) -> None:

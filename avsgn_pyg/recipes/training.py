@@ -53,7 +53,7 @@ def train(config: Config, *, overwrite: bool = False, progress: bool = True) -> 
         ConfigError, DataError: a setting or the data cannot be used.
         RunError: the folder holds another run, or something else.
         CheckpointError: the checkpoint to continue from is damaged. All of these come before training starts.
-        TrainingError: a loss is not finite.
+        TrainingError: a loss, a gradient norm or a weight is not finite.
     """
     return _train(config, run_folder(config), overwrite=overwrite, progress=progress)
 
@@ -62,7 +62,9 @@ def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = Tru
     """Continue the run in `folder` with its own config (errors: :func:`train`).
 
     Args:
-        overrides: dotted settings; one that would change the training is refused.
+        overrides: dotted settings that do not change the training: ``run_dir``, ``data.root`` (for data that
+            moved; others than those the run began with are refused), ``evaluate.split`` and
+            ``evaluate.bootstrap``. Any other that differs from the run's is refused.
     """
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: no {CONFIG} there, so there is no run to continue")
@@ -105,11 +107,11 @@ def _train_seed(
     run = RunFolder(folder)
     state = run.state(config)
     accelerator.wait_for_everyone()
+    if run.last is not None:
+        check_same_data(run.last, dataset)
     if state == "finished":
         logger.info("%s: finished already, evaluating its selected checkpoint", folder)
     else:
-        if run.last is not None:
-            check_same_data(run.last, dataset)
         # Every process builds the same model; then each draws dropout and augmentation of its own.
         set_seed(config.train.seed)
         model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text)
@@ -129,6 +131,7 @@ def _train_seed(
         load_checkpoint(find_checkpoint(folder)),
         dataset,
         config.evaluate.split,
+        config=config,
         device=accelerator.device,
         progress=progress and accelerator.is_main_process,
     )

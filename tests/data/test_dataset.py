@@ -27,7 +27,7 @@ LINES = (
     "Flute&e&good&0&6",
 )
 IDS = tuple(line.split("&")[1] for line in LINES)
-ORDERS = {"train": [3, 0, 2], "val": [5], "test": [4]}
+ORDERS = {"train": [3, 0, 2, 1], "val": [5], "test": [4]}
 
 
 def h5(path: Path, key: str, values: object) -> None:
@@ -102,11 +102,12 @@ def test_every_part_of_a_video_comes_from_its_row(root: Path) -> None:
 
 
 def test_a_video_without_event_seconds_has_no_category(root: Path) -> None:
-    assert load_dataset(config(root)).train.category.tolist() == [1, 0, NO_EVENT]
+    assert load_dataset(config(root)).train.category.tolist() == [1, 0, NO_EVENT, 1]
 
 
 def test_the_notes_say_what_was_found(root: Path) -> None:
-    h5(root / "val_order.h5", "order", [1])
+    (root / "val_order.h5").unlink()
+    h5(root / "train_order.h5", "order", [3, 0, 2, 5])
     notes = " | ".join(load_dataset(config(root)).notes)
     assert "video ids in more than one row: 1" in notes
     assert "(1 with test); train rows kept (data.drop_leaking=true drops them): 1" in notes
@@ -116,24 +117,27 @@ def test_the_notes_say_what_was_found(root: Path) -> None:
 
 def test_a_class_without_train_video_is_noted(root: Path) -> None:
     h5(root / "train_order.h5", "order", [0, 2])
+    h5(root / "val_order.h5", "order", [5, 1, 3])
     assert "classes without a train video: Flute" in load_dataset(config(root)).notes
 
 
 def test_clean_files_leave_no_notes(root: Path) -> None:
     (root / "Annotations.txt").write_text("\n".join(f"Bark&id{row}&good&0&6" for row in range(6)))
     h5(root / "train_order.h5", "order", [0, 1, 2, 3])
+    h5(root / "val_order.h5", "order", [5])
     assert load_dataset(config(root, audio_labels=None, visual_labels=None)).notes == ()
 
 
 def test_dropping_leaks_removes_the_train_rows_and_says_so(root: Path) -> None:
     data = load_dataset(config(root, drop_leaking=True))
-    assert data.train.row.tolist() == [3, 2]
+    assert data.train.row.tolist() == [3, 2, 1]
     assert data.test.row.tolist() == ORDERS["test"]
     assert any("train rows dropped: 1" in note for note in data.notes)
 
 
 def test_a_train_split_of_leaks_alone_is_refused(root: Path) -> None:
     h5(root / "train_order.h5", "order", [0])
+    h5(root / "val_order.h5", "order", [1, 2, 3, 5])
     with pytest.raises(DataError, match="train split is empty"):
         load_dataset(config(root, drop_leaking=True))
 
@@ -187,6 +191,16 @@ def test_features_of_another_length_are_refused(root: Path) -> None:
         load_dataset(config(root))
 
 
+@pytest.mark.parametrize("shape", [(6, 20), (6, 512)])
+def test_features_at_another_time_scale_are_refused(root: Path, shape: tuple[int, int]) -> None:
+    for name in ("audio_feature.h5", "visual_feature.h5"):
+        h5(root / name, "avadataset", np.zeros((*shape, 6)))
+    with pytest.raises(DataError, match=rf"{shape[1]} segments in a video, but the last event .* second 6"):
+        load_dataset(config(root, audio_labels=None, visual_labels=None))
+    with pytest.raises(DataError, match=r"store\.h5: 20 segments"):
+        load_dataset(store(root, audio=torch.zeros(6, 20, 4), visual=torch.zeros(6, 20, 5)))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -194,6 +208,8 @@ def test_features_of_another_length_are_refused(root: Path) -> None:
         (lambda root: h5(root / "val_order.h5", "order", [6]), r"val_order\.h5, entry 0: row 6"),
         (lambda root: np.save(root / "audio.npy", np.ones((3, 4))), r"audio\.npy has 3 rows, .* 2 classes"),
         (lambda root: np.save(root / "visual.npy", np.ones((2, 4))), "visual label text is 4 wide"),
+        (lambda root: h5(root / "train_order.h5", "order", [0, 1]), r"2 of the 6 rows .* first row 2 \(c\)"),
+        (lambda root: (root / "valSet.txt").write_text(LINES[0]), r"val_order\.h5, entry 0: 'Flute&e&good&0&6'"),
         (lambda root: (root / "visual.npy").unlink(), r"visual\.npy: no such file"),
     ],
 )
@@ -223,7 +239,18 @@ def test_a_store_gives_the_same_videos_as_the_legacy_files(root: Path) -> None:
         assert torch.equal(legacy.split(split).category, stored.split(split).category)
     assert stored.label_text.audio.eq(0).all()
     assert stored.provenance["features"] == {"encoder": "made"}
-    assert stored.provenance["annotations"] == legacy.provenance["annotations"]
+    assert stored.provenance["files"]["annotations"] == legacy.provenance["files"]["annotations"]
+    assert stored.provenance["files"]["features"]["file"] == "store.h5"
+
+
+@pytest.mark.parametrize("name", ["audio_feature.h5", "visual_feature.h5"])
+def test_features_replaced_by_others_of_the_same_size_change_the_provenance(root: Path, name: str) -> None:
+    before, size = load_dataset(config(root)).provenance, (root / name).stat().st_size
+    assert load_dataset(config(root)).provenance == before
+    with h5py.File(root / name, "r+") as file:
+        file["avadataset"][0] += 1
+    assert (root / name).stat().st_size == size
+    assert load_dataset(config(root)).provenance != before
 
 
 def test_named_label_files_come_before_those_of_the_store(root: Path) -> None:
@@ -233,14 +260,14 @@ def test_named_label_files_come_before_those_of_the_store(root: Path) -> None:
 
 def test_a_store_may_hold_the_rows_of_the_splits_in_any_order(root: Path) -> None:
     (root / "test_order.h5").unlink()
-    data = load_dataset(store(root, **rows_of(FULL, [5, 0, 3, 2])))
+    data = load_dataset(store(root, **rows_of(FULL, [5, 0, 3, 2, 1])))
     assert data.train.audio[:, 0, 0].tolist() == ORDERS["train"]
     assert data.val.audio[:, 0, 0].tolist() == ORDERS["val"]
 
 
 def test_split_rows_missing_from_the_store_are_counted_and_named(root: Path) -> None:
-    with pytest.raises(DataError, match=r"2 of 3 train rows are not in the store, first row 2 \(c\)"):
-        load_dataset(store(root, **rows_of(FULL, [5, 0, 4])))
+    with pytest.raises(DataError, match=r"2 of 4 train rows are not in the store, first row 2 \(c\)"):
+        load_dataset(store(root, **rows_of(FULL, [5, 0, 4, 1])))
 
 
 def test_a_store_of_other_videos_is_refused(root: Path) -> None:

@@ -6,6 +6,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -63,6 +65,57 @@ def test_feature_files_show_their_shapes(ave_composite_root: Path) -> None:
     shown = [line for line in lines if line.startswith(("audio_feature.h5", "visual_feature.h5"))]
     assert len(shown) == 2
     assert all(line.endswith("videos of 10 segments, 512 wide") for line in shown)
+
+
+def write_legacy(path: Path, videos: int) -> None:
+    with h5py.File(path, "w") as file:
+        file["avadataset"] = np.zeros((videos, 10, 4), np.float32)
+
+
+@pytest.mark.parametrize("videos", [2, 4])
+def test_features_of_another_number_of_rows_are_an_error_that_names_both(folder: Path, videos: int) -> None:
+    write_legacy(folder / "audio_feature.h5", 3)
+    assert "audio_feature.h5: 3 videos of 10 segments, 4 wide" in summarize(folder, splits="txt")
+    write_legacy(folder / "visual_feature.h5", videos)
+    with pytest.raises(DataError) as caught:
+        summarize(folder, splits="txt")
+    for part in (folder / "visual_feature.h5", f"{videos} videos", folder / "Annotations.txt", "3 rows"):
+        assert str(part) in str(caught.value)
+
+
+def make_store(path: Path, ids: tuple[str, ...], rows: list[int] | None, segments: int = 10) -> None:
+    audio, visual = torch.ones(len(ids), segments, 5), torch.ones(len(ids), segments, 6)
+    write_store(path, Features(audio, visual, ids, rows=None if rows is None else torch.tensor(rows)))
+
+
+def test_a_store_in_the_folder_is_reported(folder: Path) -> None:
+    make_store(folder / "clip.h5", ("b", "a"), [2, 0])
+    write_legacy(folder / "train_order.h5", 1)  # an h5 file, but no store
+    lines = summarize(folder, splits="txt")
+    place = lines.index("clip.h5: a feature store, with 2 of 3 rows")
+    assert lines[place + 1 : place + 3] == [
+        "  clip.h5: 2 videos of 10 segments", "  audio 5 wide, visual 6 wide",
+    ]
+    assert not [line for line in lines if "train_order.h5" in line]
+
+
+@pytest.mark.parametrize(("ids", "rows", "message"), [
+    (("a", "a"), None, "clip.h5 holds 2 videos, .*Annotations.txt has 3 rows"),
+    (("a", "b"), [0, 1], "clip.h5, entry 1: row 1 is video 'b' here and 'a' in .*Annotations.txt"),
+])
+def test_a_store_of_other_rows_is_an_error(
+    folder: Path, ids: tuple[str, ...], rows: list[int] | None, message: str
+) -> None:
+    make_store(folder / "clip.h5", ids, rows)
+    with pytest.raises(DataError, match=message):
+        summarize(folder, splits="txt")
+
+
+def test_features_of_different_lengths_are_an_error(folder: Path) -> None:
+    make_store(folder / "clip.h5", ("a", "a", "b"), None, segments=11)
+    write_legacy(folder / "audio_feature.h5", 3)
+    with pytest.raises(DataError, match=r"'audio_feature\.h5': 10, 'clip\.h5': 11"):
+        summarize(folder, splits="txt")
 
 
 def test_a_store_is_described(tmp_path: Path) -> None:

@@ -141,3 +141,13 @@ def test_recombining_reads_no_relevance_under_weak_supervision(videos: Videos) -
         torch.manual_seed(0)
         answers.append(augment(given, AugmentConfig(recombine=1.0), segment_labels=False)["visual"].x)
     assert torch.equal(*answers) and not torch.equal(answers[0], batch["visual"].x)
+
+
+def test_pasting_reads_no_relevance_under_weak_supervision_and_takes_half_a_video_at_most(videos: Videos) -> None:
+    torch.manual_seed(0)
+    batch = videos.batch(torch.arange(24).repeat(20))
+    batch.relevance = torch.full_like(batch.relevance, float("nan"))
+    pasted = augment(batch, AugmentConfig(boundary=1.0), segment_labels=False)
+    assert pasted.relevance.isnan().all()
+    changed = (dense_view(pasted, "audio") != dense_view(batch, "audio")).any(-1)
+    assert changed.any() and changed.sum(1).max() <= changed.shape[1] // 2

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avsgn_pyg.engine.losses import LossLog, TrainingError
+from avsgn_pyg.engine.losses import LossLog, TrainingError, check_weights
 
 
 def scalars(*values: float) -> list[torch.Tensor]:
@@ -44,9 +44,40 @@ def test_a_loss_that_is_no_number_is_named_with_its_epoch_and_step(bad: float) -
 
 
 def test_skipped_steps_do_not_enter_the_gradient_norm() -> None:
-    log = LossLog(1)
+    log = LossLog(1, scaled=True)
     assert log.gradient_norm is None
     for norm in (1.0, float("inf"), 3.0):
         log.add_norm(torch.tensor(norm))
     log.read()
     assert log.gradient_norm == 2.0
+
+
+def noted(*steps: tuple[float, float]) -> LossLog:
+    """A log of (loss, gradient norm) pairs."""
+    log = LossLog(7)
+    for loss, norm in steps:
+        gate, total = scalars(loss, loss)
+        log.add({"gate": gate}, total, 8)
+        log.add_norm(torch.tensor(norm))
+    return log
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("after", [1.0, float("nan")])
+def test_without_a_scaler_a_broken_gradient_norm_stops_at_its_own_step(bad: float, after: float) -> None:
+    log = noted((1.0, 1.0), (1.0, bad), (after, after))
+    with pytest.raises(TrainingError, match=r"the gradient norm is not finite in epoch 7, step 2: (nan|inf)"):
+        log.read()
+
+
+def test_a_loss_that_breaks_its_own_gradient_is_what_is_told() -> None:
+    with pytest.raises(TrainingError, match=r"a loss is not finite in epoch 7, step 2: gate=nan"):
+        noted((1.0, 1.0), (float("nan"), float("nan"))).read()
+
+
+def test_weights_that_are_no_numbers_are_named() -> None:
+    layer = torch.nn.Linear(2, 2)
+    check_weights(layer, 4)
+    layer.bias.data[1] = float("nan")
+    with pytest.raises(TrainingError, match=r"after epoch 4, bias is not finite \(1 of 2 tensors\)"):
+        check_weights(layer, 4)

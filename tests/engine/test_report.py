@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import statistics
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from avsgn_pyg import metrics
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.checkpoint import Meta
 from avsgn_pyg.engine.evaluator import Predictions
-from avsgn_pyg.engine.report import Evaluation, format_summary, format_table, summarise, write_evaluation
+from avsgn_pyg.engine.report import Evaluation, format_table, write_evaluation
 
 
 def evaluation(
@@ -98,26 +97,3 @@ def test_the_csv_reproduces_the_segment_accuracy(videos: Videos, meta: Meta, tmp
     assert 100 * sum(a == b for a, b in pairs) / len(pairs) == pytest.approx(found.report.segment_accuracy)
     assert [int(row["row"]) for row in rows] == videos.row.tolist()
     assert [row["video_id"] for row in rows] == list(videos.video_ids)
-
-
-def test_a_summary_is_the_mean_and_deviation_over_seeds(videos: Videos, meta: Meta) -> None:
-    found = [evaluation(videos, meta, seed=seed) for seed in (0, 1, 5)]
-    scores = [one.report.segment_accuracy for one in found]
-    summary = summarise(found, 200)
-    mean, std, n = summary.scores["segment_accuracy"]
-    assert (mean, std, n) == (
-        pytest.approx(statistics.mean(scores)),
-        pytest.approx(statistics.stdev(scores)),
-        3,
-    )
-    assert summary.seeds == (0, 1, 5)
-    assert summary.interval is not None
-    assert summary.interval.lo < mean < summary.interval.hi
-    text = format_summary(summary)
-    assert f"{mean:.2f} ± {std:.2f} [{summary.interval.lo:.2f}, {summary.interval.hi:.2f}]" in text
-    assert "event f1@0.5" in text
-
-
-def test_a_summary_keeps_the_marks(videos: Videos, meta: Meta) -> None:
-    found = [evaluation(videos, meta, seed=seed, selected_on="test") for seed in (0, 1)]
-    assert all("(selected on test)" in row for row in format_summary(summarise(found, 0)).splitlines()[2:])

@@ -64,6 +64,22 @@ def test_a_moved_run_is_the_same_run(tmp_path: Path) -> None:
     assert differences(Config(run_dir=tmp_path), Config()) == []
 
 
+def test_where_data_lie_and_what_is_evaluated_afterwards_may_differ(tmp_path: Path) -> None:
+    moved = Config(data={"root": tmp_path}, evaluate={"split": "val", "bootstrap": 7})
+    assert differences(moved, Config()) == []
+    assert differences(Config(evaluate={"tau": 0.5}), Config()) == [
+        "evaluate.tau: 0.5 in the run, 0.6 asked for"
+    ]
+
+
+@pytest.mark.parametrize("place", ["r", "r/deeper"])
+def test_a_file_in_the_runs_place_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "r").write_text("mine")
+    for refuse in (lambda: RunFolder(tmp_path / place).state(Config()), lambda: clear(tmp_path / place)):
+        with pytest.raises(RunError, match=r"/r: is a file, so .*; choose another run_dir= or name="):
+            refuse()
+
+
 def test_layer_options_are_compared_as_a_whole() -> None:
     one, other = (Config(model={"cmgi": {"conv_options": options}}) for options in ({"heads": 2}, {}))
     assert differences(one, other) == ["model.cmgi.conv_options: {'heads': 2} in the run, {} asked for"]

@@ -364,3 +364,37 @@ def test_the_journal_is_closed_when_training_dies(
     monkeypatch.setattr(Journal, "__exit__", lambda *a: (closed.append(1), leave(*a))[1])
     stop_after(make_trainer(make_config(), tmp_path / "r"), 1)
     assert closed == [1]
+
+
+@pytest.mark.parametrize(
+    ("clip", "says"),
+    [(0.5, r"the gradient norm is not finite in epoch 2, step 3: nan"), (None, r"after epoch 2, .* not finite")],
+)
+def test_a_gradient_that_is_no_number_in_the_last_step_leaves_no_checkpoint_of_it(
+    make_config: Make, make_trainer: Make, tmp_path: Path, clip: float | None, says: str
+) -> None:
+    trainer = make_trainer(make_config(clip_norm=clip), tmp_path / "r")
+    calls = [0]
+
+    def poison(gradient: torch.Tensor) -> torch.Tensor:
+        calls[0] += 1
+        return gradient * float("nan") if calls[0] == 6 else gradient
+
+    trainer.parts.model.mix.weight.register_hook(poison)
+    with pytest.raises(TrainingError, match=says):
+        trainer.fit()
+    run = RunFolder(tmp_path / "r")
+    assert run.index is not None
+    assert run.index.last == "epoch-0001"
+    weights = load_checkpoint(find_checkpoint(run.path)).weights
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_scores_of_synthetic_data_are_logged_as_synthetic(
+    make_config: Make, make_trainer: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        make_trainer(make_config(epochs=1), tmp_path / "r").fit()
+    (line,) = [record.message for record in caplog.records if record.message.startswith("epoch ")]
+    assert line.startswith("epoch 1/1 (synthetic): category ")
+    assert line.endswith("% (synthetic)")

@@ -104,3 +104,9 @@ def test_the_spread_over_seeds_is_the_sample_deviation():
     assert (mean, n) == (70.0, 1) and math.isnan(std)
     with pytest.raises(ValueError, match="no scores"):
         mean_std_interval([])
+
+
+@pytest.mark.parametrize("scores", [[70.0, math.nan], [math.nan, 70.0, 71.0], [math.nan]])
+def test_a_seed_without_a_score_leaves_no_mean(scores):
+    mean, std, n = mean_std_interval(scores)
+    assert math.isnan(mean) and math.isnan(std) and n == len(scores)

@@ -70,6 +70,18 @@ def test_edges_are_complete_and_stay_within_their_graph():
     assert torch.equal(edges[0] // 3, edges[1] // 3) and torch.equal(edges[1], edges[1].sort().values)
 
 
+@pytest.mark.parametrize("conv", sorted(CONVS))
+def test_edges_first_made_under_inference_mode_serve_a_later_backward(conv: str):
+    complete_edges.cache_clear()
+    layer = Propagation(D, conv, {}, "native")
+    x, adjacency = torch.randn(B, N, D), torch.rand(B, N, N).requires_grad_()
+    with torch.inference_mode():
+        expected = layer(x, adjacency)
+    out = layer(x, adjacency)
+    out.square().sum().backward()
+    assert torch.equal(out, expected) and adjacency.grad.any()
+
+
 def test_dropout_of_gat_is_off_in_evaluation():
     layer = Propagation(D, "gat", {"dropout": 0.5}, "dense").eval()
     x, adjacency = torch.randn(B, N, D), torch.rand(B, N, N)
@@ -101,6 +113,7 @@ def test_a_layer_of_your_own_is_one_row(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(("conv", "options", "words"), [
     ("gnc", {}, "choose one of"), ("gcn", {"heads": 2}, "no option 'heads'"), ("gat", {"heads": 3}, "not a multiple"),
+    ("gat", {"heads": True}, "heads=True must be a whole number"), ("gat", {"dropout": 1}, r"dropout=1 .*\[0, 1\)"),
 ])
 def test_what_cannot_be_built_is_refused_by_name(conv: str, options: dict, words: str):
     with pytest.raises(ValueError, match=words):

@@ -62,6 +62,7 @@ def test_json_is_all_that_is_printed(tool: ModuleType, run: Path, capsys: pytest
     [
         (["{run}/absent"], "no such folder"),
         (["{run}", "train.epochs=3"], "an evaluation can change data.* and evaluate.*"),
+        (["{run}", "--tau", "2"], "tau=2.0 is no threshold"),
         (["{run}", "data.synthetic.width=32"], "audio_width: 16 in the checkpoint, 32 in the data"),
     ],
 )
