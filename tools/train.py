@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\nstopped; continue with: python tools/train.py --resume {options.resume}", file=sys.stderr)
         return 130
     if first:
-        print(f"{result.table()}\n\n{result.folder}")
+        print(f"{result.table()}\n\n{result.listing()}")
     return 0
 
 

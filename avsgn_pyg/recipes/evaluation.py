@@ -52,6 +52,13 @@ class RunResult:
         parts = [format_table(evaluation) for evaluation in self.evaluations]
         return "\n\n".join(parts + ([] if self.summary is None else [format_summary(self.summary)]))
 
+    def listing(self) -> str:
+        """Where everything lies: the folder, then each file in it; TensorBoard's as one."""
+        paths = [path for path in sorted(self.folder.rglob("*")) if path.name == "tensorboard" or path.is_file()]
+        paths = [path for path in paths if path.parent.name != "tensorboard"]
+        lines = [f"  {path.relative_to(self.folder)}{'/' if path.is_dir() else ''}" for path in paths]
+        return "\n".join([f"{self.folder}/", *lines])
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: every evaluation, and the summary."""
         return {

@@ -46,7 +46,7 @@ def test_the_tool_prints_a_table_and_the_folder(
     printed = capsys.readouterr().out
     assert "| val: 6 videos" in printed
     assert "tau: 0.4" in printed
-    assert printed.splitlines()[-1] == str(run)
+    assert f"\n{run}/\n" in printed
 
 
 def test_json_is_all_that_is_printed(tool: ModuleType, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

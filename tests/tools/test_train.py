@@ -71,14 +71,17 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_the_tool_prints_a_table_and_the_folder(
+def test_the_tool_prints_a_table_and_every_path_that_it_wrote(
     tool: ModuleType, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tool.main([str(config), f"run_dir={tmp_path}", "--quiet"]) == 0
     printed = capsys.readouterr().out
     assert "segment accuracy" in printed
     assert "(synthetic)" in printed
-    assert printed.splitlines()[-1] == str(tmp_path / "r")
+    assert f"\n{tmp_path / 'r'}/\n" in printed
+    named = {line.strip() for line in printed.split(f"{tmp_path / 'r'}/\n")[1].splitlines()}
+    assert {"config.yaml", "journal.jsonl", "evaluation-test/predictions.csv", "evaluation-test/confusion.png"} <= named
+    assert all((tmp_path / "r" / path).exists() for path in named)
 
 
 def test_a_first_word_with_an_equals_sign_is_a_setting(tool: ModuleType) -> None:
