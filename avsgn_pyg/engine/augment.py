@@ -87,9 +87,9 @@ def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float,
     """Give videos a boundary that is right by definition: paste another class over one modality.
 
     An event is what is both heard and seen. So where a run of seconds at either end of a video takes its sound
-    (or its sight) from a video of another class in the batch, that run is background, whatever it was. The
-    class stays. A video keeps its own seconds where the donor has the same class, or where fewer than
-    :data:`SHORTEST_EVENT` event seconds would be left.
+    (or its sight) from a video of another class in the batch, that run is background, whatever it was (unless the
+    donor happens to hold the class too). The class stays. A video keeps its own seconds where the donor has the
+    same class, or where fewer than :data:`SHORTEST_EVENT` event seconds would be left.
 
     Without segment labels nobody can say what is left, so the run takes half of the video at most; it is then a
     distractor that the class has to stand against, and relevance is handed on unread.
@@ -103,8 +103,10 @@ def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float,
     videos, segments = seconds.relevance.shape
     device = category.device
     longest = segments - 1 if segment_labels else segments // 2
+    if not longest:
+        return seconds
     donor = torch.randint(videos, (videos,), device=device)
-    length = torch.randint(1, max(longest, 1) + 1, (videos, 1), device=device)
+    length = torch.randint(1, longest + 1, (videos, 1), device=device)
     chance, at_start, takes_audio = torch.rand(3, videos, 1, device=device)
     second = torch.arange(segments, device=device)
     run = torch.where(at_start < 0.5, second < length, second >= segments - length)

@@ -5,7 +5,7 @@ import torch
 
 from avsgn_pyg.config import AugmentConfig
 from avsgn_pyg.data.videos import Videos
-from avsgn_pyg.engine.augment import add_noise, augment, flip_time
+from avsgn_pyg.engine.augment import _Seconds, add_noise, augment, flip_time, paste_boundaries
 from avsgn_pyg.graph.views import dense_view
 
 
@@ -151,3 +151,10 @@ def test_pasting_reads_no_relevance_under_weak_supervision_and_takes_half_a_vide
     assert pasted.relevance.isnan().all()
     changed = (dense_view(pasted, "audio") != dense_view(batch, "audio")).any(-1)
     assert changed.any() and changed.sum(1).max() <= changed.shape[1] // 2
+
+
+@pytest.mark.parametrize("segment_labels", [True, False])
+def test_a_video_of_one_second_has_no_room_for_a_boundary(segment_labels: bool) -> None:
+    seconds = _Seconds(torch.randn(8, 1, 3), torch.randn(8, 1, 3), torch.ones(8, 1))
+    pasted = paste_boundaries(seconds, torch.arange(8), 1.0, segment_labels=segment_labels)
+    assert all(torch.equal(one, two) for one, two in zip(pasted, seconds, strict=True))
