@@ -18,7 +18,7 @@ from avsgn_pyg.data import ave, sources
 from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.feature_store import LabelText, read_label_text, width_mismatches
 from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.data.sources import ABSENT, FeatureSource, LegacySource, StoreSource
+from avsgn_pyg.data.sources import ABSENT, EXTRACTION, FeatureSource, LegacySource, StoreSource
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.schema import NO_EVENT
@@ -64,7 +64,8 @@ def _load_ave(config: DataConfig) -> Dataset:
     sources.refuse_left_over_rows(annotations, found, root, config.splits)
     sources.refuse_split_forms_that_disagree(root, annotations)
     splits = ave.without_leaks(found, annotations) if config.drop_leaking else found
-    _refuse_absent(config, annotations, splits, places)
+    _refuse_empty(splits, "all its videos also stand in val or test")
+    splits, dropped = _without_failed(config, annotations, splits, places, source)
     label_text = _label_text(config, root, annotations, source)
     features = source.read()
     return Dataset(
@@ -77,7 +78,7 @@ def _load_ave(config: DataConfig) -> Dataset:
             "splits": config.splits,
             "files": _file_records(config, root, source, found),
         },
-        notes=tuple(_notes(annotations, found, splits)),
+        notes=(*_notes(annotations, found, splits), *dropped),
     )
 
 
@@ -99,6 +100,7 @@ def _label_text(config: DataConfig, root: Path, annotations: Annotations, source
     """The .npy files where the config names them, else what the store holds."""
     names = (config.audio_labels, config.visual_labels)
     if names == (None, None):
+        _refuse_foreign_label_text(source)
         return source.label_text
     if None in names:
         raise DataError(
@@ -116,18 +118,58 @@ def _label_text(config: DataConfig, root: Path, annotations: Annotations, source
     return text
 
 
-def _refuse_absent(config: DataConfig, annotations: Annotations, splits: Splits, places: Tensor) -> None:
+def _refuse_foreign_label_text(source: FeatureSource) -> None:
+    """DataError where the source's own label text is on record as another encoder's than its features."""
+    record = source.provenance
+    if source.label_text is None or record.get("made by") != EXTRACTION:
+        return
+    for modality, revision in record["label_text"].items():
+        other = record[modality]["revision"]
+        if revision != other:
+            raise DataError(
+                f"{source.files[0]}: its {modality} label text is of encoder {revision[:12]}, its {modality} features "
+                f"of {other[:12]}; both must come from one encoder: extract again with the one that is meant"
+            )
+
+
+def _refuse_empty(splits: Splits, why: str) -> None:
     for split, rows in _present(splits):
         if not len(rows):
-            raise DataError(f"the {split} split is empty: all its videos also stand in val or test")
-        absent = rows[places[rows] == ABSENT]
-        if len(absent):
-            row = int(absent.min())
-            raise DataError(
-                f"{config.features}: {len(absent)} of {len(rows)} {split} rows are not in the store, first "
-                f"row {row} ({annotations.video_ids[row]}); extract them, or give fewer videos "
-                "annotations and split files of their own"
-            )
+            raise DataError(f"the {split} split is empty: {why}")
+
+
+def _without_failed(
+    config: DataConfig, annotations: Annotations, splits: Splits, places: Tensor, source: FeatureSource
+) -> tuple[Splits, list[str]]:
+    """The splits without rows whose extraction failed, and a note on each split that lost some.
+
+    Rows that are absent for no recorded reason are another store's, and never dropped.
+    """
+    kept, notes = {}, []
+    for split, rows in _present(splits):
+        absent = [row for row in rows.tolist() if places[row] == ABSENT]
+        unexplained = [row for row in absent if row not in source.failed]
+        if unexplained or (absent and config.missing == "refuse"):
+            raise DataError(_absence(config, annotations, source, f"{len(absent)} of {len(rows)} {split}", absent))
+        if absent:
+            reasons = Counter(source.failed[row] for row in absent).most_common()
+            told = _some([f"{reason} ({count})" for reason, count in reasons], most=3)
+            notes.append(f"{split} rows without features, left out: {len(absent)} of {len(rows)}: {told}")
+        kept[split] = rows[places[rows] != ABSENT]
+    splits = splits._replace(**kept)
+    _refuse_empty(splits, "all its rows are without features")
+    return splits, notes
+
+
+def _absence(
+    config: DataConfig, annotations: Annotations, source: FeatureSource, count: str, absent: list[int]
+) -> str:
+    """What to say of rows that are not in the store; one without a recorded reason is named first."""
+    row = min(absent, key=lambda row: (row in source.failed, row))
+    found = f"{config.features}: {count} rows are not in the store, first row {row} ({annotations.video_ids[row]})"
+    if row in source.failed:
+        return f"{found}: {source.failed[row]}; mend and extract them, or leave them out with data.missing=drop"
+    return f"{found}; extract them, or give fewer videos annotations and split files of their own"
 
 
 def _notes(annotations: Annotations, found: Splits, kept: Splits) -> Iterator[str]:

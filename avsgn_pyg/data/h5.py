@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,15 +31,26 @@ def opened(path: Path) -> Iterator[h5py.File]:
 def write(
     path: Path, datasets: Mapping[str, np.ndarray | list[str]], attributes: Mapping[str, str | int]
 ) -> None:
-    """Write an h5 file; a reader sees the whole new file or what was there before, never a part."""
+    """Write an h5 file; a reader sees the whole new file or what was there before, never a part.
+
+    The file is made in memory first: h5py closes a file on a full disk without an error, and leaves a damaged one.
+
+    Raises:
+        OSError: the disk is full, or refuses.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.attrs.update(attributes)
+        for key, values in datasets.items():
+            dtype = h5py.string_dtype() if isinstance(values, list) else values.dtype
+            file.create_dataset(key, data=values, dtype=dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with h5py.File(scratch, "w") as file:
-            file.attrs.update(attributes)
-            for key, values in datasets.items():
-                dtype = h5py.string_dtype() if isinstance(values, list) else values.dtype
-                file.create_dataset(key, data=values, dtype=dtype)
+        with scratch.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)

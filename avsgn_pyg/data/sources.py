@@ -26,6 +26,8 @@ from avsgn_pyg.data.h5 import DataError
 
 #: Place of a row whose features are not there.
 ABSENT = -1
+#: What stands under "made by" in the provenance of a store of :mod:`avsgn_pyg.features`.
+EXTRACTION = "avsgn_pyg.features"
 #: Files up to this size are hashed whole; of larger ones, as many evenly spread samples as fill it.
 DIGEST_BYTES = 64 * 2**20
 SAMPLES = 64
@@ -44,6 +46,7 @@ class FeatureSource(Protocol):
         categories: class names in index order, ``None`` where the source does not say.
         label_text: the source's own label bank, if it has one.
         provenance: JSON-ready.
+        failed: why a row has no features, where extraction says so.
     """
 
     files: tuple[Path, ...]
@@ -52,6 +55,7 @@ class FeatureSource(Protocol):
     categories: tuple[str, ...] | None
     label_text: LabelText | None
     provenance: dict[str, Any]
+    failed: dict[int, str]
 
     def places(self, annotations: Annotations) -> Int[Tensor, "N"]:
         """Place of every annotated row's features, ABSENT where there are none."""
@@ -72,6 +76,8 @@ class StoreSource:
         self.categories = self.features.categories
         self.label_text = self.features.label_text
         self.provenance = self.features.provenance
+        failed = self.provenance.get("failed", ()) if self.provenance.get("made by") == EXTRACTION else ()
+        self.failed = {row: each["reason"] for each in failed for row in each["rows"]}
 
     def places(self, annotations: Annotations) -> Int[Tensor, "N"]:
         """Place of every annotated row, checked against the ids of both files.
@@ -126,6 +132,7 @@ class LegacySource:
         self.widths = (heard, seen)
         self.categories = None
         self.label_text = None
+        self.failed = {}
         self.provenance = {modality: path.name for modality, path in self.paths.items()}
 
     def places(self, annotations: Annotations) -> Int[Tensor, "N"]:

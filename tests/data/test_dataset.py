@@ -270,6 +270,50 @@ def test_split_rows_missing_from_the_store_are_counted_and_named(root: Path) -> 
         load_dataset(store(root, **rows_of(FULL, [5, 0, 4, 1])))
 
 
+def failing(*rows: int, **record: object) -> dict:
+    """A store's record of an extraction that failed on `rows`."""
+    failed = [{"id": IDS[row], "rows": [row], "reason": "no file" if row == 1 else "cut short"} for row in rows]
+    return {"made by": "avsgn_pyg.features", "failed": failed, "label_text": {}, **record}
+
+
+def test_rows_that_extraction_failed_on_are_refused_with_their_reason(root: Path) -> None:
+    config = store(root, **rows_of(FULL, [3, 0, 5, 4, 1]), provenance=failing(2))
+    with pytest.raises(DataError, match=r"1 of 4 train .* row 2 \(c\): cut short; .* with data\.missing=drop"):
+        load_dataset(config)
+
+
+def test_rows_that_extraction_failed_on_can_be_left_out_with_a_note(root: Path) -> None:
+    config = store(root, **rows_of(FULL, [3, 5, 4, 0]), provenance=failing(2, 1))
+    data = load_dataset(config.model_copy(update={"missing": "drop"}))
+    assert data.train.row.tolist() == [3, 0]
+    assert data.train.audio[:, 0, 0].tolist() == [3, 0]
+    assert "train rows without features, left out: 2 of 4: cut short (1), no file (1)" in data.notes
+
+
+def test_rows_that_are_absent_for_no_recorded_reason_are_never_dropped(root: Path) -> None:
+    for record in (failing(2), {"failed": [{"id": "b", "rows": [1], "reason": "mine"}]}):
+        config = store(root, **rows_of(FULL, [3, 0, 5, 4]), provenance=record)
+        with pytest.raises(DataError, match=r"2 of 4 train rows .*first row 1 \(b\); extract them"):
+            load_dataset(config.model_copy(update={"missing": "drop"}))
+
+
+def test_a_split_that_loses_all_its_rows_is_refused(root: Path) -> None:
+    config = store(root, **rows_of(FULL, [0, 1, 2, 3, 4]), provenance=failing(5))
+    with pytest.raises(DataError, match="the val split is empty: all its rows are without features"):
+        load_dataset(config.model_copy(update={"missing": "drop"}))
+
+
+def test_label_text_of_another_encoder_than_the_features_is_refused(root: Path) -> None:
+    record = failing(audio={"revision": "1" * 64}, visual={"revision": "2" * 64})
+    same = {"audio": "1" * 64, "visual": "2" * 64}
+    assert load_dataset(store(root, provenance={**record, "label_text": same})).label_text is not None
+    mixed = store(root, provenance={**record, "label_text": {**same, "visual": "3" * 64}})
+    with pytest.raises(DataError, match=r"store\.h5: its visual label text is of encoder 3{12}, .* features of 2{12}"):
+        load_dataset(mixed)
+    named = mixed.model_copy(update={"audio_labels": "audio.npy", "visual_labels": "visual.npy"})
+    assert load_dataset(named).label_text.visual.eq(1).all()
+
+
 def test_a_store_of_other_videos_is_refused(root: Path) -> None:
     with pytest.raises(DataError, match=r"entry 3: row 3 is video 'x' here and 'd' in .*Annotations\.txt"):
         load_dataset(store(root, video_ids=("a", "b", "c", "x", "a", "e")))

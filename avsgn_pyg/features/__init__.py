@@ -1,0 +1,1 @@
+"""Raw video to features: reading media, frozen encoders, extraction."""

@@ -1,0 +1,49 @@
+"""What every encoder needs to compute: a device and a precision that are there, unit vectors, versions, an error."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from contextlib import AbstractContextManager
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from avsgn_pyg.data.h5 import DataError
+
+PRECISIONS: Final = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class EncoderError(DataError):
+    """An encoder that cannot be made or used; one line that names what came and what to do."""
+
+
+def choose_device(device: str, precision: str = "fp32") -> torch.device:
+    """The device, ``auto`` being the best there is; EncoderError where device or precision is not to be had."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    kind = next(name for name in present if present[name]) if device == "auto" else device.partition(":")[0]
+    if not present.get(kind, False):
+        raise EncoderError(f"device={device}: this torch ({torch.__version__}) sees none; use device=auto or cpu")
+    if precision not in PRECISIONS:
+        raise EncoderError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}")
+    if precision == "fp16" and kind == "cpu":
+        raise EncoderError("precision=fp16 needs a GPU; on the CPU use precision=bf16 or fp32")
+    return torch.device(kind if device == "auto" else device)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The context in which an encoder computes."""
+    dtype = PRECISIONS[precision]
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def unit(vectors: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
+    """As float32 of unit length, on the CPU."""
+    return F.normalize(vectors.float(), dim=-1).cpu()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions, for a record."""
+    return {name: importlib.metadata.version(name) for name in packages}

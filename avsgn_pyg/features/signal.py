@@ -1,0 +1,214 @@
+"""Encoders without weights: statistics of sound and of pictures through a fixed random projection.
+
+They know nothing of the world. Two seconds are near when their spectra or their colours and edges are, so they
+serve tests, and demos whose classes differ in look and sound; they stand in for CLIP and CLAP nowhere else.
+Their text rows carry no meaning at all (:func:`text_codes`).
+
+Letters: F frames, V videos, S seconds, N sounds, B mel bands, d width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from avsgn_pyg.features.compute import EncoderError, autocast, choose_device, unit, versions
+
+#: Raised when the features change; features of two versions must not meet.
+VERSION: Final = 1
+NOTE: Final = "statistics through a fixed random projection; no learned weights, and text rows carry no meaning"
+
+RATE: Final = 48_000
+WINDOW, HOP, BANDS = 1024, 480, 48
+LOWEST, HIGHEST = 50.0, 16_000.0
+#: Power below which a band counts as silent: -90 dB of a full-scale sine.
+FLOOR: Final = 1e-9
+#: Rates in Hz between which the loudness's rise and fall is summed: rhythm, tremolo, roughness.
+BEATS: Final = (1.5, 3.0, 6.0, 12.0, 25.0)
+
+#: Pixels of the side that a picture is brought to, cells of its layout, colours of its histogram.
+SIDE, CELLS, SHADES, ANGLES = 64, 4, 4, 8
+
+
+class _Signal:
+    """What both have: placement, a projection to `width`, codes in place of text.
+
+    Statistics are taken in float32 whatever `precision` is asked for, and `precision` says so.
+    """
+
+    name = "signal"
+    kind: str
+
+    def __init__(
+        self, *, width: int = 128, device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64
+    ) -> None:
+        if width < 8:
+            raise EncoderError(f"width={width}: the signal encoder projects to 8 or more")
+        self.width, self.batch_size, self.precision = width, batch_size, "fp32"
+        self.device = choose_device(str(device), precision)
+        self.revision = hashlib.sha256(f"avsgn_pyg signal {self.kind} v{VERSION} width {width}".encode()).hexdigest()
+
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
+        """A code for each text, which carries no meaning; see :func:`text_codes`."""
+        return text_codes(texts, self.width)
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready: name, options, width, revision, precision, versions, and what it is not."""
+        return {
+            "name": self.name, "options": {"width": self.width}, "width": self.width, "revision": self.revision,
+            "precision": self.precision, "versions": versions("torch", "numpy"), "note": NOTE,
+        }
+
+    def _in_batches(self, rows: Tensor, statistics: Callable[[Tensor], Tensor]) -> Float[Tensor, "N d"]:
+        if not len(rows):
+            return torch.zeros(0, self.width)
+        with torch.inference_mode(), autocast(self.device, "fp32"):
+            found = torch.cat([statistics(batch.to(self.device)).cpu() for batch in rows.split(self.batch_size)])
+            return unit(found @ _gaussian(f"{self.kind} {VERSION}", found.shape[-1], self.width))
+
+
+class SignalFrames(_Signal):
+    """Colours, their layout and edges of a picture."""
+
+    kind = "visual"
+
+    @property
+    def preparation(self) -> Shrink:
+        """Pictures to [F, 3, 64, 64] in [0, 1]; pickles as a few bytes."""
+        return Shrink(SIDE)
+
+    def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side side"]:
+        """What :attr:`preparation` does."""
+        return self.preparation(frames)
+
+    def encode_frames(self, prepared: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F d"]:
+        """One vector a picture."""
+        return self._in_batches(prepared, picture_statistics)
+
+
+class SignalAudio(_Signal):
+    """Spectrum, its motion and loudness of a second of sound."""
+
+    kind = "audio"
+
+    def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
+        """One vector a second."""
+        return self._in_batches(samples.flatten(0, 1), sound_statistics).view(*samples.shape[:2], self.width)
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """Brings pictures to `side` x `side` by averaging areas; the aspect ratio is not kept."""
+
+    side: int
+
+    def __call__(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side side"]:
+        # One picture at a time: float32 copies of many large ones would fill the memory.
+        small = [F.adaptive_avg_pool2d(frame.permute(2, 0, 1).float() / 255, self.side) for frame in frames]
+        return torch.stack(small) if small else torch.zeros(0, 3, self.side, self.side)
+
+
+def sound_statistics(samples: Float[Tensor, "N 48000"]) -> Float[Tensor, "N n"]:
+    """Per second: the spectrum's shape, its spread and motion, beats, tone against noise, loudness.
+
+    Bands are in dB against their own mean, so that loudness, which says little of the class, stays in three
+    numbers; constants bring each part near zero and near one in size.
+    """
+    window = torch.hann_window(WINDOW, device=samples.device)
+    spectrum = torch.stft(samples, WINDOW, HOP, window=window, return_complex=True)
+    power = spectrum.abs().square() / window.sum().square() * 4
+    bands = 10 * torch.log10(_mel_filters().to(samples.device) @ power + FLOOR)  # [N, B, time]
+    loud = 10 * torch.log10(power.sum(1) + FLOOR)  # [N, time]
+    level, spread = bands.mean(-1), bands.std(-1)
+    motion = bands.diff(dim=-1).abs().mean(-1)
+    ranks = torch.linspace(-1, 1, BANDS, device=samples.device)
+    share = F.normalize(10 ** (bands / 20), p=1, dim=1)
+    centre = (share * ranks[:, None]).sum(1)
+    flat = power.clamp_min(FLOOR).log().mean(1) - power.clamp_min(FLOOR).mean(1).log()  # 0 of noise, below of tones
+    summary = torch.stack([
+        (loud.mean(-1) + 35) / 20, (loud.amax(-1) + 30) / 20, (loud.std(-1) - 2) / 4,
+        3 * centre.mean(-1), 6 * centre.std(-1) - 1, flat.mean(-1) / 3 + 1, flat.std(-1) - 0.5,
+    ], -1)
+    parts = [
+        ((level - level.mean(-1, keepdim=True)) / 12).tanh(), ((spread - 4) / 5).tanh() / 2,
+        ((motion - 3) / 4).tanh() / 2, _beats(loud), 1.5 * summary.tanh(),
+    ]
+    return torch.cat(parts, -1)
+
+
+def _beats(loud: Float[Tensor, "N time"]) -> Float[Tensor, "N beats"]:
+    """How strongly the loudness (dB) swings at the rates of :data:`BEATS`."""
+    swing = torch.fft.rfft(loud - loud.mean(-1, keepdim=True)).abs() / loud.shape[-1]
+    rates = torch.fft.rfftfreq(loud.shape[-1], HOP / RATE, device=loud.device)
+    edges = [*BEATS, RATE / HOP / 2 + 1]
+    sums = [swing[:, (rates >= low) & (rates < high)].square().sum(-1) for low, high in pairwise(edges)]
+    return (torch.stack(sums, -1).sqrt() / 2 - 0.2).tanh()
+
+
+def _mel_filters() -> Float[Tensor, "B bins"]:
+    """Triangles, equally wide on the mel scale, of height 1."""
+    mel = torch.linspace(_to_mel(LOWEST), _to_mel(HIGHEST), BANDS + 2, dtype=torch.float64)
+    edges = 700 * (10 ** (mel / 2595) - 1)
+    bins = torch.linspace(0, RATE / 2, WINDOW // 2 + 1, dtype=torch.float64)
+    rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    fall = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    return torch.minimum(rise, fall).clamp_min(0).float()
+
+
+def _to_mel(frequency: float) -> float:
+    return float(2595 * np.log10(1 + frequency / 700))
+
+
+def picture_statistics(pictures: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F n"]:
+    """Per picture: the mean colour and contrast of 4 x 4 cells, a colour histogram, edges by angle and strength."""
+    red, green, blue = pictures.unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    opponent = torch.stack([luma - 0.45, red - green, blue - (red + green) / 2], 1)
+    layout = F.adaptive_avg_pool2d(opponent, CELLS)
+    square = F.adaptive_avg_pool2d(opponent[:, :1].square(), CELLS)
+    contrast = (square - layout[:, :1].square()).clamp_min(0).sqrt()
+    parts = [4 * layout, 4 * (contrast - 0.06), 2 * (_shades(pictures) - 0.08), 5 * (_edges(luma) - 0.04)]
+    return torch.cat([part.flatten(1) for part in parts], -1)
+
+
+def _shades(pictures: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F colours"]:
+    """Root of the share of each of 4 x 4 x 4 colours; a pixel counts for the colours on both sides of it."""
+    centres = torch.arange(SHADES, device=pictures.device)
+    red, green, blue = ((1 - (pictures[:, :, None] * (SHADES - 1) - centres[:, None, None]).abs()).clamp_min(0)
+                        .flatten(3).unbind(1))
+    return (torch.einsum("frp,fgp,fbp->frgb", red, green, blue) / red.shape[-1]).flatten(1).sqrt()
+
+
+def _edges(luma: Float[Tensor, "F side side"]) -> Float[Tensor, "F edges"]:
+    """Root of the gradient's strength by angle (a turn by half is the same edge), in 2 x 2 cells."""
+    across, down = luma[:, 1:-1, 2:] - luma[:, 1:-1, :-2], luma[:, 2:, 1:-1] - luma[:, :-2, 1:-1]
+    strength = (across.square() + down.square()).sqrt()
+    turn = torch.atan2(down, across).remainder(torch.pi) / torch.pi * ANGLES  # [0, ANGLES]
+    away = (turn[:, None] - torch.arange(ANGLES, device=luma.device)[:, None, None]).abs()
+    weight = (1 - torch.minimum(away, ANGLES - away)).clamp_min(0)
+    return F.adaptive_avg_pool2d(weight * strength[:, None], 2).flatten(1).sqrt()
+
+
+def text_codes(texts: Sequence[str], width: int) -> Float[Tensor, "P d"]:
+    """A fixed random unit vector for each text: the same text has the same code, and that is all it says.
+
+    "dog" is as far from "puppy" as from "violin", and from the picture of a dog.
+    """
+    codes = [_gaussian(f"text {text}", 1, width) for text in texts]
+    return unit(torch.cat(codes)) if codes else torch.zeros(0, width)
+
+
+def _gaussian(seed: str, rows: int, columns: int) -> Float[Tensor, "rows columns"]:
+    # RandomState's stream is frozen by numpy's own promise; torch's and Generator's may change.
+    digest = hashlib.sha256(seed.encode()).digest()
+    draws = np.random.RandomState(np.frombuffer(digest, "<u4")).standard_normal((rows, columns))
+    return torch.from_numpy(draws / np.sqrt(columns)).float()

@@ -1,0 +1,74 @@
+"""Time reading alone, encoding alone, and extraction, in one run; their ratio says what the pipeline wastes.
+
+python tools/benchmark_extraction.py                       made clips, the encoders without weights
+python tools/benchmark_extraction.py VIDEOS --visual clip --audio clap --audio-pass video --device cuda --workers 14
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.features.encoder import AUDIO_ENCODERS, FRAME_ENCODERS
+from avsgn_pyg.features.extraction import order
+from avsgn_pyg.features.extraction.throughput import Throughput, measure
+from avsgn_pyg.scenes import make_scenes
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", nargs="?", type=Path, metavar="VIDEOS", help="a folder; default: made clips")
+    parser.add_argument("--count", type=int, default=24, metavar="N", help="videos to take, or to make; default 24")
+    parser.add_argument("--segments", type=int, default=10, metavar="T")
+    parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K")
+    parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="signal")
+    parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="signal")
+    for option, (_, _, help_text) in order.OPTIONS.items():
+        parser.add_argument(f"--{option}", metavar="TEXT", help=help_text)
+    for kind in ("visual", "audio"):
+        parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="its other options")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="reading processes; default 1")
+    parser.add_argument("--threads", type=int, metavar="N", help="of the encoders on a CPU; default: cores - workers")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace, folder: Path) -> Throughput:
+    if options.videos is None:
+        make_scenes(folder, videos=max(8, options.count), seconds=options.segments)
+    given = {name: value for name, value in vars(options).items() if name not in ("count", "threads", "rounds")}
+    asked = order.Order(**{**given, "videos": options.videos or folder / "videos", "out": folder / "unused.h5"})
+    torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) - options.workers))
+    plan = asked.plan()
+    with tqdm(total=3 * options.rounds, desc="benchmark", unit="timing") as bar:
+        return measure(
+            dataclasses.replace(plan, videos=plan.videos[: options.count]), *asked.encoders(),
+            segments=options.segments, frames_per_segment=options.frames_per_segment,
+            workers=options.workers, rounds=options.rounds, tick=bar.update,
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            print(run(options, Path(folder)).table())
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

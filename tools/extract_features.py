@@ -1,0 +1,69 @@
+"""Encode a folder of videos into a feature store; a run that was stopped goes on where it stood.
+
+python tools/extract_features.py AVE/videos --annotations AVE/Annotations.txt --out AVE/features.h5
+python tools/extract_features.py clips --out clips.h5 --labels classes.txt --frames-per-segment 4
+python tools/extract_features.py AVE/videos --annotations AVE/Annotations.txt --out AVE/features.h5 --verify
+docs/extraction.md says which weights there are, how machines share the work, and what the store holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.features.compute import PRECISIONS
+from avsgn_pyg.features.encoder import AUDIO_ENCODERS, FRAME_ENCODERS
+from avsgn_pyg.features.extraction import order
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", type=Path, metavar="VIDEOS", help="the folder; subfolders are searched too")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the store to write")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="encode the rows of this AVE file")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names in index order, one a line")
+    parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds of a video; default 10")
+    parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="default 1, the middle")
+    parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="clip")
+    parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="clap")
+    for option, (_, _, help_text) in order.OPTIONS.items():
+        parser.add_argument(f"--{option}", metavar="TEXT", help=help_text)
+    for kind in ("visual", "audio"):
+        parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="its other options")
+    parser.add_argument("--download", action="store_true", help="fetch weights that are not on this machine")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--precision", choices=list(PRECISIONS), default="fp32")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="frames, or seconds of sound, at once")
+    parser.add_argument("--workers", type=int, metavar="N", help="reading processes; default: cores - 1; 0: none")
+    parser.add_argument("--engine", choices=order.ENGINES, default="processes", help="ray: on a Ray cluster")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="this part alone, into FILE.I-of-N.h5")
+    parser.add_argument("--overwrite", action="store_true", help="begin again, whatever is there")
+    parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 if any video failed")
+    parser.add_argument("--verify", nargs="?", type=int, const=8, metavar="N", help="encode N videos again, compare")
+    parser.add_argument("--quiet", action="store_true", help="no bar")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    given = {name: value for name, value in vars(options).items() if name not in ("strict", "verify", "quiet")}
+    try:
+        asked = order.Order(**given, progress=not options.quiet)
+        result = order.carry_out(asked) if options.verify is None else order.check(asked, options.verify)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+    print(f"{result.table()}\n\n{result.path}")
+    return int(not result.passed if options.strict or options.verify is not None else False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Join the stores that tools/extract_features.py --shard wrote into one.
+
+python tools/merge_features.py AVE/features.h5 AVE/features.*-of-4.h5
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.features.extraction.shards import merge
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, metavar="FILE.h5", help="the store to write")
+    parser.add_argument("shards", type=Path, nargs="+", metavar="SHARD.h5", help="all shards of one extraction")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE.h5")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        result = merge(options.out, options.shards, overwrite=options.overwrite)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{result.table()}\n\n{result.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
