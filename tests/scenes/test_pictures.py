@@ -1,0 +1,64 @@
+"""Frames show the thing in exactly the seconds in which it is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from avsgn_pyg.scenes.pictures import FRAME_RATE, HEIGHT, WIDTH, draw_frames, presence
+from avsgn_pyg.scenes.script import CLASSES, Script
+
+
+def frames(script: Script) -> np.ndarray:
+    return np.stack(list(draw_frames(script)))
+
+
+@pytest.fixture(scope="module")
+def empty() -> np.ndarray:
+    """Four seconds of the world in which the others play."""
+    return frames(Script("scene-x", "train", 4, 5, ()))
+
+
+def changed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Share of the pixels that differ, in every frame."""
+    return (np.abs(first.astype(int) - second).max(-1) > 3).mean((1, 2))
+
+
+@pytest.mark.parametrize("category", CLASSES)
+def test_a_thing_is_in_the_picture_in_exactly_the_seconds_in_which_it_is_seen(
+    category: str, play: Callable[..., Script], empty: np.ndarray
+):
+    shown = frames(play(category, heard="---", seen="-#-"))
+    share = changed(shown, empty[: 3 * FRAME_RATE]).reshape(3, FRAME_RATE)
+    assert (share[[0, 2]] == 0).all()
+    assert (share[1] > 0).all()
+    assert share[1, FRAME_RATE // 2] > 0.03
+
+
+@pytest.mark.parametrize("category", [name for name in CLASSES if name not in ("Rain", "Sea")])
+def test_a_thing_moves_with_its_sound(category: str, play: Callable[..., Script]):
+    still, moving = frames(play(category, heard="--", seen="##")), frames(play(category, heard="-#", seen="##"))
+    share = changed(still, moving)
+    assert (share[:FRAME_RATE] == 0).all()
+    assert share[FRAME_RATE:].max() > 0.003
+
+
+def test_the_same_script_gives_the_same_bytes_and_another_seed_another_world(play: Callable[..., Script]):
+    first = frames(play("Bell", "##", "##"))
+    assert first.shape == (2 * FRAME_RATE, HEIGHT, WIDTH, 3)
+    assert np.array_equal(first, frames(play("Bell", "##", "##")))
+    assert changed(first, frames(play("Bell", "##", "##", seed=6))).min() > 0.5
+
+
+def test_the_world_moves_without_actors(empty: np.ndarray):
+    assert changed(empty[:1], empty[-1:])[0] > 0.02
+
+
+def test_presence_rises_within_the_first_second_and_falls_within_the_last():
+    seen = (False, True, True, False)
+    course = [presence(seen, number / FRAME_RATE) for number in range(4 * FRAME_RATE)]
+    assert [value > 0 for value in course] == [False] * 12 + [True] * 24 + [False] * 12
+    assert course[12] < 1 and course[18] == 1 and course[29] == 1 and course[35] < 1
+    assert presence((True, True), 0.0) == 1

@@ -1,0 +1,60 @@
+"""The scenes tool as a user runs it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_scenes.py"
+SMALL = ["--videos", "8", "--seconds", "2", "--workers", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_scenes_tool", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tool_makes_a_folder_and_says_what_is_in_it(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert tool.main([str(tmp_path / "scenes"), *SMALL]) == 0
+    printed = capsys.readouterr()
+    assert "8 clips (8 made now; " in printed.out
+    assert printed.err == ""
+    assert tool.main([str(tmp_path / "scenes"), *SMALL]) == 0
+    assert "8 clips (0 made now; " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["--videos", "3"], ["--workers", "0"]])
+def test_a_wrong_setting_is_an_error_in_one_line(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]
+):
+    assert tool.main([str(tmp_path / "scenes"), "--quiet", *wrong]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_is_an_error(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "file").write_text("")
+    assert tool.main([str(tmp_path / "file" / "scenes"), *SMALL]) == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_ctrl_c_says_that_the_clips_are_kept(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tool, "make_scenes", stopped)
+    assert tool.main([str(tmp_path)]) == 130
+    assert "the same call goes on" in capsys.readouterr().err

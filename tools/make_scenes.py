@@ -1,0 +1,51 @@
+"""Make a small AVE of drawn, sounding clips, or finish one that was begun: videos, annotations, splits.
+
+python tools/make_scenes.py runs/scenes
+python tools/make_scenes.py runs/scenes --videos 480 --seed 1 --workers 8
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from avsgn_pyg.scenes import ScenesError, make_scenes
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where; made if it is not there")
+    parser.add_argument("--videos", type=int, default=240, metavar="N", help="clips, at least 8 (default: 240)")
+    parser.add_argument("--seed", type=int, default=0, help="draws everything (default: 0)")
+    parser.add_argument("--seconds", type=int, default=10, metavar="T", help="length of a clip (default: 10)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: one a core")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        scenes = make_scenes(
+            options.folder,
+            videos=options.videos,
+            seed=options.seed,
+            seconds=options.seconds,
+            workers=options.workers,
+            progress=not options.quiet,
+        )
+    except (ScenesError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the clips that are done are kept, and the same call goes on", file=sys.stderr)
+        return 130
+    print(scenes.summary())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
