@@ -1,0 +1,80 @@
+"""Which event, and in which seconds: run a trained model on clips, or on every clip of a folder.
+
+python tools/predict.py clip.mp4 --checkpoint runs/demo                                prints events and seconds
+python tools/predict.py clips/ --checkpoint runs/demo --out answers --format json vtt  writes files
+python tools/predict.py clip.mp4 --checkpoint runs/old --visual clip model=ViT-B-32 --audio clap
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+from avsgn_pyg import predictor
+from avsgn_pyg.predictor import FORMATS, EncoderChoice, Predictor
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="a media file, or a folder of them")
+    parser.add_argument("--checkpoint", required=True, type=Path, metavar="RUN",
+                        help="a run's folder, a checkpoint's, or one of save_pretrained")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write DIR/<clip's name>.* in place of printing")
+    parser.add_argument("--format", nargs="+", choices=FORMATS, metavar="FORMAT",
+                        help="; ".join(f"{name}: {form.what}" for name, form in FORMATS.items())
+                        + " (default: table, with --out json)")
+    parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="classes a second that the table shows")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of the encoders")
+    for kind in ("visual", "audio"):
+        parser.add_argument(f"--{kind}", nargs="+", metavar=("NAME", "KEY=VALUE"),
+                            help=f"the {kind} encoder: where its weights lie here, or which it was if nothing says so")
+    options = parser.parse_args(arguments)
+    if options.top < 1:
+        parser.error("--top K shows one class at least")
+    options.format = options.format or ["table" if options.out is None else "json"]
+    return options
+
+
+def run(options: argparse.Namespace) -> int:
+    given = {kind: EncoderChoice.parse(words[0], words[1:])
+             for kind in ("visual", "audio") if (words := getattr(options, kind))}
+    clips = predictor.find_clips(options.clips)
+    model = Predictor.from_checkpoint(options.checkpoint, device=options.device, precision=options.precision,
+                                      encoders=given)
+    failed = []
+    for outcome in predictor.predict_clips(model, clips, out=options.out, formats=options.format, tau=options.tau,
+                                           top=options.top, progress=True):
+        if outcome.error is not None:
+            failed.append(outcome)
+        elif options.out is None:
+            print("\n".join(outcome.texts), flush=True)
+        else:
+            events = ", ".join(f"{e.category} {e.start:g}-{e.end:g} s" for e in outcome.prediction.events)
+            print(f"{outcome.path}: {events or 'no event'} -> {', '.join(map(str, outcome.files))}", flush=True)
+    for outcome in failed:
+        print(f"failed: {outcome.error}", file=sys.stderr)
+    if failed and len(clips) > 1:
+        print(f"{len(failed)} of {len(clips)} clips failed; the others are done", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+            return run(options)
+    except predictor.EXPECTED_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what is written is whole, and the same command begins anew", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
