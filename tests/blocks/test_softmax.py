@@ -1,0 +1,75 @@
+"""PyG's five operations of a softmax are one, and are five again where somebody looks between."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.utils import scatter, softmax
+
+from avsgn_pyg.blocks import CompleteIndex
+
+INDEX = CompleteIndex(2, 5)
+
+
+class Operations(TorchDispatchMode):
+    """The names of what really runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func._schema.name)
+        return func(*args, **(kwargs or {}))
+
+
+def scores(*trail: int) -> tuple[Tensor, Tensor]:
+    flat = torch.randn(50, *trail, dtype=torch.double)
+    return flat, INDEX.edges(flat)
+
+
+def test_an_edge_softmax_is_one_operation():
+    flat, blocks = scores(4)
+    with Operations() as operations:
+        ours = softmax(blocks, INDEX[1], num_nodes=10)
+    assert operations.names.count("aten::_softmax") == 1
+    assert not {"aten::exp", "aten::amax", "aten::sub", "aten::div", "aten::sum"} & set(operations.names)
+    torch.testing.assert_close(ours.plain(), softmax(flat, INDEX.edge_list()[1], num_nodes=10))
+
+
+def test_wide_scores_and_scores_of_one_end_agree_too():
+    for trail in ((), (40,), (2, 3)):
+        flat, blocks = scores(*trail)
+        torch.testing.assert_close(softmax(blocks, INDEX[1]).plain(), softmax(flat, INDEX.edge_list()[1]))
+    x, (source, target) = torch.randn(10, 4), INDEX.edge_list()
+    torch.testing.assert_close(softmax(x[INDEX[0]], INDEX[1]).plain(), softmax(x[source], target))
+    torch.testing.assert_close(softmax(x[INDEX[1]], INDEX[1]).plain(), softmax(x[target], target))
+
+
+def test_over_the_sources_outgoing_edges_it_is_the_other_axis():
+    flat, blocks = scores(4)
+    torch.testing.assert_close(softmax(blocks, INDEX[0]).plain(), softmax(flat, INDEX.edge_list()[0]))
+
+
+def test_the_steps_used_in_another_way_are_computed_as_written():
+    flat, blocks = scores(4)
+    target = INDEX.edge_list()[1]
+    largest = scatter(blocks.detach(), INDEX[1], 0, dim_size=10, reduce="max")
+    oracle = scatter(flat, target, 0, dim_size=10, reduce="max")
+    torch.testing.assert_close(largest * 2, oracle * 2)
+    shifted = blocks - largest.index_select(0, INDEX[1])
+    torch.testing.assert_close((shifted * 3).plain(), (flat - oracle[target]) * 3)
+    weight = shifted.exp()
+    torch.testing.assert_close((weight + 1).plain(), (flat - oracle[target]).exp() + 1)
+    total = scatter(weight, INDEX[1], 0, dim_size=10)
+    torch.testing.assert_close(total.log(), scatter((flat - oracle[target]).exp(), target, 0, dim_size=10).log())
+
+
+def test_a_write_between_the_steps_is_seen():
+    flat, blocks = scores(4)
+    target = INDEX.edge_list()[1]
+    largest = scatter(blocks.detach(), INDEX[1], 0, dim_size=10, reduce="max")
+    blocks.mul_(2)
+    oracle = 2 * flat - scatter(flat, target, 0, dim_size=10, reduce="max")[target]
+    torch.testing.assert_close((blocks - largest[INDEX[1]]).plain(), oracle)
