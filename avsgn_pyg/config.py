@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,6 +19,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("Input should be a number, not a bool")
+    return value
+
+
+def _name_or_names(value: Any) -> Any:
+    by_subgraph = isinstance(value, dict) and all(isinstance(part, str) for pair in value.items() for part in pair)
+    if not (isinstance(value, str) or by_subgraph):
+        raise ValueError("Input should be a layer's name, or one for each subgraph ({av: gat, vt: gcn, at: gcn})")
     return value
 
 
@@ -69,6 +76,7 @@ class DataConfig(Section):
     audio_labels: str | None = None
     visual_labels: str | None = None
     drop_leaking: Switch = False
+    missing: Literal["refuse", "drop"] = "refuse"
     synthetic: SyntheticConfig = SyntheticConfig()
 
 
@@ -95,18 +103,36 @@ class CMGIConfig(Section):
     """Section 3.4: cross-modal graph interaction (Table 3's switches)."""
 
     subgraphs: tuple[Subgraph, ...] = ("av", "vt", "at")
-    conv: str = "gcn"
+    conv: Annotated[str | dict[str, str], BeforeValidator(_name_or_names)] = "gcn"
     conv_options: dict[str, Any] = {}
     layers: Count = 2
     residual: Switch = True
     norm: Literal["none", "layer"] = "layer"
     adjacency: Literal["shared", "per_layer"] = "shared"
-    backend: Literal["auto", "dense", "native"] = "auto"
+    relations: Literal["shared", "typed"] = "shared"
+    topology: Literal["complete", "window", "topk", "cross_modal_only"] = "complete"
+    window: Count = 10
+    topk: Count = 8
+    limit_gib: Positive = 1.0
+    backend: Literal["auto", "blocks", "native"] = "auto"
 
     @model_validator(mode="after")
     def _subgraphs_once(self) -> CMGIConfig:
         if len(set(self.subgraphs)) != len(self.subgraphs):
             raise ValueError(f"subgraphs={list(self.subgraphs)} names one twice; give any subset of [av, vt, at]")
+        return self
+
+    @model_validator(mode="after")
+    def _one_conv_a_subgraph(self) -> CMGIConfig:
+        if isinstance(self.conv, str):
+            return self
+        known, wanted = get_args(Subgraph), set(self.subgraphs)
+        if not wanted <= set(self.conv) <= set(known):
+            raise ValueError(f"conv={self.conv} needs a layer for each of {sorted(wanted)}, and none but {list(known)}")
+        for name, options in self.conv_options.items():
+            if name not in self.conv or not isinstance(options, dict):
+                raise ValueError(f"conv_options={self.conv_options}: with a conv for each subgraph, options are given "
+                                 f"likewise, such as {{{sorted(self.conv)[0]}: {{bias: false}}}}")
         return self
 
 
@@ -273,11 +299,12 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
-    """The YAML's tree merged over its bases', and which file each leaf came from."""
-    where = path.resolve()
-    if where in seen:
-        raise ConfigError(f"{path}: base: goes in a circle ({' -> '.join(p.name for p in (*seen, where))})")
+def read_tree(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping, as it stands there; an empty file is an empty one.
+
+    Raises:
+        ConfigError: no such file (names the nearest), not readable, not YAML, or not a mapping.
+    """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -292,6 +319,15 @@ def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], dict[tupl
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: a config is a mapping of keys, got {type(tree).__name__}")
+    return tree
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
+    """The YAML's tree merged over its bases', and which file each leaf came from."""
+    where = path.resolve()
+    if where in seen:
+        raise ConfigError(f"{path}: base: goes in a circle ({' -> '.join(p.name for p in (*seen, where))})")
+    tree = read_tree(path)
     base = tree.pop("base", None)
     merged, origin = ({}, {}) if base is None else _read(path.parent / str(base), (*seen, where))
     _merge(merged, tree, origin, str(path))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -25,9 +25,11 @@ class Localization:
         gate_category: [B, C] class logits read through both gates (Eq. 14), or ``None``.
         gates: ``{"audio": g_a, "visual": g_v}``, each [B, T, 1] (or [B, T, D]), in (0, 1).
         adjacency: subgraph -> one [B, N, N] per distinct adjacency (Eq. 7); row i weighs the messages
-            *into* node i, so every row sums to one.
+            *into* node i, so every row sums to one. A sparse COO tensor where the subgraph is not complete.
         stages: stage (``encoder``, ``cmsa``, ``cmgi``) -> modality -> [B, rows, width] features.
         segment_scores: [B, T, C + 1] logits of models that score every segment, else ``None``.
+        mask: [B, T] False where a row only fills a shorter video up; what the other fields say there means
+            nothing. ``None`` where all videos are as long.
     """
 
     category: Float[Tensor, "B C"]
@@ -37,6 +39,7 @@ class Localization:
     adjacency: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
     stages: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     segment_scores: Float[Tensor, "B T C1"] | None = None
+    mask: Bool[Tensor, "B T"] | None = None
 
 
 class Event(NamedTuple):

@@ -94,7 +94,7 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> 
         time_audio=time(),
         time_visual=time(),
         cmsa=CMSA(width, config.dim, **cmsa.model_dump(), text_asks=by_segment, dropout=rates.features,
-                  attention_dropout=rates.attention),
+                  attention_dropout=rates.attention, window=cmgi.window if cmgi.topology == "window" else None),
         cmgi=CMGI(config.dim, **cmgi.model_dump(), dropout=rates.graph,
                   time_bias=_graph_time(cmgi.subgraphs, config.time_slope) if relative else None),
         head=LocalizationHead(config.dim, shape.classes, **config.head.model_dump(), dropout=rates.head),
@@ -102,7 +102,7 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> 
     )
 
 
-def _graph_time(subgraphs: Sequence[str], slope: float) -> dict[str, nn.Module]:
+def _graph_time(subgraphs: Sequence[str], slope: float) -> dict[str, SubgraphTime]:
     """Relative-time scores of every subgraph; text rows are no seconds."""
     return {name: SubgraphTime(tuple(modality != TEXT for modality in SUBGRAPHS[name]), slope=slope)
             for name in subgraphs}

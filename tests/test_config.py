@@ -81,6 +81,21 @@ def test_a_value_of_another_kind_is_not_read_as_the_one_meant(override, words):
         load_config(None, [override])
 
 
+@pytest.mark.parametrize(("overrides", "words"), [
+    (["model.cmgi.conv=3"], r"model\.cmgi\.conv: Input should be a layer's name, or one for each subgraph .*got 3"),
+    (["model.cmgi.conv={av: 2, vt: gcn, at: gcn}"], "Input should be a layer's name, or one for each"),
+    (["model.cmgi.conv={av: gat}"], r"needs a layer for each of \['at', 'av', 'vt'\]"),
+    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn, xy: gcn}"], r"none but \['av', 'vt', 'at'\]"),
+    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn}", "model.cmgi.conv_options={heads: 2}"], "are given likewise"),
+    (["model.cmgi.topology=windows"], r"model\.cmgi\.topology: .*'window'"),
+    (["model.cmgi.window=0"], r"model\.cmgi\.window"),
+    (["model.cmgi.backend=dense"], r"model\.cmgi\.backend: .*'blocks'"),
+])
+def test_a_graph_that_cannot_be_meant_is_refused_by_key(overrides, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config(None, overrides)
+
+
 def test_every_mistake_is_told_at_once(write):
     path = write("two.yaml", "model: {dims: 8}\ntrain: {epochs: -1}")
     with pytest.raises(ConfigError) as error:
@@ -166,6 +181,7 @@ def test_an_empty_file_is_the_defaults(write):
     ("data.root=/data/my ave", lambda c: c.data.root, Path("/data/my ave")),
     ("model.cmgi.conv_options={heads: 2}", lambda c: c.model.cmgi.conv_options, {"heads": 2}),
     ("model.cmgi={layers: 1}", lambda c: (c.model.cmgi.layers, c.model.cmgi.conv), (1, "gcn")),
+    ("model.cmgi.conv={av: gat, vt: sg, at: sg}", lambda c: c.model.cmgi.conv, {"av": "gat", "vt": "sg", "at": "sg"}),
     ("name=a=b", lambda c: c.name, "a=b"),
 ])
 def test_an_override_is_read_as_yaml(override, found, expected):

@@ -27,8 +27,9 @@ from avsgn_pyg.config import Config, ConfigError, Loss, ObjectiveConfig, Subgrap
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS
+from avsgn_pyg.graph.topology import TOPOLOGIES
+from avsgn_pyg.model.convs import CONVS
 from avsgn_pyg.model.objective import DEFAULT_LOSSES, POOLING, Objective
-from avsgn_pyg.model.propagation import CONVS
 from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, text_nodes
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -168,9 +169,12 @@ TRIED: dict[str, list[Any]] = {
     "model.dim": [8],
     "model.time_slope": [0.5],
     "model.cmsa.heads": [2],
-    "model.cmgi.conv": sorted(CONVS),
+    "model.cmgi.conv": [*sorted(CONVS), {"av": "gat", "vt": "gcn", "at": "graph"}],
     "model.cmgi.conv_options": [{"bias": False}],
     "model.cmgi.layers": [1],
+    "model.cmgi.window": [2],
+    "model.cmgi.topk": [3],
+    "model.cmgi.limit_gib": [8.0],
     **{f"model.dropout.{place}": [0.5] for place in ("input", "attention", "features", "graph", "head")},
     "objective.relevance_weight": [10.0],
     "objective.consistency_weight": [1.0],
@@ -187,10 +191,13 @@ COMPANIONS: dict[str, list[str]] = {
     "objective.mil_pooling": ["objective.supervision=weak"],
     "objective.mil_topk": ["objective.supervision=weak", "objective.mil_pooling=topk"],
     "model.time_slope": ["model.time_encoding=relative"],
+    "model.cmgi.window": ["model.cmgi.topology=window"],
+    "model.cmgi.topk": ["model.cmgi.topology=topk"],
+    "model.cmgi.topology": ["model.cmgi.window=2", "model.cmgi.topk=3"],
 }
 
 #: Settings that choose a road to the same numbers.
-ROADS = {"model.cmgi.backend"}
+ROADS = {"model.cmgi.backend", "model.cmgi.limit_gib"}
 
 OPTIONS = {key: values for key, values in (LISTED | TRIED).items() if key.startswith(BUILDING)}
 
@@ -255,7 +262,7 @@ def test_no_option_is_ignored(key: str):
 
 @pytest.mark.parametrize("key", sorted(ROADS))
 def test_roads_lead_to_the_same_numbers(key: str):
-    first, *others = (outcome(key, json.dumps(value)) for value in OPTIONS[key])
+    first, *others = (outcome(key, json.dumps(value)) for value in [value_at(Config(), key), *OPTIONS[key]])
     for other in others:
         assert other.losses == pytest.approx(first.losses, rel=1e-4) and other.parameters == first.parameters
 
@@ -278,6 +285,7 @@ def test_a_loss_has_one_name_from_the_objective_to_the_config():
 def test_tables_and_schema_offer_the_same_names():
     assert set(get_args(Subgraph)) == set(SUBGRAPHS)
     assert set(LISTED["objective.mil_pooling"]) == set(POOLING)
+    assert set(LISTED["model.cmgi.topology"]) == set(TOPOLOGIES)
     assert set(LISTED["objective.supervision"]) == set(DEFAULT_LOSSES)
     assert set(ObjectiveConfig.model_fields) == {field.name for field in dataclasses.fields(Objective)}
 
@@ -302,8 +310,8 @@ RUNS = {
         "train.checkpoint_every=2", "evaluate.split=train",
     ],
     "store": [
-        "data.features=store.h5", "train.schedule=cosine", "train.early_stop=1", "train.select=val",
-        "evaluate.split=val",
+        "data.features=store.h5", "data.missing=drop", "train.schedule=cosine", "train.early_stop=1",
+        "train.select=val", "evaluate.split=val",
     ],
 }
 SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]

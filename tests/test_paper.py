@@ -16,13 +16,15 @@ from torch import Tensor
 from avsgn_pyg.config import load_config
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.localization import Localization, decode
+from avsgn_pyg.model.adjacency import AttentionAdjacency
 from avsgn_pyg.model.attention import CrossAttention
-from avsgn_pyg.model.cmgi import CMGI, AttentionAdjacency, GraphLayer
+from avsgn_pyg.model.cmgi import CMGI
 from avsgn_pyg.model.cmsa import CMSA, InterAlignment, IntraAlignment, Streams
 from avsgn_pyg.model.head import LocalizationHead
 from avsgn_pyg.model.inputs import LabelText
 from avsgn_pyg.model.objective import Objective, class_loss, consistency_loss, relevance_loss
 from avsgn_pyg.model.propagation import Propagation
+from avsgn_pyg.model.subgraph import GraphLayer
 from avsgn_pyg.zoo import Shape, build_model, build_objective
 
 B, T, C, D = 3, 6, 4, 16
@@ -153,7 +155,7 @@ def test_eq7_adjacency_is_a_softmax_over_sources():
     torch.testing.assert_close(adjacency.sum(-1), torch.ones(B, 2 * T))
 
 
-@pytest.mark.parametrize("backend", ["dense", "native"])
+@pytest.mark.parametrize("backend", ["blocks", "native"])
 def test_eq8_graph_convolution(backend: str):
     layer = GraphLayer(Propagation(D, "gcn", {"bias": False}, backend), D, residual=False, norm="none", dropout=0.0)
     x, adjacency = torch.randn(B, 2 * T, D), torch.rand(B, 2 * T, 2 * T)

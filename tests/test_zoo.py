@@ -9,7 +9,7 @@ import torch
 
 from avsgn_pyg.config import ConfigError, load_config
 from avsgn_pyg.graph.build import build_batch
-from avsgn_pyg.model.propagation import CONVS, ConvRow
+from avsgn_pyg.model.convs import CONVS, ConvRow
 from avsgn_pyg.zoo import Shape, build_model, build_objective, text_nodes
 
 B, T, C = 2, 5, 3
@@ -71,7 +71,7 @@ def test_text_nodes_follow_the_slots(slots: str, rows: int):
 
 
 @pytest.mark.parametrize(("override", "words"), [
-    ("model.name=avsng", "choose one of"), ("model.cmgi.conv=sage", "not in the table"),
+    ("model.name=avsng", "choose one of"), ("model.cmgi.conv=sagittal", "not in the table"),
     ("model.cmsa.heads=5", "not a multiple of heads=5"), ("model.cmgi.conv_options={depth: 2}", "no option 'depth'"),
 ])
 def test_what_cannot_be_built_is_refused_before_training(override: str, words: str):
@@ -92,7 +92,7 @@ def test_an_option_of_a_layer_that_cannot_be_used_is_named_with_its_value(option
 
 
 def test_an_option_of_the_wrong_type_in_a_layer_of_your_own_is_a_config_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim, *, depth: range(depth), "edge_weight", None))
+    monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim, *, depth: range(depth), "edge_weight"))
     config = load_config(None, ["model.cmgi.conv=mine", "model.cmgi.conv_options={depth: two}"])
     with pytest.raises(ConfigError, match=r"^model: 'str' object cannot be interpreted"):
         build_model(config.model, SHAPE, bank())

@@ -12,10 +12,13 @@ the two equal.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
@@ -109,6 +112,27 @@ def build_batch(
         slices[name], increments[name] = one_each.slices, one_each.increments
     batch._num_graphs = videos
     batch._slice_dict, batch._inc_dict = slices, increments
+    return batch
+
+
+def collate(videos: Sequence[HeteroData]) -> Batch:
+    """Single videos of whatever lengths as one ``HeteroDataBatch``; :func:`build_batch` is for those as long.
+
+    ``relevance`` comes out [B, T], T the longest, zero after the end of shorter videos; everything else is what
+    ``Batch.from_data_list`` writes, and ``to_data_list()`` gives the videos back (relevance as long as in the batch).
+
+    Args:
+        videos: from :func:`build_video`, at least one; not changed.
+    """
+    longest = max(video[RELEVANCE].shape[1] for video in videos)
+    filled = []
+    for video in videos:
+        whole = copy.copy(video)
+        setattr(whole, RELEVANCE, F.pad(video[RELEVANCE], (0, longest - video[RELEVANCE].shape[1])))
+        filled.append(whole)
+    batch = Batch.from_data_list(filled)
+    for bookkeeping in (batch._slice_dict, batch._inc_dict):
+        bookkeeping.setdefault(TEXT, {})  # as in _write_nodes
     return batch
 
 

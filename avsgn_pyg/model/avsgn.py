@@ -9,23 +9,26 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.graph.schema import AUDIO, TEXT, VISUAL
-from avsgn_pyg.graph.views import dense_view
+from avsgn_pyg.graph.views import padded_view
 from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.cmgi import CMGI, Interaction
 from avsgn_pyg.model.cmsa import CMSA, Streams
-from avsgn_pyg.model.head import LocalizationHead
 from avsgn_pyg.model.inputs import LabelText
+from avsgn_pyg.model.time import RelativeTime
 
 
 class Aligned(NamedTuple):
-    """The encoders' own features beside CMSA's answer."""
+    """The encoders' own features beside CMSA's answer; `mask` tells seconds from filling, ``None`` without any."""
 
     encoder: dict[str, Tensor]
     streams: Streams
+    mask: Bool[Tensor, "B T"] | None
 
 
 class AVSGN(nn.Module):
@@ -35,13 +38,13 @@ class AVSGN(nn.Module):
         adapt_audio, adapt_visual: encoder features [*, d_a] or [*, d_v] -> [*, d].
         label_text: the label bank and its projection to R text rows.
         time_audio, time_visual: time encodings, [B, T, d] -> [B, T, d].
-        cmsa, cmgi, head: Sections 3.3, 3.4 and 3.5.
-        cmsa_time: T -> [h, T, T] scores between audio and visual seconds, or ``None``.
+        cmsa, cmgi, head: Sections 3.3, 3.4 and 3.5; the head is a :class:`~avsgn_pyg.model.head.LocalizationHead`.
+        cmsa_time: scores between audio and visual seconds by their distance, or ``None``.
     """
 
     def __init__(self, *, adapt_audio: nn.Module, adapt_visual: nn.Module, label_text: LabelText,
-                 time_audio: nn.Module, time_visual: nn.Module, cmsa: CMSA, cmgi: CMGI, head: LocalizationHead,
-                 cmsa_time: nn.Module | None = None) -> None:
+                 time_audio: nn.Module, time_visual: nn.Module, cmsa: CMSA, cmgi: CMGI, head: nn.Module,
+                 cmsa_time: RelativeTime | None = None) -> None:
         super().__init__()
         self.adapt_audio, self.adapt_visual = adapt_audio, adapt_visual
         self.label_text = label_text
@@ -53,37 +56,49 @@ class AVSGN(nn.Module):
         """One answer for every video of a batch made by :mod:`avsgn_pyg.graph.build`.
 
         Raises:
-            ValueError: if the batch's videos have another number of text nodes than this model makes.
+            ValueError: the batch's videos have another number of text nodes than this model makes, differ in length
+                where text rows are seconds, or are too long for complete graphs.
         """
         aligned = self.align(batch)
-        interaction = self.interact(aligned.streams)
+        interaction = self.interact(aligned.streams, aligned.mask)
         return self.localize(aligned, interaction)
 
     def align(self, batch: HeteroData) -> Aligned:
         """Sections 3.2 and 3.3: features and label text -> three streams of width D."""
-        audio, visual = dense_view(batch, AUDIO), dense_view(batch, VISUAL)
-        self._check_text_nodes(batch, len(audio))
+        (audio, mask), (visual, seen) = padded_view(batch, AUDIO), padded_view(batch, VISUAL)
+        self._check(batch, audio, visual, mask, seen)
         text = self.label_text(self.adapt_visual, self.adapt_audio)
         streams = Streams(audio=self.time_audio(self.adapt_audio(audio)),
                           visual=self.time_visual(self.adapt_visual(visual)), text=text)
-        between = None if self.cmsa_time is None else self.cmsa_time(audio.shape[1])
-        return Aligned({AUDIO: audio, VISUAL: visual}, self.cmsa(streams, between))
+        between = None
+        if self.cmsa_time is not None:
+            between = self.cmsa_time.at(self.cmsa.offsets(audio.shape[1], audio.device))
+        return Aligned({AUDIO: audio, VISUAL: visual}, self.cmsa(streams, between, mask), mask)
 
-    def interact(self, streams: Streams) -> Interaction:
+    def interact(self, streams: Streams, mask: Bool[Tensor, "B T"] | None = None) -> Interaction:
         """Section 3.4: messages along the three subgraphs."""
-        return self.cmgi(streams)
+        return self.cmgi(streams, mask)
 
     def localize(self, aligned: Aligned, interaction: Interaction) -> Localization:
         """Section 3.5: gates, class and relevance; and every stage a reader may want to see."""
-        found = self.head(interaction.audio, interaction.visual)
+        found = self.head(interaction.audio, interaction.visual, aligned.mask)
         stages = {"encoder": aligned.encoder, "cmsa": aligned.streams._asdict(),
                   "cmgi": {AUDIO: interaction.audio, VISUAL: interaction.visual, TEXT: interaction.text}}
-        return Localization(**found._asdict(), adjacency=interaction.adjacency, stages=stages)
+        return Localization(**found._asdict(), adjacency=interaction.adjacency, stages=stages,
+                            mask=aligned.mask)
 
-    def _check_text_nodes(self, batch: HeteroData, videos: int) -> None:
+    def _check(self, batch: HeteroData, audio: Tensor, visual: Tensor, mask: Tensor | None,
+               seen: Tensor | None) -> None:
+        """Refuse what the equations cannot take, and what memory cannot, before any of it is made."""
+        videos, segments, _ = audio.shape
+        same = torch.equal(mask, seen) if mask is not None and seen is not None else mask is seen
+        if visual.shape[:2] != audio.shape[:2] or not same:
+            raise ValueError(f"audio and visual nodes are the same seconds, but {tuple(audio.shape[:2])} and "
+                             f"{tuple(visual.shape[:2])} came, or videos that differ in one of them alone")
         came = batch[TEXT].num_nodes
         if came != videos * self.label_text.rows:
             raise ValueError(
                 f"the batch has {came / videos:g} text nodes a video, this model makes {self.label_text.rows}; "
                 f"build the data with text_nodes={self.label_text.rows} (text_slots: segments fixes the number of "
                 "segments, per_class takes any)")
+        self.cmgi.check_size(videos, segments, self.label_text.rows, audio.element_size())

@@ -1,6 +1,6 @@
 """Section 3.4: cross-modal graph interaction (CMGI), Eq. 7-8.
 
-Three complete subgraphs a video (audio-visual, visual-text, audio-text). Attention over a subgraph's 2T nodes is
+Three subgraphs a video (audio-visual, visual-text, audio-text). Attention over a subgraph's nodes is
 its adjacency; graph convolutions pass messages along it; a modality's answers from its two subgraphs are summed.
 
 Letters: B videos, N nodes of a subgraph (the rows of its two modalities), D width, L layers.
@@ -8,73 +8,20 @@ Letters: B videos, N nodes of a subgraph (the rows of its two modalities), D wid
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from avsgn_pyg.graph.schema import SUBGRAPHS
+from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
+from avsgn_pyg.graph.topology import TOPOLOGIES, Layout
 from avsgn_pyg.model.cmsa import Streams
 from avsgn_pyg.model.propagation import Propagation
-
-
-class AttentionAdjacency(nn.Module):
-    """Eq. 7: ``A = softmax(X W_q (X W_k)^T / sqrt(D))`` over the source (last) axis, self included."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(dim, dim, bias=False)
-        self.key = nn.Linear(dim, dim, bias=False)
-        self.scale = 1 / math.sqrt(dim)
-
-    def forward(self, x: Float[Tensor, "B N D"], bias: Tensor | None = None) -> Float[Tensor, "B N N"]:
-        """`bias` [N, N], if any, is added to the scores."""
-        # X W_q (X W_k)^T = X (W_q W_k^T) X^T: one product over all nodes in place of two.
-        score = x @ (self.query.weight.T @ self.key.weight * self.scale) @ x.transpose(1, 2)
-        return (score if bias is None else score + bias).softmax(-1)
-
-
-class GraphLayer(nn.Module):
-    """Eq. 8: ``ReLU(A H W)`` (or another convolution), with an optional residual and layer norm around it."""
-
-    def __init__(self, propagation: Propagation, dim: int, *, residual: bool, norm: str, dropout: float) -> None:
-        super().__init__()
-        self.propagation = propagation
-        self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(dim) if norm == "layer" else nn.Identity()
-        self.residual = residual
-
-    def forward(self, x: Float[Tensor, "B N D"], adjacency: Float[Tensor, "B N N"]) -> Float[Tensor, "B N D"]:
-        message = self.dropout(self.propagation(x, adjacency).relu())
-        return self.norm(x + message if self.residual else message)
-
-
-class Subgraph(nn.Module):
-    """One complete subgraph: its adjacency (computed once, or once a layer) and its L layers.
-
-    `time_bias`, if given, makes a [N, N] score from the first modality's number of rows.
-    """
-
-    def __init__(self, layers: Sequence[GraphLayer], dim: int, *, adjacency: str, time_bias: nn.Module | None) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.adjacency = nn.ModuleList(
-            AttentionAdjacency(dim) for _ in range(len(self.layers) if adjacency == "per_layer" else 1))
-        self.time_bias = time_bias
-
-    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """[B, T, D] and [B, R, D] -> the same shapes, and every adjacency that was made, [B, T + R, T + R]."""
-        x = torch.cat((first, second), dim=1)
-        bias = None if self.time_bias is None else self.time_bias(first.shape[1], second.shape[1])
-        made: list[Tensor] = []
-        for number, layer in enumerate(self.layers):
-            if number < len(self.adjacency):
-                made.append(self.adjacency[number](x, bias))
-            x = layer(x, made[-1])
-        return *x.split((first.shape[1], second.shape[1]), dim=1), tuple(made)
+from avsgn_pyg.model.relations import TypedPropagation
+from avsgn_pyg.model.subgraph import GraphLayer, Subgraph
+from avsgn_pyg.model.time import SubgraphTime
 
 
 class Interaction(NamedTuple):
@@ -93,35 +40,81 @@ class CMGI(nn.Module):
         dim: D.
         subgraphs: any subset of ``av``, ``vt``, ``at``. A modality in no subgraph keeps its aligned features,
             so with none at all ``A* = F_a`` and ``V* = F_v``.
-        conv, conv_options, backend: the layer, see :class:`~avsgn_pyg.model.propagation.Propagation`.
+        conv, conv_options: the layer, see :class:`~avsgn_pyg.model.propagation.Propagation`; or both by subgraph.
+        backend: the road of every layer; ``auto`` is blocks on complete graphs, real edges on others.
+        relations: ``shared`` or ``typed`` (:class:`~avsgn_pyg.model.relations.TypedPropagation`).
+        topology, window, topk: which edges there are, see :data:`~avsgn_pyg.graph.topology.TOPOLOGIES`.
         layers: L.
         residual, norm: around every layer; ``residual=False, norm="none"`` is Eq. 8 as printed.
         adjacency: ``shared`` (Eq. 7 once, from the layer-0 features) or ``per_layer``.
         dropout: rate on every layer's message.
-        time_bias: subgraph -> module of a relative-time score for Eq. 7, where wanted.
+        time_bias: subgraph -> relative-time score for Eq. 7, where wanted.
+        limit_gib: what :meth:`check_size` allows.
+
+    Raises:
+        ValueError: a layer that cannot be built, or ``backend="blocks"`` where graphs are not complete.
     """
 
-    def __init__(self, dim: int, *, subgraphs: Sequence[str] = tuple(SUBGRAPHS), conv: str = "gcn",
+    def __init__(self, dim: int, *, subgraphs: Sequence[str] = tuple(SUBGRAPHS), conv: str | Mapping[str, str] = "gcn",
                  conv_options: Mapping[str, Any] | None = None, layers: int = 2, residual: bool = True,
-                 norm: str = "layer", adjacency: str = "shared", backend: str = "auto", dropout: float = 0.1,
-                 time_bias: Mapping[str, nn.Module] | None = None) -> None:
+                 norm: str = "layer", adjacency: str = "shared", relations: str = "shared",
+                 topology: str = "complete", window: int = 10, topk: int = 8, backend: str = "auto",
+                 dropout: float = 0.1, time_bias: Mapping[str, SubgraphTime] | None = None,
+                 limit_gib: float = 1.0) -> None:
         super().__init__()
+        self.dim, self.limit_gib, edges = dim, limit_gib, TOPOLOGIES[topology](window, topk)
+        if backend == "blocks" and not edges.complete:
+            raise ValueError(f"backend=blocks needs complete graphs, topology={topology} has fewer edges; use auto")
+        road = backend if edges.complete else "native"
 
         def build(name: str) -> Subgraph:
-            stack = [GraphLayer(Propagation(dim, conv, conv_options, backend), dim, residual=residual, norm=norm,
-                                dropout=dropout) for _ in range(layers)]
-            return Subgraph(stack, dim, adjacency=adjacency, time_bias=(time_bias or {}).get(name))
+            by_name = not isinstance(conv, str)
+            one, options = (conv[name], (conv_options or {}).get(name)) if by_name else (conv, conv_options)
+            stack = [GraphLayer(_RELATIONS[relations](lambda: Propagation(dim, one, options, road)), dim,
+                                residual=residual, norm=norm, dropout=dropout) for _ in range(layers)]
+            return Subgraph(stack, dim, adjacency=adjacency, time_bias=(time_bias or {}).get(name), topology=edges,
+                            timed=tuple(modality != TEXT for modality in SUBGRAPHS[name]))
 
         self.subgraphs = nn.ModuleDict({name: build(name) for name in subgraphs})
 
-    def forward(self, streams: Streams) -> Interaction:
+    def forward(self, streams: Streams, real: Bool[Tensor, "B T"] | None = None) -> Interaction:
+        """`real` is False where a second only fills a shorter video up: nothing hears it."""
         answers: dict[str, list[Tensor]] = {modality: [] for modality in Streams._fields}
         adjacency: dict[str, tuple[Tensor, ...]] = {}
         for name, subgraph in self.subgraphs.items():
-            first, second = SUBGRAPHS[name]
-            one, two, adjacency[name] = subgraph(getattr(streams, first), getattr(streams, second))
-            answers[first].append(one)
-            answers[second].append(two)
+            pair = {modality: getattr(streams, modality) for modality in SUBGRAPHS[name]}
+            one, two, adjacency[name] = subgraph(*pair.values(), None if real is None else _real(pair, real))
+            for modality, answer in zip(pair, (one, two), strict=True):
+                answers[modality].append(answer)
         kept = {modality: sum(found[1:], found[0]) if found else getattr(streams, modality)
                 for modality, found in answers.items()}
         return Interaction(**kept, adjacency=adjacency)
+
+    def check_size(self, videos: int, segments: int, text: int, width: int = 4) -> None:
+        """Refuse a batch whose attention cannot be afforded, before anything of it is made.
+
+        Args:
+            width: bytes of a number.
+
+        Raises:
+            ValueError: more than `limit_gib` by :meth:`Subgraph.numbers`; it says what to use.
+        """
+        rows = {modality: text if modality == TEXT else segments for modality in Streams._fields}
+        sizes = {name: tuple(rows[modality] for modality in SUBGRAPHS[name]) for name in self.subgraphs}
+        counts = [subgraph.numbers(videos, Layout(sizes[name], subgraph.timed), self.dim)
+                  for name, subgraph in self.subgraphs.items()]
+        need = width / 2**30 * (sum(attention for attention, _ in counts) + max((one for _, one in counts), default=0))
+        if need > self.limit_gib:
+            raise ValueError(
+                f"attention over {videos} videos of {segments} segments and {text} text rows needs about "
+                f"{need:.1f} GiB, model.cmgi.limit_gib allows {self.limit_gib:g}; use model.cmgi.topology=window (with "
+                "model.text.slots=per_class), which grows with the length and not with its square, smaller batches, "
+                "or raise the limit")
+
+
+_RELATIONS = {"shared": lambda build: build(), "typed": TypedPropagation}
+
+
+def _real(pair: Mapping[str, Tensor], real: Bool[Tensor, "B T"]) -> Bool[Tensor, "B N"]:
+    return torch.cat([real.new_ones(rows.shape[:2]) if modality == TEXT else real
+                      for modality, rows in pair.items()], dim=1)

@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from avsgn_pyg.model.attention import CrossAttention
+from avsgn_pyg.model.window import block_offsets
 
 
 class Streams(NamedTuple):
@@ -41,8 +42,10 @@ class IntraAlignment(nn.Module):
         self.norm = nn.LayerNorm(width) if residual else None
         self.text_asks = text_asks
 
-    def forward(self, stream: Float[Tensor, "B T d"], text: Float[Tensor, "R d"]) -> Float[Tensor, "B T d"]:
-        answer = self.dropout(self.attend(text, stream) if self.text_asks else self.attend(stream, text))
+    def forward(self, stream: Float[Tensor, "B T d"], text: Float[Tensor, "R d"],
+                real: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B T d"]:
+        heard = self.attend(text, stream, real=real) if self.text_asks else self.attend(stream, text)
+        answer = self.dropout(heard)
         return answer if self.norm is None else self.norm(stream + answer)
 
 
@@ -51,21 +54,24 @@ class InterAlignment(nn.Module):
 
     ``F = ReLU(Linear_{2d -> D}([X + Attn(P, X, X); X + Attn(Q, X, X)]))`` for the stream X and its partners
     P, Q; without the residual the two ``X +`` fall away. `asks` says for each partner whether it asks (as
-    printed) or is asked: between text and seconds of different number the stream asks instead.
+    printed) or is asked: between text and seconds of different number the stream asks instead. `window` is how far
+    the first partner hears, where stream and partner are both seconds.
     """
 
     def __init__(self, width: int, dim: int, heads: int, *, residual: bool, asks: tuple[bool, bool],
-                 dropout: float, attention_dropout: float) -> None:
+                 dropout: float, attention_dropout: float, window: int | None = None) -> None:
         super().__init__()
-        self.attend = nn.ModuleList(CrossAttention(width, heads, attention_dropout) for _ in range(2))
+        self.attend = nn.ModuleList(CrossAttention(width, heads, attention_dropout, reach) for reach in (window, None))
         self.dropout = nn.Dropout(dropout)
         self.bottleneck = nn.Linear(2 * width, dim)
         self.residual, self.asks = residual, asks
 
-    def forward(self, stream: Tensor, partners: tuple[Tensor, Tensor], biases: tuple = (None, None)) -> Tensor:
+    def forward(self, stream: Tensor, partners: tuple[Tensor, Tensor], biases: tuple = (None, None),
+                reals: tuple = (None, None)) -> Tensor:
+        """`biases` are added to scores; `reals` say which rows of the one that is asked are no filling."""
         answers = [
-            self.dropout(attend(partner, stream, bias) if asks else attend(stream, partner, bias))
-            for attend, partner, asks, bias in zip(self.attend, partners, self.asks, biases, strict=True)
+            self.dropout(attend(partner, stream, bias, real) if asks else attend(stream, partner, bias, real))
+            for attend, partner, asks, bias, real in zip(self.attend, partners, self.asks, biases, reals, strict=True)
         ]
         if self.residual:
             answers = [stream + answer for answer in answers]
@@ -79,7 +85,8 @@ class PlainBottleneck(nn.Module):
         super().__init__()
         self.bottleneck = nn.Linear(width, dim)
 
-    def forward(self, stream: Tensor, partners: tuple[Tensor, Tensor], biases: tuple = (None, None)) -> Tensor:
+    def forward(self, stream: Tensor, partners: tuple[Tensor, Tensor], biases: tuple = (None, None),
+                reals: tuple = (None, None)) -> Tensor:
         return self.bottleneck(stream).relu()
 
 
@@ -95,42 +102,62 @@ class CMSA(nn.Module):
         inter_visual, inter_audio, inter_text: Eq. 4, 5 and 6; switched off, a linear layer and ReLU.
         text_asks: label text queries the seconds (as printed; needs as many text rows as seconds).
         dropout, attention_dropout: rates on answers and streams, and on attention weights.
+        window: audio and visual seconds hear each other only so many seconds away; ``None``: over the whole video.
     """
 
     def __init__(self, width: int, dim: int, *, heads: int = 4, residual: str = "both", intra_clip: bool = True,
                  intra_clap: bool = True, inter_visual: bool = True, inter_audio: bool = True,
                  inter_text: bool = True, text_asks: bool = True, dropout: float = 0.1,
-                 attention_dropout: float = 0.1) -> None:
+                 attention_dropout: float = 0.1, window: int | None = None) -> None:
         super().__init__()
         rates = {"dropout": dropout, "attention_dropout": attention_dropout}
         intra = {"residual": residual in ("both", "intra"), "text_asks": text_asks, **rates}
         self.intra_visual = IntraAlignment(width, heads, **intra) if intra_clip else None
         self.intra_audio = IntraAlignment(width, heads, **intra) if intra_clap else None
 
-        def align(on: bool, *asks: bool) -> nn.Module:
+        def align(on: bool, *asks: bool, window: int | None = None) -> nn.Module:
             if not on:
                 return PlainBottleneck(width, dim)
-            return InterAlignment(width, dim, heads, residual=residual in ("both", "inter"), asks=asks, **rates)
+            return InterAlignment(width, dim, heads, residual=residual in ("both", "inter"), asks=asks, window=window,
+                                  **rates)
 
-        self.inter_visual = align(inter_visual, True, text_asks)
-        self.inter_audio = align(inter_audio, True, text_asks)
+        self.text_asks, self.window = text_asks, window
+        self.inter_visual = align(inter_visual, True, text_asks, window=window)
+        self.inter_audio = align(inter_audio, True, text_asks, window=window)
         self.inter_text = align(inter_text, text_asks, text_asks)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, streams: Streams, time_bias: Tensor | None = None) -> Streams:
+    def offsets(self, segments: int, device: torch.device) -> Int[Tensor, "q k"]:
+        """How many seconds after its query each key stands, laid out as the scores between audio and visual are."""
+        if self.window is not None:
+            return block_offsets(self.window, device)
+        second = torch.arange(segments, device=device)
+        return second - second[:, None]
+
+    def forward(self, streams: Streams, time_bias: Tensor | None = None,
+                real: Bool[Tensor, "B T"] | None = None) -> Streams:
         """[B, T, d] audio and visual, [R, d] text -> [B, T, D], [B, T, D], [B, R, D].
 
-        `time_bias` [h, T, T], if any, is added to the scores between audio and visual seconds.
+        Args:
+            time_bias: added to the scores between audio and visual seconds, [h, *] over :meth:`offsets`.
+            real: False where a second only fills a shorter video up; nobody hears it.
+
+        Raises:
+            ValueError: text asks, so that its rows are the seconds, and videos have another number of these.
         """
         audio, visual, text = streams
+        if self.text_asks and (real is not None or len(text) != audio.shape[1]):
+            lengths = "of mixed length" if real is not None else f"of {audio.shape[1]} segments"
+            raise ValueError(f"text.slots=segments makes one text row a second, {len(text)} of them, but videos came "
+                             f"{lengths}; use model.text.slots=per_class, which takes any number")
         if self.intra_visual is not None:
-            visual = self.intra_visual(visual, text)
+            visual = self.intra_visual(visual, text, real)
         if self.intra_audio is not None:
-            audio = self.intra_audio(audio, text)
-        between = (time_bias, None)
-        aligned_text = self.inter_text(text, (audio, visual))
+            audio = self.intra_audio(audio, text, real)
+        between, asked = (time_bias, None), (real, real if self.text_asks else None)
+        aligned_text = self.inter_text(text, (audio, visual), reals=(real, real))
         return Streams(
-            audio=self.dropout(self.inter_audio(audio, (visual, text), between)),
-            visual=self.dropout(self.inter_visual(visual, (audio, text), between)),
+            audio=self.dropout(self.inter_audio(audio, (visual, text), between, asked)),
+            visual=self.dropout(self.inter_visual(visual, (audio, text), between, asked)),
             text=self.dropout(aligned_text.expand(len(audio), *aligned_text.shape[-2:])),
         )

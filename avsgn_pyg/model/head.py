@@ -8,10 +8,18 @@ Letters: B videos, T segments, D width, C classes.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+Real = Bool[Tensor, "B T"] | None
+
+
+def over_time(rows: Float[Tensor, "B T w"], real: Real) -> Float[Tensor, "B w"]:
+    """The maximum over time of every column, over the seconds that are `real`."""
+    return (rows if real is None else rows.masked_fill(~real[..., None], -math.inf)).amax(1)
 
 
 class Localized(NamedTuple):
@@ -33,9 +41,9 @@ class TwoHeads(nn.Module):
         self.relevance = nn.Linear(dim, 1)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, fused: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor, None]:
+    def forward(self, fused: Float[Tensor, "B T D"], real: Real = None) -> tuple[Tensor, Tensor, None]:
         """[B, C] class logits, [B, T] relevance logits."""
-        category = self.category(self.dropout(fused.amax(1)))
+        category = self.category(self.dropout(over_time(fused, real)))
         return category, self.relevance(self.dropout(fused)).squeeze(-1), None
 
 
@@ -47,11 +55,11 @@ class SegmentScores(nn.Module):
         self.scores = nn.Linear(dim, classes + 1)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, fused: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, fused: Float[Tensor, "B T D"], real: Real = None) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C] highest score of each class, [B, T] log-odds of "some class" over background, [B, T, C + 1]."""
         scores = self.scores(self.dropout(fused))
         classes, background = scores[..., :-1], scores[..., -1]
-        return classes.amax(1), classes.logsumexp(-1) - background, scores
+        return over_time(classes, real), classes.logsumexp(-1) - background, scores
 
 
 class LocalizationHead(nn.Module):
@@ -76,10 +84,11 @@ class LocalizationHead(nn.Module):
         self.classify = SegmentScores(dim, classes, dropout) if segment_scores else TwoHeads(dim, classes, dropout)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"]) -> Localized:
+    def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], real: Real = None) -> Localized:
+        """`real` is False where a second only fills a shorter video up: no maximum over time takes it."""
         gates = {"audio": self.audio_gate(audio).sigmoid(), "visual": self.visual_gate(visual).sigmoid()}
         fused = visual * gates["audio"] + audio * gates["visual"]  # Eq. 9
         gated = gates["audio"] * gates["visual"] * fused
-        category, relevance, segment_scores = self.classify(fused)
-        gate_category = self.gate_category(self.dropout(gated.amax(1)))  # Eq. 14
+        category, relevance, segment_scores = self.classify(fused, real)
+        gate_category = self.gate_category(self.dropout(over_time(gated, real)))  # Eq. 14
         return Localized(category, relevance, gate_category, gates, segment_scores)

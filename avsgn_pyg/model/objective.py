@@ -5,23 +5,26 @@ Every loss keeps one name from here to the log to the ablation row: ``category``
 Losses read *logits*. The weak losses never see the segment labels: they are not handed them.
 
 Letters: B videos, T segments, C classes (background is C). ``category`` is NO_EVENT (-1) for a video without
-an event; such a video is left out of every class loss.
+an event; such a video is left out of every class loss. ``real`` (an answer's mask) is False where a second only
+fills a shorter video up; it takes part in no loss.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from avsgn_pyg.graph.schema import AUDIO, NO_EVENT, VISUAL
 from avsgn_pyg.localization import Localization
 
 Scalar = Float[Tensor, ""]
+Real = Bool[Tensor, "B T"] | None
 
 #: Eq. 16 and Eq. 17-18.
 DEFAULT_LOSSES = {"full": ("relevance", "category", "gate", "consistency"), "weak": ("mil", "gate")}
@@ -32,6 +35,11 @@ def _at_least_single(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def mean_over(values: Float[Tensor, "B T"], real: Real) -> Scalar:
+    """The mean over segments, over those that are `real` where some only fill shorter videos up."""
+    return values.mean() if real is None else values.masked_fill(~real, 0).sum() / real.sum()
+
+
 def class_loss(logits: Float[Tensor, "B C"], category: Int[Tensor, "B"], smoothing: float = 0.0) -> Scalar:
     """Cross-entropy of a video's class (Eq. 12, 14, 17), averaged over the videos that have an event."""
     total = F.cross_entropy(_at_least_single(logits), category, ignore_index=NO_EVENT, reduction="sum",
@@ -39,14 +47,14 @@ def class_loss(logits: Float[Tensor, "B C"], category: Int[Tensor, "B"], smoothi
     return total / (category != NO_EVENT).sum().clamp(min=1)
 
 
-def relevance_loss(relevance: Float[Tensor, "B T"], target: Float[Tensor, "B T"]) -> Scalar:
+def relevance_loss(relevance: Float[Tensor, "B T"], target: Float[Tensor, "B T"], real: Real = None) -> Scalar:
     """Eq. 13 without its indicator, which has no gradient: binary cross-entropy on logits, mean over segments."""
     logits = _at_least_single(relevance)
-    return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))
+    return mean_over(F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none"), real)
 
 
 def consistency_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], target: Float[Tensor, "B T"],
-                     margin: float = 1.0) -> Scalar:
+                     margin: float = 1.0, real: Real = None) -> Scalar:
     """Eq. 15 on unit rows: event seconds draw the modalities together, others hold them `margin` apart.
 
     The distance is Euclidean, not squared, with a floor under the root so that equal rows have a gradient. Unit
@@ -54,38 +62,56 @@ def consistency_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D
     """
     gap = F.normalize(_at_least_single(visual), dim=-1) - F.normalize(_at_least_single(audio), dim=-1)
     distance = (gap.square().sum(-1) + 1e-8).sqrt()
-    return (target * distance + (1 - target) * (margin - distance).clamp(min=0)).mean()
+    return mean_over(target * distance + (1 - target) * (margin - distance).clamp(min=0), real)
 
 
-def segment_loss(scores: Float[Tensor, "B T C1"], category: Int[Tensor, "B"], target: Float[Tensor, "B T"]) -> Scalar:
+def segment_loss(scores: Float[Tensor, "B T C1"], category: Int[Tensor, "B"], target: Float[Tensor, "B T"],
+                 real: Real = None) -> Scalar:
     """Per-segment cross-entropy over the C classes and background (AVEL's objective), mean over segments."""
     background = scores.shape[-1] - 1
     label = torch.where((target > 0) & (category != NO_EVENT)[:, None], category[:, None], background)
-    return F.cross_entropy(_at_least_single(scores).flatten(0, 1), label.flatten())
+    each = F.cross_entropy(_at_least_single(scores).flatten(0, 1), label.flatten(), reduction="none")
+    return mean_over(each.view_as(target), real)
 
 
-def pool_max(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
+def pool_max(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int,
+             real: Real = None) -> Float[Tensor, "B C"]:
     """The highest second of each class."""
-    return scores.amax(1)
+    return _silenced(scores, real).amax(1)
 
 
-def pool_mean(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
+def pool_mean(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int,
+              real: Real = None) -> Float[Tensor, "B C"]:
     """All seconds alike."""
-    return scores.mean(1)
+    if real is None:
+        return scores.mean(1)
+    return scores.masked_fill(~real[..., None], 0).sum(1) / real.sum(1, keepdim=True)
 
 
-def pool_topk(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
+def pool_topk(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int,
+              real: Real = None) -> Float[Tensor, "B C"]:
     """Mean of the k highest seconds of each class (all of them where the video is shorter)."""
-    return scores.topk(min(k, scores.shape[1]), dim=1).values.mean(1)
+    highest = _silenced(scores, real).topk(min(k, scores.shape[1]), dim=1).values
+    if real is None:
+        return highest.mean(1)
+    found = real.sum(1).clamp(max=k)[:, None]
+    there = torch.arange(highest.shape[1], device=scores.device) < found
+    return highest.masked_fill(~there[..., None], 0).sum(1) / found
 
 
-def pool_attention(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int) -> Float[Tensor, "B C"]:
+def pool_attention(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int,
+                   real: Real = None) -> Float[Tensor, "B C"]:
     """Seconds weighted by the softmax over time of their relevance."""
-    return (relevance.softmax(1)[..., None] * scores).sum(1)
+    weight = _silenced(relevance[..., None], real).softmax(1)
+    return (weight * scores if real is None else (weight * scores).masked_fill(~real[..., None], 0)).sum(1)
+
+
+def _silenced(rows: Float[Tensor, "B T w"], real: Real) -> Float[Tensor, "B T w"]:
+    return rows if real is None else rows.masked_fill(~real[..., None], -math.inf)
 
 
 #: ``MIL(s)`` of Eq. 17; the paper does not say which.
-POOLING: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
+POOLING: dict[str, Callable[[Tensor, Tensor, int, Tensor | None], Tensor]] = {
     "max": pool_max, "mean": pool_mean, "topk": pool_topk, "attention": pool_attention}
 
 
@@ -145,15 +171,16 @@ class Objective:
 
     def _mil(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
         scores = joint_scores(_at_least_single(answer.category), _at_least_single(answer.relevance))
-        pooled = POOLING[self.mil_pooling](scores, _at_least_single(answer.relevance), self.mil_topk)
+        pooled = POOLING[self.mil_pooling](scores, _at_least_single(answer.relevance), self.mil_topk,
+                                           answer.mask)
         return class_loss(pooled, category, self.label_smoothing)
 
     def _relevance(self, answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
-        return relevance_loss(answer.relevance, relevance)
+        return relevance_loss(answer.relevance, relevance, answer.mask)
 
     def _consistency(self, answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
         stage = answer.stages["cmgi"]
-        return consistency_loss(stage[AUDIO], stage[VISUAL], relevance, self.margin)
+        return consistency_loss(stage[AUDIO], stage[VISUAL], relevance, self.margin, answer.mask)
 
     def _segment(self, answer: Localization, category: Tensor, relevance: Tensor) -> Tensor:
-        return segment_loss(answer.segment_scores, category, relevance)
+        return segment_loss(answer.segment_scores, category, relevance, answer.mask)

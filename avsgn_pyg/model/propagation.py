@@ -1,34 +1,38 @@
-"""Section 3.4, Eq. 8: one layer of message passing over a complete, weighted subgraph.
+"""Section 3.4, Eq. 8: one layer of message passing over a weighted subgraph, and the roads it may take.
 
-The layer is a stock PyG convolution, chosen by name in :data:`CONVS`. Two roads run the same parameters and
-are tested equal in values and gradients: ``native`` hands PyG the real edge list, ``dense`` is the
-convolution's closed form on [B, N, D] blocks, which a complete graph allows at the price of dense algebra.
+The layer is a convolution of :data:`~avsgn_pyg.model.convs.CONVS`, untouched. ``blocks`` hands it an edge index that
+knows it is complete graphs, so that it runs as dense algebra; ``native`` hands it the real edges, as PyG means it.
+Both are tested equal in values and gradients for every row of the table. Blocks cost a matrix however few edges there
+are; where a topology is sparse, edges are the road, and memory grows with their number.
 
-Every layer must *hear* the attention of Eq. 7: its row says whether as edge weight or as edge attribute.
-
-Letters: B videos, N nodes in one subgraph, D width. ``adjacency[b, i, j]`` weighs the message into i from j.
+Letters: B videos, N nodes in one subgraph, D width, E edges. ``adjacency[b, i, j]`` weighs the message into i from j.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch_geometric.nn import GATConv, GCNConv, GraphConv
-from torch_geometric.nn.aggr import Aggregation
+from torch.utils.checkpoint import checkpoint
+from torch_geometric.nn import Aggregation, MessagePassing, SumAggregation
 from torch_geometric.utils import scatter
+
+from avsgn_pyg.blocks import CompleteIndex
+from avsgn_pyg.graph.topology import Layout, SparseAdjacency
+from avsgn_pyg.model.convs import EDGE_ATTR, build_conv, find_conv
 
 try:
     import torch_scatter
 except ImportError:  # PyG's own scatter gives the same sums
     torch_scatter = None
+
+BACKENDS = ("auto", "blocks", "native")
+
+#: Bytes of one message tensor [E, D] above which a layer's messages are made again in the backward pass.
+REMAKE_ABOVE = 64 * 2**20
 
 
 class ScatterSum(Aggregation):
@@ -41,80 +45,14 @@ class ScatterSum(Aggregation):
         return scatter(x, index, dim=dim, dim_size=dim_size, reduce="sum")
 
 
-@dataclass(frozen=True)
-class ConvRow:
-    """One convolution of the table.
-
-    Attributes:
-        build: ``(dim, **options) -> conv`` keeping [*, D] -> [*, D]; its keywords are the allowed options.
-        hears: the keyword by which the convolution takes the attention of Eq. 7.
-        dense: ``(conv, x [B, N, D], adjacency [B, N, N]) -> [B, N, D]``, the closed form on a complete
-            graph with the convolution's own parameters; ``None`` where there is none.
-    """
-
-    build: Callable[..., nn.Module]
-    hears: str
-    dense: Callable[[nn.Module, Tensor, Tensor], Tensor] | None
-
-
-def _gcn(dim: int, *, bias: bool = True) -> GCNConv:
-    # Rows of Eq. 7 sum to one and hold the self edge: PyG's own normalization and self loops would change them.
-    return GCNConv(dim, dim, bias=bias, normalize=False, add_self_loops=False, aggr=ScatterSum())
-
-
-def _dense_gcn(conv: GCNConv, x: Tensor, adjacency: Tensor) -> Tensor:
-    out = adjacency @ conv.lin(x)
-    return out if conv.bias is None else out + conv.bias
-
-
-def _graph(dim: int, *, bias: bool = True) -> GraphConv:
-    return GraphConv(dim, dim, bias=bias, aggr=ScatterSum())
-
-
-def _dense_graph(conv: GraphConv, x: Tensor, adjacency: Tensor) -> Tensor:
-    return conv.lin_rel(adjacency @ x) + conv.lin_root(x)
-
-
-def _gat(dim: int, *, heads: Any = 4, negative_slope: float = 0.2, dropout: Any = 0.0, bias: bool = True) -> GATConv:
-    # Options come unchecked from a config's free-form mapping.
-    if type(heads) is not int or heads < 1:
-        raise ValueError(f"conv=gat: heads={heads!r} must be a whole number of at least 1")
-    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
-        raise ValueError(f"conv=gat: dropout={dropout!r} must be a number in [0, 1)")
-    if dim % heads:
-        raise ValueError(f"conv=gat: dim={dim} is not a multiple of heads={heads}")
-    return GATConv(dim, dim // heads, heads=heads, negative_slope=negative_slope, dropout=dropout, bias=bias,
-                   add_self_loops=False, edge_dim=1, aggr=ScatterSum())
-
-
-def _dense_gat(conv: GATConv, x: Tensor, adjacency: Tensor) -> Tensor:
-    values = conv.lin(x).unflatten(-1, (conv.heads, conv.out_channels))  # [B, N, h, c]
-    source = (values * conv.att_src).sum(-1).transpose(1, 2)  # [B, h, N]
-    target = (values * conv.att_dst).sum(-1).transpose(1, 2)
-    edge = (conv.lin_edge.weight.view_as(conv.att_edge) * conv.att_edge).sum(-1)  # [1, h]: edge_dim is 1
-    score = target[..., :, None] + source[..., None, :] + edge[..., None, None] * adjacency[:, None]
-    weight = F.leaky_relu(score, conv.negative_slope).softmax(-1)
-    weight = F.dropout(weight, conv.dropout, conv.training)
-    out = (weight @ values.transpose(1, 2)).transpose(1, 2).flatten(-2)
-    return out if conv.bias is None else out + conv.bias
-
-
-#: Name in a config -> convolution. A layer of your own is one row.
-CONVS: dict[str, ConvRow] = {
-    "gcn": ConvRow(_gcn, "edge_weight", _dense_gcn),
-    "graph": ConvRow(_graph, "edge_weight", _dense_graph),
-    "gat": ConvRow(_gat, "edge_attr", _dense_gat),
-}
-
-
 class Propagation(nn.Module):
-    """One convolution on B complete subgraphs, by the road chosen at construction.
+    """One convolution on B subgraphs.
 
     Args:
         dim: D, kept by the layer.
-        conv: a name in :data:`CONVS`.
+        conv: a name in :data:`~avsgn_pyg.model.convs.CONVS`.
         options: the convolution's own settings (``{"heads": 4}``).
-        backend: ``dense`` | ``native`` | ``auto`` (dense where the row has it).
+        backend: ``blocks`` | ``native`` | ``auto`` (blocks where the adjacency is a matrix, else native).
 
     Raises:
         ValueError: for an unknown convolution, option or road; it names what would work.
@@ -123,42 +61,47 @@ class Propagation(nn.Module):
     def __init__(self, dim: int, conv: str = "gcn", options: Mapping[str, Any] | None = None,
                  backend: str = "auto") -> None:
         super().__init__()
-        row = _find(conv)
-        allowed = {name: p for name, p in inspect.signature(row.build).parameters.items() if p.kind is p.KEYWORD_ONLY}
-        for option in options or {}:
-            if option not in allowed:
-                raise ValueError(f"conv={conv!r} has no option {option!r}; it has {sorted(allowed)}")
-        if backend == "dense" and row.dense is None:
-            raise ValueError(f"conv={conv!r} has no dense form; use backend: native (or auto)")
-        self.conv = row.build(dim, **(options or {}))
-        self._run = _native(row.hears) if backend == "native" or row.dense is None else row.dense
+        if backend not in BACKENDS:
+            raise ValueError(f"backend={backend!r}; choose one of {list(BACKENDS)}")
+        self.hears, self.backend = find_conv(conv).hears, backend
+        self.conv = build_conv(conv, dim, options)
+        for module in self.conv.modules() if backend == "native" else ():
+            if isinstance(module, MessagePassing) and type(module.aggr_module) is SumAggregation:
+                module.aggr_module = ScatterSum()
 
-    def forward(self, x: Float[Tensor, "B N D"], adjacency: Float[Tensor, "B N N"]) -> Float[Tensor, "B N D"]:
-        return self._run(self.conv, x, adjacency)
+    def forward(self, x: Float[Tensor, "B N D"], adjacency: Float[Tensor, "B N N"] | SparseAdjacency,
+                layout: Layout | None = None) -> Float[Tensor, "B N D"]:
+        """`layout` says which rows only fill up: no edge joins them."""
+        return self.pass_messages(x, adjacency, None if layout is None else layout.kept)
 
+    def pass_messages(self, x: Float[Tensor, "B N D"], adjacency: Float[Tensor, "B N N"] | SparseAdjacency,
+                      kept: Bool[Tensor, "*#B N N"] | None) -> Float[Tensor, "B N D"]:
+        """Along all edges of a sparse adjacency, or those of a matrix that are `kept`.
 
-def _find(conv: str) -> ConvRow:
-    if conv not in CONVS:
-        raise ValueError(f"conv={conv!r} is not in the table; choose one of {sorted(CONVS)}, or add a row")
-    return CONVS[conv]
+        Raises:
+            ValueError: the adjacency is sparse, and blocks were asked for.
+        """
+        if isinstance(adjacency, Tensor) and self.backend != "native":
+            return self._blocks(x, adjacency, kept)
+        if self.backend == "blocks":
+            raise ValueError("backend=blocks runs matrices, and a sparse adjacency came; use auto or native")
+        return self._native(x, SparseAdjacency.of(adjacency, kept) if isinstance(adjacency, Tensor) else adjacency)
 
+    def _blocks(self, x: Tensor, adjacency: Tensor, kept: Tensor | None) -> Tensor:
+        index = CompleteIndex(*x.shape[:2], device=x.device, mask=kept)
+        return self._call(x.flatten(0, 1), index, adjacency.reshape(-1)).view(x.shape)
 
-def _native(hears: str) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
-    def run(conv: nn.Module, x: Tensor, adjacency: Tensor) -> Tensor:
-        edges = complete_edges(*x.shape[:2], x.device)
-        attention = adjacency.reshape(-1, 1) if hears == "edge_attr" else adjacency.reshape(-1)
-        return conv(x.flatten(0, 1), edges, **{hears: attention}).view(*x.shape[:2], -1)
+    def _native(self, x: Tensor, edges: SparseAdjacency) -> Tensor:
+        heavy = edges.weight.numel() * x.shape[-1] * x.element_size() > REMAKE_ABOVE
+        call = self._remade if heavy and torch.is_grad_enabled() else self._call
+        return call(x.flatten(0, 1), edges.index, edges.weight).view(x.shape)
 
-    return run
+    def _call(self, x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        if self.hears == EDGE_ATTR:
+            weight = weight[:, None]
+            # As blocks, a layer's linear map of the attribute stays a product and is never written out at [E, D].
+            weight = index.edges(weight) if isinstance(index, CompleteIndex) else weight
+        return self.conv(x, index, **{self.hears: weight})
 
-
-# A tensor made under inference mode could not serve a later training step, hence the switch back.
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def complete_edges(graphs: int, nodes: int, device: torch.device) -> Tensor:
-    """[2, B N N] edge list of B complete graphs with self edges, sorted by target: entry (b, i, j) is edge j -> i."""
-    offset = torch.arange(graphs, device=device).view(-1, 1, 1) * nodes
-    member = torch.arange(nodes, device=device)
-    source = (member.view(1, 1, -1) + offset).expand(graphs, nodes, nodes)
-    target = (member.view(1, -1, 1) + offset).expand(graphs, nodes, nodes)
-    return torch.stack((source.reshape(-1), target.reshape(-1)))
+    def _remade(self, x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        return checkpoint(self._call, x, index, weight, use_reentrant=False)

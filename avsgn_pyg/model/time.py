@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -23,14 +23,17 @@ class NoTime(nn.Module):
 
 
 class LearnedTime(nn.Module):
-    """One learned [d] vector a second, added to the rows; tied to the number of segments it was made for."""
+    """One learned [d] vector a second, added to the rows; a video may have fewer seconds, not more."""
 
     def __init__(self, segments: int, width: int) -> None:
         super().__init__()
         self.position = nn.Parameter(0.02 * torch.randn(segments, width))
 
     def forward(self, rows: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
-        return rows + self.position
+        if rows.shape[1] > len(self.position):
+            raise ValueError(f"time_encoding=learned knows {len(self.position)} seconds, the batch has "
+                             f"{rows.shape[1]}; sinusoidal and relative take any number")
+        return rows + self.position[: rows.shape[1]]
 
 
 class SinusoidalTime(nn.Module):
@@ -64,8 +67,11 @@ class RelativeTime(nn.Module):
     def forward(self, segments: int) -> Float[Tensor, "h T T"]:
         """Entry (i, j) belongs to target second i and source second j."""
         second = torch.arange(segments, device=self.score.device)
-        offset = (second[None, :] - second[:, None]).clamp(-self.reach, self.reach) + self.reach
-        return self.score[:, offset]
+        return self.at(second[None, :] - second[:, None])
+
+    def at(self, offset: Int[Tensor, "*E"]) -> Float[Tensor, "h *E"]:
+        """The scores of sources so many seconds after their targets."""
+        return self.score[:, offset.clamp(-self.reach, self.reach) + self.reach]
 
 
 class SubgraphTime(nn.Module):
@@ -93,6 +99,15 @@ class SubgraphTime(nn.Module):
         ]
         return torch.cat([torch.cat(line, dim=1) for line in blocks])
 
+    def at(self, target: Int[Tensor, "*E"], source: Int[Tensor, "*E"], first: int) -> Float[Tensor, "*E"]:
+        """Scores of single edges, from nodes in a subgraph whose first modality has `first` rows."""
+        score = self.relations["00"].score.new_zeros(target.shape)
+        offset = source - source.ge(first) * first - target + target.ge(first) * first
+        for name, relation in self.relations.items():
+            here = (target >= first).eq(bool(int(name[0]))) & (source >= first).eq(bool(int(name[1])))
+            score = torch.where(here, relation.at(offset)[0], score)
+        return score
+
 
 class Level(nn.Module):
     """One learned score for a whole relation; it starts at zero."""
@@ -103,3 +118,7 @@ class Level(nn.Module):
 
     def forward(self, segments: int) -> Float[Tensor, "1 1 1"]:
         return self.score
+
+    def at(self, offset: Int[Tensor, "*E"]) -> Float[Tensor, "1 *E"]:
+        """The one score, wherever it is asked for."""
+        return self.score.flatten().expand(1, *offset.shape)

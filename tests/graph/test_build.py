@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video
+from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS, relations
 
 TEXT_NODES = 3
@@ -187,6 +187,24 @@ def test_parts_of_different_length_are_refused(monkeypatch: pytest.MonkeyPatch) 
         build_batch(**stacked(videos=0), text_nodes=TEXT_NODES)
     with pytest.raises(ValueError, match="text_nodes=0"):
         build_batch(**stacked(), text_nodes=0)
+
+
+def test_videos_of_different_length_are_collated_and_parted_again() -> None:
+    videos = [build_video(torch.randn(length, 6), torch.randn(length, 7), text_nodes=TEXT_NODES, category=length,
+                          relevance=torch.ones(length), row=length) for length in (2, 5, 3)]
+    batch = collate(videos)
+    assert batch.relevance.tolist() == [[1, 1, 0, 0, 0], [1] * 5, [1, 1, 1, 0, 0]]
+    assert batch["audio"].ptr.tolist() == [0, 2, 7, 10] and batch["text"].num_nodes == 3 * TEXT_NODES
+    assert videos[0].relevance.shape == (1, 2)
+    for back, video in zip(batch.to_data_list(), videos, strict=True):
+        assert same(back["audio"].x, video["audio"].x) and back["text"].num_nodes == TEXT_NODES
+        for relation in RELATIONS:
+            assert same(back[relation].edge_index, video[relation].edge_index)
+
+
+def test_collated_videos_as_long_as_each_other_are_the_batch_that_is_built() -> None:
+    parts = stacked()
+    assert same(collate(singles(parts)).to_dict(), build_batch(**parts, text_nodes=TEXT_NODES).to_dict())
 
 
 @pytest.mark.gpu

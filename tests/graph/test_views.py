@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import pytest
 import torch
 from torch_geometric.data import Batch, HeteroData
+from torch_geometric.transforms import ToUndirected
+from torch_geometric.utils import to_networkx
 
-from avsgn_pyg.graph.build import build_batch, build_video
-from avsgn_pyg.graph.views import dense_view
+from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
+from avsgn_pyg.graph.schema import SUBGRAPHS
+from avsgn_pyg.graph.views import dense_view, padded_view, to_heterodata
+from avsgn_pyg.localization import Localization
 
 
 def batch_of(videos: int, segments: int) -> tuple[torch.Tensor, Batch]:
@@ -72,3 +79,111 @@ def test_text_has_no_features_to_view() -> None:
         dense_view(batch, "text")
     with pytest.raises(ValueError, match="'smell'"):
         dense_view(batch, "smell")
+
+
+# --- Videos of different length --------------------------------------------------------------------
+
+
+def mixed_batch(*lengths: int) -> tuple[list[HeteroData], Batch]:
+    videos = [video_of(length) for length in lengths]
+    return videos, collate(videos)
+
+
+def test_shorter_videos_are_filled_up_with_zeros_at_their_end() -> None:
+    videos, batch = mixed_batch(3, 5, 1)
+    block, real = padded_view(batch, "audio")
+    assert block.shape == (3, 5, 4) and real.sum(1).tolist() == [3, 5, 1]
+    for number, video in enumerate(videos):
+        length = len(video["audio"].x)
+        assert torch.equal(block[number, :length], video["audio"].x) and not block[number, length:].any()
+        assert real[number, :length].all()
+
+
+def test_gradients_of_a_padded_view_reach_every_real_row_once() -> None:
+    _, batch = mixed_batch(3, 5)
+    batch["audio"].x.requires_grad_()
+    block, real = padded_view(batch, "audio")
+    (block * torch.arange(1, 11).view(2, 5, 1)).sum().backward()
+    assert torch.equal(batch["audio"].x.grad[:, 0], torch.arange(1, 11)[real.flatten()].float())
+
+
+def test_videos_as_long_as_each_other_have_no_mask_and_are_not_copied() -> None:
+    audio, batch = batch_of(3, 5)
+    block, real = padded_view(batch, "audio")
+    assert real is None and block.data_ptr() == batch["audio"].x.data_ptr() and torch.equal(block, audio)
+
+
+# --- An answer as a graph --------------------------------------------------------------------------
+
+
+def answer_for(batch: Batch, sparse: bool = False, text: int = 2) -> Localization:
+    """Random attention of every subgraph, normalised over the sources that are real."""
+    _, real = padded_view(batch, "audio")
+    lengths = batch["audio"].ptr.diff()
+    videos, longest = len(lengths), int(lengths.max())
+    seconds = torch.ones(videos, longest, dtype=torch.bool) if real is None else real
+    labels = torch.ones(videos, text, dtype=torch.bool)
+    there = {"av": (seconds, seconds), "vt": (seconds, labels), "at": (seconds, labels)}
+    adjacency = {}
+    for name, parts in there.items():
+        rows = torch.cat(parts, dim=1)
+        score = torch.randn(videos, rows.shape[1], rows.shape[1]).masked_fill(~rows[:, None], -torch.inf)
+        weight = score.softmax(-1) * rows[..., None]
+        adjacency[name] = (weight.to_sparse() if sparse else weight,)
+    return Localization(torch.zeros(videos, 3), torch.zeros(videos, longest), adjacency=adjacency)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("lengths", [(4, 4), (3, 5, 1)])
+def test_edge_weights_are_the_answer_s_attention(lengths: tuple[int, ...], sparse: bool) -> None:
+    _, batch = mixed_batch(*lengths)
+    answer = answer_for(batch, sparse)
+    graph = to_heterodata(batch, answer)
+    graph.validate(raise_on_error=True)
+    assert set(graph.edge_types) == set(RELATIONS)
+    for edge_type in RELATIONS:
+        source, subgraph, target = edge_type
+        matrix, offset = answer.adjacency[subgraph][0], {SUBGRAPHS[subgraph][1]: max(lengths)}
+        matrix = matrix.to_dense() if sparse else matrix
+        store, ptr = graph[edge_type], {name: graph[name].ptr for name in (source, target)}
+        assert bool((store.edge_index[1].diff() >= 0).all())
+        for (j, i), weight in zip(store.edge_index.T.tolist(), store.edge_weight, strict=True):
+            video = int(graph[target].batch[i])
+            assert video == int(graph[source].batch[j])
+            row = i - int(ptr[target][video]) + offset.get(target, 0)
+            column = j - int(ptr[source][video]) + offset.get(source, 0)
+            assert weight == matrix[video, row, column]
+    for name in ("audio", "visual"):  # attention into a node sums to one over its subgraph's relations
+        total = sum(torch.zeros(graph[name].num_nodes).index_add(0, graph[kind].edge_index[1], graph[kind].edge_weight)
+                    for kind in graph.edge_types if kind[2] == name)
+        torch.testing.assert_close(total, torch.full_like(total, 2.0))
+
+
+@pytest.mark.parametrize("lengths", [(4, 4), (3, 5)])
+def test_pyg_s_own_tools_take_the_graph(lengths: tuple[int, ...], tmp_path: Path) -> None:
+    videos, batch = mixed_batch(*lengths)
+    graph = to_heterodata(batch, answer_for(batch))
+    assert batch["audio", "av", "visual"].edge_index is not graph["audio", "av", "visual"].edge_index
+    parted = graph.to_data_list()
+    for video, one in zip(videos, parted, strict=True):
+        one.validate(raise_on_error=True)
+        length = len(video["audio"].x)
+        assert torch.equal(one["audio", "av", "visual"].edge_index, video["audio", "av", "visual"].edge_index)
+        assert one["text", "vt", "visual"].edge_weight.shape == (2 * length,)
+    undirected = ToUndirected()(copy.copy(parted[1]))
+    one_way = parted[1]["audio", "av", "visual"].edge_weight
+    assert torch.equal(undirected["visual", "rev_av", "audio"].edge_weight.sort().values, one_way.sort().values)
+    network = to_networkx(parted[0], edge_attrs=["edge_weight"])
+    assert network.number_of_nodes() == parted[0].num_nodes
+    torch.save(graph, tmp_path / "graph.pt")
+    loaded = torch.load(tmp_path / "graph.pt", weights_only=False)
+    assert torch.equal(loaded["audio", "at", "text"].edge_weight, graph["audio", "at", "text"].edge_weight)
+
+
+def test_an_answer_to_another_batch_or_layer_is_refused() -> None:
+    _, batch = mixed_batch(4, 4)
+    _, other = mixed_batch(3, 3)
+    with pytest.raises(ValueError, match=r"'av' adjacency is \(2, 6, 6\), the batch holds 2 videos of at most 4 and 4"):
+        to_heterodata(batch, answer_for(other))
+    with pytest.raises(ValueError, match="layer=1: subgraph 'av' of the answer has 1 adjacencies"):
+        to_heterodata(batch, answer_for(batch), layer=1)

@@ -62,3 +62,55 @@ def test_relative_time_makes_near_seconds_louder():
     module.subgraphs["av"].adjacency[0].query.weight.data.zero_()
     weights = module(given()).adjacency["av"][0][0]
     assert weights[0, 0] > weights[0, 1] > weights[0, 3] and torch.isclose(weights[0, 0], weights[0, T])
+
+
+# --- Layers, relations, topologies -----------------------------------------------------------------
+
+
+def test_a_layer_for_each_subgraph_with_its_own_options():
+    module = CMGI(D, conv={"av": "gat", "vt": "gcn", "at": "tag"}, conv_options={"av": {"heads": 2}, "at": {"K": 1}})
+    convs = {name: subgraph.layers[0].propagation.conv for name, subgraph in module.subgraphs.items()}
+    assert {name: type(conv).__name__ for name, conv in convs.items()} == \
+        {"av": "GATConv", "vt": "GCNConv", "at": "TAGConv"}
+    assert convs["av"].heads == 2 and convs["at"].K == 1
+    with pytest.raises(ValueError, match="conv='gcn' has no option 'heads'"):
+        CMGI(D, conv={"av": "gat", "vt": "gcn", "at": "tag"}, conv_options={"vt": {"heads": 2}})
+
+
+def test_typed_relations_have_four_layers_of_their_own():
+    shared, typed = CMGI(D), CMGI(D, relations="typed")
+    count = {module: sum(p.numel() for name, p in module.named_parameters() if ".conv" in name)
+             for module in (shared, typed)}
+    assert count[typed] == 4 * count[shared]
+    assert typed(given(R)).audio.shape == (B, T, D)
+
+
+@pytest.mark.parametrize("conv", ["gcn", "gat"])
+@pytest.mark.parametrize("topology", ["window", "topk", "cross_modal_only"])
+def test_a_topology_that_leaves_no_edge_out_is_the_complete_graph(topology: str, conv: str):
+    module, complete = (CMGI(D, conv=conv, topology=kind, window=T, topk=T + R).double().eval()
+                        for kind in (topology, "complete"))
+    complete.load_state_dict(module.state_dict())
+    streams = Streams(*(rows.double() for rows in given(R)))
+    found, expected = module(streams), complete(streams)
+    same = torch.allclose(found.audio, expected.audio, rtol=1e-9, atol=1e-12)
+    assert same == (topology != "cross_modal_only")
+    weights = found.adjacency["vt"][0].to_dense()
+    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+    assert torch.allclose(weights, expected.adjacency["vt"][0]) == same
+
+
+def test_blocks_are_for_complete_graphs():
+    with pytest.raises(ValueError, match="backend=blocks needs complete graphs, topology=topk has fewer edges"):
+        CMGI(D, topology="topk", backend="blocks")
+    assert CMGI(D, topology="topk").subgraphs["av"].native and not CMGI(D).subgraphs["av"].native
+
+
+def test_what_attention_needs_is_counted_before_it_is_made():
+    CMGI(256).check_size(64, 10, 10)
+    CMGI(256, topology="window").check_size(1, 3600, 56)
+    for module in (CMGI(256), CMGI(256, topology="window")):
+        with pytest.raises(ValueError, match=r"1 videos of 3600 segments and 3600 text rows needs about \d"):
+            module.check_size(1, 3600, 3600)
+    CMGI(256, limit_gib=100.0).check_size(1, 3600, 3600)
+    CMGI(256, subgraphs=()).check_size(1, 36000, 36000)

@@ -67,3 +67,16 @@ def test_time_bias_moves_only_attention_between_audio_and_visual():
     one, two = module(streams), module(streams, bias)
     assert not torch.allclose(one.audio, two.audio) and not torch.allclose(one.visual, two.visual)
     assert torch.equal(one.text, two.text)
+
+
+def test_in_a_window_a_second_hears_no_further():
+    module = CMSA(D, 4, text_asks=False, window=1, intra_clip=False, intra_clap=False, inter_text=False).eval()
+    streams, other = given(R), given(R)
+    moved = Streams(torch.cat((streams.audio[:, :3], other.audio[:, 3:]), dim=1), streams.visual, streams.text)
+    one, two = module(streams).audio, module(moved).audio
+    assert torch.equal(one[:, :2], two[:, :2]) and not torch.allclose(one[:, 2], two[:, 2])
+
+
+def test_offsets_are_laid_out_as_the_scores():
+    assert CMSA(D, 4).offsets(4, torch.device("cpu"))[1].tolist() == [-1, 0, 1, 2]
+    assert CMSA(D, 4, window=2).offsets(4, torch.device("cpu"))[0, :4].tolist() == [-2, -1, 0, 1]

@@ -1,58 +1,138 @@
-"""Two roads, one layer: the dense form and PyG's own message passing agree in values and gradients."""
+"""Two roads, one layer: blocks and PyG's own message passing over real edges agree in values and gradients."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import SumAggregation
 
+from avsgn_pyg.blocks import count_paths
+from avsgn_pyg.graph.topology import Layout, SparseAdjacency, complete_edges
 from avsgn_pyg.model import propagation
-from avsgn_pyg.model.propagation import CONVS, Propagation, ScatterSum, complete_edges
+from avsgn_pyg.model.convs import CONVS, ConvRow
+from avsgn_pyg.model.propagation import Propagation, ScatterSum
 
 B, N, D = 3, 7, 8
 
-CASES = [("gcn", {}), ("gcn", {"bias": False}), ("graph", {}), ("graph", {"bias": False}), ("gat", {}),
-         ("gat", {"heads": 2, "negative_slope": 0.1}), ("gat", {"heads": 1, "bias": False})]
+#: Options beside the defaults, which every row is tried with.
+OPTIONS: dict[str, list[dict]] = {
+    "gcn": [{"bias": False}],
+    "graph": [{"bias": False}, {"aggr": "mean"}, {"aggr": "max"}],
+    "sage": [{"normalize": True}, {"aggr": "max", "bias": False}],
+    "gin": [{"train_eps": True, "eps": 0.3}, {"depth": 3}],
+    "gine": [{"train_eps": True}, {"aggr": "add"}, {"aggr": "max", "depth": 1}],
+    "gat": [{"heads": 2, "negative_slope": 0.1}, {"heads": 1, "bias": False}],
+    "gatv2": [{"heads": 2, "share_weights": True}, {"bias": False}],
+    "transformer": [{"heads": 1, "beta": True}, {"root_weight": False, "bias": False}],
+    "general": [{"heads": 2, "attention_type": "dot_product"}, {"l2_normalize": True}],
+    "tag": [{"K": 1}, {"K": 2, "bias": False}],
+    "sg": [{"K": 1, "bias": False}],
+    "appnp": [{"K": 2, "alpha": 0.5}],
+    "arma": [{"num_stacks": 2, "num_layers": 2, "shared_weights": True}],
+    "gen": [{"aggr": "add"}, {"aggr": "mean", "num_layers": 1}, {"learn_t": True, "bias": True}, {"aggr": "powermean"}],
+    "film": [{"aggr": "max"}],
+    "resgated": [{"root_weight": False, "bias": False}],
+}
+#: Rows whose message is no product of an edge's number and its source: they run on broadcast blocks.
+WITHOUT_PRODUCTS = {"film", "gatv2", "gen", "gine", "resgated"}
+CASES = [pytest.param(conv, options, id=f"{conv}-{options}") for conv, tried in OPTIONS.items()
+         for options in ({}, *tried)]
 
 
 def both_roads(conv: str, options: dict) -> tuple[Propagation, Propagation]:
-    dense = Propagation(D, conv, options, "dense").double()
+    blocks = Propagation(D, conv, options, "blocks").double()
     native = Propagation(D, conv, options, "native").double()
-    native.load_state_dict(dense.state_dict())
-    return dense, native
+    native.load_state_dict(blocks.state_dict())
+    return blocks, native
 
 
-def run(road: Propagation, x: Tensor, scores: Tensor) -> list[Tensor]:
+def run(road: nn.Module, x: Tensor, scores: Tensor, *given: object) -> list[Tensor]:
     """The answer, then the gradients of input, scores and every parameter."""
     x, scores = x.clone().requires_grad_(), scores.clone().requires_grad_()
-    out = road(x, scores.softmax(-1))
+    out = road(x, scores.softmax(-1), *given)
     probe = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
-    return [out, *torch.autograd.grad((out * probe).sum(), [x, scores, *road.parameters()])]
+    parts = torch.autograd.grad((out * probe).sum(), [x, scores, *road.parameters()], allow_unused=True)
+    return [out, *(part for part in parts if part is not None)]
 
 
 @pytest.mark.parametrize(("conv", "options"), CASES)
-def test_dense_and_native_agree_in_values_and_every_gradient(conv: str, options: dict):
+def test_blocks_and_native_agree_in_values_and_every_gradient(conv: str, options: dict):
     x, scores = torch.randn(B, N, D).double(), torch.randn(B, N, N).double()
-    dense, native = both_roads(conv, options)
-    for one, two in zip(run(dense, x, scores), run(native, x, scores), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
+    blocks, native = both_roads(conv, options)
+    ours, theirs = run(blocks, x, scores), run(native, x, scores)
+    assert len(ours) == len(theirs) > 3
+    for one, two in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
 
 
-def test_every_row_of_the_table_is_compared():
-    assert {conv for conv, _ in CASES} == set(CONVS)
+def test_every_row_of_the_table_is_compared_and_there_are_enough():
+    assert set(OPTIONS) == set(CONVS) and len(CONVS) >= 12
 
 
-@pytest.mark.parametrize("backend", ["dense", "native"])
-@pytest.mark.parametrize("conv", sorted(CONVS))
-def test_every_layer_hears_the_attention(conv: str, backend: str):
+@pytest.mark.parametrize("backend", ["blocks", "native"])
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_every_layer_hears_the_attention(conv: str, options: dict, backend: str):
     """The source is perturbed off the diagonal only, so that a layer's own root weight cannot answer for it."""
-    layer = Propagation(D, conv, {}, backend).double()
+    layer = Propagation(D, conv, options, backend).double()
     x, scores = torch.randn(B, N, D).double(), torch.randn(B, N, N).double().requires_grad_()
     out = layer(x, scores.softmax(-1))
     louder = scores.detach().clone()
     louder[:, 0, 3] += 2
     assert (layer(x, louder.softmax(-1)) - out)[:, 0].abs().max() > 1e-6
-    assert torch.autograd.grad(out.square().sum(), scores)[0].abs().min(0).values.max() > 0
+    probe = torch.randn_like(out)
+    assert torch.autograd.grad((out * probe).sum(), scores)[0].abs().amax((0, 1)).min() > 1e-9
+
+
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_a_video_is_not_touched_by_the_others_of_its_batch(conv: str, options: dict):
+    layer = Propagation(D, conv, options).double()
+    x, adjacency = torch.randn(B, N, D).double(), torch.randn(B, N, N).double().softmax(-1)
+    torch.testing.assert_close(layer(x, adjacency)[1:2], layer(x[1:2], adjacency[1:2]), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("conv", sorted(CONVS))
+def test_blocks_fall_back_nowhere(conv: str):
+    layer = Propagation(D, conv, {}, "blocks")
+    x, scores = torch.randn(B, N, D), torch.randn(B, N, N)
+    with count_paths() as paths:
+        layer(x, scores.softmax(-1))
+    assert not sum(paths.fallback.values()), paths.fallback
+    assert sum(paths.matmul.values()) or conv in WITHOUT_PRODUCTS
+
+
+@pytest.mark.parametrize("conv", sorted(CONVS))
+@pytest.mark.parametrize("backend", ["blocks", "native"])
+def test_rows_that_only_fill_up_are_never_a_source(conv: str, backend: str):
+    """The padded layer answers as the layer on the real nodes alone, in values and gradients."""
+    layer = Propagation(D, conv, {}, backend).double()
+    real = torch.ones(B, N, dtype=torch.bool)
+    real[1, 4:] = False
+    x, scores = torch.randn(B, N, D).double(), torch.randn(B, N, N).double()
+    padded = scores.masked_fill(~real[:, None], -torch.inf).softmax(-1)
+    short = layer(x[1:2, :4], scores[1:2, :4, :4].softmax(-1))
+    fuller = x.clone()
+    fuller[1, 4:] = 100.0
+    fuller.requires_grad_()
+    out = layer(fuller, padded, Layout((3, 4), real=real))
+    torch.testing.assert_close(out[1:2, :4], short, rtol=1e-9, atol=1e-11)
+    gradient = torch.autograd.grad(out[real].square().sum(), fuller)[0]
+    assert not gradient[1, 4:].any() and gradient[1, :4].any()
+
+
+@pytest.mark.parametrize("conv", sorted(CONVS))
+def test_messages_made_again_in_the_backward_pass_are_the_same(conv: str, monkeypatch: pytest.MonkeyPatch):
+    layer = Propagation(D, conv, {}, "native").double()
+    x, scores = torch.randn(B, N, D).double(), torch.randn(B, N, N).double()
+    kept = run(layer, x, scores)
+    monkeypatch.setattr(propagation, "REMAKE_ABOVE", 0)
+    for one, two in zip(kept, run(layer, x, scores), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-14)
+
+
+def test_forced_blocks_refuse_sparse_edges():
+    with pytest.raises(ValueError, match="backend=blocks runs matrices, and a sparse adjacency came"):
+        Propagation(D, "gat", {}, "blocks")(torch.randn(B, N, D), SparseAdjacency.of(torch.rand(B, N, N)))
 
 
 def test_attention_weighs_the_message_into_its_row():
@@ -62,12 +142,6 @@ def test_attention_weighs_the_message_into_its_row():
     out = layer(x, adjacency)[0]
     torch.testing.assert_close(out[2], x[0, 5] @ layer.conv.lin.weight.T)
     assert out.abs().sum(-1).count_nonzero() == 1
-
-
-def test_edges_are_complete_and_stay_within_their_graph():
-    edges = complete_edges(2, 3, torch.device("cpu"))
-    assert edges.shape == (2, 2 * 9) and len({tuple(edge) for edge in edges.T.tolist()}) == 18
-    assert torch.equal(edges[0] // 3, edges[1] // 3) and torch.equal(edges[1], edges[1].sort().values)
 
 
 @pytest.mark.parametrize("conv", sorted(CONVS))
@@ -82,8 +156,10 @@ def test_edges_first_made_under_inference_mode_serve_a_later_backward(conv: str)
     assert torch.equal(out, expected) and adjacency.grad.any()
 
 
-def test_dropout_of_gat_is_off_in_evaluation():
-    layer = Propagation(D, "gat", {"dropout": 0.5}, "dense").eval()
+@pytest.mark.parametrize("backend", ["blocks", "native"])
+@pytest.mark.parametrize("conv", ["gat", "gatv2", "transformer", "appnp", "arma"])
+def test_a_layer_s_own_dropout_is_off_in_evaluation(conv: str, backend: str):
+    layer = Propagation(D, conv, {"dropout": 0.5}, backend).eval()
     x, adjacency = torch.randn(B, N, D), torch.rand(B, N, N)
     assert torch.equal(layer(x, adjacency), layer(x, adjacency))
     layer.train()
@@ -98,23 +174,23 @@ def test_sums_are_equal_with_and_without_torch_scatter(monkeypatch: pytest.Monke
     assert torch.equal(ours, ScatterSum()(messages, index, dim_size=6))
 
 
-def test_a_layer_of_your_own_is_one_row(monkeypatch: pytest.MonkeyPatch):
+def test_native_sums_go_to_torch_scatter_and_blocks_keep_pyg_s():
+    assert type(Propagation(D, "gcn", {}, "native").conv.aggr_module) is ScatterSum
+    assert type(Propagation(D, "gcn", {}, "blocks").conv.aggr_module) is SumAggregation
+
+
+def test_a_layer_that_is_no_messagepassing_runs_too(monkeypatch: pytest.MonkeyPatch):
     class Mean(nn.Module):
         def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
             out = torch.zeros_like(x)
             return out.index_add(0, edge_index[1], edge_weight[:, None] * x[edge_index[0]])
 
-    monkeypatch.setitem(CONVS, "mine", propagation.ConvRow(lambda dim: Mean(), "edge_weight", None))
+    monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim: Mean(), "edge_weight"))
     x, adjacency = torch.randn(B, N, D), torch.rand(B, N, N)
-    torch.testing.assert_close(Propagation(D, "mine")(x, adjacency), adjacency @ x)
-    with pytest.raises(ValueError, match="no dense form"):
-        Propagation(D, "mine", backend="dense")
+    for backend in ("auto", "native"):
+        torch.testing.assert_close(Propagation(D, "mine", {}, backend)(x, adjacency), adjacency @ x)
 
 
-@pytest.mark.parametrize(("conv", "options", "words"), [
-    ("gnc", {}, "choose one of"), ("gcn", {"heads": 2}, "no option 'heads'"), ("gat", {"heads": 3}, "not a multiple"),
-    ("gat", {"heads": True}, "heads=True must be a whole number"), ("gat", {"dropout": 1}, r"dropout=1 .*\[0, 1\)"),
-])
-def test_what_cannot_be_built_is_refused_by_name(conv: str, options: dict, words: str):
-    with pytest.raises(ValueError, match=words):
-        Propagation(D, conv, options)
+def test_a_road_that_does_not_exist_is_refused_by_name():
+    with pytest.raises(ValueError, match="backend='dense'; choose one of"):
+        Propagation(D, backend="dense")

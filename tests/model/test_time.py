@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from avsgn_pyg.model.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
@@ -51,3 +52,20 @@ def test_subgraph_time_has_its_own_table_a_relation():
     time.relations["01"].score.data.fill_(7.0)
     score = time(3, 3)
     assert (score[:3, 3:] == 7).all() and not (score[3:] == 7).any() and not (score[:3, :3] == 7).any()
+
+
+def test_scores_of_single_edges_are_entries_of_the_whole():
+    for timed, rows in (((True, True), (4, 4)), ((True, False), (4, 3))):
+        time = SubgraphTime(timed, slope=0.7)
+        for relation in time.relations.values():
+            relation.score.data.normal_()
+        whole, nodes = time(*rows), sum(rows)
+        target, source = torch.arange(nodes).repeat_interleave(nodes), torch.arange(nodes).repeat(nodes)
+        torch.testing.assert_close(time.at(target, source, rows[0]), whole[target, source])
+
+
+def test_learned_time_serves_shorter_videos_and_refuses_longer_ones():
+    time, rows = LearnedTime(T, D), torch.randn(B, T - 2, D)
+    assert torch.equal(time(rows), rows + time.position[: T - 2])
+    with pytest.raises(ValueError, match="knows 6 seconds, the batch has 7"):
+        time(torch.randn(B, T + 1, D))

@@ -1,0 +1,115 @@
+"""The attention graph in the forms that other tools read: networkx, GraphML, node-link JSON and PyG's own ``.pt``.
+
+The ``.pt`` is a pickle of PyG's classes: ``torch.load(path, weights_only=False)`` reads it back, and as any pickle it
+is to be loaded only from where one trusts.
+
+Takes a video's ``HeteroData`` whose relations carry ``edge_index`` and ``edge_weight``. Nodes are called
+``<modality>:<number>``; a relation (source, subgraph, target) becomes edges that carry their subgraph's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import networkx as nx
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, HeteroData
+
+from avsgn_pyg.graph.schema import CATEGORY, RELEVANCE, ROW
+from avsgn_pyg.graph.views import to_heterodata
+from avsgn_pyg.localization import Localization
+
+
+def to_networkx(data: HeteroData) -> nx.MultiDiGraph:
+    """A multigraph: the same two nodes may be joined in two subgraphs, and its edges' keys are the subgraphs' names.
+
+    Nodes carry ``modality`` and ``number``; edges carry ``subgraph`` and every value that their relation has one of
+    for each edge, such as ``weight`` (from ``edge_weight``). The features of the nodes are left out.
+
+    Raises:
+        ValueError: more than one video, or no relation that carries edges.
+    """
+    if getattr(data, "num_graphs", 1) != 1:
+        raise ValueError(f"this batch holds {data.num_graphs} videos; give one, such as batch.get_example(0)")
+    relations = [relation for relation in data.edge_types if "edge_index" in data[relation]]
+    if not relations:
+        raise ValueError("no relation carries an edge_index, so there is no graph to export")
+    graph = nx.MultiDiGraph(**_facts(data))
+    for modality in data.node_types:
+        for number in range(int(data[modality].num_nodes)):
+            graph.add_node(f"{modality}:{number}", modality=modality, number=number)
+    for source, subgraph, target in relations:
+        store = data[source, subgraph, target]
+        ends = store.edge_index.tolist()
+        values = {name.removeprefix("edge_"): value.tolist() for name, value in store.items()
+                  if isinstance(value, Tensor) and value.shape == (len(ends[0]),)}
+        for at, (one, other) in enumerate(zip(*ends, strict=True)):
+            graph.add_edge(f"{source}:{one}", f"{target}:{other}", key=subgraph, subgraph=subgraph,
+                           **{name: found[at] for name, found in values.items()})
+    return graph
+
+
+def _facts(data: HeteroData) -> dict[str, Any]:
+    """What the graph as a whole carries: class, row, and relevance as text, for GraphML knows no lists."""
+    facts: dict[str, Any] = {name: int(data[name].reshape(-1)[0]) for name in (CATEGORY, ROW) if name in data}
+    if RELEVANCE in data:
+        facts[RELEVANCE] = " ".join(f"{value:g}" for value in data[RELEVANCE].reshape(-1).tolist())
+    return facts
+
+
+def _write_graphml(data: HeteroData, path: Path) -> None:
+    nx.write_graphml(to_networkx(data), path)
+
+
+def _write_json(data: HeteroData, path: Path) -> None:
+    path.write_text(json.dumps(nx.node_link_data(to_networkx(data), edges="edges"), indent=1), encoding="utf-8")
+
+
+def _write_torch(data: HeteroData, path: Path) -> None:
+    torch.save(data.cpu(), path)
+
+
+#: Suffix -> what writes it. The JSON is networkx's node-link form, its edges under ``edges``.
+WRITERS: Final[dict[str, Callable[[HeteroData, Path], None]]] = {
+    ".graphml": _write_graphml, ".json": _write_json, ".pt": _write_torch,
+}
+
+
+def save_graph(data: HeteroData, path: str | Path) -> Path:
+    """Write a video's graph in the form that the path's suffix names; folders are made as needed.
+
+    Raises:
+        ValueError: another suffix, or what :func:`to_networkx` refuses.
+    """
+    path = Path(path)
+    if path.suffix not in WRITERS:
+        raise ValueError(f"{path}: a graph is saved as one of {', '.join(WRITERS)}, not {path.suffix!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    WRITERS[path.suffix](data, path)
+    return path
+
+
+def save_attention(batch: Batch, answer: Localization, folder: str | Path) -> list[Path]:
+    """One video's attention in every form: ``graph.graphml``, ``graph.json`` and ``graph.pt`` in `folder`.
+
+    Where every layer has an adjacency of its own, each has its files: ``graph-layer-1.graphml`` and so on.
+
+    Args:
+        batch: the video as the model was given it.
+        answer: what it answered.
+
+    Raises:
+        ValueError: more than one video, or an answer without a graph.
+    """
+    if batch.num_graphs != 1:
+        raise ValueError(f"this batch holds {batch.num_graphs} videos; give one")
+    layers = max(map(len, answer.adjacency.values()), default=0)
+    names = ["graph"] if layers == 1 else [f"graph-layer-{layer + 1}" for layer in range(layers)]
+    # A plain HeteroData: a batch of one would bring its own bookkeeping into every tool that reads it.
+    graphs = [to_heterodata(batch, answer, layer).get_example(0) for layer in range(layers)]
+    return [save_graph(graph, Path(folder) / f"{name}{suffix}")
+            for name, graph in zip(names, graphs, strict=True) for suffix in WRITERS]

@@ -1,0 +1,122 @@
+"""A prediction in the form that PyG's ``Explainer`` takes: which edges and features does it rest on?
+
+    explained = Explained(model.eval(), batch)
+    explainer = Explainer(explained, GNNExplainer(epochs=100), explanation_type="model", edge_mask_type="object",
+                          node_mask_type="attributes", model_config=explained.config)
+    explanation = explainer(*explained.inputs())
+    explanation["audio", "av", "visual"].edge_mask  # one number an edge, in (0, 1)
+
+An edge's mask scales the attention of Eq. 7 on it, in every layer of its subgraph, so it means the same for every
+convolution of the table, on whatever road it runs.
+
+Letters: B videos, N nodes of a subgraph, E edges of one relation, C classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+from torch_geometric.explain import ModelConfig
+from torch_geometric.nn import MessagePassing
+
+from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, VISUAL, relations
+from avsgn_pyg.graph.topology import Layout, SparseAdjacency
+from avsgn_pyg.graph.views import to_heterodata
+from avsgn_pyg.localization import Localization
+from avsgn_pyg.model.avsgn import AVSGN
+
+
+class EdgeGate(MessagePassing):
+    """Its answer is its messages, one number an edge: one, or what an explainer makes of it."""
+
+    def forward(self, edge_index: Tensor, size: tuple[int, int]) -> Tensor:
+        ones = torch.ones(edge_index.shape[1], 1, device=edge_index.device)
+        # propagate_type: (weight: Tensor)
+        return self.propagate(edge_index, weight=ones, size=size).squeeze(1)
+
+    def message(self, weight: Tensor) -> Tensor:
+        return weight
+
+    def aggregate(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+
+class Explained(nn.Module):
+    """A model's answer for one batch as a function of node features and edges.
+
+    Args:
+        model: in evaluation mode; it is not changed.
+        batch: a few videos (masks of edges are held as [B, N, N]).
+        read: what of the answer is explained; the class logits [B, C] unless told.
+
+    Attributes:
+        config: PyG's description of that answer, for class logits.
+    """
+
+    config = ModelConfig(mode="multiclass_classification", task_level="graph", return_type="raw")
+
+    def __init__(self, model: AVSGN, batch: Batch,
+                 read: Callable[[Localization], Tensor] = lambda answer: answer.category) -> None:
+        super().__init__()
+        self.model, self.batch, self.read = model, batch, read
+        with torch.no_grad():
+            self.graph = to_heterodata(batch, model(batch))
+        # PyG finds the module that a mask is of by the name of its edge type.
+        self.gates = nn.ModuleDict({"__".join(edge_type): EdgeGate() for edge_type in self.graph.edge_types})
+
+    def inputs(self) -> tuple[dict[str, Tensor], dict[tuple[str, str, str], Tensor]]:
+        """Features by node type and edges by relation, as ``Explainer`` wants to be called."""
+        return {name: self.batch[name].x for name in (AUDIO, VISUAL)}, self.graph.edge_index_dict
+
+    def forward(self, x: Mapping[str, Tensor], edge_index: Mapping[tuple[str, str, str], Tensor]) -> Tensor:
+        batch = copy.copy(self.batch)
+        for name, features in x.items():
+            batch[name].x = features
+        with self._gated({name: self._matrix(name, edge_index) for name in self.model.cmgi.subgraphs}):
+            return self.read(self.model(batch))
+
+    def _matrix(self, subgraph: str, edge_index: Mapping[tuple[str, str, str], Tensor]) -> Tensor:
+        """The gates of a subgraph's edges as [B, N, N], zero where there is no edge."""
+        first, second = SUBGRAPHS[subgraph]
+        ptr = {name: self.graph[name].ptr for name in (first, second)}
+        offset = {first: 0, second: int(ptr[first].diff().max())}
+        nodes = offset[second] + int(ptr[second].diff().max())
+        matrix = torch.zeros(len(ptr[first]) - 1, nodes, nodes, device=ptr[first].device)
+        for edge_type in relations(subgraph):
+            source, _, target = edge_type
+            gate = self.gates["__".join(edge_type)](edge_index[edge_type],
+                                                    (self.graph[source].num_nodes, self.graph[target].num_nodes))
+            video = self.graph[target].batch[edge_index[edge_type][1]]
+            j, i = (end - ptr[name][video] + offset[name]
+                    for end, name in zip(edge_index[edge_type], (source, target), strict=True))
+            matrix = matrix.index_put((video, i, j), gate)
+        return matrix
+
+    @contextlib.contextmanager
+    def _gated(self, matrices: Mapping[str, Tensor]) -> Iterator[None]:
+        """Every layer of a subgraph hears its adjacency times the gates."""
+        hooks = [layer.register_forward_pre_hook(_gating(matrices[name]))
+                 for name, subgraph in self.model.cmgi.subgraphs.items() for layer in subgraph.layers]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _gating(gate: Tensor) -> Callable[[nn.Module, tuple], tuple]:
+    def scale(_: nn.Module, given: tuple[Tensor, Tensor | SparseAdjacency, Layout]) -> tuple:
+        x, adjacency, layout = given
+        if isinstance(adjacency, Tensor):
+            return x, adjacency * gate, layout
+        source, target = adjacency.index
+        nodes = layout.nodes
+        weight = adjacency.weight * gate[target // nodes, target % nodes, source % nodes]
+        return x, SparseAdjacency(adjacency.index, weight), layout
+
+    return scale

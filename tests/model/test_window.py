@@ -1,0 +1,64 @@
+"""Attention in a window equals attention with all else masked, and passes by what only fills up."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from avsgn_pyg.model.attention import CrossAttention
+from avsgn_pyg.model.time import RelativeTime
+from avsgn_pyg.model.window import LEAST, block_offsets, windowed_attention
+
+B, H, E = 2, 3, 4
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize(("seconds", "reach"), [(5, 2), (LEAST, 3), (LEAST + 1, 3), (100, 1), (100, 40), (7, 30)])
+def test_a_window_is_a_mask_in_values_and_every_gradient(seconds: int, reach: int, timed: bool, padded: bool):
+    query, key, value = (torch.randn(B, H, seconds, E, requires_grad=True) for _ in range(3))
+    time = RelativeTime(H, slope=0.3)
+    real = torch.ones(B, seconds, dtype=torch.bool)
+    real[1, 3:] = not padded
+    offset = torch.arange(seconds) - torch.arange(seconds)[:, None]
+    near = offset.abs() <= reach
+    mask = (near & real[:, None, None]) | (offset == 0)
+    scores = time(seconds) if timed else torch.zeros(H, seconds, seconds)
+    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=scores.where(mask, -torch.inf))
+    found = windowed_attention(query, key, value, reach, real=real if padded else None,
+                               bias=time.at(block_offsets(reach)) if timed else None)
+    kept = real[:, None, :, None]
+    torch.testing.assert_close(found * kept, expected * kept)
+    probe, inputs = torch.randn_like(found) * kept, [query, key, value, *([time.score] if timed else [])]
+    for ours, theirs in zip(torch.autograd.grad((found * probe).sum(), inputs),
+                            torch.autograd.grad((expected * probe).sum(), inputs), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert found.isfinite().all()
+
+
+def test_offsets_are_those_of_a_block_and_its_surroundings():
+    offset = block_offsets(50)
+    assert offset.shape == (50, 150) and offset[0, 0] == -50 and offset[0, 50] == 0 and offset[49, 149] == 50
+
+
+def test_a_window_over_the_whole_video_changes_nothing():
+    whole, near = CrossAttention(8, 2, 0.0), CrossAttention(8, 2, 0.0, window=6)
+    near.load_state_dict(whole.state_dict())
+    query, source = torch.randn(B, 6, 8), torch.randn(B, 6, 8)
+    torch.testing.assert_close(near(query, source), whole(query, source))
+
+
+def test_weights_are_dropped_in_training_only():
+    attention = CrossAttention(8, 2, 0.5, window=2)
+    query, source = torch.randn(B, 40, 8), torch.randn(B, 40, 8)
+    assert not torch.equal(attention(query, source), attention(query, source))
+    attention.eval()
+    assert torch.equal(attention(query, source), attention(query, source))
