@@ -5,7 +5,6 @@ All lengths are inches, laid out before drawing, so that labels of any length fi
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +20,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from avsgn_pyg.metrics import BACKGROUND
-from avsgn_pyg.visualize.theme import COLOURS, SEQUENTIAL, TEXT_WIDTH, styled, text_width
+from avsgn_pyg.visualize.theme import COLOURS, SEQUENTIAL, TEXT_WIDTH, styled, text_width, wrapped
 
 #: Cells are never larger, so that three classes make a small figure and not huge squares.
 LARGEST_CELL: Final = 0.5
@@ -135,15 +134,7 @@ def _plan(names: Sequence[str], totals: Int[np.ndarray, "K"], title: str, width:
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, room))
     bare = _Layout(len(names), cell, font, left, right, ())
     beside_bar = left + bare.side - bare.bar - 5 * _EDGE
-    return _Layout(len(names), cell, font, left, right, _wrapped(title, beside_bar))
-
-
-def _wrapped(title: str, room: float) -> tuple[str, ...]:
-    """The title in as few lines as keep within `room` inches."""
-    letters = len(title)
-    while letters > 1 and any(text_width(line, _TITLE_SIZE) > room for line in textwrap.wrap(title, letters)):
-        letters -= 1
-    return tuple(textwrap.wrap(title, max(letters, 1)))
+    return _Layout(len(names), cell, font, left, right, wrapped(title, beside_bar, _TITLE_SIZE))
 
 
 def _grouped(count: int) -> str:

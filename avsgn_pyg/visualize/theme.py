@@ -6,6 +6,7 @@ opens a window nor touches global state.
 
 from __future__ import annotations
 
+import textwrap
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
@@ -75,6 +76,14 @@ def text_width(text: str, size: float) -> float:
         return 0.0
     outline = TextPath((0, 0), text, size=size, prop={"family": _STYLE["font.family"]})
     return _HINTED * outline.get_extents().width / 72.0
+
+
+def wrapped(text: str, room: float, size: float) -> tuple[str, ...]:
+    """`text` at `size` points in as few lines as keep within `room` inches; none for a blank one."""
+    letters = len(text)
+    while letters > 1 and any(text_width(line, size) > room for line in textwrap.wrap(text, letters)):
+        letters -= 1
+    return tuple(textwrap.wrap(text, max(letters, 1)))
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:

@@ -1,0 +1,128 @@
+"""The attention graph as one HTML page: no network, no library, every weight in reach of pointer and keyboard.
+
+The page is ``page.html`` beside this file with the data filled in: JSON in which an adjacency stands as three base64
+arrays of little-endian numbers (sources and targets uint16, weights float32), the strongest edge first.
+
+Letters: T segments, N nodes of a subgraph.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from avsgn_pyg.graph.schema import SUBGRAPHS
+from avsgn_pyg.visualize import strips
+from avsgn_pyg.visualize.edges import strongest
+from avsgn_pyg.visualize.events import Span
+from avsgn_pyg.visualize.graph import TITLES, layers_of
+from avsgn_pyg.visualize.theme import COLOURS
+
+#: Edges of a subgraph and layer that the page holds at most: 8 bytes each.
+MOST: Final = 20_000
+#: Pictures that the page holds at most, and their pixels a side.
+_FRAMES, _PIXELS = 40, 128
+#: Columns of the sound's outline.
+_COLUMNS: Final = 600
+
+
+def graph_page(
+    *,
+    title: str,
+    category: str,
+    adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]],
+    seconds: int,
+    frames: UInt8[np.ndarray, "T H W 3"] | None,
+    waveform: Float[np.ndarray, "samples"] | None,
+    relevance: Float[np.ndarray, "T"],
+    gates: Mapping[str, Float[np.ndarray, "T"]],
+    predicted: Sequence[Span],
+    truth: Sequence[Span] | None,
+    text: Sequence[str] = (),
+    most: int = MOST,
+) -> str:
+    """The page as text, to be written as UTF-8.
+
+    Args:
+        adjacency: subgraph -> name of the layer -> [N, N], as of
+            :func:`~avsgn_pyg.visualize.heatmap.heatmap_figure`.
+        text: what the text nodes are called, where they are called something.
+        most: edges of an adjacency at most, the strongest; the page says how many there were.
+        title, category, seconds, frames, waveform, relevance, gates, predicted, truth: as of
+            :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
+
+    Raises:
+        ValueError: subgraphs, layers or sizes that do not fit.
+    """
+    layers, counts = layers_of(adjacency, seconds)
+    data = {
+        "title": title,
+        "facts": f"predicted class: {category}",
+        "seconds": seconds,
+        "layers": layers,
+        "subgraphs": {
+            name: {
+                "title": TITLES[name],
+                "members": list(SUBGRAPHS[name]),
+                "counts": [counts[modality] for modality in SUBGRAPHS[name]],
+                "layers": [_packed(weights, most) for weights in found.values()],
+            }
+            for name, found in adjacency.items()
+        },
+        "text": list(text),
+        "relevance": relevance.tolist(),
+        "gates": {name: gate.tolist() for name, gate in gates.items()},
+        "predicted": [list(span) for span in predicted],
+        "truth": None if truth is None else [list(span) for span in truth],
+        "frames": [] if frames is None else _pictures(frames),
+        "aspect": 1.0 if frames is None else frames.shape[2] / frames.shape[1],
+        "sound": [] if waveform is None else _sound(waveform),
+        "colours": {name: COLOURS[name] for name in ("audio", "visual", "text", "event")},
+    }
+    template = resources.files("avsgn_pyg.visualize").joinpath("page.html").read_text("utf-8")
+    # No `<` in the data: neither a closing script tag nor a comment can begin in a class's name.
+    packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    head, middle, tail = template.replace("{{title}}", "\0").rpartition("{{data}}")
+    return head.replace("\0", html.escape(title)) + packed + tail if middle else head
+
+
+def _packed(weights: Float[np.ndarray, "N N"], most: int) -> dict[str, Any]:
+    if len(weights) > np.iinfo(np.uint16).max:
+        raise ValueError(f"a page numbers its nodes in two bytes, and {len(weights)} are too many for that")
+    edges = strongest(weights, most=most)
+    kinds = {"source": "<u2", "target": "<u2", "weight": "<f4"}
+    return {"total": int(np.count_nonzero(weights)),
+            **{name: _base64(getattr(edges, name).astype(kind).tobytes()) for name, kind in kinds.items()}}
+
+
+def _pictures(frames: UInt8[np.ndarray, "T H W 3"]) -> list[list[Any]]:
+    """Second and JPEG address of some pictures."""
+    every = -(-len(frames) // _FRAMES)
+    return [[at, f"data:image/jpeg;base64,{_base64(_jpeg(strips.shrunk(frames[at], _PIXELS)))}"]
+            for at in range(0, len(frames), every)]
+
+
+def _jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(frame).save(stream, "JPEG", quality=80)
+    return stream.getvalue()
+
+
+def _sound(waveform: Float[np.ndarray, "samples"]) -> list[list[int]]:
+    """Lowest and highest sample of each column, percent of the loudest."""
+    loudest = max(float(np.abs(waveform).max()), strips.QUIETEST)
+    pairs = np.stack(strips.outline(waveform, _COLUMNS), axis=1)
+    return (100 * pairs / loudest).round().astype(int).tolist()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

@@ -1,0 +1,164 @@
+"""Everything there is to show of one video, and the figures and the page it becomes.
+
+Letters: T segments, N nodes of a subgraph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from avsgn_pyg.visualize.events import Span
+from avsgn_pyg.visualize.graph import Arrangement, graph_figure
+from avsgn_pyg.visualize.heatmap import heatmap_figure
+from avsgn_pyg.visualize.page import graph_page
+from avsgn_pyg.visualize.rollout import rollout
+from avsgn_pyg.visualize.theme import save_figure
+from avsgn_pyg.visualize.timeline import timeline_figure
+
+#: What the adjacency of all layers together is called.
+ROLLOUT: Final = "rollout"
+
+
+class PictureError(ValueError):
+    """A figure that cannot be drawn as asked; the message says what would work."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One video with a model's answer; probabilities, not logits.
+
+    Attributes:
+        title, category, relevance, gates, tau, predicted, truth, frames, waveform: as of
+            :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
+        adjacency: subgraph -> name of the layer -> [N, N]; empty for models without a graph.
+        text: what the text nodes are called, where they are called something.
+    """
+
+    title: str
+    category: str
+    relevance: Float[np.ndarray, "T"]
+    gates: Mapping[str, Float[np.ndarray, "T"]]
+    tau: float | None
+    predicted: tuple[Span, ...]
+    truth: tuple[Span, ...] | None = None
+    frames: UInt8[np.ndarray, "T H W 3"] | None = None
+    waveform: Float[np.ndarray, "samples"] | None = None
+    adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]] = field(default_factory=dict)
+    text: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, rollout last."""
+        return tuple(next(iter(self.adjacency.values()), ()))
+
+    def timeline(self) -> Figure:
+        """Fig. 4 of the paper."""
+        return timeline_figure(
+            title=self.title, category=self.category, frames=self.frames, waveform=self.waveform,
+            relevance=self.relevance, gates=self.gates, tau=self.tau, predicted=self.predicted, truth=self.truth,
+        )
+
+    def graph(self, *, layer: str | None = None, share: float = 0.1, threshold: float | None = None,
+              arrangement: Arrangement = "beside") -> Figure:
+        """The attention graph of one layer; ``None`` takes the first.
+
+        Raises:
+            PictureError: no such layer, a share outside (0, 1], or a model without a graph.
+        """
+        self._need_graph()
+        layer = self.layers[0] if layer is None else layer
+        if layer not in self.layers:
+            raise PictureError(f"layer={layer!r}: this model has {', '.join(map(repr, self.layers))}")
+        if not 0 < share <= 1:
+            raise PictureError(f"share={share} is no part of the edges; give one in (0, 1], such as 0.1")
+        return graph_figure(
+            title=self.title, category=self.category, seconds=len(self.relevance), frames=self.frames,
+            adjacency={subgraph: found[layer] for subgraph, found in self.adjacency.items()}, waveform=self.waveform,
+            predicted=self.predicted, truth=self.truth, share=share, threshold=threshold, arrangement=arrangement,
+            note=f"attention: {layer}",
+        )
+
+    def heatmaps(self) -> Figure:
+        """Every adjacency; PictureError for a model without a graph."""
+        self._need_graph()
+        return heatmap_figure(title=self.title, adjacency=self.adjacency, seconds=len(self.relevance))
+
+    def page(self) -> str:
+        """The interactive page; PictureError for a model without a graph."""
+        self._need_graph()
+        return graph_page(
+            title=self.title, category=self.category, adjacency=self.adjacency, seconds=len(self.relevance),
+            frames=self.frames, waveform=self.waveform, relevance=self.relevance, gates=self.gates,
+            predicted=self.predicted, truth=self.truth, text=self.text,
+        )
+
+    def _need_graph(self) -> None:
+        if not self.adjacency:
+            raise PictureError(f"{self.title}: this model has no graph (model.cmgi.subgraphs is empty)")
+
+
+def write_timeline(picture: Picture, folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """``timeline.<format>`` in `folder`, for each of png, svg and pdf that is asked for."""
+    figure = picture.timeline()
+    return [save_figure(figure, folder / f"timeline.{suffix}") for suffix in formats]
+
+
+def write_graph(picture: Picture, folder: Path, formats: Sequence[str] = ("png",), *, layer: str | None = None,
+                share: float = 0.1, threshold: float | None = None, arrangement: Arrangement = "beside") -> list[Path]:
+    """``graph.<format>``, ``adjacency.<format>`` and ``graph.html`` in `folder`.
+
+    Raises:
+        PictureError: as of :meth:`Picture.graph`; nothing is written then.
+    """
+    figures = {"graph": picture.graph(layer=layer, share=share, threshold=threshold, arrangement=arrangement),
+               "adjacency": picture.heatmaps()}
+    page = picture.page()
+    paths = [save_figure(figure, folder / f"{name}.{suffix}") for name, figure in figures.items() for suffix in formats]
+    path = folder / "graph.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return [*paths, path]
+
+
+def spans(events: Iterable[tuple[int, int, int]], categories: Sequence[str]) -> tuple[Span, ...]:
+    """Events of class numbers as spans of class names."""
+    return tuple(Span(categories[category], float(start), float(end)) for category, start, end in events)
+
+
+def text_names(categories: Sequence[str]) -> tuple[str, ...]:
+    """What text nodes are called where each is a label: the visual bank's first, as the model stacks them."""
+    return (*(f"{name} (seen)" for name in categories), *(f"{name} (heard)" for name in categories))
+
+
+def named_layers(
+    adjacency: Mapping[str, Sequence[Tensor]], *, layers: int, residual: bool
+) -> dict[str, dict[str, Float[np.ndarray, "_ _"]]]:
+    """A localization's adjacencies of its first video, by subgraph and name of the layer, and their rollout.
+
+    Args:
+        adjacency: ``Localization.adjacency``: one a layer, or one that all layers share.
+        layers: layers of message passing.
+        residual: whether they have residual connections.
+    """
+    found = {}
+    for subgraph, made in adjacency.items():
+        matrices = [_matrix(one) for one in made]
+        shared = len(matrices) == 1 and layers > 1
+        names = [f"layers 1 to {layers}"] if shared else [f"layer {at}" for at in range(1, len(matrices) + 1)]
+        found[subgraph] = dict(zip(names, matrices, strict=True))
+        if layers > 1:
+            found[subgraph][ROLLOUT] = rollout(matrices, layers=layers, residual=residual)
+    return found
+
+
+def _matrix(adjacency: Tensor) -> Float[np.ndarray, "N N"]:
+    """The first video's, dense: topologies with fewer edges answer with sparse ones."""
+    return adjacency.detach().to_dense()[0].float().cpu().numpy()

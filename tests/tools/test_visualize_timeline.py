@@ -1,0 +1,61 @@
+"""The timeline tool as a user runs it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from avsgn_pyg import recipes
+from avsgn_pyg.config import Config
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{name}_tool", TOOLS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = Config.model_validate({
+        "run_dir": tmp_path_factory.mktemp("runs"),
+        "data": {"kind": "synthetic", "synthetic": {"videos": 40, "classes": 3, "width": 16}},
+        "model": {"dim": 16},
+        "train": {"epochs": 1, "batch_size": 8, "device": "cpu"},
+        "evaluate": {"bootstrap": 50},
+    })
+    return recipes.train(config, progress=False).folder
+
+
+def test_the_tool_writes_its_files_and_names_them(run, tmp_path, capsys):
+    arguments = [str(run), "--split", "val", "--out", str(tmp_path), "--format", "svg", "pdf"]
+    assert load("visualize_timeline").main(arguments) == 0
+    printed = capsys.readouterr().out.split()
+    assert [Path(line).name for line in printed] == ["timeline.svg", "timeline.pdf"]
+    assert all(Path(line).is_file() for line in printed)
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["{run}/absent"], "no such folder"),
+    (["{run}", "--row", "9999"], "row=9999 is not in the"),
+    (["{run}", "--tau", "2"], "tau=2.0 is no threshold"),
+    (["{run}", "--media", "{run}/absent.mp4"], "absent.mp4"),
+    (["{run}", "--video", "{run}/absent.mp4"], "made"),
+])
+def test_a_mistake_is_one_sentence_and_exit_code_2(run, tmp_path, capsys, arguments, says):
+    assert load("visualize_timeline").main([*(part.format(run=run) for part in arguments), "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and says in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_takes_no_settings_of_the_data(run, capsys):
+    with pytest.raises(SystemExit):
+        load("visualize_timeline").main([str(run), "--video", "clip.mp4", "--split", "val"])
+    assert "--video CLIP needs no data" in capsys.readouterr().err

@@ -1,0 +1,77 @@
+"""Draw the attention graph of one video: figure, heat maps, interactive page; and export it as GraphML, JSON and .pt.
+
+python tools/visualize_graph.py runs/demo --row 12 --split test
+python tools/visualize_graph.py runs/demo --row 12 --split test --layer rollout --arrangement stacked
+python tools/visualize_graph.py runs/demo --video clip.mp4 --start 30 --out pictures --format png svg pdf
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from avsgn_pyg import recipes
+from avsgn_pyg.recipes import pictures
+from avsgn_pyg.visualize.picture import PictureError
+
+SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"), ("beside", "stacked", "overlaid")
+DRAWING = ("layer", "share", "threshold", "arrangement")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder or a checkpoint's")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="with --row: dotted data.* settings")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
+    which.add_argument("--video", type=Path, metavar="CLIP", help="a media file in place of a row")
+    parser.add_argument("--start", type=int, default=0, metavar="SECOND", help="of a long clip, the window from here")
+    parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
+    parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
+    parser.add_argument("--media", type=Path, metavar="CLIP", help="the row's video, for its frames and its sound")
+    parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
+    parser.add_argument("--layer", help='"layer 1", ... or "rollout"; default: the first')
+    parser.add_argument("--share", type=float, default=0.1, help="part of the edges that is drawn; default 0.1")
+    parser.add_argument("--threshold", type=float, help="in place of --share: edges of at least this weight")
+    parser.add_argument("--arrangement", choices=ARRANGEMENTS, default="beside", help="of the subgraphs")
+    parser.add_argument("--out", type=Path, default=Path("pictures"), metavar="DIR", help="default: pictures")
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
+    options = parser.parse_intermixed_args(arguments)
+    if options.video is not None and (options.overrides or options.split or options.data or options.media):
+        parser.error("--video CLIP needs no data: give no KEY=VALUE, --split, --data or --media with it")
+    return options
+
+
+def run(options: argparse.Namespace) -> list[Path]:
+    drawing = {name: getattr(options, name) for name in DRAWING}
+    if options.video is not None:
+        from avsgn_pyg.predictor.pictures import write_clip_graph
+
+        return write_clip_graph(options.run, options.video, options.out, options.format, start=options.start,
+                                tau=options.tau, drawing=drawing)
+    root = [] if options.data is None else [f"data.root={options.data}"]
+    answer = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
+                                 overrides=[*root, *options.overrides])
+    if options.media is not None:
+        from avsgn_pyg.predictor.pictures import with_media
+
+        answer = answer._replace(picture=with_media(answer.picture, options.media))
+    return pictures.write_answer(answer, options.out, options.format, drawing)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        paths = run(options)
+    except (*recipes.EXPECTED_ERRORS, PictureError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(*paths, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

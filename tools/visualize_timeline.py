@@ -1,0 +1,69 @@
+"""Draw Fig. 4: frames, sound, the scores of both modalities, truth and prediction of one video over time.
+
+python tools/visualize_timeline.py runs/demo --row 12 --split test
+python tools/visualize_timeline.py runs/demo --row 12 --split test --media clips/12.mp4     with frames and sound
+python tools/visualize_timeline.py runs/demo --video clip.mp4 --out pictures --format png svg pdf
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from avsgn_pyg import recipes
+from avsgn_pyg.recipes import pictures
+from avsgn_pyg.visualize.picture import PictureError, write_timeline
+
+SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder or a checkpoint's")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="with --row: dotted data.* settings")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
+    which.add_argument("--video", type=Path, metavar="CLIP", help="a media file in place of a row")
+    parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
+    parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
+    parser.add_argument("--media", type=Path, metavar="CLIP", help="the row's video, for its frames and its sound")
+    parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
+    parser.add_argument("--out", type=Path, default=Path("pictures"), metavar="DIR", help="default: pictures")
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
+    options = parser.parse_intermixed_args(arguments)
+    if options.video is not None and (options.overrides or options.split or options.data or options.media):
+        parser.error("--video CLIP needs no data: give no KEY=VALUE, --split, --data or --media with it")
+    return options
+
+
+def run(options: argparse.Namespace) -> list[Path]:
+    if options.video is not None:
+        from avsgn_pyg.predictor.pictures import write_clip_timeline
+
+        return write_clip_timeline(options.run, options.video, options.out, options.format, tau=options.tau)
+    root = [] if options.data is None else [f"data.root={options.data}"]
+    picture = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
+                                  overrides=[*root, *options.overrides]).picture
+    if options.media is not None:
+        from avsgn_pyg.predictor.pictures import with_media
+
+        picture = with_media(picture, options.media)
+    return write_timeline(picture, options.out, options.format)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        paths = run(options)
+    except (*recipes.EXPECTED_ERRORS, PictureError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(*paths, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
