@@ -1,4 +1,4 @@
-# make demo    set up once, then train AVSGN on the synthetic AVE, evaluate it, print the table
+# make demo    set up once, then from mp4 files to events: make clips, encode, train, evaluate, predict, draw
 # make test    set up once, then run the tests
 #
 # TORCH=cu126 (cpu, cu130, rocm6.4 ...) takes torch from PyTorch's own index; empty takes what pip's index
@@ -8,10 +8,20 @@ PYTHON ?= python3
 TORCH ?=
 export TORCH
 
+# A clip of the held-out split whose event begins and ends inside it.
+CLIP = scene-00135
+ROW = 135
+
 .PHONY: demo test lint setup
 
 demo: setup
+	.venv/bin/python tools/make_scenes.py runs/scenes
+	.venv/bin/python tools/extract_features.py runs/scenes/videos --annotations runs/scenes/Annotations.txt \
+	  --visual signal --audio signal --out runs/scenes/features.h5
 	.venv/bin/python tools/train.py configs/demo.yaml
+	.venv/bin/python tools/predict.py runs/scenes/videos/$(CLIP).mp4 --checkpoint runs/demo
+	.venv/bin/python tools/visualize_timeline.py runs/demo --row $(ROW) --media runs/scenes/videos/$(CLIP).mp4 \
+	  --out runs/demo/pictures
 
 test: setup
 	.venv/bin/python -m pytest

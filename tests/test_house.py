@@ -6,7 +6,7 @@ Every check is also shown a made house that breaks it.
 from __future__ import annotations
 
 import ast
-import configparser
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ LONGEST = {"avsgn_pyg": 260, "tools": 80}
 LET_OFF = {"avsgn_pyg/config.py", "tools/bootstrap.py"}
 
 #: Slow to load, or not installed with the package; nobody pays for them at import.
-HEAVY = {"open_clip", "laion_clap", "matplotlib", "transformers", "torchvision", "gradio", "tensorboard"}
+HEAVY = {"av", "open_clip", "laion_clap", "matplotlib", "transformers", "torchvision", "gradio", "tensorboard"}
 
 
 # --- Walls ---------------------------------------------------------------------------------------
@@ -60,31 +60,24 @@ def test_an_arrow_upwards_breaks_a_wall(tmp_path: Path):
     assert run.returncode == 1 and "Floors BROKEN" in run.stdout
 
 
-DOORS = {
-    "h5py": "avsgn_pyg.data.h5",
-    "matplotlib": "avsgn_pyg.visualize",
-    "yaml": "avsgn_pyg.config",
-    "torch_scatter": "avsgn_pyg.model.propagation",
-}
+def test_a_second_door_breaks_a_wall(tmp_path: Path):
+    (tmp_path / "setup.cfg").write_text(
+        "[importlinter]\nroot_package = made\ninclude_external_packages = True\n"
+        "[importlinter:contract:door]\nname = The door\ntype = protected\n"
+        "protected_modules =\n    yaml\nallowed_importers =\n    made.porch\n"
+    )
+    (tmp_path / "made").mkdir()
+    for name, text in {"__init__": "", "porch": "import yaml\n", "cellar": ""}.items():
+        (tmp_path / "made" / f"{name}.py").write_text(text)
+    assert lint_imports(tmp_path).returncode == 0
+    (tmp_path / "made" / "cellar.py").write_text("import yaml\n")
+    run = lint_imports(tmp_path)
+    assert run.returncode == 1 and "The door BROKEN" in run.stdout
 
 
-def unwatched(package: str, door: str) -> list[str]:
-    """Modules beside the door that the package's contract forgets; an ``__init__`` stands for its folder."""
-    contracts = configparser.ConfigParser(interpolation=None)
-    contracts.read(ROOT / "setup.cfg")
-    named = [*contracts[f"importlinter:contract:door_{package}"]["source_modules"].split(), door]
-    files = (path.relative_to(ROOT).with_suffix("") for path in LIBRARY if path.stem != "__init__")
-    modules = (".".join(file.parts) for file in files)
-    return [name for name in modules if not any(f"{name}.".startswith(f"{known}.") for known in named)]
-
-
-@pytest.mark.parametrize(("package", "door"), DOORS.items())
-def test_every_module_but_the_door_is_watched(package: str, door: str):
-    assert not unwatched(package, door)
-
-
-def test_a_module_that_a_contract_forgets_is_seen():
-    assert unwatched("h5py", "avsgn_pyg.data.nowhere") == ["avsgn_pyg.data.h5"]
+def test_laion_clap_which_is_imported_by_name_has_one_door():
+    named = [path for path in LIBRARY if re.search(r"""["']laion_clap[."']""", path.read_text())]
+    assert [path.relative_to(PACKAGE).as_posix() for path in named] == ["features/clap.py"]
 
 
 def loaded_by(code: str) -> set[str]:
@@ -95,7 +88,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_importing_the_package_loads_neither_encoders_nor_figures():
-    assert not HEAVY & loaded_by("import avsgn_pyg")
+    # PyG itself loads transformers where it is installed.
+    assert not HEAVY & (loaded_by("import avsgn_pyg") - loaded_by("import torch_geometric"))
 
 
 def test_a_loaded_package_is_seen():

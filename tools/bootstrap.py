@@ -3,7 +3,7 @@
 
     python3 tools/bootstrap.py                        torch as pip finds it (from PyPI on Linux: CUDA)
     TORCH=cpu python3 tools/bootstrap.py              or cu126, cu130, rocm6.4: PyTorch's own index
-    EXTRAS=dev,extract python3 tools/bootstrap.py     extras of setup.cfg; default dev
+    EXTRAS=dev python3 tools/bootstrap.py             extras of setup.cfg; default dev,extract (CLIP and CLAP)
     SCATTER=0 python3 tools/bootstrap.py              without torch_scatter; PyG's scatter sums alike
 
 A setting that is not given, or given empty, stays as it was when this .venv was made: a second run does
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENV = ROOT / ".venv"
 PYTHON = ENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = ENV / "avsgn_pyg.stamp"
-DEFAULTS = {"TORCH": "", "TORCH_VERSION": "2.13.0", "EXTRAS": "dev", "SCATTER": "1"}
+DEFAULTS = {"TORCH": "", "TORCH_VERSION": "2.13.0", "EXTRAS": "dev,extract", "SCATTER": "1"}
 TORCHVISION = {"2.13.0": "0.28.0", "2.12.0": "0.27.0"}  # the only pair; any other swaps torch itself
 TORCH_SCATTER = "torch_scatter==2.1.2"
 SETUPTOOLS = "setuptools>=77"

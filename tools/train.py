@@ -1,6 +1,6 @@
 """Train a config; a run that was stopped goes on where it stood.
 
-python tools/train.py                                        the demo: synthetic data, minutes on a CPU
+python tools/train.py                                        made features, a minute on a CPU
 python tools/train.py configs/avsgn_full.yaml train.seeds=[0,1,2,3,4]
 python tools/train.py --resume runs/avsgn_full
 accelerate launch --num_processes 2 tools/train.py configs/avsgn_full.yaml
@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from avsgn_pyg import recipes
 from avsgn_pyg.config import load_config
 
-DEMO = Path(__file__).resolve().parent.parent / "configs" / "demo.yaml"
+FIRST = Path(__file__).resolve().parent.parent / "configs" / "synthetic.yaml"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -28,7 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "config", nargs="?", metavar="CONFIG", help=f"a YAML file; default configs/{DEMO.name}"
+        "config", nargs="?", metavar="CONFIG", help=f"a YAML file; default configs/{FIRST.name}"
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5"
@@ -50,7 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> recipes.RunResult:
     if options.resume is not None:
         return recipes.restart(options.resume, options.overrides, progress=not options.quiet)
-    config = load_config(options.config or DEMO, options.overrides)
+    config = load_config(options.config or FIRST, options.overrides)
     options.resume = recipes.run_folder(config)
     return recipes.train(config, overwrite=options.overwrite, progress=not options.quiet)
 
