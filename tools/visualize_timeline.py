@@ -25,6 +25,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
     which.add_argument("--video", type=Path, metavar="CLIP", help="a media file in place of a row")
+    for kind in ("visual", "audio"):
+        parser.add_argument(f"--{kind}", nargs="+", metavar=("NAME", "KEY=VALUE"), help="with --video: its encoder")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--media", type=Path, metavar="CLIP", help="the row's video, for its frames and its sound")
@@ -32,16 +34,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("pictures"), metavar="DIR", help="default: pictures")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
-    if options.video is not None and (options.overrides or options.split or options.data or options.media):
-        parser.error("--video CLIP needs no data: give no KEY=VALUE, --split, --data or --media with it")
+    of_rows = options.overrides or options.split or options.data or options.media
+    if of_rows if options.video is not None else options.visual or options.audio:
+        parser.error("--video CLIP needs no data, but its encoders (--visual, --audio): no --split, no KEY=VALUE")
     return options
 
 
 def run(options: argparse.Namespace) -> list[Path]:
     if options.video is not None:
+        from avsgn_pyg.predictor.encoders import named
         from avsgn_pyg.predictor.pictures import write_clip_timeline
 
-        return write_clip_timeline(options.run, options.video, options.out, options.format, tau=options.tau)
+        return write_clip_timeline(options.run, options.video, options.out, options.format, tau=options.tau,
+                                   encoders=named(visual=options.visual, audio=options.audio))
     root = [] if options.data is None else [f"data.root={options.data}"]
     picture = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
                                   overrides=[*root, *options.overrides]).picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,7 @@ def write(
             dtype = h5py.string_dtype() if isinstance(values, list) else values.dtype
             file.create_dataset(key, data=values, dtype=dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with scratch.open("wb") as file:
@@ -54,6 +56,20 @@ def write(
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote `path`."""
+    for scratch in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        pid = scratch.name[len(path.name) + 1 : -len(".partial")]
+        # On Windows, asking after a process ends it.
+        if pid.isdecimal() and os.name != "nt":
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                scratch.unlink(missing_ok=True)
+            except OSError:
+                continue
 
 
 def dataset(path: Path, file: h5py.File, key: str) -> h5py.Dataset:

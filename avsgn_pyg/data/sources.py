@@ -31,6 +31,7 @@ EXTRACTION = "avsgn_pyg.features"
 #: Files up to this size are hashed whole; of larger ones, as many evenly spread samples as fill it.
 DIGEST_BYTES = 64 * 2**20
 SAMPLES = 64
+CHUNK_BYTES = 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ class StoreSource:
         self.widths = (self.features.audio.shape[2], self.features.visual.shape[2])
         self.categories = self.features.categories
         self.label_text = self.features.label_text
-        self.provenance = self.features.provenance
+        # The sizes of its files serve a later extraction alone, and would stand in every checkpoint.
+        self.provenance = {key: said for key, said in self.features.provenance.items() if key != "sizes"}
         failed = self.provenance.get("failed", ()) if self.provenance.get("made by") == EXTRACTION else ()
         self.failed = {row: each["reason"] for each in failed for row in each["rows"]}
 
@@ -222,7 +224,10 @@ def file_record(path: Path) -> dict[str, Any]:
     record: dict[str, Any] = {"file": path.name, "bytes": size}
     with path.open("rb") as file:
         if size <= DIGEST_BYTES:
-            return {**record, "sha256": hashlib.file_digest(file, "sha256").hexdigest(), "hashed": "whole file"}
+            whole = hashlib.sha256()
+            while chunk := file.read(CHUNK_BYTES):
+                whole.update(chunk)
+            return {**record, "sha256": whole.hexdigest(), "hashed": "whole file"}
         digest, length = hashlib.sha256(str(size).encode()), DIGEST_BYTES // SAMPLES
         for sample in range(SAMPLES):
             file.seek((size - length) * sample // (SAMPLES - 1))

@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
@@ -20,25 +21,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from avsgn_pyg.features.clap_weights import PUBLISHED, find_weights
 from avsgn_pyg.features.compat import declare_torchvision_ops
 from avsgn_pyg.features.compute import EncoderError, autocast, choose_device, unit, versions
-from avsgn_pyg.features.weights import fingerprint, hub_file, load_whole, looks_like_a_file, no_hub, read_state
+from avsgn_pyg.features.record import file_options
+from avsgn_pyg.features.weights import fingerprint, load_whole, no_hub, read_state
 
 declare_torchvision_ops()
 
 import transformers  # noqa: E402
 
-REPOSITORY: Final = "lukewys/laion_clap"
-#: Published checkpoints, each with the model and the fusion that it was trained as; the first of a pair is its default.
-PUBLISHED: Final = {
-    "630k-audioset-best": ("HTSAT-tiny", False),
-    "630k-best": ("HTSAT-tiny", False),
-    "630k-audioset-fusion-best": ("HTSAT-tiny", True),
-    "630k-fusion-best": ("HTSAT-tiny", True),
-    "music_speech_audioset_epoch_15_esc_89.98": ("HTSAT-base", False),
-    "music_audioset_epoch_15_esc_90.14": ("HTSAT-base", False),
-    "music_speech_epoch_15_esc_89.25": ("HTSAT-base", False),
-}
 TOKENIZER: Final = "roberta-base"
 #: Words of roberta-base's tokenizer, which every published CLAP was trained with.
 VOCABULARY: Final = 50_265
@@ -52,8 +44,8 @@ WIDTH: Final = 512
 #: A pass of HTS-AT hears ten seconds.
 WINDOW: Final = 10
 RATE: Final = 48_000
-#: A buffer that older transformers saved, and newer ones make anew.
-_OBSOLETE: Final = "text_branch.embeddings.position_ids"
+#: Buffers that some versions of transformers save and others make anew; they hold nothing that was learned.
+_OBSOLETE: Final = ("text_branch.embeddings.position_ids", "text_branch.embeddings.token_type_ids")
 
 
 class ClapEncoder:
@@ -92,26 +84,30 @@ class ClapEncoder:
         weights = weights or next((name for name, trained in PUBLISHED.items() if trained == (model, fused)), None)
         if weights is None:
             raise EncoderError(f"no weights of {model} with fused=true are published; give weights=FILE")
+        self._files = {} if weights in PUBLISHED else {"weights": weights}
+        self._files |= {} if tokenizer is None else {"tokenizer": tokenizer}
         self._options = {"model": model, "fused": fused, "weights": weights, "tokenizer": tokenizer,
                          "vocabulary": vocabulary, "audio_pass": audio_pass}
         self.device, self.precision = choose_device(str(device), precision), precision
         self.width, self.batch_size = WIDTH, batch_size
         path = find_weights(model, fused, weights, download)
         words = load_tokenizer(tokenizer, vocabulary, download)
-        state = {key: tensor for key, tensor in read_state(path).items() if key != _OBSOLETE}
         self._clap = build(model, fused, words)
-        load_whole(self._clap.model, state, path, f"is it {model} with fused={str(fused).lower()}?")
+        hint = f"is it {model} with fused={str(fused).lower()}?"
+        state = load_whole(self._clap.model, read_state(path), path, hint, without=_OBSOLETE)
+        keep_exact(self._clap.model.audio_branch)
+        self.each_second_alone = audio_pass == "segment"
         self._audio_pass = {"segment": self._each_second, "video": self._ten_seconds}[audio_pass]
         settings = {"encoder": self.name, "model": model, "fused": fused, "audio_pass": audio_pass,
                     "tokenizer": sorted(words.get_vocab().items())}
-        self.revision = fingerprint(self._clap.model.state_dict(), settings)
+        self.revision = fingerprint(state, settings)
         self._clap.eval().requires_grad_(False).to(self.device)
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
         """One unit vector a second; what each hears is told by ``audio_pass``."""
         if not samples.numel():
             return torch.zeros(*samples.shape[:2], self.width)
-        with torch.inference_mode(), autocast(self.device, self.precision):
+        with torch.inference_mode():
             return self._audio_pass(samples.cpu())
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
@@ -124,8 +120,9 @@ class ClapEncoder:
     def record(self) -> dict[str, Any]:
         """JSON-ready: name, options (the audio pass among them), width, revision, precision, versions."""
         return {
-            "name": self.name, "options": dict(self._options), "width": self.width, "revision": self.revision,
-            "precision": self.precision, "versions": versions("torch", "laion_clap", "transformers"),
+            "name": self.name, **file_options(self._options, self._files), "width": self.width,
+            "revision": self.revision, "precision": self.precision,
+            "versions": versions("torch", "laion_clap", "transformers"),
         }
 
     def _each_second(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
@@ -155,13 +152,29 @@ class ClapEncoder:
         return {key: torch.stack([one[key] for one in inputs]).to(self.device) for key in inputs[0]}
 
     def _embed(self, inputs: dict[str, Tensor]) -> Float[Tensor, "N d"]:
-        heard = self._clap.model.encode_audio(inputs, device=self.device)["embedding"]
-        return unit(self._clap.model.audio_projection(heard))
+        with autocast(self.device, self.precision):
+            heard = self._clap.model.encode_audio(inputs, device=self.device)["embedding"]
+            return unit(self._clap.model.audio_projection(heard))
 
     def _embed_seconds(self, inputs: dict[str, Tensor]) -> Float[Tensor, "N 10 d"]:
-        heard = self._clap.model.encode_audio(inputs, device=self.device)["fine_grained_embedding"]
-        shares = second_shares(heard.shape[1]).to(heard)
-        return unit(self._clap.model.audio_projection(shares @ heard))
+        with autocast(self.device, self.precision):
+            heard = self._clap.model.encode_audio(inputs, device=self.device)["fine_grained_embedding"]
+            shares = second_shares(heard.shape[1]).to(heard)
+            return unit(self._clap.model.audio_projection(shares @ heard))
+
+
+def keep_exact(branch: torch.nn.Module) -> None:
+    """Have the audio branch take its log-mel spectrum in float32 under autocast too.
+
+    Its floor of 1e-10 is 0 in half floats, and the logarithm of a silent band would be minus infinity.
+    """
+    for front in (branch.spectrogram_extractor, branch.logmel_extractor):
+        front.forward = partial(_in_float32, type(front).forward.__get__(front))
+
+
+def _in_float32(forward: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    with torch.autocast(rows.device.type, enabled=False):
+        return forward(rows.float())
 
 
 def second_shares(rows: int) -> Float[Tensor, "10 rows"]:
@@ -172,25 +185,6 @@ def second_shares(rows: int) -> Float[Tensor, "10 rows"]:
     edges = torch.linspace(0, WINDOW, rows + 1, dtype=torch.float64)
     second = torch.arange(WINDOW, dtype=torch.float64)[:, None]
     return (torch.minimum(edges[1:], second + 1) - torch.maximum(edges[:-1], second)).clamp_min(0).float()
-
-
-def find_weights(model: str, fused: bool, weights: str, download: bool) -> Path:
-    """The checkpoint that is meant; EncoderError says what to download and where to put it."""
-    if weights not in PUBLISHED:
-        if looks_like_a_file(weights):
-            return Path(weights)
-        raise EncoderError(f"clap has no weights {weights!r}: give weights=FILE or one of {', '.join(PUBLISHED)}")
-    if PUBLISHED[weights] != (model, fused):
-        trained, fusion = PUBLISHED[weights]
-        raise EncoderError(f"clap weights {weights} are of model={trained} fused={str(fusion).lower()}, "
-                           f"not of model={model} fused={str(fused).lower()}")
-    path = hub_file(REPOSITORY, [f"{weights}.pt"], download=download)
-    if path is None:
-        raise EncoderError(
-            f"clap weights {weights} are not on this machine; fetch them with download=true, or save "
-            f"https://huggingface.co/{REPOSITORY}/resolve/main/{weights}.pt and give weights=FILE"
-        )
-    return path
 
 
 def load_tokenizer(folder: str | None, vocabulary: int, download: bool) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from avsgn_pyg.features.compat import declare_torchvision_ops
 from avsgn_pyg.features.compute import EncoderError, autocast, choose_device, unit, versions
+from avsgn_pyg.features.record import file_options
 from avsgn_pyg.features.weights import fingerprint, gist, hub_file, looks_like_a_file, no_hub, plain_numbers, read_state
 
 declare_torchvision_ops()
@@ -94,6 +95,7 @@ class ClipEncoder:
         if weights is None and model == DEFAULT_MODEL:
             weights = DEFAULT_WEIGHTS
         self._options = {"model": model, "weights": weights, "preprocess": preprocess}
+        self._files = {"weights": weights} if weights is not None and looks_like_a_file(weights) else {}
         self.device, self.precision, self.batch_size = choose_device(str(device), precision), precision, batch_size
         path, tag = find_weights(model, weights, preprocess, download)
         with no_hub(allowed=download):
@@ -102,7 +104,7 @@ class ClipEncoder:
         self._refuse_deaf_tokenizer(model)
         self.width = int(config["embed_dim"])
         self.preparation = ClipPreparation(open_clip.get_model_preprocess_cfg(self._model))
-        settings = {"encoder": self.name, "config": config, "preparation": self.preparation.settings}
+        settings = {"encoder": self.name, **architecture(model, config), **prepared_as(self.preparation.settings)}
         self.revision = fingerprint(self._model.state_dict(), settings)
         self._model.to(self.device)
 
@@ -122,8 +124,9 @@ class ClipEncoder:
     def record(self) -> dict[str, Any]:
         """JSON-ready: name, options, width, revision, precision, versions."""
         return {
-            "name": self.name, "options": dict(self._options), "width": self.width, "revision": self.revision,
-            "precision": self.precision, "versions": versions("torch", "torchvision", "open_clip_torch", "timm"),
+            "name": self.name, **file_options(self._options, self._files), "width": self.width,
+            "revision": self.revision, "precision": self.precision,
+            "versions": versions("torch", "torchvision", "open_clip_torch", "timm"),
         }
 
     def _in_batches(self, rows: Tensor, encode: Any) -> Float[Tensor, "rows d"]:
@@ -139,6 +142,25 @@ class ClipEncoder:
         if torch.equal(first, second):
             raise EncoderError(f"the tokenizer of clip model {model} is empty: its files are not on this machine; "
                                "fetch them with download=true")
+
+
+def architecture(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells models apart whose tensors may be equal. Chosen, not all: the library adds fields as it grows."""
+    return {"model": model, "width": config["embed_dim"], "quick_gelu": bool(config.get("quick_gelu"))}
+
+
+def prepared_as(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a preparation changes the pictures, in one form however the library writes it."""
+    size = settings["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    return {
+        "size": [int(height), int(width)],
+        "mean": [float(value) for value in settings["mean"]],
+        "std": [float(value) for value in settings["std"]],
+        "interpolation": settings["interpolation"],
+        "resize_mode": settings["resize_mode"],
+        "fill_color": int(settings.get("fill_color", 0)),
+    }
 
 
 def find_weights(model: str, weights: str | None, preprocess: str | None, download: bool) -> tuple[Path, str | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -30,13 +31,35 @@ def choose_device(device: str, precision: str = "fp32") -> torch.device:
         raise EncoderError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision == "fp16" and kind == "cpu":
         raise EncoderError("precision=fp16 needs a GPU; on the CPU use precision=bf16 or fp32")
-    return torch.device(kind if device == "auto" else device)
+    try:
+        chosen = torch.device(kind if device == "auto" else device)
+    except RuntimeError:
+        raise EncoderError(f"device={device}: no such device; write auto, cpu, cuda, cuda:1 or mps") from None
+    if kind == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise EncoderError(f"device={device}: this machine has {torch.cuda.device_count()} GPUs, counted from cuda:0")
+    return chosen
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The context in which an encoder computes."""
+@contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """The context in which an encoder computes; EncoderError where the device's memory is too small."""
     dtype = PRECISIONS[precision]
-    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+    enabled = dtype is not None
+    with out_of_memory(device), torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=enabled):
+        yield
+
+
+@contextmanager
+def out_of_memory(device: torch.device) -> Iterator[None]:
+    """Say what to do where a GPU's memory is full, as an EncoderError."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        said = str(error).partition(". ")[0]
+        raise EncoderError(
+            f"device={device}: its memory is full ({said}); give a smaller batch size, precision=bf16, or "
+            "stop what else runs there"
+        ) from None
 
 
 def unit(vectors: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:

@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from avsgn_pyg.data.feature_store import LabelText
-from avsgn_pyg.features.compute import EncoderError, choose_device
+from avsgn_pyg.features.compute import EncoderError, choose_device, out_of_memory
+from avsgn_pyg.features.record import refuse_absent_files
 
 Kind = Literal["visual", "audio"]
 
@@ -76,7 +77,10 @@ class FrameEncoder(Encoder, Protocol):
 
 @runtime_checkable
 class AudioEncoder(Encoder, Protocol):
-    """Encodes sound: mono, 48 kHz, in [-1, 1], a second a row."""
+    """Encodes sound: mono, 48 kHz, in [-1, 1], a second a row.
+
+    One whose features of a second do not depend on its neighbours says so with ``each_second_alone = True``.
+    """
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]: ...
 
@@ -165,15 +169,18 @@ def encoder_from_record(
 
     Args:
         record: what its ``record()`` returned, maybe on another machine.
-        options: take the place of recorded ones, such as where the weights lie here.
+        options: take the place of recorded ones, such as where the weights lie here: a record has their file's
+            name alone, which counts from the current folder.
 
     Raises:
-        EncoderError: no record; it cannot be made here; or it is not the same: the revisions differ.
+        EncoderError: no record; a file of its weights is not here; it cannot be made here; or it is not the same:
+            the revisions differ.
     """
     missing = [key for key in ("name", "options", "revision") if key not in record]
     if missing:
         raise EncoderError(f"the {kind} encoder's record lacks {missing}; the features must be extracted again")
     choice = EncoderChoice(record["name"], {**record["options"], **(options or {})})
+    refuse_absent_files(record, kind, options or {})
     make = make_frame_encoder if kind == "visual" else make_audio_encoder
     encoder = make(choice, device=device, precision=precision, batch_size=batch_size)
     if encoder.revision != record["revision"]:
@@ -197,7 +204,8 @@ def _make(
     for problem in _option_problems(cls, choice):
         raise EncoderError(problem)
     try:
-        return cls(**choice.options, device=place, precision=precision, batch_size=batch_size)
+        with out_of_memory(place):
+            return cls(**choice.options, device=place, precision=precision, batch_size=batch_size)
     except ModuleNotFoundError as error:
         raise _lacking(choice.name, error) from None
 

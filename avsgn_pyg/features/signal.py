@@ -99,6 +99,7 @@ class SignalAudio(_Signal):
     """Spectrum, its motion and loudness of a second of sound."""
 
     kind = "audio"
+    each_second_alone = True
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
         """One vector a second."""

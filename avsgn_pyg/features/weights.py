@@ -103,15 +103,25 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
-def load_whole(module: torch.nn.Module, state: Mapping[str, Tensor], path: Path, hint: str) -> None:
-    """Load a checkpoint that must fit the module key by key; EncoderError says where it does not, with `hint`."""
-    own = module.state_dict()
+def load_whole(
+    module: torch.nn.Module, state: Mapping[str, Tensor], path: Path, hint: str, *, without: Sequence[str] = ()
+) -> dict[str, Tensor]:
+    """Load a checkpoint that must fit the module key by key, and answer the module's tensors.
+
+    Args:
+        without: keys that may be missing on either side, and count for nothing.
+
+    Raises:
+        EncoderError: says where it does not fit, with `hint`.
+    """
+    own, state = ({key: found[key] for key in found if key not in without} for found in (module.state_dict(), state))
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     other = [name for name in own if name in state and own[name].shape != state[name].shape]
     for names, what in ((other, "of another shape"), (missing, "missing"), (unknown, "unknown")):
         if names:
             raise EncoderError(f"{path}: {len(names)} tensors {what} ({names[0]} first); {hint}")
-    module.load_state_dict(state)
+    module.load_state_dict(state, strict=False)
+    return own
 
 
 def fingerprint(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:

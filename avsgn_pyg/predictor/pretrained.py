@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Final
 
 import huggingface_hub
@@ -30,6 +30,8 @@ FORMAT: Final = 1
 LIBRARY: Final = "avsgn_pyg"
 #: Scores that go into a model card, out of an evaluation's.
 SCORES: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc")
+#: Ends of the files that settings and encoders name.
+FILES: Final = frozenset((".h5", ".hdf5", ".npy", ".txt", ".csv", ".pt", ".pth", ".bin", ".ckpt", ".safetensors"))
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -138,7 +140,7 @@ def _settings(config: Config) -> dict[str, Any]:
     """Every setting but where things lay on the machine that trained it."""
     settings = config.model_dump(mode="json")
     settings.pop("run_dir")
-    settings["data"]["root"] = None
+    settings["data"] = {key: _named(value) for key, value in settings["data"].items()} | {"root": None}
     return settings
 
 
@@ -152,8 +154,16 @@ def _without_paths(meta: Meta) -> Meta:
 
 
 def _named(value: Any) -> Any:
-    """A path on this machine as the file's name; whoever loads the model says where that file lies there."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    """A path as the file's name; whoever loads the model says where that file lies there.
+
+    A name of a data set or of a model may hold a slash too: it is a path if it is absolute, leads out of its
+    folder, or ends as a file does.
+    """
+    if not isinstance(value, str) or not ("/" in value or "\\" in value):
+        return value
+    path = PureWindowsPath(value)  # reads both kinds of slash
+    rooted = bool(path.anchor) or path.parts[0] in ("..", "~", ".")
+    return path.name if rooted or path.suffix in FILES else value
 
 
 def _write(path: Path, text: str) -> None:

@@ -115,6 +115,13 @@ def test_a_small_file_is_hashed_whole(tmp_path: Path):
     }
 
 
+def test_a_file_is_hashed_without_what_python_3_11_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(sources.hashlib, "file_digest", raising=False)
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 2)
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    assert sources.file_record(tmp_path / "a.txt")["sha256"].startswith("ba7816bf")
+
+
 def test_a_large_file_is_sampled_with_its_start_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sources, "DIGEST_BYTES", 128)
     path, content = tmp_path / "a.h5", bytearray(1000)

@@ -129,6 +129,21 @@ def test_bf16_stays_near(encoder: ClapEncoder, monkeypatch: pytest.MonkeyPatch):
     assert not torch.equal(rough, exact) and (rough * exact).sum(-1).min() > 0.99
 
 
+def tone() -> Tensor:
+    """A second of a pure tone, nearly all of whose bands are silent, [1, 1, 48000]."""
+    return (0.5 * torch.sin(2 * torch.pi * 440 * torch.arange(48_000) / 48_000))[None, None]
+
+
+@pytest.mark.parametrize("sound", [torch.zeros(1, 1, 48_000), tone()], ids=["silence", "tone"])
+def test_the_spectrum_is_finite_float32_under_autocast(encoder: ClapEncoder, sound: Tensor):
+    """Its floor of 1e-10 is 0 in half floats, whose logarithm is no number."""
+    branch = encoder._clap.model.audio_branch
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.float16):
+        spectrum = branch.logmel_extractor(branch.spectrogram_extractor(sound[0].repeat(1, 10)))
+    assert spectrum.dtype == torch.float32 and spectrum.isfinite().all()
+    assert spectrum.min() == -100  # dB: bands that hold nothing
+
+
 # --- One pass over ten seconds --------------------------------------------------------------------
 
 
@@ -185,6 +200,7 @@ def test_the_audio_pass_is_recorded_and_part_of_the_revision(
     other = ClapEncoder(**clap_options, audio_pass="video")
     assert encoder.record()["options"]["audio_pass"] == "segment"
     assert other.record()["options"]["audio_pass"] == "video" and other.revision != encoder.revision
+    assert encoder.each_second_alone and not other.each_second_alone
     assert not torch.allclose(other.encode_audio(waves(1, 2)), encoder.encode_audio(waves(1, 2)), atol=1e-3)
 
 
@@ -202,12 +218,34 @@ def test_labels_are_embedded_as_laion_clap_does(encoder: ClapEncoder, clap_libra
 
 
 def test_a_record_rebuilds_it_from_another_container(
-    encoder: ClapEncoder, clap_library: torch.nn.Module, built_already: None, tmp_path: Path
+    encoder: ClapEncoder, clap_library: torch.nn.Module, clap_options: dict[str, Any], built_already: None,
+    tmp_path: Path,
 ):
     save_file(whole(clap_library), tmp_path / "clap.safetensors")
     record = json.loads(json.dumps(encoder.record()))
-    again = encoder_from_record(record, "audio", options={"weights": str(tmp_path / "clap.safetensors")})
+    assert record["files"] == ["tokenizer", "weights"] and "/" not in json.dumps(record["options"])
+    with pytest.raises(EncoderError, match=r"audio encoder 'clap': tokenizer \S+ \(of revision \w{12}\) not here; .* "
+                                           r"give --audio clap tokenizer=FILE"):
+        encoder_from_record(record, "audio")
+    here = {"weights": str(tmp_path / "clap.safetensors"), "tokenizer": clap_options["tokenizer"]}
+    again = encoder_from_record(record, "audio", options=here)
     assert torch.equal(again.encode_audio(waves(1, 1)), encoder.encode_audio(waves(1, 1)))
+
+
+def test_buffers_that_a_version_of_transformers_saves_count_on_neither_side(
+    encoder: ClapEncoder, clap_library: torch.nn.Module, clap_options: dict[str, Any], built_already: None
+):
+    """An older transformers has them in the model, and a checkpoint of a newer one does not."""
+    embeddings = clap_library.model.text_branch.embeddings
+    embeddings.register_buffer("position_ids", embeddings.position_ids, persistent=True)
+    try:
+        assert "text_branch.embeddings.position_ids" in clap_library.model.state_dict()
+        plain = {key: tensor for key, tensor in whole(clap_library).items() if "position_ids" not in key}
+        path = Path(clap_options["weights"]).with_name("newer.safetensors")
+        save_file(plain, path)
+        assert ClapEncoder(**{**clap_options, "weights": str(path)}).revision == encoder.revision
+    finally:
+        embeddings.register_buffer("position_ids", embeddings.position_ids, persistent=False)
 
 
 def test_importing_the_library_leaves_the_path_alone(clap_library: torch.nn.Module):
@@ -346,5 +384,7 @@ def test_a_gpu_gives_the_same(clap_options: dict[str, Any], precision: str, leas
     options = {**clap_options, "audio_pass": audio_pass}
     here, there = (make_audio_encoder(EncoderChoice("clap", options), device=device, precision=kind)
                    for device, kind in (("cpu", "fp32"), ("cuda", precision)))
-    found = there.encode_audio(waves(1, 3))
-    assert found.device.type == "cpu" and (found * here.encode_audio(waves(1, 3))).sum(-1).min() > least
+    sounds = torch.cat([waves(1, 3), torch.zeros(1, 1, 48_000), tone()], 1)
+    found = there.encode_audio(sounds)
+    assert found.isfinite().all()
+    assert found.device.type == "cpu" and (found * here.encode_audio(sounds)).sum(-1).min() > least

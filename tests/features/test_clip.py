@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avsgn_pyg.data.feature_store import read_store
 from avsgn_pyg.features import clip
 from avsgn_pyg.features.clip import DEFAULT_MODEL, DEFAULT_WEIGHTS, ClipEncoder, find_weights
 from avsgn_pyg.features.encoder import (
@@ -26,6 +28,8 @@ from avsgn_pyg.features.encoder import (
     make_audio_encoder,
     make_frame_encoder,
 )
+from avsgn_pyg.features.extraction.extract import extract
+from avsgn_pyg.features.extraction.jobs import plan_folder
 
 MODEL = "ViT-S-32-alt"
 
@@ -139,12 +143,37 @@ def test_the_container_does_not_matter_but_a_weight_does(
         encoder_from_record(record, "visual", options={"weights": str(tmp_path / "other.safetensors")})
 
 
-def test_a_record_rebuilds_it(encoder: ClipEncoder, frames: Tensor):
+def test_a_record_names_the_weights_and_not_where_they_lay(
+    encoder: ClipEncoder, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    record = json.loads(json.dumps(encoder.record()))
+    assert record["options"]["weights"] == "epoch_3.pt" and record["files"] == ["weights"]
+    with pytest.raises(EncoderError, match=(
+        rf"^visual encoder 'clip': weights epoch_3\.pt \(of revision {encoder.revision[:12]}\) not here; say where it "
+        r"lies: give --visual clip weights=FILE$"
+    )):
+        encoder_from_record(record, "visual", device="cpu")
+    monkeypatch.chdir(Path(options["weights"]).parent)
+    assert encoder_from_record(record, "visual", device="cpu").revision == encoder.revision
+
+
+def test_a_record_rebuilds_it(encoder: ClipEncoder, options: dict[str, Any], frames: Tensor):
     record = json.loads(json.dumps(encoder.record()))
     assert {"torch", "open_clip_torch", "timm"} <= record["versions"].keys() and record["width"] == 256
-    again = encoder_from_record(record, "visual", device="cpu")
+    again = encoder_from_record(record, "visual", device="cpu", options={"weights": options["weights"]})
     prepared = encoder.prepare(frames[:2])
     assert torch.equal(again.encode_frames(prepared), encoder.encode_frames(prepared))
+
+
+def test_a_store_says_nothing_of_where_the_weights_or_videos_lay(
+    encoder: ClipEncoder, options: dict[str, Any], tmp_path: Path, make_clip: Callable[..., Path]
+):
+    (tmp_path / "videos").mkdir()
+    make_clip(tmp_path / "videos" / "a.mp4", seconds=1.0, size=(64, 48))
+    sound = make_audio_encoder(EncoderChoice("signal"))
+    extract(plan_folder(tmp_path / "videos"), tmp_path / "f.h5", encoder, sound, segments=1, workers=0, progress=False)
+    said = json.dumps(read_store(tmp_path / "f.h5").provenance)
+    assert '"weights": "epoch_3.pt"' in said and "/" not in said.replace(sound.record()["note"], "")
 
 
 def test_labels_get_rows_of_their_own(encoder: ClipEncoder):
@@ -193,6 +222,17 @@ def test_preparation_is_part_of_the_revision(
     monkeypatch.setattr(clip, "preparation_of", lambda *_: {"mean": (0.5, 0.5, 0.5)})
     other = ClipEncoder(**options)
     assert other.preparation.settings["mean"] == (0.5, 0.5, 0.5) and other.revision != encoder.revision
+
+
+def test_fields_that_the_library_adds_do_not_change_the_revision(
+    encoder: ClipEncoder, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    settings, config = clip.open_clip.get_model_preprocess_cfg, clip.open_clip.get_model_config
+    monkeypatch.setattr(clip.open_clip, "get_model_config", lambda name: {**config(name), "new": 1, "quick_gelu": 0})
+    monkeypatch.setattr(clip.open_clip, "get_model_preprocess_cfg", lambda model: {**settings(model), "new": None})
+    assert ClipEncoder(**options).revision == encoder.revision
+    assert clip.prepared_as({**encoder.preparation.settings, "size": 224}) == clip.prepared_as(
+        {**encoder.preparation.settings, "size": (224, 224)})
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -21,6 +21,7 @@ def test_a_device_is_taken_by_number():
     ("tpu", "fp32", "device=tpu.*use device=auto or cpu"),
     ("cpu", "fp64", "precision='fp64' is not one of fp32, bf16, fp16"),
     ("cpu", "fp16", "precision=fp16 needs a GPU"),
+    ("cpu:x", "fp32", "device=cpu:x: no such device; write auto, cpu, cuda, cuda:1 or mps"),
 ])
 def test_what_is_not_there_is_refused(device: str, precision: str, message: str):
     with pytest.raises(EncoderError, match=message):
@@ -31,6 +32,20 @@ def test_what_is_not_there_is_refused(device: str, precision: str, message: str)
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(EncoderError, match=r"device=cuda: this torch .* sees none"):
         choose_device("cuda")
+
+
+def test_a_gpu_beyond_those_there_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1").index == 1
+    with pytest.raises(EncoderError, match="device=cuda:9: this machine has 2 GPUs, counted from cuda:0"):
+        choose_device("cuda:9")
+
+
+def test_a_memory_that_is_full_says_what_to_do():
+    with pytest.raises(EncoderError, match=r"device=cpu: its memory is full \(CUDA out of memory\); .*batch size"), \
+            autocast(torch.device("cpu"), "fp32"):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

@@ -89,9 +89,10 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
     def save(
         name: str = "epoch-0001", *, features: dict[str, Any] | None = None, categories: tuple[str, ...] = CATEGORIES,
         model: dict[str, Any] | None = None, data: dict[str, Any] | None = None, bank_of: tuple[str, ...] = CATEGORIES,
-        **settings: Any,
+        data_settings: dict[str, Any] | None = None, **settings: Any,
     ) -> Path:
-        config = Config.model_validate({"model": {"dim": 16, **(model or {})}, "evaluate": {"tau": 0.5}, **settings})
+        config = Config.model_validate({"model": {"dim": 16, **(model or {})}, "evaluate": {"tau": 0.5},
+                                        "data": data_settings or {}, **settings})
         torch.manual_seed(1)
         built = zoo.build_model(
             config.model, zoo.Shape(WIDTH, WIDTH, 10, len(bank_of)), label_text(*encoders(), bank_of, PROMPTS)

@@ -68,6 +68,8 @@ def test_a_window_of_sound_is_heard_whole(encode, clip) -> None:
     """An encoder that hears a second in the light of its neighbours gets the neighbours of its window."""
 
     class Counting(SignalAudio):
+        each_second_alone = False
+
         def encode_audio(self, samples: Tensor) -> Tensor:
             return samples.square().sum(-1).cumsum(1)[..., None]
 
@@ -81,13 +83,14 @@ def test_an_encoder_that_hears_seconds_alone_hears_each_once(encode, clip, monke
     heard = []
 
     class Alone(SignalAudio):
-        each_second_alone = True
-
         def encode_audio(self, samples: Tensor) -> Tensor:
             heard.append(samples.shape[0] * samples.shape[1])
             return super().encode_audio(samples)
 
-    wanted = encode(clip(13), 4)
+    class Together(SignalAudio):
+        each_second_alone = False
+
+    wanted = encode(clip(13), 4, audio=Together(width=16))
     monkeypatch.setattr(encoding, "SOUNDS", 2)
     found = encode(clip(13), 4, audio=Alone(width=16))
     assert sum(heard) == 13 and len(heard) == 2

@@ -98,6 +98,21 @@ def test_nothing_of_the_machine_is_passed_on(checkpoint, provenance, tmp_path: P
     assert '"weights": "tower.pt"' in (saved / "config.json").read_text()
 
 
+def test_no_path_in_settings_or_options_is_passed_on(checkpoint, provenance, tmp_path: Path) -> None:
+    said = provenance()
+    said["audio"]["options"] |= {"weights": "../somebody/clap.pt", "tokenizer": "C:\\somebody\\words", "model": "a/b"}
+    settings = {"root": "/home/somebody/ave", "features": "/home/somebody/ave/features.h5", "name": "AVE/clean",
+                "annotations": "somebody/rows.txt", "audio_labels": "~/somebody/text.npy"}
+    run = Predictor.from_checkpoint(checkpoint(features=said, data_settings=settings), device="cpu")
+    saved = run.save_pretrained(tmp_path / "saved")
+    assert not [path for path in saved.iterdir() if b"somebody" in path.read_bytes()]
+    values = json.loads((saved / "config.json").read_text())
+    data, options = values["config"]["data"], values["meta"]["provenance"]["features"]["audio"]["options"]
+    assert (data["features"], data["annotations"], data["audio_labels"]) == ("features.h5", "rows.txt", "text.npy")
+    assert data["name"] == "AVE/clean" and data["root"] is None
+    assert (options["weights"], options["tokenizer"], options["model"]) == ("clap.pt", "words", "a/b")
+
+
 def test_a_mismatch_is_refused_after_the_round_trip_too(run: Path, tmp_path: Path, clip) -> None:
     folder = Predictor.from_checkpoint(run, device="cpu").save_pretrained(tmp_path / "saved")
     values = json.loads((folder / "config.json").read_text())

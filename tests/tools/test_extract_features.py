@@ -116,6 +116,8 @@ def test_a_verification_passes_on_its_own_videos_and_fails_on_others(
     assert tool.main(given) == 0
     assert tool.main([*given, "--verify", "3"]) == 0
     assert "encoded again: 3 videos\npass  audio: least cosine 1.000000" in capsys.readouterr().out
+    unnamed = [word for word in given if word not in ("--visual", "--audio", "signal")]
+    assert tool.main([*unnamed, "--verify", "1", "--download"]) == 0  # the store names its encoders
     shutil.copy(made / "videos" / "v03.mp4", tmp_path / "ave" / "videos" / "v00.mp4")
     assert tool.main([*given, "--verify", "3"]) == 1
     assert "FAIL  audio: least cosine" in capsys.readouterr().out

@@ -25,10 +25,10 @@ class RayEngine:
     Args:
         visual, audio: encoders, made anew in each actor.
         preparation: of the frame encoder that `visual` names.
-        actors: how many encode at once; with a GPU, each takes one.
+        actors: how many encode at once; each takes a GPU where the cluster has any and `device` is not the CPU.
 
     Raises:
-        ExtractionError: Ray is not installed.
+        ExtractionError: Ray is not installed, no actor, or more actors than the cluster has GPUs.
     """
 
     def __init__(
@@ -39,6 +39,8 @@ class RayEngine:
             raise ExtractionError(
                 'engine=ray needs Ray: pip install "ray[data]>=2.40" "pyarrow<26", or share the work with --shard'
             )
+        if actors < 1:
+            raise ExtractionError(f"actors={actors}: one at least encodes")
         self.reader = Reader(segments, frames_per_segment, preparation)
         self.placement = {"device": device, "precision": precision, "batch_size": batch_size}
         self.choices, self.actors = (visual, audio), actors
@@ -55,7 +57,7 @@ class RayEngine:
             rows = [{"id": v.id, "path": str(v.path), "rows": list(v.rows), "size": v.size} for v in videos]
             # Another share of a core than the actors', for else Ray fuses the two and each actor reads for itself.
             read = ray.data.from_items(rows).map(_Read(self.reader), num_cpus=0.5)
-            gpus = {"num_gpus": 1} if self.placement["device"] in ("auto", "cuda") and torch.cuda.is_available() else {}
+            gpus = self._gpus(ray.cluster_resources())
             done = read.map_batches(
                 _Encode, fn_constructor_args=(self.choices, self.placement), batch_size=self.group,
                 concurrency=self.actors, **gpus,
@@ -66,6 +68,15 @@ class RayEngine:
         finally:
             if started:
                 ray.shutdown()
+
+    def _gpus(self, resources: Mapping[str, float]) -> dict[str, int]:
+        """What an actor asks for; the machine that starts this need not have a GPU itself."""
+        there, device = int(resources.get("GPU", 0)), self.placement["device"]
+        if not device.startswith("cuda") and (device != "auto" or not there):
+            return {}
+        if there < self.actors:
+            raise ExtractionError(f"device={device}, actors={self.actors}: each takes a GPU, the cluster has {there}")
+        return {"num_gpus": 1}
 
 
 class _Read:
@@ -79,9 +90,10 @@ class _Read:
         result = self.reader(video)
         if isinstance(result, Failed):
             empty = np.zeros(0, np.float32)
-            return {"id": video.id, "reason": result.reason, "frames": empty, "samples": empty, "marks": [0, 0, 0]}
+            return {"id": video.id, "reason": result.reason, "passing": result.passing, "frames": empty,
+                    "samples": empty, "marks": [0, 0, 0]}
         frames, samples, marks = result.frames.numpy(), result.samples.numpy(), [int(mark) for mark in result.marks]
-        return {"id": video.id, "reason": "", "frames": frames, "samples": samples, "marks": marks}
+        return {"id": video.id, "reason": "", "passing": False, "frames": frames, "samples": samples, "marks": marks}
 
 
 class _Encode:
@@ -105,6 +117,7 @@ class _Encode:
         return {
             "id": [str(row["id"]) for row in rows],
             "reason": [reasons.get(str(row["id"]), str(row["reason"])) for row in rows],
+            "passing": [bool(row["passing"]) for row in rows],
             "marks": [[int(mark) for mark in each.marks] for each in found],
             "audio": [each.audio.flatten().tolist() for each in found],
             "visual": [each.visual.flatten().tolist() for each in found],
@@ -114,7 +127,7 @@ class _Encode:
 
 def _outcome(video: Video, row: Mapping[str, Any]) -> Outcome:
     if row["reason"]:
-        return Outcome({}, [Failed(video.id, video.rows, row["reason"])])
+        return Outcome({}, [Failed(video.id, video.rows, row["reason"], bool(row["passing"]))])
     flat = (torch.tensor(row[key], dtype=torch.float32) for key in ("audio", "visual"))
     audio, visual = (values.view(row["segments"], -1) for values in flat)
     return Outcome({video.id: Encoded(audio, visual, _marks(row["marks"]), video.size)}, [])

@@ -5,6 +5,7 @@ Letters: T segments of one second, k frames a segment, F = T k frames.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ from torch import Tensor
 from avsgn_pyg.features.extraction.jobs import Failed, Marks, Video
 from avsgn_pyg.features.media import MediaError, probe, read_seconds
 
+#: Of a disk, a mount, a network or a machine in trouble.
+PASSING = frozenset(
+    getattr(errno, name) for name in ("EIO", "ESTALE", "ENODEV", "ENXIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN",
+                                      "ENOMEM", "ENFILE", "EMFILE", "EAGAIN", "EINTR") if hasattr(errno, name)
+)
 Preparation = Callable[[UInt8[Tensor, "F H W 3"]], Tensor]
 
 
@@ -57,11 +63,10 @@ class Reader:
         """The decoded video, or why there is none; a bad file never raises."""
         try:
             return self.read(video)
-        except MediaError as error:
-            return Failed(video.id, video.rows, without_path(str(error), video.path))
-        except (OSError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError) as error:
+        except (MediaError, OSError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError) as error:
             said = without_path(str(error), video.path)
-            return Failed(video.id, video.rows, f"{type(error).__name__}: {said}")
+            reason = said if isinstance(error, MediaError) else f"{type(error).__name__}: {said}"
+            return Failed(video.id, video.rows, reason, passes(error) or not video.path.exists())
 
     def read(self, video: Video) -> Decoded:
         """The decoded video. Pictures are prepared second by second: the full-size ones never pile up.
@@ -77,6 +82,15 @@ class Reader:
             unseen += not bool(second.seen.any())
         breaks_off = bool(unheard or unseen) and probe(video.path).breaks_off
         return Decoded(video, torch.cat(frames), torch.stack(samples), Marks(unheard, unseen, breaks_off))
+
+
+def passes(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, is of the machine at that moment and not of the file."""
+    while error is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in PASSING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def without_path(said: str, path: Path) -> str:

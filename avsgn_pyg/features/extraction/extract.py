@@ -6,7 +6,6 @@ Letters: N videos or annotated rows, T segments of one second, k frames a segmen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +17,12 @@ from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.features.encoder import PROMPTS, AudioEncoder, FrameEncoder, label_text
 from avsgn_pyg.features.extraction import parts as kept
 from avsgn_pyg.features.extraction import provenance as story
+from avsgn_pyg.features.extraction.empty import read_empty, write_empty
 from avsgn_pyg.features.extraction.engine import Engine, LocalEngine
-from avsgn_pyg.features.extraction.jobs import NO_FILE, ExtractionError, Failed, Marks, Plan
+from avsgn_pyg.features.extraction.jobs import ExtractionError, Marks, Plan
 from avsgn_pyg.features.extraction.parts import Encoded, Parts
-
-#: Failures that a message shows before it counts the rest.
-SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an extraction came to.
-
-    Attributes:
-        path: the store.
-        entries: N, its rows.
-        videos: different videos in it.
-        encoded: videos that this run encoded; the others were there already.
-        failed: videos that are not in the store, annotated ids without a file among them.
-        incomplete: videos some seconds of which have no picture or no sound of their own, with what they lack.
-        unannotated: media files that no annotated row names.
-    """
-
-    path: Path
-    entries: int
-    videos: int
-    encoded: int
-    failed: tuple[Failed, ...]
-    incomplete: dict[str, Marks]
-    unannotated: int
-
-    @property
-    def passed(self) -> bool:
-        """No video is missing."""
-        return not self.failed
-
-    def table(self) -> str:
-        """In lines for a reader: the counts, then every video that is not there with its reason."""
-        absent = sum(failed.reason == NO_FILE for failed in self.failed)
-        lines = [
-            f"{self.videos} videos in {self.entries} entries; encoded now: {self.encoded}",
-            f"failed: {len(self.failed) - absent}, without a file: {absent}",
-            f"with seconds that lack picture or sound (padded, listed in the provenance): {len(self.incomplete)}",
-        ]
-        cut = [key for key, marks in self.incomplete.items() if marks.breaks_off]
-        if cut:
-            lines.append(f"of these, files that break off before their header says: {len(cut)}, first {cut[0]}")
-        if self.unannotated:
-            lines.append(f"media files that no annotated row names, left alone: {self.unannotated}")
-        return "\n".join([*lines, *listing(self.failed)])
+from avsgn_pyg.features.extraction.report import Report, listing
+from avsgn_pyg.features.extraction.whole import cannot_write
 
 
 def extract(
@@ -97,13 +53,14 @@ def extract(
         prompts: templates of the label text, where the plan knows the classes.
         workers: reading processes; ``None`` takes a sensible number, 0 reads in this process.
         engine: what encodes in place of reading processes and the encoders here.
-        overwrite: begin again, whatever is there.
+        overwrite: replace what is there; a replacement that was stopped is gone on with.
         retry_failed: try those again that failed before; else they stay failed.
         progress: show a bar.
 
     Raises:
-        ExtractionError: what is there was made with other settings; no video worked; something cannot be
-            written; another process is extracting to `out`.
+        ExtractionError: what is there was made with other settings, or of files that are gone; no video worked
+            (of a shard, that is written down for the merge instead); something cannot be written; another
+            process is extracting to `out`.
     """
     if segments < 1 or frames_per_segment < 1:
         raise ExtractionError(f"segments={segments}, frames_per_segment={frames_per_segment}: give 1 or more of each")
@@ -111,48 +68,64 @@ def extract(
     how = {"segments": segments, "frames_per_segment": frames_per_segment}
     origin = story.describe(plan, frame_encoder, audio_encoder, prompts=prompts, **how)
     engine = engine or LocalEngine(frame_encoder, audio_encoder, workers=workers, **how)
-    with kept.opened(out, story.settings(origin), overwrite=overwrite) as parts:
-        _take_over(plan, out, parts, story.settings(origin))
+    settings = story.settings(origin)
+    with kept.opened(out, settings, overwrite=overwrite, versions=origin["versions"]) as parts:
+        _take_over(plan, out, parts, settings)
         # Before the long work: without a tokenizer there is no use in starting.
         text = None if plan.categories is None else label_text(frame_encoder, audio_encoder, plan.categories, prompts)
         encoded = _encode(plan, parts, engine, retry_failed, progress)
-        features = assemble(plan, parts, origin, text)
+        record = _provenance(plan, parts, origin)
+        features = assemble(plan, parts, record, text)
         try:
-            write_store(out, features)
+            if features is None:
+                write_empty(out, record)
+            else:
+                write_store(out, features)
         except OSError as error:
-            raise kept.cannot_write(out, error) from None
+            raise cannot_write(out, error) from None
         parts.remove()
-    return _report(plan, out, features, encoded)
+    return _report(plan, out, () if features is None else features.video_ids, record, encoded)
 
 
 def _take_over(plan: Plan, out: Path, parts: Parts, settings: Mapping[str, Any]) -> None:
     """Start from the store that is there; what a later run left in its parts is newer.
 
     Raises:
-        ExtractionError: it is no store of these settings, or not of these files.
+        ExtractionError: it is no store of these settings, or some of its videos are gone.
     """
-    if parts.replace or not out.exists():
-        return
-    try:
-        store = read_store(out)
-    except DataError as error:
-        raise ExtractionError(f"{error}; give another output, or replace it with --overwrite") from None
-    kept.refuse_other_settings(out, story.settings(store.provenance, out), settings)
-    known = set(store.video_ids)
-    sizes = {video.id: video.size for video in plan.videos if video.id in known}
-    if story.files_digest(sizes) != store.provenance.get("files digest"):
+    if not parts.replace and out.exists():
+        try:
+            empty = read_empty(out)
+            store = read_store(out) if empty is None else None
+        except DataError as error:
+            raise ExtractionError(f"{error}; give another output, or replace it with --overwrite") from None
+        record = empty if store is None else store.provenance
+        kept.refuse_other_settings(out, story.settings(record, out), settings)
+        parts.finished = ({} if store is None else _finished(plan, out, store)) | parts.finished
+        parts.failed = story.kept_failures(story.failures(record)) | parts.failed
+        if store is not None:
+            parts.earlier = [*story.versions(record), *parts.earlier]
+    # Features of a file that was replaced are nobody's any more, even if the new one fails.
+    for video in plan.videos:
+        if parts.lacks(video):
+            parts.finished.pop(video.id, None)
+    parts.failed = {key: value for key, value in parts.failed.items() if key not in parts.finished}
+
+
+def _finished(plan: Plan, out: Path, store: Features) -> dict[str, Encoded]:
+    """What a store holds, with the sizes that the files had; ExtractionError where a file is gone."""
+    planned, known = {video.id for video in plan.videos}, dict.fromkeys(store.video_ids)
+    gone = [key for key in known if key not in planned]
+    if gone:
         raise ExtractionError(
-            f"{out}: made of other files, or some were replaced or removed since; give another output, or "
-            "start again with --overwrite"
+            f"{out}: {len(gone)} of its {len(known)} videos are not here, first {gone[0]}: their files, or their "
+            "annotations, are gone; bring them back, give another output, or start again with --overwrite"
         )
-    marks = story.marks(store.provenance)
-    there = {
-        key: Encoded(audio, visual, marks.get(key, Marks()), sizes[key])
+    marks, sizes = story.marks(store.provenance), store.provenance.get("sizes", {})
+    return {
+        key: Encoded(audio, visual, marks.get(key, Marks()), sizes.get(key, 0))
         for key, audio, visual in zip(store.video_ids, store.audio, store.visual, strict=True)
     }
-    parts.finished = there | parts.finished
-    failed = story.kept_failures(story.failures(store.provenance)) | parts.failed
-    parts.failed = {key: value for key, value in failed.items() if key not in parts.finished}
 
 
 def _encode(plan: Plan, parts: Parts, engine: Engine, retry_failed: bool, progress: bool) -> int:
@@ -172,15 +145,33 @@ def _encode(plan: Plan, parts: Parts, engine: Engine, retry_failed: bool, progre
     return encoded
 
 
-def assemble(plan: Plan, parts: Parts, origin: Mapping[str, Any], text: LabelText | None) -> Features:
+def _provenance(plan: Plan, parts: Parts, origin: Mapping[str, Any]) -> dict[str, Any]:
+    mine = {video.id: parts.finished[video.id] for video in plan.videos if video.id in parts.finished}
+    failed = [*plan.missing, *(parts.failed[video.id] for video in plan.videos if video.id not in mine)]
+    sizes = {key: encoded.size for key, encoded in mine.items()}
+    return {
+        **origin,
+        **story.took_part(parts.earlier or [origin["versions"]]),
+        "files digest": story.files_digest(sizes),
+        "sizes": sizes,
+        "failed": [each.record() for each in sorted(failed, key=lambda each: (each.rows, each.id))],
+        "incomplete": story.incomplete(mine),
+    }
+
+
+def assemble(plan: Plan, parts: Parts, record: Mapping[str, Any], text: LabelText | None) -> Features | None:
     """The store's content: an entry for every annotated row in order, or for every file of a plain folder.
+
+    ``None`` where nothing of a shard worked: the other shards may hold something.
 
     Raises:
         ExtractionError: none of the videos worked.
     """
     there = {video.id: video for video in plan.videos if video.id in parts.finished}
-    failed = [*plan.missing, *(parts.failed[video.id] for video in plan.videos if video.id not in there)]
+    if not there and plan.shard.count > 1:
+        return None
     if not there:
+        failed = story.failures(record)
         raise ExtractionError("\n".join([f"none of {len(failed)} videos could be encoded", *listing(failed)]))
     if any(video.rows for video in there.values()):
         rows, keys = zip(*sorted((row, video.id) for video in there.values() for row in video.rows), strict=True)
@@ -194,28 +185,17 @@ def assemble(plan: Plan, parts: Parts, origin: Mapping[str, Any], text: LabelTex
         rows=torch.tensor(rows) if rows else None,
         categories=plan.categories,
         label_text=text,
-        provenance={
-            **origin,
-            "files digest": story.files_digest({key: video.size for key, video in there.items()}),
-            "failed": [each.record() for each in sorted(failed, key=lambda each: (each.rows, each.id))],
-            "incomplete": story.incomplete(mine),
-        },
+        provenance=dict(record),
     )
 
 
-def listing(failed: list[Failed] | tuple[Failed, ...]) -> list[str]:
-    """A line for each of the first failures, and how many more there are."""
-    more = len(failed) - SHOWN
-    return [*(f"  {each}" for each in failed[:SHOWN]), *([f"  and {more} more"] if more > 0 else [])]
-
-
-def _report(plan: Plan, out: Path, features: Features, encoded: int) -> Report:
+def _report(plan: Plan, out: Path, ids: tuple[str, ...], record: Mapping[str, Any], encoded: int) -> Report:
     return Report(
         path=out,
-        entries=len(features.video_ids),
-        videos=len(set(features.video_ids)),
+        entries=len(ids),
+        videos=len(set(ids)),
         encoded=encoded,
-        failed=tuple(story.failures(features.provenance)),
-        incomplete=story.marks(features.provenance),
+        failed=tuple(story.failures(record)),
+        incomplete=story.marks(record),
         unannotated=plan.unannotated,
     )

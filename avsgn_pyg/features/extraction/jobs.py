@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -57,15 +57,22 @@ class Video(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A video without features, and why."""
+    """A video without features, and why; a `passing` reason lies in the machine, and the next run tries again."""
 
     id: str
     rows: tuple[int, ...]
     reason: str
+    passing: bool = False
 
     def record(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"id": self.id, "rows": list(self.rows), "reason": self.reason}
+        mark = {"passing": True} if self.passing else {}
+        return {"id": self.id, "rows": list(self.rows), "reason": self.reason, **mark}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Failed:
+        """From :meth:`record`; KeyError where it is none."""
+        return cls(record["id"], tuple(record["rows"]), record["reason"], record.get("passing", False))
 
     def __str__(self) -> str:
         where = f" (row {', '.join(map(str, self.rows))})" if self.rows else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from avsgn_pyg.features.encoder import (
     make_frame_encoder,
 )
 from avsgn_pyg.features.extraction.engine import Engine
-from avsgn_pyg.features.extraction.extract import Report, extract
+from avsgn_pyg.features.extraction.extract import extract
 from avsgn_pyg.features.extraction.jobs import Plan, Shard, plan_annotated, plan_folder, read_labels
+from avsgn_pyg.features.extraction.report import Report
 from avsgn_pyg.features.extraction.verify import Check, verify
 
 Kind = Literal["visual", "audio"]
@@ -68,6 +70,7 @@ class Order:
     shard: str = "1/1"
     overwrite: bool = False
     retry_failed: bool = False
+    actors: int = 1
     progress: bool = True
 
     def plan(self) -> Plan:
@@ -88,8 +91,15 @@ class Order:
 
     def encoders(self) -> tuple[FrameEncoder, AudioEncoder]:
         """Both encoders; EncoderError where they cannot be made."""
-        where = self._placement()
+        where = self.describing() if self.engine == "ray" else self._placement()
         return make_frame_encoder(self.choice("visual"), **where), make_audio_encoder(self.choice("audio"), **where)
+
+    def describing(self) -> dict[str, Any]:
+        """Placement of encoders beside a cluster, whose actors have their own.
+
+        Here they only say what they are and read the class names: the CPU is enough, but for fp16.
+        """
+        return self._placement() | ({} if self.precision == "fp16" else {"device": "cpu"})
 
     def _placement(self) -> dict[str, Any]:
         return {"device": self.device, "precision": self.precision, "batch_size": self.batch_size}
@@ -116,9 +126,11 @@ def check(order: Order, count: int) -> Check:
     The encoders are the store's own; where their weights lie here may be told by the order.
     """
     plan = order.plan()
-    options = {kind: order.choice(kind).options for kind in ("visual", "audio")}
+    # What may be fetched goes by what the store names, not by this order's encoders.
+    named = dataclasses.replace(order, download=False)
+    options = {kind: named.choice(kind).options for kind in ("visual", "audio")}
     path, place = plan.shard.name(order.out), {"device": order.device, "batch_size": order.batch_size}
-    return verify(plan, path, count, options=options, **place)
+    return verify(plan, path, count, options=options, download=order.download, **place)
 
 
 def _engine(order: Order, frame_encoder: FrameEncoder) -> Engine | None:
@@ -129,5 +141,5 @@ def _engine(order: Order, frame_encoder: FrameEncoder) -> Engine | None:
 
     return RayEngine(
         order.choice("visual"), order.choice("audio"), frame_encoder.preparation,
-        segments=order.segments, frames_per_segment=order.frames_per_segment, **order._placement(),
+        segments=order.segments, frames_per_segment=order.frames_per_segment, actors=order.actors, **order._placement(),
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,11 +26,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.features.extraction.jobs import ExtractionError, Failed, Marks, Video
+from avsgn_pyg.features.extraction.whole import write_json, write_whole
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows: two runs at once are not noticed there.
     fcntl = None
+
+MANIFEST = "manifest.json"
 
 logger = logging.getLogger(__name__)
 
@@ -62,23 +64,33 @@ class Parts:
         finished: by id.
         failed: by id.
         replace: they will take the place of the store that is there, not add to it.
+        versions: of this run's packages.
+        earlier: versions of the runs that these parts are of.
     """
 
     folder: Path
     finished: dict[str, Encoded] = field(default_factory=dict)
     failed: dict[str, Failed] = field(default_factory=dict)
     replace: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    earlier: list[dict[str, str]] = field(default_factory=list)
     _next: int = 1
+    _done: bool = False
 
     def lacks(self, video: Video, retry_failed: bool = False) -> bool:
         """Whether `video` is still to be encoded: new, another file than before, or failed and to be tried again."""
         there = self.finished.get(video.id)
         if there is not None:
-            return there.size != video.size
+            # A file that cannot be looked at now is not known to be another.
+            return video.size not in (there.size, -1)
         return retry_failed or video.id not in self.failed
 
     def add(self, videos: Mapping[str, Encoded]) -> None:
         """Keep finished videos, all in one new file; ExtractionError where it cannot be written."""
+        if self.versions not in self.earlier:
+            self.earlier.append(self.versions)
+            path = self.folder / MANIFEST
+            write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "versions": self.earlier})
         rows = list(videos.values())
         arrays = {
             "ids": np.array(list(videos)),
@@ -100,22 +112,25 @@ class Parts:
         self._write_failed()
 
     def _write_failed(self) -> None:
-        records = [failed.record() for failed in self.failed.values()]
-        write_whole(self.folder / "failed.json", json.dumps(records, ensure_ascii=False).encode())
+        write_json(self.folder / "failed.json", [failed.record() for failed in self.failed.values()])
 
     def remove(self) -> None:
-        """The folder goes; the output holds everything."""
-        shutil.rmtree(self.folder)
+        """The folder may go once these are closed; the output holds everything."""
+        self._done = True
 
 
 @contextmanager
-def opened(out: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Parts]:
+def opened(
+    out: Path, settings: Mapping[str, Any], *, overwrite: bool = False, versions: Mapping[str, str] | None = None
+) -> Iterator[Parts]:
     """The parts of the output `out`, for one process at a time.
 
     Args:
         out: the store that they will make.
         settings: what the features depend on; JSON-ready.
-        overwrite: forget what is there, and the store as well once this is done.
+        overwrite: forget what is there, and the store as well once this is done; an equal replacement that was
+            stopped is gone on with.
+        versions: of this run's packages; kept where it finishes something.
 
     Raises:
         ExtractionError: another process is at it; the parts are of other settings (names them); the
@@ -129,13 +144,18 @@ def opened(out: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -
         raise ExtractionError(f"{folder}: cannot be written ({error.strerror})") from None
     with lock:
         _lock(lock, folder)
-        if overwrite:
+        if overwrite and not _replaces_by(folder / MANIFEST, settings):
             _empty(folder)
-        manifest = _manifest(folder / "manifest.json", dict(settings), overwrite)
+        manifest = _manifest(folder / MANIFEST, dict(settings), overwrite)
+        parts = Parts(folder, replace=manifest["replace"], versions=dict(versions or {}), earlier=manifest["versions"])
         try:
-            yield _read(folder, manifest["replace"])
+            _read(parts)
+            yield parts
         finally:
-            if not any(folder.glob("part-*.npz")) and not any(folder.glob("failed.json")):
+            if parts._done or not (any(folder.glob("part-*.npz")) or (folder / "failed.json").is_file()):
+                if fcntl is None:
+                    # Windows removes no file that is open; elsewhere the lock holds until the folder is gone.
+                    lock.close()
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -150,28 +170,6 @@ def refuse_other_settings(
     if differing:
         told = "; ".join(f"{key}: {_short(there.get(key))} there, {_short(now.get(key))} now" for key in differing)
         raise ExtractionError(f"{where}: made with other settings ({told}); {hint}")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all; ExtractionError says what could not be written."""
-    scratch = path.with_name(f"{path.name}.partial")
-    try:
-        with scratch.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise cannot_write(path, error) from None
-
-
-def cannot_write(path: Path, error: Exception) -> ExtractionError:
-    """What to say where the disk is full or refuses."""
-    said = getattr(error, "strerror", None) or str(error)
-    return ExtractionError(
-        f"{path}: cannot be written ({said}). What was finished is kept: make room, and run the same command again"
-    )
 
 
 def _lock(file: BinaryIO, folder: Path) -> None:
@@ -190,21 +188,29 @@ def _empty(folder: Path) -> None:
             path.unlink()
 
 
+def _replaces_by(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the manifest is of a replacement by these very settings, which was stopped."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return bool(found["replace"]) and found["settings"] == json.loads(json.dumps(settings))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
 def _manifest(path: Path, settings: dict[str, Any], replace: bool) -> dict[str, Any]:
     if not path.is_file():
-        manifest = {"settings": settings, "replace": replace}
-        write_whole(path, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+        manifest = {"settings": settings, "replace": replace, "versions": []}
+        write_json(path, manifest)
         return manifest
-    manifest = _parsed(path, lambda found: {key: found[key] for key in ("settings", "replace")})
+    manifest = _parsed(path, lambda found: {key: found[key] for key in ("settings", "replace", "versions")})
     refuse_other_settings(path.parent, manifest["settings"], json.loads(json.dumps(settings)))
     return manifest
 
 
-def _read(folder: Path, replace: bool) -> Parts:
-    for scratch in folder.glob("*.partial"):
+def _read(parts: Parts) -> None:
+    for scratch in parts.folder.glob("*.partial"):
         scratch.unlink()
-    parts = Parts(folder, replace=replace)
-    paths = sorted(folder.glob("part-*.npz"))
+    paths = sorted(parts.folder.glob("part-*.npz"))
     for path in paths:
         try:
             parts.finished |= _part(path)
@@ -212,11 +218,10 @@ def _read(folder: Path, replace: bool) -> Parts:
             logger.warning("%s: damaged (%s); its videos are encoded again", path, error)
             path.unlink()
     parts._next = 1 + max((int(path.stem.partition("-")[2]) for path in paths), default=0)
-    if (folder / "failed.json").is_file():
-        records: Sequence[dict[str, Any]] = _parsed(folder / "failed.json", list)
-        found = (Failed(each["id"], tuple(each["rows"]), each["reason"]) for each in records)
-        parts.failed = {failed.id: failed for failed in found if failed.id not in parts.finished}
-    return parts
+    path = parts.folder / "failed.json"
+    if path.is_file():
+        found = _parsed(path, lambda records: [Failed.of(record) for record in records])
+        parts.failed = {each.id: each for each in found if each.id not in parts.finished and not each.passing}
 
 
 def _part(path: Path) -> dict[str, Encoded]:

@@ -42,8 +42,28 @@ def describe(
             "source": plan.source,
             "shard": list(plan.shard),
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+            **{name: number for each in (frame_encoder, audio_encoder) for name, number in _versions(each.record())},
+        },
     }
+
+
+def _versions(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    return record.get("versions", {}).items()
+
+
+def versions(provenance: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Those of every run that encoded for a store, the last one's last."""
+    return [*provenance.get("other versions", ()), provenance["versions"]]
+
+
+def took_part(found: Iterable[dict[str, str]]) -> dict[str, Any]:
+    """How a store says whose versions made it: the last run's, and all others by which earlier ones differ."""
+    found = list(found)
+    *others, last = [each for at, each in enumerate(found) if each not in found[at + 1 :]]
+    return {"versions": last, **({"other versions": others} if others else {})}
 
 
 def settings(provenance: Mapping[str, Any], where: object = "this") -> dict[str, Any]:
@@ -94,9 +114,9 @@ def added(digests: Iterable[str]) -> str:
 
 def failures(provenance: Mapping[str, Any]) -> list[Failed]:
     """The videos that a store says it lacks."""
-    return [Failed(each["id"], tuple(each["rows"]), each["reason"]) for each in provenance.get("failed", ())]
+    return [Failed.of(each) for each in provenance.get("failed", ())]
 
 
 def kept_failures(failed: Iterable[Failed]) -> dict[str, Failed]:
-    """Those that a later run need not try again: a file that has turned up meanwhile is tried."""
-    return {each.id: each for each in failed if each.reason != NO_FILE}
+    """Those that a later run need not try again; it does where a file has turned up, or the reason may be gone."""
+    return {each.id: each for each in failed if each.reason != NO_FILE and not each.passing}

@@ -12,9 +12,11 @@ import torch
 
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
 from avsgn_pyg.features.extraction import provenance as story
-from avsgn_pyg.features.extraction.extract import listing
+from avsgn_pyg.features.extraction.empty import read_empty
 from avsgn_pyg.features.extraction.jobs import WHOLE, ExtractionError, Failed
-from avsgn_pyg.features.extraction.parts import cannot_write, refuse_other_settings
+from avsgn_pyg.features.extraction.parts import refuse_other_settings
+from avsgn_pyg.features.extraction.report import listing
+from avsgn_pyg.features.extraction.whole import cannot_write
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,21 @@ class Merge:
         entries: its rows.
         shards: how many were joined, of how many.
         failed: videos that are in none.
+        empty: shards in which nothing worked.
     """
 
     path: Path
     entries: int
     shards: tuple[int, int]
     failed: tuple[Failed, ...]
+    empty: tuple[Path, ...] = ()
 
     def table(self) -> str:
         """In lines for a reader."""
         joined, count = self.shards
         return "\n".join(
             [f"{joined} of {count} shards joined: {self.entries} entries; failed: {len(self.failed)}",
-             *listing(self.failed)]
+             *(f"nothing worked in {path}" for path in self.empty), *listing(self.failed)]
         )
 
 
@@ -47,7 +51,7 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, overwrite: bool = Fa
 
     Raises:
         ExtractionError: `out` is there already; a store is not a shard, or of another extraction (other encoders,
-            settings, videos or prompts); a shard is missing, or there twice.
+            settings, videos, prompts or classes); a shard is missing, or there twice; nothing worked in any.
         DataError: a file is no store.
     """
     out, paths = Path(out), [Path(path) for path in shards]
@@ -55,18 +59,28 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, overwrite: bool = Fa
         raise ExtractionError("no shards to join; name the files that --shard wrote")
     if out.exists() and not overwrite:
         raise ExtractionError(f"{out}: is there already; give another name, or --overwrite")
-    stores = [read_store(path) for path in paths]
-    count = _refuse_strangers(paths, [store.provenance for store in stores])
-    features = join(stores)
+    empty = {path: record for path in paths if (record := read_empty(path)) is not None}
+    stores = {path: read_store(path) for path in paths if path not in empty}
+    records = [stores[path].provenance if path in stores else empty[path] for path in paths]
+    count = _refuse_strangers(paths, records)
+    _refuse_other_classes(stores)
+    if not stores:
+        raise ExtractionError(f"nothing worked in any of {len(paths)} shards; there is nothing to join")
+    features = join(list(stores.values()), records)
     try:
         write_store(out, features)
     except OSError as error:
         raise cannot_write(out, error) from None
-    return Merge(out, len(features.video_ids), (len(paths), count), tuple(story.failures(features.provenance)))
+    failed = tuple(story.failures(features.provenance))
+    return Merge(out, len(features.video_ids), (len(paths), count), failed, tuple(empty))
 
 
-def join(stores: Sequence[Features]) -> Features:
-    """The entries of all stores in one; what the first says of classes and encoders is true of all."""
+def join(stores: Sequence[Features], records: Sequence[Mapping[str, Any]]) -> Features:
+    """The entries of all stores in one; what the first says of classes and encoders is true of all.
+
+    Args:
+        records: provenance of these stores, and of shards without one.
+    """
     first = stores[0]
     ids = [key for store in stores for key in store.video_ids]
     rows = None if first.rows is None else torch.cat([store.rows for store in stores])
@@ -77,22 +91,38 @@ def join(stores: Sequence[Features]) -> Features:
         visual=torch.cat([store.visual for store in stores])[order],
         video_ids=tuple(ids[at] for at in order),
         rows=None if rows is None else rows[order],
-        provenance=_joined([store.provenance for store in stores]),
+        provenance=_joined(records),
     )
 
 
 def _joined(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     failed, incomplete = ([each for record in records for each in record[key]] for key in ("failed", "incomplete"))
-    versions = [record["versions"] for record in records]
-    differing = {} if all(each == versions[0] for each in versions) else {"versions of shards": versions}
     return {
         **records[0],
+        **story.took_part(each for record in reversed(records) for each in story.versions(record)),
+        "sizes": {key: size for record in records for key, size in record["sizes"].items()},
         "extraction": {**records[0]["extraction"], "shard": list(WHOLE)},
         "files digest": story.added(record["files digest"] for record in records),
         "failed": sorted(failed, key=lambda each: (each["rows"], each["id"])),
         "incomplete": sorted(incomplete, key=lambda each: each["id"]),
-        **differing,
     }
+
+
+def _refuse_other_classes(stores: Mapping[Path, Features]) -> None:
+    """One bank goes into the joined store, so all must have it."""
+    what = {path: (store.categories, store.label_text is not None) for path, store in stores.items()}
+    for path, classes in what.items():
+        first = next(iter(what))
+        if classes != what[first]:
+            raise ExtractionError(
+                f"{first} and {path} have other classes ({_told(*what[first])}; {_told(*classes)}); extract all shards "
+                "with the same --annotations and --labels"
+            )
+
+
+def _told(categories: Sequence[str] | None, text: bool) -> str:
+    names = "none" if categories is None else f"{len(categories)}: {', '.join(categories[:3])}, ..."
+    return f"{names} {'with' if text else 'without'} label text"
 
 
 def _refuse_strangers(paths: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> int:

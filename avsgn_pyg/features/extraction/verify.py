@@ -82,6 +82,7 @@ def verify(
     count: int = 8,
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    download: bool = False,
     device: str = "auto",
     batch_size: int = 64,
 ) -> Check:
@@ -91,6 +92,7 @@ def verify(
         plan: where the videos lie.
         options: for ``visual`` and ``audio``, encoder options in place of the recorded ones, such as where the
             weights lie here.
+        download: let encoders with weights fetch what is not on this machine.
 
     Raises:
         DataError: no store that :func:`~avsgn_pyg.features.extraction.extract.extract` wrote, an encoder that
@@ -99,10 +101,11 @@ def verify(
     path, options = Path(path), options or {}
     store = read_store(path)
     how = story.settings(store.provenance, path)
+    fetching = [kind for kind in ("visual", "audio") if download and how[f"{kind} name"] != "signal"]
     visual, audio = (
         encoder_from_record(
-            store.provenance[kind], kind, options=options.get(kind), device=device, batch_size=batch_size,
-            precision=how[f"{kind} precision"],
+            store.provenance[kind], kind, device=device, batch_size=batch_size, precision=how[f"{kind} precision"],
+            options={**options.get(kind, {}), **({"download": True} if kind in fetching else {})},
         )
         for kind in ("visual", "audio")
     )

@@ -163,7 +163,10 @@ class _Process:
         try:
             self.pipe.recv_bytes()
         except (EOFError, OSError):
-            raise ExtractionError(f"a reading process could not start ({self._ending()}); try --workers 0") from None
+            raise ExtractionError(
+                f"a reading process could not start ({self._ending()}); a script of your own must start its work under "
+                'if __name__ == "__main__":, for each process imports it; or read without any: --workers 0'
+            ) from None
 
     def give(self, video: Video) -> Connection:
         self.video = video
@@ -179,7 +182,8 @@ class _Process:
             return result
         except (EOFError, OSError):
             self.dead = True
-            return Failed(video.id, video.rows, f"its reading process died ({self._ending()})")
+            # Perhaps the file's doing, perhaps a machine out of memory: nobody can tell.
+            return Failed(video.id, video.rows, f"its reading process died ({self._ending()})", passing=True)
 
     def end(self) -> None:
         self.pipe.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import shutil
@@ -18,11 +19,13 @@ from avsgn_pyg.data.ave import read_annotations
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.features.extraction import decode, whole
 from avsgn_pyg.features.extraction import extract as extraction
-from avsgn_pyg.features.extraction import parts
 from avsgn_pyg.features.extraction.engine import LocalEngine, Outcome
-from avsgn_pyg.features.extraction.extract import Report, extract
-from avsgn_pyg.features.extraction.jobs import ExtractionError, Plan, Video, plan_annotated, plan_folder
+from avsgn_pyg.features.extraction.extract import extract
+from avsgn_pyg.features.extraction.jobs import ExtractionError, Plan, Shard, Video, plan_annotated, plan_folder
+from avsgn_pyg.features.extraction.report import Report
+from avsgn_pyg.features.extraction.shards import merge
 from avsgn_pyg.features.signal import SignalAudio, SignalFrames
 
 T = 2
@@ -108,6 +111,8 @@ def test_the_store_tells_how_it_was_made_and_nothing_of_where(root: Path):
     assert {"segments": T, "frames_per_segment": 2, "segment_seconds": 1.0}.items() <= record["extraction"].items()
     assert {"torch", "av", "avsgn_pyg"} <= set(record["versions"])
     assert str(root) not in json.dumps(record)
+    assert record["sizes"] == {each.stem: each.stat().st_size for each in (root / "videos").iterdir()
+                               if each.stem != "bad"}
 
 
 def test_any_folder_makes_a_store_without_rows(root: Path):
@@ -160,8 +165,95 @@ def test_a_file_that_was_replaced_meanwhile_is_encoded_again(root: Path, make_cl
     run(root, engine=again)
     assert again.asked == ["a", "bad", "short", "c"]
     make_clip(root / "videos" / "b.mp4", seconds=1.5, size=(64, 48))
-    with pytest.raises(ExtractionError, match=r"made of other files, or some were replaced .* --overwrite"):
+    finished = Counting()
+    run(root, engine=finished)
+    assert finished.asked == ["b"]
+    run(root, out="whole.h5")
+    assert same(read_store(root / "whole.h5"), read_store(root / "features.h5"))
+    (root / "videos" / "b.mp4").write_bytes(b"nothing now")
+    report = run(root)
+    assert "b" in [each.id for each in report.failed] and "b" not in read_store(root / "features.h5").video_ids
+
+
+def test_a_store_whose_videos_are_gone_is_not_cut_down(root: Path):
+    run(root)
+    before = (root / "features.h5").read_bytes()
+    (root / "videos" / "b.mp4").unlink()
+    with pytest.raises(ExtractionError, match=r"1 of its 4 videos are not here, first b: .*bring them back"):
         run(root)
+    assert (root / "features.h5").read_bytes() == before
+
+
+def test_what_failed_for_a_reason_that_may_pass_is_tried_again_unasked(root: Path, monkeypatch: pytest.MonkeyPatch):
+    def read(path: Path, **settings: object):
+        if path.name == "b.mp4":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return real(path, **settings)
+
+    real = decode.read_seconds
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "read_seconds", read)
+        table = run(root).table()
+    assert "failed for a reason that may pass: 1; the same command tries them again" in table
+    assert "failed for good: 1; try them again with --retry-failed" in table
+    again = Counting()
+    run(root, engine=again)
+    assert again.asked == ["b"]
+    run(root, out="whole.h5")
+    assert same(read_store(root / "whole.h5"), read_store(root / "features.h5"))
+
+
+def test_every_version_that_took_part_is_listed(root: Path, monkeypatch: pytest.MonkeyPatch, make_clip: Callable):
+    from avsgn_pyg.features.extraction import provenance
+
+    def run_with(number: str, **changes: object) -> dict:
+        with monkeypatch.context() as patch:
+            patch.setattr(provenance.platform, "python_version", lambda: number)
+            run(root, **changes)
+        return read_store(root / "features.h5").provenance
+
+    with pytest.raises(KeyboardInterrupt):
+        run_with("3.1", engine=Counting(stop_after=2))
+    found = run_with("3.2")
+    assert found["versions"]["python"] == "3.2" and [each["python"] for each in found["other versions"]] == ["3.1"]
+    assert "open_clip_torch" not in found["versions"] and "numpy" in found["versions"]
+    assert run_with("3.3") == found  # encoded nothing
+    make_clip(root / "videos" / "gone.mp4", seconds=2.0, size=(64, 48))
+    found = run_with("3.4")
+    assert found["versions"]["python"] == "3.4"
+    assert [each["python"] for each in found["other versions"]] == ["3.1", "3.2"]
+
+
+def test_a_shard_in_which_nothing_works_is_written_down_and_joins(root: Path, make_clip: Callable):
+    for name in ("a", "bad", "short"):  # shard 1 of 2 holds a, bad, short; b, gone, c are the other's
+        (root / "videos" / f"{name}.mp4").write_bytes(b"nothing")
+    rows = read_annotations(root / "Annotations.txt", T)
+    chosen = [plan_annotated(root / "videos", rows, Shard(number, 2)) for number in (1, 2)]
+    reports = [run(root, each) for each in chosen]
+    assert [report.entries for report in reports] == [0, 2]
+    assert "nothing of this shard worked" in reports[0].table() and not (root / "features.h5.parts").exists()
+    joined = merge(root / "features.h5", [report.path for report in reports])
+    assert joined.entries == 2 and joined.empty == (reports[0].path,) and "nothing worked in" in joined.table()
+    run(root, out="whole.h5")
+    assert same(read_store(root / "whole.h5"), read_store(root / "features.h5"))
+    nothing = Counting()
+    assert run(root, chosen[0], engine=nothing).entries == 0 and nothing.asked == []
+    make_clip(root / "videos" / "a.mp4", seconds=2.0, size=(64, 48))
+    assert run(root, chosen[0], retry_failed=True).entries == 2
+    with pytest.raises(ExtractionError, match=r"made with other settings \(visual revision"):
+        run(root, chosen[0], width=24)
+
+
+def test_a_run_without_a_main_guard_names_it(root: Path):
+    script = root / "mine.py"
+    script.write_text(
+        "from pathlib import Path; from avsgn_pyg.features.extraction import order\n"
+        f"root = Path({str(root)!r})\n"
+        "order.carry_out(order.Order(videos=root / 'videos', workers=1, out=root / 'f.h5', visual='signal',\n"
+        "    audio='signal', segments=2, progress=False))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode and 'if __name__ == "__main__":, for each process imports it' in done.stderr.splitlines()[-1]
 
 
 def test_other_settings_are_refused_by_name_and_nothing_is_lost(root: Path):
@@ -214,8 +306,6 @@ def test_a_file_that_may_not_be_read_is_told_and_the_rest_goes_on(root: Path, mo
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, **settings)
 
-    from avsgn_pyg.features.extraction import decode
-
     real = decode.read_seconds
     monkeypatch.setattr(decode, "read_seconds", read)
     report = run(root)
@@ -229,8 +319,8 @@ def test_a_full_disk_is_said_plainly_and_loses_nothing(root: Path, monkeypatch: 
 
     with monkeypatch.context() as patch:
         if where == "parts":
-            real, calls = parts.os.fsync, iter(range(9))
-            patch.setattr(parts.os, "fsync", lambda file: full() if next(calls) > 1 else real(file))
+            real, calls = whole.os.fsync, iter(range(9))
+            patch.setattr(whole.os, "fsync", lambda file: full() if next(calls) > 2 else real(file))
         else:
             patch.setattr(extraction, "write_store", full)
         with pytest.raises(ExtractionError, match=r"cannot be written \(No space left.*run the same command again"):
@@ -277,6 +367,7 @@ def test_rows_that_failed_are_refused_or_left_out_in_training(root: Path):
     with pytest.raises(DataError, match=r"first row 3 \(bad\): not a media file.*data\.missing=drop"):
         load_dataset(config)
     data = load_dataset(config.model_copy(update={"missing": "drop"}))
+    assert "failed" in data.provenance["features"] and "sizes" not in data.provenance["features"]
     assert data.train.row.tolist() == [0, 1] and data.test.row.tolist() == [6]
     assert any("test rows without features, left out: 1 of 2: no file (1)" in note for note in data.notes)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from avsgn_pyg.features.extraction import parts as kept
 from avsgn_pyg.features.extraction.jobs import ExtractionError, Failed, Marks, Video
 from avsgn_pyg.features.extraction.parts import Encoded, opened
 
@@ -38,6 +41,7 @@ def test_a_video_is_lacking_when_new_replaced_or_to_be_tried_again(tmp_path: Pat
         parts.add({"a": encoded(10)})
         parts.fail([Failed("bad", (), "broken")])
         assert not parts.lacks(Video("a", Path("a"), (), 10)) and parts.lacks(Video("a", Path("a"), (), 11))
+        assert not parts.lacks(Video("a", Path("a"), (), -1))  # cannot be looked at now
         assert parts.lacks(Video("b", Path("b")))
         assert not parts.lacks(Video("bad", Path("bad"))) and parts.lacks(Video("bad", Path("bad")), retry_failed=True)
 
@@ -65,6 +69,66 @@ def test_parts_of_other_settings_are_refused_and_kept(tmp_path: Path):
         assert set(parts.finished) == {"a"}
     with opened(tmp_path / "f.h5", {**SETTINGS, "precision": "bf16"}, overwrite=True) as parts:
         assert not parts.finished and parts.replace
+
+
+def test_a_replacement_that_was_stopped_goes_on_when_it_is_asked_for_again(tmp_path: Path):
+    for there in ([], ["a"]):
+        with opened(tmp_path / "f.h5", SETTINGS, overwrite=True) as parts:
+            assert list(parts.finished) == there and parts.replace
+            parts.add({"a": encoded()})
+    other = {**SETTINGS, "precision": "bf16"}
+    with opened(tmp_path / "f.h5", other, overwrite=True) as parts:
+        assert not parts.finished
+        parts.add({"b": encoded()})
+    (tmp_path / "f.h5.parts" / "manifest.json").write_text("{")
+    with opened(tmp_path / "f.h5", other, overwrite=True) as parts:
+        assert not parts.finished
+
+
+def test_parts_that_were_to_be_added_are_not_taken_for_a_replacement(tmp_path: Path):
+    with opened(tmp_path / "f.h5", SETTINGS) as parts:
+        parts.add({"a": encoded()})
+    with opened(tmp_path / "f.h5", SETTINGS, overwrite=True) as parts:
+        assert not parts.finished and parts.replace
+
+
+def test_the_versions_of_every_run_that_finished_something_are_kept(tmp_path: Path):
+    for number in "1223":
+        with opened(tmp_path / "f.h5", SETTINGS, versions={"torch": number}) as parts:
+            if number != "3":
+                parts.add({number: encoded()})
+    with opened(tmp_path / "f.h5", SETTINGS, versions={"torch": "4"}) as parts:
+        assert parts.earlier == [{"torch": "1"}, {"torch": "2"}]
+
+
+def test_a_failure_that_may_pass_is_tried_again_by_the_next_run(tmp_path: Path):
+    with opened(tmp_path / "f.h5", SETTINGS) as parts:
+        parts.fail([Failed("bad", (), "broken"), Failed("lost", (1,), "the mount went away", passing=True)])
+        assert set(parts.failed) == {"bad", "lost"}
+    with opened(tmp_path / "f.h5", SETTINGS) as parts:
+        assert set(parts.failed) == {"bad"}
+
+
+def test_where_open_files_cannot_be_removed_the_lock_is_closed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    locks, real = [], Path.open
+
+    def noted(path: Path, *words: object, **more: object):
+        file = real(path, *words, **more)
+        locks.extend([file] if path.name == "lock" else [])
+        return file
+
+    def remove(folder: Path, **_: object) -> None:
+        assert locks
+        assert all(lock.closed for lock in locks)
+        shutil.rmtree(folder)
+
+    monkeypatch.setattr(kept, "fcntl", None)
+    monkeypatch.setattr(Path, "open", noted)
+    monkeypatch.setattr(kept, "shutil", SimpleNamespace(rmtree=remove))
+    with opened(tmp_path / "f.h5", SETTINGS) as parts:
+        parts.add({"a": encoded()})
+        parts.remove()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_finished_nothing_leaves_nothing(tmp_path: Path):

@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from avsgn_pyg.data.feature_store import Features, read_store, write_store
+from avsgn_pyg.data.feature_store import Features, LabelText, read_store, write_store
+from avsgn_pyg.features.extraction.empty import write_empty
 from avsgn_pyg.features.extraction.jobs import ExtractionError
 from avsgn_pyg.features.extraction.shards import merge
 
 ENCODER = {"name": "made", "revision": "1" * 64, "precision": "fp32"}
 
 
-def shard(root: Path, number: int, count: int = 2, revision: str = "1" * 64, rows: bool = True, **source: Any) -> Path:
+def shard(
+    root: Path, number: int, count: int = 2, revision: str = "1" * 64, rows: bool = True,
+    categories: tuple[str, ...] | None = None, torch_version: str = "2", text: bool = True, **source: Any,
+) -> Path:
     """A made shard: rows number - 1, number - 1 + count ... of four."""
     mine = list(range(number - 1, 4, count))
     record = {
@@ -27,8 +31,9 @@ def shard(root: Path, number: int, count: int = 2, revision: str = "1" * 64, row
             "segments": 1, "segment_seconds": 1.0, "frames_per_segment": 1, "samples_per_second": 48_000,
             "source": {"videos": 5, "ids sha256": "5" * 64, **source}, "shard": [number, count],
         },
-        "versions": {"torch": "2"},
+        "versions": {"torch": torch_version},
         "files digest": f"{number:032x}",
+        "sizes": {f"v{row}": 10 + row for row in mine},
         "failed": [{"id": "gone", "rows": [4], "reason": "no file"}] if number == 1 else [],
         "incomplete": [],
     }
@@ -36,7 +41,9 @@ def shard(root: Path, number: int, count: int = 2, revision: str = "1" * 64, row
     ids = tuple(f"v{row}" for row in mine)
     path = root / f"f.{number}-of-{count}.h5"
     where = torch.tensor(mine) if rows else None
-    write_store(path, Features(values.expand(-1, 1, 3), -values, ids, rows=where, provenance=record))
+    bank = LabelText(torch.eye(3)[: len(categories)], torch.ones(len(categories), 1)) if categories and text else None
+    write_store(path, Features(values.expand(-1, 1, 3), -values, ids, rows=where, provenance=record,
+                               categories=categories, label_text=bank))
     return path
 
 
@@ -76,6 +83,33 @@ def test_shards_of_another_extraction_are_refused_by_what_differs(tmp_path: Path
     with pytest.raises(ExtractionError, match=rf"f\.1-of-2\.h5: .*\({says}.*\); .*f\.2-of-.* cannot be joined"):
         merge(tmp_path / "f.h5", [one, other])
     assert not (tmp_path / "f.h5").exists()
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"categories": ("b", "a")}, "2: a, b, ... with label text; 2: b, a, ... with label text"),
+    ({"categories": None}, "with label text; none without label text"),
+    ({"categories": ("a", "b"), "text": False}, "with label text; 2: a, b, ... without label text"),
+])
+def test_shards_of_other_classes_are_refused(tmp_path: Path, change: dict, says: str):
+    paths = [shard(tmp_path, 1, categories=("a", "b")), shard(tmp_path, 2, **change)]
+    with pytest.raises(ExtractionError, match=r"f\.1-of-2\.h5 and .*f\.2-of-2\.h5 have other classes \(.*" + says):
+        merge(tmp_path / "f.h5", paths)
+    assert merge(tmp_path / "f.h5", [paths[0], shard(tmp_path, 2, categories=("a", "b"))]).entries == 4
+
+
+def test_the_joined_store_names_every_version_and_every_size(tmp_path: Path):
+    merge(tmp_path / "f.h5", [shard(tmp_path, 1), shard(tmp_path, 2, torch_version="3")])
+    record = read_store(tmp_path / "f.h5").provenance
+    assert record["versions"] == {"torch": "2"} and record["other versions"] == [{"torch": "3"}]
+    assert record["sizes"] == {"v0": 10, "v1": 11, "v2": 12, "v3": 13}
+
+
+def test_shards_in_none_of_which_anything_worked_have_nothing_to_join(tmp_path: Path):
+    for number in (1, 2):
+        path = shard(tmp_path, number)
+        write_empty(path, read_store(path).provenance)
+    with pytest.raises(ExtractionError, match="nothing worked in any of 2 shards"):
+        merge(tmp_path / "f.h5", [tmp_path / f"f.{number}-of-2.h5" for number in (1, 2)])
 
 
 def test_a_store_that_is_there_is_replaced_only_when_asked(tmp_path: Path):

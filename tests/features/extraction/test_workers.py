@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import threading
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from avsgn_pyg.features.extraction import decode
 from avsgn_pyg.features.extraction import workers as module
 from avsgn_pyg.features.extraction.decode import Decoded, Reader
 from avsgn_pyg.features.extraction.jobs import ExtractionError, Failed, Marks, Video
 from avsgn_pyg.features.extraction.workers import Workers, default_workers
+from avsgn_pyg.features.media import MediaError
 from avsgn_pyg.features.signal import Shrink
 
 # A module that other processes find too, along the search path that they inherit.
@@ -75,6 +78,25 @@ def test_a_decoder_that_crashes_costs_its_own_video_alone(deadly: Callable):
     assert [result.id for result in results] == ["a", "deadly", "b", "deadly", "c"]
     assert [result.reason for result in results if result.id == "deadly"] == ["its reading process died (SIGSEGV)"] * 2
     assert len({result.reason for result in results if result.id != "deadly"}) == 3
+    assert [result.passing for result in results] == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize(("error", "passing"), [
+    (OSError(errno.EIO, "Input/output error"), True), (MemoryError(), True), (ValueError("odd"), False),
+    (PermissionError(errno.EACCES, "Permission denied"), False), (OSError(errno.ESTALE, "Stale"), True),
+])
+def test_a_failure_of_the_machine_is_told_from_one_of_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, passing: bool
+):
+    def read(path: Path, **_: object) -> None:
+        try:
+            raise error
+        except Exception as cause:
+            raise MediaError(f"{path}: cannot be read") from cause
+
+    monkeypatch.setattr(decode, "read_seconds", read)
+    assert Reader(1, 1, Shrink(8))(Video("0", folder / "0.mp4")).passing is passing
+    assert Reader(1, 1, Shrink(8))(Video("0", folder / "gone.mp4")).passing is True
 
 
 def test_giving_up_ends_the_processes_at_once(deadly: Callable):
@@ -101,7 +123,8 @@ def test_results_that_nobody_takes_hold_the_processes_back(tmp_path: Path, deadl
 
 def test_a_process_that_cannot_start_is_an_error_and_no_bad_video(deadly: Callable, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_serve", importlib.import_module("deadly_reader").read)
-    with pytest.raises(ExtractionError, match=r"could not start \(exit status 1\); try --workers 0"):
+    guard = r'if __name__ == "__main__":.*--workers 0'
+    with pytest.raises(ExtractionError, match=rf"could not start \(exit status 1\); .*{guard}"):
         list(Workers(deadly, 1).read([Video("a", Path("a"))]))
 
 
