@@ -1,6 +1,5 @@
 """Draw the attention graph of one video: figure, heat maps, interactive page; and export it as GraphML, JSON and .pt.
 
-python tools/visualize_graph.py runs/demo --row 12 --split test
 python tools/visualize_graph.py runs/demo --row 12 --split test --layer rollout --arrangement stacked
 python tools/visualize_graph.py runs/demo --video clip.mp4 --start 30 --out pictures --format png svg pdf
 """
@@ -16,7 +15,6 @@ from avsgn_pyg.recipes import pictures
 from avsgn_pyg.visualize.picture import PictureError
 
 SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"), ("beside", "stacked", "overlaid")
-DRAWING = ("layer", "share", "threshold", "arrangement")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -26,7 +24,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
     which.add_argument("--video", type=Path, metavar="CLIP", help="a media file in place of a row")
-    parser.add_argument("--start", type=int, default=0, metavar="SECOND", help="of a long clip, the window from here")
+    for kind in ("visual", "audio"):
+        parser.add_argument(f"--{kind}", nargs="+", metavar=("NAME", "KEY=VALUE"), help="with --video: its encoder")
+    parser.add_argument("--start", type=int, metavar="SECOND", help="of a long clip, the window from here")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--media", type=Path, metavar="CLIP", help="the row's video, for its frames and its sound")
@@ -38,18 +38,21 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("pictures"), metavar="DIR", help="default: pictures")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
-    if options.video is not None and (options.overrides or options.split or options.data or options.media):
-        parser.error("--video CLIP needs no data: give no KEY=VALUE, --split, --data or --media with it")
+    of_rows = options.overrides or options.split or options.data or options.media
+    if of_rows if options.video is not None else options.visual or options.audio or options.start is not None:
+        parser.error("--visual, --audio, --start are of a --video CLIP; --split, --data, --media, KEY=VALUE of a row")
     return options
 
 
 def run(options: argparse.Namespace) -> list[Path]:
-    drawing = {name: getattr(options, name) for name in DRAWING}
+    drawing = {name: getattr(options, name) for name in ("layer", "share", "threshold", "arrangement")}
     if options.video is not None:
+        from avsgn_pyg.predictor.encoders import named
         from avsgn_pyg.predictor.pictures import write_clip_graph
 
-        return write_clip_graph(options.run, options.video, options.out, options.format, start=options.start,
-                                tau=options.tau, drawing=drawing)
+        return write_clip_graph(options.run, options.video, options.out, options.format, start=options.start or 0,
+                                tau=options.tau, drawing=drawing,
+                                encoders=named(visual=options.visual, audio=options.audio))
     root = [] if options.data is None else [f"data.root={options.data}"]
     answer = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
                                  overrides=[*root, *options.overrides])

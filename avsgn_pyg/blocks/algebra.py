@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,6 +59,13 @@ def scaled(term: Term, by: int | float | Tensor) -> Term:
     """The term times a number, at the smallest factor's cost."""
     place = min(range(len(term)), key=lambda i: term[i].numel())
     return (*term[:place], term[place] * by, *term[place + 1:])
+
+
+def count_given(edge: Any) -> Any:
+    """Counts an edge value that came written out, with more than a number per edge."""
+    if edge.trail and math.prod(edge.trail) > 1:
+        count_broadcast("given", math.prod(edge.trail))
+    return edge
 
 
 def written_out(terms: tuple[Term, ...], why: str) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from avsgn_pyg.blocks import softmax
 from avsgn_pyg.blocks.edges import EdgeTensor
 from avsgn_pyg.blocks.rules import Rule
+from avsgn_pyg.blocks.sharing import views
 
 
 def pair(args: tuple, kwargs: dict) -> tuple[Any, Any] | None:
@@ -210,7 +211,8 @@ RULES: dict[str, Rule] = {
     **rows(dropout, "dropout"),
     **rows(where, "where", "masked_fill"),
     **rows(cast, "to", "type_as", "float", "double", "half", "bfloat16", "long", "int", "bool"),
-    **rows(same, "clone", "contiguous", "detach"),
+    **rows(same, "clone", "contiguous"),
+    "detach": views(same, whole=False),
 }
 RULES |= {f"{name}_": in_place(RULES[name], name)
           for name in ("add", "sub", "mul", "div", "exp", "clamp", "clamp_min", "relu", "neg", "sqrt", "tanh",

@@ -13,6 +13,11 @@ class FallbackError(RuntimeError):
     """An operation has no rule on blocks, and running it on real edges was forbidden or impossible."""
 
 
+#: What is said of an operation on masked edges that only knows flat values.
+NO_RULE = ("{} has no rule on complete blocks, and without a rule it would count edges that sizes or mask leave out; "
+           "hand the convolution index.edge_list() and index.existing(weights)")
+
+
 @dataclass
 class Paths:
     """Counts by operation name.

@@ -30,7 +30,8 @@ class EdgeTensor(StandIn):
 
     Attributes:
         index: whose edges these are.
-        trail: the shape of one edge's value.
+        trail: the shape of one edge's value; blocks may be narrower, a size of one standing for all.
+        family: what shares its memory on real edges, if anything does; see :mod:`avsgn_pyg.blocks.sharing`.
         meaning: what the value is known to be, for the softmax that PyG writes as five operations; see
             :mod:`avsgn_pyg.blocks.softmax`.
     """
@@ -41,9 +42,14 @@ class EdgeTensor(StandIn):
             trail = algebra.span([block for term in terms for block in term])[3:]
         dtypes = {block.dtype for term in terms for block in term}
         dtype = dtypes.pop() if len(dtypes) == 1 else functools.reduce(torch.promote_types, dtypes)
-        made = cls.blank((index.edge_count, *trail), dtype, terms[0][0].device)
-        made.index, made.trail, made.meaning = index, tuple(trail), None
-        made._terms, made._parts, made._make, made.edits = terms, None, None, 0
+        return cls._made(index, trail, dtype, terms[0][0].device, terms=terms)
+
+    @classmethod
+    def _made(cls, index: Any, trail: Sequence[int], dtype: torch.dtype, device: torch.device, *, terms: Any = None,
+              parts: Any = None, make: Any = None, meaning: Any = None) -> EdgeTensor:
+        made = cls.blank((index.edge_count, *trail), dtype, device)
+        made.index, made.trail, made.meaning, made.family = index, tuple(trail), meaning, None
+        made._terms, made._parts, made._make, made.edits = terms, parts, make, 0
         return made
 
     kind = "edges"
@@ -57,20 +63,14 @@ class EdgeTensor(StandIn):
     @classmethod
     def later(cls, like: EdgeTensor, make: Callable[[], Tensor], meaning: Any = None) -> EdgeTensor:
         """A value like another in shape and dtype, whose block is made when first asked for."""
-        made = cls.blank(like._shape, like._dtype, like._device)
-        made.index, made.trail, made.meaning = like.index, like.trail, meaning
-        made._terms, made._parts, made._make, made.edits = None, None, make, 0
-        return made
+        return cls._made(like.index, like.trail, like._dtype, like._device, make=make, meaning=meaning)
 
     @classmethod
     def joined(cls, parts: Sequence[EdgeTensor]) -> EdgeTensor:
         """Concatenation along the last axis; a linear map over it never writes it out."""
         trail = (*parts[0].trail[:-1], sum(part.trail[-1] for part in parts))
         dtype = functools.reduce(torch.promote_types, [part._dtype for part in parts])
-        made = cls.blank((parts[0].index.edge_count, *trail), dtype, parts[0]._device)
-        made.index, made.trail, made.meaning = parts[0].index, trail, None
-        made._terms, made._parts, made._make, made.edits = None, tuple(parts), None, 0
-        return made
+        return cls._made(parts[0].index, trail, dtype, parts[0]._device, parts=tuple(parts))
 
     def plain(self) -> Tensor:
         block = self.block("plain").expand(*self.index.block_shape, *self.trail)
@@ -83,11 +83,13 @@ class EdgeTensor(StandIn):
         return self._terms
 
     def block(self, why: str) -> Tensor:
-        """[B, I, J, *trail], computed once; sizes of one stand for all."""
+        """[B, I, J, *trail], computed once; I and J of one stand for all."""
         if self._terms is None:
             made = self._make() if self._parts is None else self._concatenated(why)
         elif len(self._terms) == 1 and len(self._terms[0]) == 1:
-            return self._terms[0][0]
+            made = self._terms[0][0]
+            if made.shape[3:] == self.trail:
+                return made
         else:
             made = algebra.written_out(self._terms, why)
         if made.shape[3:] != self.trail:
@@ -108,7 +110,12 @@ class EdgeTensor(StandIn):
         return self.adopt(self.index.edges(values))
 
     def adopt(self, other: EdgeTensor) -> EdgeTensor:
-        """Takes another's value in place of its own: what an in-place operation amounts to."""
+        """Takes another's value, as do its views; :class:`FallbackError` where a part of it is in use elsewhere."""
+        if self.family is not None:
+            self.family.write(self, other)
+        return self.take(other)
+
+    def take(self, other: EdgeTensor) -> EdgeTensor:
         self._terms, self._parts, self._make, self.meaning = other._terms, other._parts, other._make, None
         self.edits += 1
         return self
@@ -133,7 +140,7 @@ class EdgeTensor(StandIn):
             return other
         rank = len(self._shape)
         if other.dim() == rank and other.shape[0] == self._shape[0]:
-            return count_given(self.index.edges(other))
+            return algebra.count_given(self.index.edges(other))
         if other.dim() > rank or (other.dim() == rank and other.shape[0] != 1):
             return None
         trail = other.shape[1:] if other.dim() == rank else other.shape
@@ -152,7 +159,8 @@ class EdgeTensor(StandIn):
     def plus(self, other: EdgeTensor, sign: int = 1) -> EdgeTensor:
         one, two = self.terms, other.terms
         if len(one) == len(two) == len(one[0]) == len(two[0]) == 1 and not algebra.grows(one[0][0], two[0][0]):
-            return self.of((one[0][0] + two[0][0] if sign > 0 else one[0][0] - two[0][0],))
+            total = one[0][0] + two[0][0] if sign > 0 else one[0][0] - two[0][0]
+            return self.of((total,), trail=algebra.broadcast(self.trail, other.trail))
         if len(one) + len(two) > TERMS:
             one, two = ((self.block("add"),),), ((other.block("add"),),)
         trail = algebra.broadcast(self.trail, other.trail)
@@ -175,7 +183,7 @@ class EdgeTensor(StandIn):
             if torch.is_autocast_enabled(self.device.type):  # a linear map is among what it lowers
                 dtype = torch.get_autocast_dtype(self.device.type)
                 terms = tuple(tuple(block.to(dtype) for block in term) for term in terms)
-            out = self.of(*terms)
+            out = self.of(*terms, trail=(*self.trail[:-1], len(weight)))
             return out if bias is None else out.plus(self.of((bias.view_as(row),)))
         terms = list(self.terms)
         wide = [[block for block in term if block.shape[-1] == weight.shape[1]] for term in terms]
@@ -184,8 +192,9 @@ class EdgeTensor(StandIn):
             wide = [list(terms[0])]
         mapped = [F.linear(found[0], weight, bias if len(term) == 1 and place == 0 else None)
                   for place, (term, found) in enumerate(zip(terms, wide, strict=True))]
-        out = self.of(*(tuple(new if block is found[0] else block for block in term)
-                        for term, found, new in zip(terms, wide, mapped, strict=True)))
+        terms_out = (tuple(new if block is found[0] else block for block in term)
+                     for term, found, new in zip(terms, wide, mapped, strict=True))
+        out = self.of(*terms_out, trail=(*self.trail[:-1], len(weight)))
         if bias is not None and len(terms[0]) > 1:
             out = out.plus(self.of((bias.view((1,) * (len(self.trail) + 2) + (-1,)),)))
         return out
@@ -210,7 +219,7 @@ class EdgeTensor(StandIn):
             return self.map(lambda block: block.sum(-1, keepdim=keepdim), "sum")
         if not keepdim:
             terms = [tuple(block.squeeze(-1) for block in term) for term in terms]
-        return self.of(*map(algebra.merged, terms))
+        return self.of(*map(algebra.merged, terms), trail=(*self.trail[:-1], *[1] * keepdim))
 
     def _spread(self, term: Term) -> Term:
         """The term with its last axis as wide as the trail says, where broadcasting made it one."""
@@ -247,10 +256,3 @@ class EdgeTensor(StandIn):
         if block.shape != (*shape, *self.trail):
             block = block.expand(*shape, *self.trail)
         return block.reshape(-1, *self.trail).contiguous()
-
-
-def count_given(edge: EdgeTensor) -> EdgeTensor:
-    """Counts values that came written out, with more than a number per edge."""
-    if edge.trail and math.prod(edge.trail) > 1:
-        algebra.count_broadcast("given", math.prod(edge.trail))
-    return edge

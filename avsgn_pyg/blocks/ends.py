@@ -37,6 +37,10 @@ class End(StandIn):
         shape[self.other] = 1
         return EdgeTensor(self.index, ((nodes.reshape(*shape, *nodes.shape[1:]),),), nodes.shape[1:])
 
+    def every_edge(self, operation: str) -> Tensor:
+        self.index.every_edge(operation)
+        return self.plain()
+
     def plain(self) -> Tensor:
         row = self.index.plain()[0 if self.axis == SOURCE else 1]
         return row.view(-1, *[1] * (len(self.shape) - 1)).expand(self.shape)
@@ -44,10 +48,16 @@ class End(StandIn):
     def view(self, *shape: Any) -> Any:
         shape = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         if shape[0] not in (-1, self.shape[0]) or any(size != 1 for size in shape[1:]):
-            return self.plain().view(shape)
+            return self.every_edge("view").view(shape)
         return End(self.index, self.axis, (self.shape[0], *shape[1:]))
 
     reshape = view
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        return self.every_edge("deepcopy").__deepcopy__(memo)
+
+    def __reduce_ex__(self, protocol: int) -> Any:
+        return self.every_edge("pickle").__reduce_ex__(protocol)
 
     def expand_as(self, other: Tensor) -> Any:
         return self.expand(*other.shape)
@@ -55,10 +65,12 @@ class End(StandIn):
     def expand(self, *shape: Any) -> Any:
         shape = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         wanted = tuple(own if size == -1 else size for own, size in zip(self.shape, shape, strict=True))
-        return End(self.index, self.axis, wanted) if wanted[0] == self.shape[0] else self.plain().expand(shape)
+        if wanted[0] != self.shape[0]:
+            return self.every_edge("expand").expand(shape)
+        return End(self.index, self.axis, wanted)
 
     def max(self, *args: Any, **kwargs: Any) -> Any:
-        return self.plain().max(*args, **kwargs) if args or kwargs else torch.tensor(self.nodes - 1)
+        return self.every_edge("max").max(*args, **kwargs) if args or kwargs else torch.tensor(self.nodes - 1)
 
     def min(self, *args: Any, **kwargs: Any) -> Any:
-        return self.plain().min(*args, **kwargs) if args or kwargs else torch.tensor(0)
+        return self.every_edge("min").min(*args, **kwargs) if args or kwargs else torch.tensor(0)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.blocks import shaping, softmax
-from avsgn_pyg.blocks.edges import EdgeTensor, count_given
+from avsgn_pyg.blocks.algebra import count_given
+from avsgn_pyg.blocks.edges import EdgeTensor
 from avsgn_pyg.blocks.ends import End
 from avsgn_pyg.blocks.index import CompleteIndex
 from avsgn_pyg.blocks.rules import Rule, dispatch
+from avsgn_pyg.blocks.sharing import views
 from avsgn_pyg.blocks.standin import StandIn
 
 
@@ -55,7 +57,10 @@ def lift(name: str, args: tuple, kwargs: dict) -> Any:
 
 def getitem(name: str, args: tuple, kwargs: dict) -> Any:
     nodes, where = args
-    return lift(name, (nodes, 0, where), {}) if isinstance(where, End) else shaping.index(name, args, kwargs)
+    return lift(name, (nodes, 0, where), {}) if isinstance(where, End) else _sliced(name, args, kwargs)
+
+
+_sliced = views(shaping.index, whole=False)
 
 
 def collected(args: tuple) -> tuple[Tensor, End, EdgeTensor] | None:

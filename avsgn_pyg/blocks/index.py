@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.blocks.algebra import SOURCE, TARGET
+from avsgn_pyg.blocks.count import NO_RULE, FallbackError
 from avsgn_pyg.blocks.edges import EdgeTensor
 from avsgn_pyg.blocks.ends import End
 from avsgn_pyg.blocks.rules import dispatch
@@ -94,6 +95,16 @@ class CompleteIndex(StandIn):
                 self._real = torch.stack([row.expand(self.block_shape).reshape(-1) for row in rows])
         return self._real
 
+    def every_edge(self, operation: str) -> Tensor:
+        """:meth:`plain` for an operation that would take each of its columns for an edge.
+
+        Raises:
+            FallbackError: some of them do not exist.
+        """
+        if self.exists is not None:
+            raise FallbackError(NO_RULE.format(operation))
+        return self.plain()
+
     def edge_list(self) -> Tensor:
         """[2, E'] ordinary edge list of the edges that exist."""
         return self.plain() if self.exists is None else self.plain()[:, self._existing_flat()]
@@ -116,7 +127,7 @@ class CompleteIndex(StandIn):
         return iter((self[0], self[1]))
 
     def unbind(self, dim: int = 0) -> Any:
-        return (self[0], self[1]) if dim in (0, -2) else self.plain().unbind(dim)
+        return (self[0], self[1]) if dim in (0, -2) else self.every_edge("unbind").unbind(dim)
 
     def clone(self, **_: Any) -> CompleteIndex:
         return self
@@ -127,7 +138,7 @@ class CompleteIndex(StandIn):
     def to(self, *args: Any, **kwargs: Any) -> Any:
         device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
         if dtype not in (None, torch.long):
-            return self.plain().to(*args, **kwargs)
+            return self.every_edge("to").to(*args, **kwargs)
         return self if device is None or torch.device(device) == self.device else self._like(device=device)
 
     def cpu(self, **_: Any) -> Any:
@@ -172,14 +183,14 @@ class CompleteIndex(StandIn):
     def _shifted(self, shift: Any, sign: int) -> Any:
         by = shift.reshape(-1).tolist() if isinstance(shift, Tensor) else [shift]
         if len(by) > 2:
-            return self.plain() + sign * shift
+            return self.every_edge("__add__") + sign * shift
         return self._like(offset=(self.offset[0] + sign * by[0], self.offset[1] + sign * by[-1]))
 
     def narrow(self, dim: int, start: int, length: int) -> Any:
         """Whole graphs of a batch stay complete; any other piece is an ordinary tensor."""
         one = self.nodes * self.sources
         if dim not in (1, -1) or start % one or length % one or not length:
-            return self.plain().narrow(dim, start, length)
+            return self.every_edge("narrow").narrow(dim, start, length)
         first, count = start // one, length // one
         exists = None if self.exists is None else self.exists.expand(self.block_shape)[first:first + count]
         offset = (self.offset[0] + first * self.sources, self.offset[1] + first * self.nodes)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avsgn_pyg.blocks.count import FallbackError, count_fallback
+from avsgn_pyg.blocks.count import NO_RULE, FallbackError, count_fallback
 from avsgn_pyg.blocks.standin import StandIn
 
 #: ``(name, args, kwargs) -> result``, or NotImplemented where the rule does not cover these arguments.
@@ -67,9 +67,7 @@ def fall_back(func: Any, args: tuple, kwargs: dict) -> Any:
     name = func.__self__.__name__ if func.__name__ == "__get__" else func.__name__
     indices = found_indices((args, kwargs))
     if any(index.exists is not None for index in indices):
-        raise FallbackError(f"{name} has no rule on complete blocks, and without a rule it would count edges that "
-                            "sizes or mask leave out; hand the convolution index.edge_list() and "
-                            "index.existing(weights)")
+        raise FallbackError(NO_RULE.format(name))
     if indices:
         count_fallback(name, strict=any(index.strict for index in indices))
     if name == "__setitem__" or (name.endswith("_") and not name.endswith("__")):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from avsgn_pyg.blocks.edges import EdgeTensor
 from avsgn_pyg.blocks.rules import Rule
+from avsgn_pyg.blocks.sharing import views
 
 
 def flat_ints(values: tuple) -> list[int] | None:
@@ -195,8 +196,10 @@ def index(name: str, args: tuple, kwargs: dict) -> Any:
 
 
 RULES: dict[str, Rule] = {
-    "view": view, "reshape": view, "flatten": flatten, "unsqueeze": unsqueeze, "squeeze": squeeze, "expand": expand,
-    "expand_as": expand, "repeat": repeat, "sum": total, "mean": total,
-    **dict.fromkeys(ALONG, along), "layer_norm": layer_norm, "stack": stack,
-    "chunk": split, "split": split, "linear": linear, "matmul": matmul, "__matmul__": matmul,
+    **{name: views(rule, whole=True) for name, rule in {
+        "view": view, "reshape": view, "flatten": flatten, "unsqueeze": unsqueeze, "squeeze": squeeze}.items()},
+    **{name: views(rule, whole=False) for name, rule in {
+        "expand": expand, "expand_as": expand, "chunk": split, "split": split}.items()},
+    "repeat": repeat, "sum": total, "mean": total, **dict.fromkeys(ALONG, along), "layer_norm": layer_norm,
+    "stack": stack, "linear": linear, "matmul": matmul, "__matmul__": matmul,
 }

@@ -19,6 +19,10 @@ from avsgn_pyg.blocks import algebra
 from avsgn_pyg.blocks.rules import dispatch
 from avsgn_pyg.blocks.standin import StandIn
 
+#: PyG adds 1e-16 to a sum so that it can be divided by; up to this much a sum of ``exp(score - max)``, which is at
+#: least one, stays what it is, and the quotient is the softmax.
+NOTHING = 1e-12
+
 
 class Noted(NamedTuple):
     """What an edge value is known to be: ``detached`` | ``shifted`` | ``exp`` of `source`, or a ``lift`` of it."""
@@ -65,7 +69,11 @@ class NodeStatistic(StandIn):
 
 def maximum(score: Any, axis: int) -> NodeStatistic | None:
     """The statistic of a detached score, noted; None for any other score."""
-    return NodeStatistic("max", score, axis) if _is(score, "detached") else None
+    if not _is(score, "detached"):
+        return None
+    kept = score.of(*score.terms, trail=score.trail)  # as it is now, as in difference()
+    kept.meaning = score.meaning
+    return NodeStatistic("max", kept, axis)
 
 
 def difference(score: Any, shift: Any) -> Any:
@@ -90,11 +98,11 @@ def exponential(value: Any) -> Any:
 
 
 def quotient(value: Any, total: Any) -> Any:
-    """``exp(score - max) / sum`` as one softmax; None for any other quotient."""
+    """``exp(score - max) / sum`` as one softmax; None for any other quotient, also by ``sum + 1``."""
     if not (_is(value, "exp") and _is(total, "lift")):
         return None
     found, noted = total.meaning.source, value.meaning
-    if found.step != "sum" or found.of is not value or found.axis != noted.axis:
+    if found.step != "sum" or found.of is not value or found.axis != noted.axis or not 0 <= found.eps <= NOTHING:
         return None
     block = noted.source.block("softmax")
     if torch.is_autocast_enabled(block.device.type) and block.dtype != value.dtype:

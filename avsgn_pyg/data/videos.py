@@ -74,12 +74,12 @@ class Videos:
         """The videos at `index` as one ``HeteroDataBatch``, in that order, on the features' device."""
         index = index.to(self.audio.device)
         return build_batch(
-            self.audio[index],
-            self.visual[index],
+            self.audio.index_select(0, index),
+            self.visual.index_select(0, index),
             text_nodes=self.text_nodes,
-            category=self.category[index],
-            relevance=self.relevance[index],
-            row=self.row[index],
+            category=self.category.index_select(0, index),
+            relevance=self.relevance.index_select(0, index),
+            row=self.row.index_select(0, index),
         )
 
     def take(self, index: Int[Tensor, "B"]) -> Videos:

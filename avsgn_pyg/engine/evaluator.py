@@ -76,4 +76,7 @@ def selection_scores(predictions: Predictions, videos: Videos, tau: float) -> di
 
 
 def _heads(answer: Localization) -> tuple[Tensor, Tensor, Tensor | None]:
+    if answer.mask is not None:
+        raise ValueError("videos of mixed lengths came, and a split's predictions and metrics are of one length; "
+                         "evaluate videos of each length apart, or decode an answer by its mask (localization.decode)")
     return answer.category, answer.relevance, answer.segment_scores

@@ -99,16 +99,33 @@ def build_batch(
             f"a batch needs at least one video and one category and row for each; got {videos} videos, "
             f"category {tuple(category.shape)}, row {tuple(row.shape)}"
         )
+    structure = _structure(videos, segments, text_nodes, audio.device, edges)
+    batch = copy.copy(structure)  # stores of its own, tensors shared
+    for bookkeeping in ("_slice_dict", "_inc_dict"):
+        setattr(batch, bookkeeping, {key: dict(value) if isinstance(value, dict) else value
+                                     for key, value in getattr(structure, bookkeeping).items()})
+    batch[TEXT]._num_nodes = [text_nodes] * videos
+    batch[AUDIO].x, batch[VISUAL].x = audio.flatten(0, 1), visual.flatten(0, 1)
+    for name, value in ((CATEGORY, category), (RELEVANCE, relevance.to(torch.float32)), (ROW, row)):
+        setattr(batch, name, value)
+    return batch
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _structure(videos: int, segments: int, text_nodes: int, device: torch.device, edges: bool) -> Batch:
+    """A batch of these sizes without what differs from one to the next; copied, never handed out."""
     batch = Batch(_base_cls=HeteroData)
     slices: dict = {}
     increments: dict = {}
-    _write_nodes(batch, {AUDIO: audio, VISUAL: visual}, text_nodes, slices, increments)
+    empty = torch.empty(videos, segments, 0, device=device)
+    _write_nodes(batch, {AUDIO: empty, VISUAL: empty}, text_nodes, slices, increments)
     if edges:
         counts = {AUDIO: segments, VISUAL: segments, TEXT: text_nodes}
-        _write_edges(batch, videos, counts, audio.device, slices, increments)
+        _write_edges(batch, videos, counts, device, slices, increments)
     one_each = _nodes(videos, 1, torch.device("cpu"))
-    for name, value in ((CATEGORY, category), (RELEVANCE, relevance.to(torch.float32)), (ROW, row)):
-        setattr(batch, name, value)
+    for name in (CATEGORY, RELEVANCE, ROW):
+        setattr(batch, name, None)
         slices[name], increments[name] = one_each.slices, one_each.increments
     batch._num_graphs = videos
     batch._slice_dict, batch._inc_dict = slices, increments

@@ -10,7 +10,7 @@ Takes a video's ``HeteroData`` whose relations carry ``edge_index`` and ``edge_w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.graph.schema import CATEGORY, RELEVANCE, ROW
+from avsgn_pyg.graph.schema import AUDIO, CATEGORY, RELEVANCE, ROW, VISUAL
 from avsgn_pyg.graph.views import to_heterodata
 from avsgn_pyg.localization import Localization
 
@@ -54,11 +54,12 @@ def to_networkx(data: HeteroData) -> nx.MultiDiGraph:
 
 
 def _facts(data: HeteroData) -> dict[str, Any]:
-    """What the graph as a whole carries: class, row, and relevance as text, for GraphML knows no lists."""
+    """What the graph as a whole carries: class, row, relevance as text (GraphML knows no lists), and plain facts."""
     facts: dict[str, Any] = {name: int(data[name].reshape(-1)[0]) for name in (CATEGORY, ROW) if name in data}
     if RELEVANCE in data:
         facts[RELEVANCE] = " ".join(f"{value:g}" for value in data[RELEVANCE].reshape(-1).tolist())
-    return facts
+    plain = data._global_store.items()
+    return facts | {name: value for name, value in plain if isinstance(value, (str, int, float))}
 
 
 def _write_graphml(data: HeteroData, path: Path) -> None:
@@ -71,6 +72,19 @@ def _write_json(data: HeteroData, path: Path) -> None:
 
 def _write_torch(data: HeteroData, path: Path) -> None:
     torch.save(data.cpu(), path)
+
+
+def _of_clip(data: HeteroData, seconds: int | None, facts: Mapping[str, str | int | float] | None) -> HeteroData:
+    if seconds is not None:
+        device = data[AUDIO].x.device
+        data = data.subgraph({modality: torch.arange(seconds, device=device) for modality in (AUDIO, VISUAL)})
+    if facts is not None:
+        for name in (CATEGORY, RELEVANCE, ROW):
+            if name in data:
+                del data[name]
+        for name, value in facts.items():
+            setattr(data, name, value)
+    return data
 
 
 #: Suffix -> what writes it. The JSON is networkx's node-link form, its edges under ``edges``.
@@ -93,7 +107,8 @@ def save_graph(data: HeteroData, path: str | Path) -> Path:
     return path
 
 
-def save_attention(batch: Batch, answer: Localization, folder: str | Path) -> list[Path]:
+def save_attention(batch: Batch, answer: Localization, folder: str | Path, *, seconds: int | None = None,
+                   facts: Mapping[str, str | int | float] | None = None) -> list[Path]:
     """One video's attention in every form: ``graph.graphml``, ``graph.json`` and ``graph.pt`` in `folder`.
 
     Where every layer has an adjacency of its own, each has its files: ``graph-layer-1.graphml`` and so on.
@@ -101,6 +116,8 @@ def save_attention(batch: Batch, answer: Localization, folder: str | Path) -> li
     Args:
         batch: the video as the model was given it.
         answer: what it answered.
+        seconds: real ones, where the rest only fills the video up: its nodes and their edges are left out.
+        facts: of a clip that has no annotation, in place of class, relevance and row.
 
     Raises:
         ValueError: more than one video, or an answer without a graph.
@@ -110,6 +127,6 @@ def save_attention(batch: Batch, answer: Localization, folder: str | Path) -> li
     layers = max(map(len, answer.adjacency.values()), default=0)
     names = ["graph"] if layers == 1 else [f"graph-layer-{layer + 1}" for layer in range(layers)]
     # A plain HeteroData: a batch of one would bring its own bookkeeping into every tool that reads it.
-    graphs = [to_heterodata(batch, answer, layer).get_example(0) for layer in range(layers)]
+    graphs = [_of_clip(to_heterodata(batch, answer, layer).get_example(0), seconds, facts) for layer in range(layers)]
     return [save_graph(graph, Path(folder) / f"{name}{suffix}")
             for name, graph in zip(names, graphs, strict=True) for suffix in WRITERS]

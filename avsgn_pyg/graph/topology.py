@@ -18,6 +18,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+#: Edges (16 bytes each) up to which a list that was made is kept.
+KEPT = 2**22
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:
@@ -166,10 +169,18 @@ def _repeated(topology: Topology, rows: tuple[int, int], timed: tuple[bool, bool
     return (pairs[:, None] + offset).flatten(1)
 
 
+def complete_edges(graphs: int, nodes: int, device: torch.device) -> Int[Tensor, "2 E"]:
+    """[2, B N N] edges of B complete graphs with self edges, sorted by target: entry (b, i, j) is edge j -> i.
+
+    Kept for the next call where there are no more than :data:`KEPT`.
+    """
+    make = _complete if graphs * nodes**2 <= KEPT else _complete.__wrapped__
+    return make(graphs, nodes, device)
+
+
 @functools.lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def complete_edges(graphs: int, nodes: int, device: torch.device) -> Int[Tensor, "2 E"]:
-    """[2, B N N] edges of B complete graphs with self edges, sorted by target: entry (b, i, j) is edge j -> i."""
+def _complete(graphs: int, nodes: int, device: torch.device) -> Int[Tensor, "2 E"]:
     offset = torch.arange(graphs, device=device).view(-1, 1, 1) * nodes
     member = torch.arange(nodes, device=device)
     source = (offset + member.view(1, 1, -1)).expand(graphs, nodes, nodes)

@@ -36,7 +36,10 @@ class AttentionAdjacency(nn.Module):
     def forward(self, x: Float[Tensor, "B N D"], bias: Tensor | None = None,
                 real: Bool[Tensor, "B N"] | None = None) -> Float[Tensor, "B N N"]:
         """`bias` [N, N], if any, is added to the scores; a source that is not `real` weighs nothing."""
-        score = x @ self._pair() @ x.transpose(1, 2)
+        if x.shape[0] * x.shape[1] < x.shape[2]:  # fewer rows than D: a product of two weights costs more than it saves
+            score = (self.query(x) * self.scale) @ self.key(x).transpose(1, 2)
+        else:
+            score = x @ self._pair() @ x.transpose(1, 2)
         score = score if bias is None else score + bias
         return (score if real is None else score.masked_fill(~real[:, None], -math.inf)).softmax(-1)
 

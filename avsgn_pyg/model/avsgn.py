@@ -101,4 +101,5 @@ class AVSGN(nn.Module):
                 f"the batch has {came / videos:g} text nodes a video, this model makes {self.label_text.rows}; "
                 f"build the data with text_nodes={self.label_text.rows} (text_slots: segments fixes the number of "
                 "segments, per_class takes any)")
-        self.cmgi.check_size(videos, segments, self.label_text.rows, audio.element_size())
+        beside = self.cmsa.numbers(videos, segments, timed=self.cmsa_time is not None)
+        self.cmgi.check_size(videos, segments, self.label_text.rows, audio.element_size(), beside)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
-from avsgn_pyg.graph.topology import TOPOLOGIES, Layout
+from avsgn_pyg.graph.topology import TOPOLOGIES, Layout, Window
 from avsgn_pyg.model.cmsa import Streams
 from avsgn_pyg.model.propagation import Propagation
 from avsgn_pyg.model.relations import TypedPropagation
@@ -90,11 +90,12 @@ class CMGI(nn.Module):
                 for modality, found in answers.items()}
         return Interaction(**kept, adjacency=adjacency)
 
-    def check_size(self, videos: int, segments: int, text: int, width: int = 4) -> None:
-        """Refuse a batch whose attention cannot be afforded, before anything of it is made.
+    def check_size(self, videos: int, segments: int, text: int, width: int = 4, beside: float = 0.0) -> None:
+        """Refuse a batch whose attention and messages cannot be afforded, before anything of them is made.
 
         Args:
             width: bytes of a number.
+            beside: numbers that the alignment in front holds, :meth:`.cmsa.CMSA.numbers`.
 
         Raises:
             ValueError: more than `limit_gib` by :meth:`Subgraph.numbers`; it says what to use.
@@ -103,13 +104,26 @@ class CMGI(nn.Module):
         sizes = {name: tuple(rows[modality] for modality in SUBGRAPHS[name]) for name in self.subgraphs}
         counts = [subgraph.numbers(videos, Layout(sizes[name], subgraph.timed), self.dim)
                   for name, subgraph in self.subgraphs.items()]
-        need = width / 2**30 * (sum(attention for attention, _ in counts) + max((one for _, one in counts), default=0))
+        inside = sum(attention for attention, _ in counts) + max((one for _, one in counts), default=0)
+        need = width / 2**30 * (inside + beside)
         if need > self.limit_gib:
             raise ValueError(
                 f"attention over {videos} videos of {segments} segments and {text} text rows needs about "
-                f"{need:.1f} GiB, model.cmgi.limit_gib allows {self.limit_gib:g}; use model.cmgi.topology=window (with "
-                "model.text.slots=per_class), which grows with the length and not with its square, smaller batches, "
-                "or raise the limit")
+                f"{need:.2g} GiB, model.cmgi.limit_gib allows {self.limit_gib:g}; {self._advice(segments, text)}, or "
+                "raise the limit")
+
+    def _advice(self, segments: int, text: int) -> str:
+        """What would need less, by what is set."""
+        topologies = {type(subgraph.topology) for subgraph in self.subgraphs.values()}
+        native = any(subgraph.native and subgraph.topology.complete for subgraph in self.subgraphs.values())
+        ways = ["backend=auto, which makes no message of its own for every edge"] if native else []
+        if Window in topologies:
+            ways.append("a smaller model.cmgi.window")
+            ways += ["model.text.slots=per_class, which has fewer text rows"] if text >= segments else []
+        else:
+            ways.append("use model.cmgi.topology=window (with model.text.slots=per_class), which grows with the length "
+                        "and not with its square, in alignment too")
+        return ", ".join([*ways, "fewer of model.cmgi.subgraphs", "smaller batches"])
 
 
 _RELATIONS = {"shared": lambda build: build(), "typed": TypedPropagation}

@@ -16,7 +16,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from avsgn_pyg.model.attention import CrossAttention
-from avsgn_pyg.model.window import block_offsets
+from avsgn_pyg.model.window import LEAST, block_offsets
+
+#: [T, T] matrices a head, video and alignment that training holds where dropout is drawn on the weights or scores have
+#: a bias to be learned: scores, weights, what dropout keeps of them, gradients. Else none is held at all.
+COPIES = 4
 
 
 class Streams(NamedTuple):
@@ -130,9 +134,24 @@ class CMSA(nn.Module):
     def offsets(self, segments: int, device: torch.device) -> Int[Tensor, "q k"]:
         """How many seconds after its query each key stands, laid out as the scores between audio and visual are."""
         if self.window is not None:
-            return block_offsets(self.window, device)
+            return block_offsets(self.window, segments, device)
         second = torch.arange(segments, device=device)
         return second - second[:, None]
+
+    def numbers(self, videos: int, segments: int, *, timed: bool) -> float:
+        """How many numbers attention between audio and visual seconds holds at least, for all of the pass.
+
+        Args:
+            timed: scores get a bias by distance.
+        """
+        heads = [module.attend[0] for module in (self.inter_visual, self.inter_audio)
+                 if isinstance(module, InterAlignment)]
+        reach = segments if self.window is None else min(3 * max(self.window, LEAST), segments)
+        learns = torch.is_grad_enabled()
+        held = sum(attend.heads * (COPIES * learns if timed or (attend.dropout and attend.training) else 0)
+                   for attend in heads)
+        bias = heads[0].heads * timed * (1 + learns) if heads else 0
+        return float(segments * reach * (videos * held + bias))
 
     def forward(self, streams: Streams, time_bias: Tensor | None = None,
                 real: Bool[Tensor, "B T"] | None = None) -> Streams:

@@ -49,14 +49,27 @@ class ConvRow:
             annotated with a :class:`Check` (``Count``, ``Rate``, ...) or a ``Literal`` is checked before the call.
         hears: the keyword by which ``conv(x, edge_index, ...)`` takes the attention: ``edge_weight`` [E] or
             ``edge_attr`` [E, 1].
+        wide: how many messages [E, D] the layer holds at once on blocks, as measured in training (one less without
+            gradients); 0 where it runs as matrix products. An ``aggr: max`` holds three whatever the row says.
+        local: a node's answer reads the edges into it and no others, so that targets may be taken some at a time.
     """
 
     build: Callable[..., nn.Module]
     hears: str
+    wide: int = 0
+    local: bool = False
 
     def __post_init__(self) -> None:
         if self.hears not in (EDGE_WEIGHT, EDGE_ATTR):
             raise ValueError(f"hears={self.hears!r}: a layer takes the attention as {EDGE_WEIGHT} or {EDGE_ATTR}")
+
+
+def held_messages(name: str, options: Mapping[str, Any] | None) -> int:
+    """How many messages [E, D] the convolution holds at once on blocks."""
+    options = options or {}
+    by_option = 3 * (options.get("aggr") == "max"), 3 * options.get("heads", 1) * (
+        options.get("attention_type") == "dot_product")
+    return max(find_conv(name).wide, *by_option)
 
 
 def find_conv(name: str) -> ConvRow:
@@ -193,20 +206,20 @@ SPLIT_BY_HEADS = {"gat", "gatv2", "transformer"}
 
 #: Name in a config -> convolution. A layer of your own is one row.
 CONVS: dict[str, ConvRow] = {
-    "gcn": ConvRow(_gcn, EDGE_WEIGHT),
-    "graph": ConvRow(_graph, EDGE_WEIGHT),
-    "sage": ConvRow(_sage, EDGE_WEIGHT),
-    "gin": ConvRow(_gin, EDGE_WEIGHT),
+    "gcn": ConvRow(_gcn, EDGE_WEIGHT, local=True),
+    "graph": ConvRow(_graph, EDGE_WEIGHT, local=True),
+    "sage": ConvRow(_sage, EDGE_WEIGHT, local=True),
+    "gin": ConvRow(_gin, EDGE_WEIGHT, local=True),
     "tag": ConvRow(_tag, EDGE_WEIGHT),
     "sg": ConvRow(_sg, EDGE_WEIGHT),
     "appnp": ConvRow(_appnp, EDGE_WEIGHT),
     "arma": ConvRow(_arma, EDGE_WEIGHT),
-    "film": ConvRow(_film, EDGE_WEIGHT),
-    "gine": ConvRow(_gine, EDGE_ATTR),
-    "gat": ConvRow(_gat, EDGE_ATTR),
-    "gatv2": ConvRow(_gatv2, EDGE_ATTR),
-    "transformer": ConvRow(_transformer, EDGE_ATTR),
-    "general": ConvRow(_general, EDGE_ATTR),
-    "gen": ConvRow(_gen, EDGE_ATTR),
-    "resgated": ConvRow(_resgated, EDGE_ATTR),
+    "film": ConvRow(_film, EDGE_WEIGHT, wide=3, local=True),
+    "gine": ConvRow(_gine, EDGE_ATTR, wide=3, local=True),
+    "gat": ConvRow(_gat, EDGE_ATTR, local=True),
+    "gatv2": ConvRow(_gatv2, EDGE_ATTR, wide=4, local=True),
+    "transformer": ConvRow(_transformer, EDGE_ATTR, local=True),
+    "general": ConvRow(_general, EDGE_ATTR, local=True),
+    "gen": ConvRow(_gen, EDGE_ATTR, wide=5, local=True),
+    "resgated": ConvRow(_resgated, EDGE_ATTR, wide=4, local=True),
 }

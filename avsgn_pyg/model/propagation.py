@@ -10,19 +10,22 @@ Letters: B videos, N nodes in one subgraph, D width, E edges. ``adjacency[b, i, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import Aggregation, MessagePassing, SumAggregation
 from torch_geometric.utils import scatter
 
-from avsgn_pyg.blocks import CompleteIndex
+from avsgn_pyg.blocks import CompleteIndex, FallbackError
+from avsgn_pyg.blocks.count import count_fallback
 from avsgn_pyg.graph.topology import Layout, SparseAdjacency
-from avsgn_pyg.model.convs import EDGE_ATTR, build_conv, find_conv
+from avsgn_pyg.model.convs import EDGE_ATTR, build_conv, find_conv, held_messages
 
 try:
     import torch_scatter
@@ -31,7 +34,8 @@ except ImportError:  # PyG's own scatter gives the same sums
 
 BACKENDS = ("auto", "blocks", "native")
 
-#: Bytes of one message tensor [E, D] above which a layer's messages are made again in the backward pass.
+#: Bytes of one message tensor [E, D] above which a layer's messages are made again in the backward pass, and which a
+#: layer that can take its targets some at a time makes at once.
 REMAKE_ABOVE = 64 * 2**20
 
 
@@ -52,7 +56,9 @@ class Propagation(nn.Module):
         dim: D, kept by the layer.
         conv: a name in :data:`~avsgn_pyg.model.convs.CONVS`.
         options: the convolution's own settings (``{"heads": 4}``).
-        backend: ``blocks`` | ``native`` | ``auto`` (blocks where the adjacency is a matrix, else native).
+        backend: ``blocks`` | ``native`` | ``auto`` (blocks where the adjacency is a matrix, else native; native too
+            where blocks refuse an operation of the layer, as they do where rows are padded and it has no rule. A
+            :func:`~avsgn_pyg.blocks.count_paths` counts that as a fallback, by the layer's name).
 
     Raises:
         ValueError: for an unknown convolution, option or road; it names what would work.
@@ -63,8 +69,12 @@ class Propagation(nn.Module):
         super().__init__()
         if backend not in BACKENDS:
             raise ValueError(f"backend={backend!r}; choose one of {list(BACKENDS)}")
-        self.hears, self.backend = find_conv(conv).hears, backend
+        self.name, self.hears, self.backend = conv, find_conv(conv).hears, backend
         self.conv = build_conv(conv, dim, options)
+        self.hops = int(getattr(self.conv, "K", 1))
+        self.wide = 0 if backend == "native" else held_messages(conv, options)
+        # Statistics over all nodes would see those of other targets without their messages.
+        self.local = find_conv(conv).local and not any(isinstance(m, _BatchNorm) for m in self.conv.modules())
         for module in self.conv.modules() if backend == "native" else ():
             if isinstance(module, MessagePassing) and type(module.aggr_module) is SumAggregation:
                 module.aggr_module = ScatterSum()
@@ -82,7 +92,13 @@ class Propagation(nn.Module):
             ValueError: the adjacency is sparse, and blocks were asked for.
         """
         if isinstance(adjacency, Tensor) and self.backend != "native":
-            return self._blocks(x, adjacency, kept)
+            try:
+                return self._blocks(x, adjacency, kept)
+            except FallbackError:
+                if self.backend == "blocks":
+                    raise
+                count_fallback(f"{self.name} on real edges")
+                return self._native(x, SparseAdjacency.of(adjacency, kept))
         if self.backend == "blocks":
             raise ValueError("backend=blocks runs matrices, and a sparse adjacency came; use auto or native")
         return self._native(x, SparseAdjacency.of(adjacency, kept) if isinstance(adjacency, Tensor) else adjacency)
@@ -92,9 +108,26 @@ class Propagation(nn.Module):
         return self._call(x.flatten(0, 1), index, adjacency.reshape(-1)).view(x.shape)
 
     def _native(self, x: Tensor, edges: SparseAdjacency) -> Tensor:
-        heavy = edges.weight.numel() * x.shape[-1] * x.element_size() > REMAKE_ABOVE
-        call = self._remade if heavy and torch.is_grad_enabled() else self._call
-        return call(x.flatten(0, 1), edges.index, edges.weight).view(x.shape)
+        size = edges.weight.numel() * x.shape[-1] * x.element_size()
+        flat = x.flatten(0, 1)
+        if size <= REMAKE_ABOVE:
+            return self._call(flat, edges.index, edges.weight).view(x.shape)
+        if not self.local:
+            return self._remade(flat, edges.index, edges.weight).view(x.shape)
+        pieces = min(-(-size // max(REMAKE_ABOVE, 1)), len(flat))
+        return self._by_target(flat, edges, pieces).view(x.shape)
+
+    def _by_target(self, x: Float[Tensor, "M D"], edges: SparseAdjacency, pieces: int) -> Float[Tensor, "M D"]:
+        """Some targets after others: what is held at once is one piece's messages; edges are sorted by target."""
+        target = edges.index[1].contiguous()
+        shares = torch.arange(1, pieces, device=x.device) * len(target) // pieces
+        ends = sorted({0, *target[shares].tolist(), len(x)})
+        cuts = torch.searchsorted(target, torch.tensor(ends, device=x.device)).tolist()
+        answers = []
+        for place, (first, last) in enumerate(itertools.pairwise(ends)):
+            here = slice(cuts[place], cuts[place + 1])
+            answers.append(self._remade(x, edges.index[:, here], edges.weight[here], first, last))
+        return torch.cat(answers)
 
     def _call(self, x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         if self.hears == EDGE_ATTR:
@@ -103,5 +136,8 @@ class Propagation(nn.Module):
             weight = index.edges(weight) if isinstance(index, CompleteIndex) else weight
         return self.conv(x, index, **{self.hears: weight})
 
-    def _remade(self, x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-        return checkpoint(self._call, x, index, weight, use_reentrant=False)
+    def _remade(self, x: Tensor, index: Tensor, weight: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+        """Answers of the nodes [first, last), whose messages the backward pass makes again."""
+        if not torch.is_grad_enabled():
+            return self._call(x, index, weight)[first:last]
+        return checkpoint(lambda *given: self._call(*given)[first:last], x, index, weight, use_reentrant=False)

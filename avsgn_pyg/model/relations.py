@@ -25,12 +25,22 @@ class TypedPropagation(nn.Module):
     ``H_t = A_{t, t} H_t W_tt + A_{t, s} H_s W_ts + b_tt + b_ts``.
 
     Args:
-        build: makes one relation's layer; it is called four times.
+        build: makes one relation's layer; it is called four times. Layers that divide by what they hear (``aggr: mean``
+            of ``sage`` and ``film``) take the sum: the weights of one relation sum to less than one.
+
+    Raises:
+        ValueError: a layer of several hops. No edge of a relation between modalities follows another, so that all hops
+            after its first hear nothing.
     """
 
     def __init__(self, build: Callable[[], Propagation]) -> None:
         super().__init__()
         self.convs = nn.ModuleDict({f"{target}{source}": build() for target in (0, 1) for source in (0, 1)})
+        for conv in self.convs.values():
+            if conv.hops > 1:
+                raise ValueError(f"relations=typed gives every relation a layer of its own, and conv={conv.name} makes "
+                                 f"K={conv.hops} hops along it: between two modalities there is no second hop. Use "
+                                 "conv_options={K: 1}, a layer of one hop such as gcn, or relations=shared")
 
     def forward(self, x: Float[Tensor, "B N D"], adjacency: Float[Tensor, "B N N"] | SparseAdjacency,
                 layout: Layout) -> Float[Tensor, "B N D"]:

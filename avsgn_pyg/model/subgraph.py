@@ -54,8 +54,9 @@ class Subgraph(nn.Module):
                  topology: Topology | None = None, timed: tuple[bool, bool] = (True, True)) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        roads = [module.backend for module in self.layers.modules() if isinstance(module, Propagation)]
-        self.native = "native" in roads
+        convs = [module for module in self.layers.modules() if isinstance(module, Propagation)]
+        self.native = any(conv.backend == "native" for conv in convs)
+        self.wide = max((conv.wide for conv in convs), default=0)
         self.adjacency = nn.ModuleList(
             AttentionAdjacency(dim) for _ in range(len(self.layers) if adjacency == "per_layer" else 1))
         self.time_bias = time_bias
@@ -79,9 +80,13 @@ class Subgraph(nn.Module):
         return *x.split(layout.rows, dim=1), matrices
 
     def numbers(self, videos: int, layout: Layout, dim: int) -> tuple[float, float]:
-        """How many numbers training holds at least: in attention, for all of the pass; in messages, for one layer."""
-        edges = float(videos * self.topology.count(layout))
-        return COPIES * len(self.adjacency) * edges, self.native * edges * dim
+        """How many numbers a pass holds at least: in attention, for all of it; in messages, for one layer.
+
+        Without gradients nothing is kept for later: an adjacency counts once.
+        """
+        edges, learns = float(videos * self.topology.count(layout)), torch.is_grad_enabled()
+        messages = max(self.wide - (not learns), 0) if self.topology.complete else 0
+        return (COPIES if learns else 1) * len(self.adjacency) * edges, max(self.native, messages) * edges * dim
 
     def _matrix(self, adjacency: AttentionAdjacency, x: Tensor, layout: Layout) -> Tensor:
         return adjacency(x, None if self.time_bias is None else self.time_bias(*layout.rows), layout.real)

@@ -11,6 +11,9 @@ SG and ARMA divide by the degrees of both ends. Weights into a node sum to one, 
 the identity; where only a part of the edges is given (one relation, a node with no edge), it would silence them and
 leave gradients that are no number. Their forms here leave the division out.
 
+With a layer for each relation (``relations: typed``) the weights of one relation sum to less than one: there
+``aggr="mean"`` of SAGE and FiLM is the weighted sum that it is written as, not a mean.
+
 Letters: M nodes, E edges, D width.
 """
 

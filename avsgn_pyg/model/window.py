@@ -18,8 +18,12 @@ from torch import Tensor
 LEAST = 32
 
 
-def block_offsets(reach: int, device: torch.device | None = None) -> Int[Tensor, "c K"]:
-    """How many seconds after its query each key of a block stands; the same for every block."""
+def block_offsets(reach: int, seconds: int, device: torch.device | None = None) -> Int[Tensor, "c K"]:
+    """How many seconds after its query each key of a block stands; the same for every block.
+
+    A reach beyond the video is cut to it: what lies outside is heard by nobody, and would cost its square.
+    """
+    reach = min(reach, seconds - 1)
     block = max(reach, LEAST)
     query, key = torch.arange(block, device=device), torch.arange(-reach, block + reach, device=device)
     return key - query[:, None]
@@ -31,12 +35,12 @@ def windowed_attention(query: Float[Tensor, "B h T e"], key: Float[Tensor, "B h 
     """Scaled dot-product attention over keys at most `reach` seconds away.
 
     Args:
-        bias: added to the scores, laid out as :func:`block_offsets`.
+        bias: added to the scores, laid out as :func:`block_offsets` of this video.
         real: False for keys that only fill a shorter video up; no real query hears them.
         dropout: rate on the weights.
     """
     videos, heads, seconds, _ = query.shape
-    offset = block_offsets(reach, query.device)
+    offset, reach = block_offsets(reach, seconds, query.device), min(reach, seconds - 1)
     block = len(offset)
     blocks = -(-seconds // block)
     rest = blocks * block - seconds

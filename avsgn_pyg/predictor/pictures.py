@@ -129,7 +129,15 @@ def write_clip_graph(
     """
     answer = clip_window(Predictor.from_checkpoint(checkpoint, **options), clip, start=start, tau=tau)
     paths = write_graph(answer.picture, folder, formats, **(drawing or {}))
-    return [*paths, *save_attention(answer.batch, answer.localization, folder)]
+    return [*paths, *save_attention(answer.batch, answer.localization, folder, seconds=len(answer.picture.relevance),
+                                    facts=_facts(answer.picture, clip))]
+
+
+def _facts(picture: Picture, clip: Path) -> dict[str, str]:
+    """What a clip's exported graph carries: nobody annotated it, so what was predicted."""
+    return {"clip": clip.name, "title": picture.title,
+            "predicted": "; ".join(f"{span.label} {span.start:g} to {span.end:g} s" for span in picture.predicted),
+            "predicted_relevance": " ".join(f"{value:.4g}" for value in picture.relevance.tolist())}
 
 
 def _picture(prediction: Prediction, title: str, first: int, last: int) -> Picture:

@@ -16,6 +16,7 @@ from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, load_checkpoint, load_wei
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.graph.export import save_attention
 from avsgn_pyg.localization import Localization, events
+from avsgn_pyg.recipes.evaluation import EVALUATION_SECTIONS
 from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names, write_graph
@@ -48,6 +49,9 @@ def answer_row(
     """
     if tau is not None and not 0.0 <= tau < 1.0:
         raise ConfigError(f"tau={tau} is no threshold of a relevance; give one in [0, 1), such as 0.6")
+    for text in overrides:
+        if not text.startswith(EVALUATION_SECTIONS):
+            raise ConfigError(f"command line: {text}: a picture can change data.* and evaluate.*, nothing else")
     checkpoint = load_checkpoint(find_checkpoint(run))
     config = load_config(checkpoint.path / CONFIG, overrides)
     dataset = open_dataset(config)
@@ -55,7 +59,7 @@ def answer_row(
     split = split or config.evaluate.split
     videos = split_of(dataset, split, "split")
     number = _number(videos, row, split)
-    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text)
+    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
     load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
     batch = videos.batch(torch.tensor([number]))
     with torch.inference_mode():

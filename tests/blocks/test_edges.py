@@ -125,3 +125,45 @@ def test_a_difference_squared_does_not_cancel():
 
     x, index = 1e6 + torch.randn(12, DIM, dtype=torch.double), CompleteIndex(2, 6)
     torch.testing.assert_close(Distance()(x, index), Distance()(x, index.edge_list()), rtol=1e-12, atol=0)
+
+
+# --- Values that broadcasting keeps narrow -------------------------------------------------------
+
+
+WIDER = {
+    "expand, sum": lambda x: x.unsqueeze(1).expand(-1, 3, -1).sum(1),
+    "expand, relu, sum": lambda x: x.unsqueeze(1).expand(-1, 3, -1).relu().sum(1),
+    "expand, flatten": lambda x: x.unsqueeze(1).expand(-1, 3, -1).flatten(1),
+    "expand, view": lambda x: x.unsqueeze(1).expand(-1, 3, -1).reshape(-1, 3 * DIM),
+    "expand, softmax": lambda x: x.unsqueeze(1).expand(-1, 3, -1).softmax(1).sum(-1),
+    "expand, mean": lambda x: x.unsqueeze(1).expand(-1, 3, -1).mean(1),
+    "expand, last sum": lambda x: x.unsqueeze(1).expand(-1, 3, -1).sum(-1),
+    "expand, product, last sum": lambda x: (x.unsqueeze(1).expand(-1, 3, -1) * x.unsqueeze(1)).sum(-1),
+    "expand, plus": lambda x: (x.unsqueeze(1).expand(-1, 3, -1) + x.unsqueeze(1)).sum(1),
+    "expand, linear": lambda x: nn.functional.linear(x.unsqueeze(1).expand(-1, 3, -1), torch.ones(2, DIM).double())
+                                .sum(1),
+    "expand, one linear": lambda x: nn.functional.linear(x[:, :1].unsqueeze(1).expand(-1, 3, -1),
+                                                         torch.ones(2, 1).double()).sum(1),
+    "expand, cat": lambda x: torch.cat((x.unsqueeze(1).expand(-1, 3, -1),) * 2, -1).sum(1),
+    "expand, slice": lambda x: x.unsqueeze(1).expand(-1, 3, -1)[:, 2],
+    "expand, squeeze": lambda x: x.unsqueeze(1).expand(-1, 3, -1)[:, :1].squeeze(1),
+    "expand, max": lambda x: x.unsqueeze(1).expand(-1, 3, -1).amax(1),
+    "expand the last": lambda x: x[:, :1].expand(-1, DIM).sum(-1, keepdim=True),
+    "expand the last, exp": lambda x: x[:, :1].expand(-1, DIM).exp().sum(-1, keepdim=True),
+    "expand_as": lambda x: x[:, :1].expand_as(x).flatten(1),
+}
+
+
+@pytest.mark.parametrize("end", ["x_i", "x_j", "x_j - x_i"])
+@pytest.mark.parametrize("name", WIDER)
+def test_a_value_that_was_expanded_is_as_wide_as_it_says(name: str, end: str):
+    index = CompleteIndex(GRAPHS, NODES)
+    x = torch.randn(GRAPHS * NODES, DIM, dtype=torch.double)
+
+    def value(edges: Tensor) -> Tensor:
+        parts = {"x_j": x.index_select(0, edges[0]), "x_i": x.index_select(0, edges[1])}
+        return WIDER[name](eval(end, parts))
+
+    ours, native = value(index), value(index.edge_list())
+    assert ours.shape == native.shape
+    torch.testing.assert_close(ours.plain(), native)

@@ -175,3 +175,16 @@ def test_heterogeneous_batches_keep_bipartite_blocks():
 def test_pyg_may_ask_a_graph_about_itself():
     data = graph()
     assert data.validate() and data.num_edges == 9 and data.has_self_loops() and data.is_undirected()
+
+
+@pytest.mark.parametrize("take", [
+    lambda index: index.narrow(1, 0, 5), lambda index: index.to(torch.int32), lambda index: index.unbind(1),
+    lambda index: index + torch.ones(2, 72, dtype=torch.long), lambda index: index[0].view(2, 36),
+    lambda index: index[1].max(0), lambda index: index[0].min(0),
+    lambda index: copy.deepcopy(index[0]), lambda index: pickle.dumps(index[1]), lambda index: index[:, 3:],
+    lambda index: index.int(), lambda index: index.t(),
+])
+def test_what_would_hand_out_edges_that_do_not_exist_is_refused(take: Any):
+    take(CompleteIndex(2, 6))
+    with pytest.raises(FallbackError, match="leave out"):
+        take(CompleteIndex(2, 6, sizes=[3, 4]))

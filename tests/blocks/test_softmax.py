@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -73,3 +74,15 @@ def test_a_write_between_the_steps_is_seen():
     blocks.mul_(2)
     oracle = 2 * flat - scatter(flat, target, 0, dim_size=10, reduce="max")[target]
     torch.testing.assert_close((blocks - largest[INDEX[1]]).plain(), oracle)
+
+
+@pytest.mark.parametrize("eps", [1.0, 1e-3, -1e-16])
+def test_a_sum_with_something_added_is_no_softmax(eps: float):
+    flat, blocks = scores(4)
+    target = INDEX.edge_list()[1]
+    largest = scatter(blocks.detach(), INDEX[1], 0, dim_size=10, reduce="max")
+    weight = (blocks - largest.index_select(0, INDEX[1])).exp()
+    total = scatter(weight, INDEX[1], 0, dim_size=10) + eps
+    oracle = (flat - scatter(flat, target, 0, dim_size=10, reduce="max")[target]).exp()
+    wanted = oracle / (scatter(oracle, target, 0, dim_size=10) + eps)[target]
+    torch.testing.assert_close((weight / total.index_select(0, INDEX[1])).plain(), wanted, rtol=1e-12, atol=0)

@@ -86,3 +86,16 @@ def test_what_is_no_graph_of_one_video_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"one of \.graphml, \.json, \.pt"):
         save_graph(to_heterodata(*answered()), tmp_path / "graph.gexf")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_clip_carries_its_prediction_and_no_annotation_and_no_filling(tmp_path):
+    facts = {"clip": "a.mp4", "predicted": "Bark 0 to 2 s"}
+    graphml, as_json, path = save_attention(*(found := answered()), tmp_path, seconds=2, facts=facts)
+    for graph in (nx.read_graphml(graphml), nx.node_link_graph(json.loads(as_json.read_text()), edges="edges")):
+        assert graph.graph.items() >= facts.items()
+        assert not {"category", "relevance", "row"} & set(graph.graph)
+        assert len(graph.nodes) == 2 + 2 + ROWS and "audio:2" not in graph
+        weight = graph.edges["visual:1", "audio:0", "av"]["weight"]
+        assert weight == pytest.approx(found[1].adjacency["av"][0][0, 0, SECONDS + 1].item())
+    data = torch.load(path, weights_only=False)
+    assert data.predicted == facts["predicted"] and len(data["audio"].x) == 2 and "row" not in data

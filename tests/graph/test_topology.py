@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from avsgn_pyg.graph import topology
 from avsgn_pyg.graph.topology import (
     TOPOLOGIES,
     CrossModalOnly,
@@ -52,11 +53,11 @@ def test_cross_modal_edges_join_the_two_modalities_alone(layout: Layout):
 
 
 @pytest.mark.parametrize("layout", [SECONDS, WITH_TEXT])
-@pytest.mark.parametrize("topology", [Topology(), Window(1), Window(2), Window(9), CrossModalOnly()])
-def test_edges_are_sorted_by_target_unique_and_counted_without_being_made(topology: Topology, layout: Layout):
-    index = topology.pairs(layout)
+@pytest.mark.parametrize("edges_of", [Topology(), Window(1), Window(2), Window(9), CrossModalOnly()])
+def test_edges_are_sorted_by_target_unique_and_counted_without_being_made(edges_of: Topology, layout: Layout):
+    index = edges_of.pairs(layout)
     key = index[1] * layout.nodes + index[0]
-    assert bool((key.diff() > 0).all()) and topology.count(layout) == index.shape[1]
+    assert bool((key.diff() > 0).all()) and edges_of.count(layout) == index.shape[1]
 
 
 def test_top_k_counts_no_more_sources_than_there_are():
@@ -106,3 +107,10 @@ def test_the_table_hands_each_topology_its_own_setting():
     made = {name: make(7, 5) for name, make in TOPOLOGIES.items()}
     assert made == {"complete": Topology(), "window": Window(7), "topk": TopK(5), "cross_modal_only": CrossModalOnly()}
     assert [name for name, topology in made.items() if topology.complete] == ["complete"]
+
+
+def test_long_lists_are_not_kept(monkeypatch: pytest.MonkeyPatch):
+    device = torch.device("cpu")
+    assert complete_edges(2, 3, device) is complete_edges(2, 3, device)
+    monkeypatch.setattr(topology, "KEPT", 17)
+    assert complete_edges(2, 3, device) is not complete_edges(2, 3, device)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
-from avsgn_pyg.config import load_config
+from avsgn_pyg.config import AugmentConfig, load_config
+from avsgn_pyg.engine.augment import augment
+from avsgn_pyg.engine.evaluator import _heads
 from avsgn_pyg.graph.build import build_batch, build_video, collate
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.localization import Localization, decode
 from avsgn_pyg.model.avsgn import AVSGN
 from avsgn_pyg.model.convs import CONVS
 from avsgn_pyg.zoo import Shape, build_model, build_objective
@@ -177,3 +182,48 @@ def test_an_hour_in_a_window_answers_and_trains(time: str):
     assert answer.relevance.shape == (1, 3600) and answer.adjacency["av"][0].is_sparse
     assert answer.adjacency["av"][0].values().numel() < 4 * 3600 * 7
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+#: A step on an hour in a process of its own, which prints its peak in GiB.
+HOUR = """
+import resource, sys, torch
+from avsgn_pyg.config import load_config
+from avsgn_pyg.graph.build import build_batch
+from avsgn_pyg.zoo import Shape, build_model
+config = load_config(None, ["model.cmgi.topology=window", "model.text.slots=per_class", *sys.argv[1:]])
+none, ones = torch.zeros(1, dtype=torch.int64), torch.ones(1, 3600)
+streams = [torch.randn(1, 3600, 128) for _ in range(2)]
+model = build_model(config.model, Shape(128, 128, 3600, 28))
+batch = build_batch(*streams, text_nodes=56, edges=False, category=none, relevance=ones, row=none)
+model(batch).relevance.sum().backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("conv", "dim", "gib"), [("gcn", 256, 2.4), ("transformer", 64, 1.6)])
+def test_an_hour_in_a_window_trains_in_less_than_four_gib(conv: str, dim: int, gib: float):
+    """The bounds are below what whole layers of messages would take at these widths."""
+    given = [f"model.cmgi.conv={conv}", f"model.dim={dim}"]
+    done = subprocess.run([sys.executable, "-c", HOUR, *given], capture_output=True, text=True, check=True,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert 0.3 < float(done.stdout) < gib
+
+
+# --- What does not mix lengths yet ---------------------------------------------------------------------
+
+
+def test_augmentation_refuses_mixed_lengths_by_name():
+    with pytest.raises(ValueError, match=r"train\.augment works on videos of one length.*mixed lengths up to 9 s"):
+        augment(batch_of(videos_of(), CATEGORY), AugmentConfig(time_flip=0.5))
+
+
+def test_a_split_s_predictions_refuse_mixed_lengths():
+    with pytest.raises(ValueError, match="evaluate videos of each length apart"):
+        _heads(network()(batch_of(videos_of(), CATEGORY)))
+
+
+def test_decoding_by_a_mask_calls_filling_background():
+    answer = network()(batch_of(videos_of(), CATEGORY))
+    labels = decode(answer.category, answer.relevance + 99, 0.5, answer.mask)
+    assert torch.equal(labels == C, ~answer.mask)

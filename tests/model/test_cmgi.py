@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avsgn_pyg.model.cmgi import CMGI
-from avsgn_pyg.model.cmsa import Streams
+from avsgn_pyg.model.cmsa import CMSA, Streams
 from avsgn_pyg.model.time import SubgraphTime
 
 B, T, R, D = 2, 4, 6, 8
@@ -114,3 +114,43 @@ def test_what_attention_needs_is_counted_before_it_is_made():
             module.check_size(1, 3600, 3600)
     CMGI(256, limit_gib=100.0).check_size(1, 3600, 3600)
     CMGI(256, subgraphs=()).check_size(1, 36000, 36000)
+
+
+@pytest.mark.parametrize(("settings", "sizes", "words"), [
+    ({}, (1, 3600, 56), "use model.cmgi.topology=window"),
+    ({"backend": "native"}, (64, 120, 56), "backend=auto.*topology=window"),
+    ({"topology": "window", "window": 900}, (1, 3600, 56), "allows 1; a smaller model.cmgi.window, fewer"),
+    ({"topology": "window"}, (1, 3600, 3600), "smaller model.cmgi.window, model.text.slots=per_class"),
+])
+def test_a_refusal_names_what_would_need_less(settings: dict, sizes: tuple, words: str):
+    with pytest.raises(ValueError, match=words) as refused:
+        CMGI(256, **settings).check_size(*sizes)
+    assert ("topology=window" in str(refused.value)) == (settings.get("topology") != "window")
+
+
+@pytest.mark.parametrize("conv", ["gatv2", "gine", "gen", "resgated", "film"])
+def test_messages_that_blocks_write_out_are_counted(conv: str):
+    CMGI(256).check_size(1, 400, 56)
+    with pytest.raises(ValueError, match="needs about"):
+        CMGI(256, conv=conv).check_size(1, 400, 56)
+    with pytest.raises(ValueError, match="needs about"):
+        CMGI(256, conv="graph", conv_options={"aggr": "max"}).check_size(1, 400, 56)
+
+
+def test_without_gradients_less_is_held():
+    module = CMGI(256, limit_gib=0.3)
+    with pytest.raises(ValueError, match="needs about"):
+        module.check_size(1, 2000, 56)
+    with torch.no_grad():
+        module.check_size(1, 2000, 56)
+
+
+def test_what_alignment_holds_counts_too():
+    module, cmsa = CMGI(256, topology="topk"), CMSA(256, 256, text_asks=False)
+    module.check_size(1, 3600, 56)
+    with pytest.raises(ValueError, match="topology=window"):
+        module.check_size(1, 3600, 56, 4, cmsa.numbers(1, 3600, timed=False))
+    with torch.no_grad():
+        assert cmsa.eval().numbers(1, 3600, timed=False) == 0 < cmsa.numbers(1, 3600, timed=True)
+    near = CMSA(256, 256, text_asks=False, window=10)
+    assert near.numbers(1, 3600, timed=True) < cmsa.train().numbers(1, 3600, timed=True) / 30

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import SumAggregation
+from torch_geometric.nn import MessagePassing, SumAggregation
 
-from avsgn_pyg.blocks import count_paths
-from avsgn_pyg.graph.topology import Layout, SparseAdjacency, complete_edges
+from avsgn_pyg.blocks import FallbackError, count_paths
+from avsgn_pyg.graph import topology
+from avsgn_pyg.graph.topology import Layout, SparseAdjacency
 from avsgn_pyg.model import propagation
 from avsgn_pyg.model.convs import CONVS, ConvRow
 from avsgn_pyg.model.propagation import Propagation, ScatterSum
@@ -91,14 +92,41 @@ def test_a_video_is_not_touched_by_the_others_of_its_batch(conv: str, options: d
     torch.testing.assert_close(layer(x, adjacency)[1:2], layer(x[1:2], adjacency[1:2]), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("conv", sorted(CONVS))
-def test_blocks_fall_back_nowhere(conv: str):
-    layer = Propagation(D, conv, {}, "blocks")
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_blocks_fall_back_nowhere(conv: str, options: dict, masked: bool):
+    layer = Propagation(D, conv, options, "auto")
     x, scores = torch.randn(B, N, D), torch.randn(B, N, N)
-    with count_paths() as paths:
-        layer(x, scores.softmax(-1))
+    real = torch.arange(N) < torch.tensor([N, 4, 1])[:, None]
+    with count_paths(strict=True) as paths:
+        layer(x, scores.softmax(-1), Layout((4, N - 4), real=real if masked else None))
     assert not sum(paths.fallback.values()), paths.fallback
-    assert sum(paths.matmul.values()) or conv in WITHOUT_PRODUCTS
+    written_out = conv in WITHOUT_PRODUCTS or {"max", "dot_product"} & {*map(str, options.values())}
+    assert written_out or sum(paths.matmul.values())
+
+
+class Ranked(MessagePassing):
+    """Sorting a message's channels has no rule on blocks."""
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+        return self.propagate(edge_index, x=x, edge_weight=edge_weight)
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        return edge_weight.view(-1, 1) * x_j.sort(dim=-1).values
+
+
+def test_where_blocks_refuse_a_layer_auto_takes_real_edges_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim: Ranked(), "edge_weight"))
+    x, adjacency = torch.randn(2, N, D), torch.rand(2, N, N)
+    layout = Layout((4, N - 4), real=torch.arange(N) < torch.tensor([[N], [4]]))
+    with count_paths() as paths:
+        found = Propagation(D, "mine", {}, "auto")(x, adjacency, layout)
+    assert paths.fallback["mine on real edges"] == 1
+    torch.testing.assert_close(found, (adjacency * layout.kept) @ x.sort(-1).values)
+    with pytest.raises(FallbackError, match="leave out"):
+        Propagation(D, "mine", {}, "blocks")(x, adjacency, layout)
+    with count_paths(strict=True), pytest.raises(FallbackError):
+        Propagation(D, "mine", {}, "auto")(x, adjacency, layout)
 
 
 @pytest.mark.parametrize("conv", sorted(CONVS))
@@ -127,7 +155,24 @@ def test_messages_made_again_in_the_backward_pass_are_the_same(conv: str, monkey
     kept = run(layer, x, scores)
     monkeypatch.setattr(propagation, "REMAKE_ABOVE", 0)
     for one, two in zip(kept, run(layer, x, scores), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_targets_taken_some_at_a_time_answer_the_same(conv: str, options: dict, monkeypatch: pytest.MonkeyPatch):
+    layer = Propagation(D, conv, options, "native").double()
+    x, scores = torch.randn(B, N, D).double(), torch.randn(B, N, N).double()
+    layout = Layout((4, N - 4), real=torch.arange(N) < torch.tensor([N, 4, 1])[:, None])  # some targets have no edge
+    kept = run(layer, x, scores, layout)
+    for pieces in (2, 5):
+        monkeypatch.setattr(propagation, "REMAKE_ABOVE", 66 * D * 8 // pieces)
+        for one, two in zip(kept, run(layer, x, scores, layout), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
+    assert layer.local == (conv not in ("tag", "sg", "appnp", "arma"))
+
+
+def test_statistics_over_all_nodes_keep_them_together():
+    assert not Propagation(D, "gen", {"norm": "batch"}).local
 
 
 def test_forced_blocks_refuse_sparse_edges():
@@ -146,7 +191,7 @@ def test_attention_weighs_the_message_into_its_row():
 
 @pytest.mark.parametrize("conv", sorted(CONVS))
 def test_edges_first_made_under_inference_mode_serve_a_later_backward(conv: str):
-    complete_edges.cache_clear()
+    topology._complete.cache_clear()
     layer = Propagation(D, conv, {}, "native")
     x, adjacency = torch.randn(B, N, D), torch.rand(B, N, N).requires_grad_()
     with torch.inference_mode():

@@ -28,9 +28,31 @@ def test_relations_are_summed_as_the_formula_says(backend: str):
     torch.testing.assert_close(layer(x, adjacency, LAYOUT), torch.cat(expected, dim=1))
 
 
+#: Layers of several hops, held to the one that a relation between modalities has.
+ONE_HOP = {conv: {"K": 1} for conv in ("sg", "tag", "appnp")}
+
+
+@pytest.mark.parametrize("backend", ["auto", "native"])
+@pytest.mark.parametrize("conv", sorted(CONVS))
+def test_every_relation_of_every_layer_hears_the_attention(conv: str, backend: str):
+    layer, x = typed(conv, backend, **ONE_HOP.get(conv, {})), torch.randn(B, T + R, D).double()
+    adjacency = torch.rand(B, T + R, T + R).double().requires_grad_()
+    out = layer(x, adjacency, LAYOUT)
+    (heard,) = torch.autograd.grad((out * torch.randn_like(out)).sum(), adjacency)
+    for target in (slice(0, T), slice(T, None)):
+        for source in (slice(0, T), slice(T, None)):
+            assert heard[:, target, source].abs().amax((1, 2)).min() > 1e-9, (target, source)
+
+
+@pytest.mark.parametrize("conv", sorted(ONE_HOP))
+def test_a_second_hop_between_modalities_is_refused_by_name(conv: str):
+    with pytest.raises(ValueError, match=rf"conv={conv} makes K=2 hops.*conv_options=.K: 1."):
+        typed(conv, "auto", K=2)
+
+
 @pytest.mark.parametrize("conv", sorted(CONVS))
 def test_both_roads_agree_in_values_and_every_gradient(conv: str):
-    one, two = typed(conv, "auto"), typed(conv, "native")
+    one, two = (typed(conv, backend, **ONE_HOP.get(conv, {})) for backend in ("auto", "native"))
     two.load_state_dict(one.state_dict())
     x = torch.randn(B, T + R, D).double().requires_grad_()
     scores = torch.randn(B, T + R, T + R).double().requires_grad_()

@@ -34,7 +34,7 @@ def test_a_window_is_a_mask_in_values_and_every_gradient(seconds: int, reach: in
     scores = time(seconds) if timed else torch.zeros(H, seconds, seconds)
     expected = F.scaled_dot_product_attention(query, key, value, attn_mask=scores.where(mask, -torch.inf))
     found = windowed_attention(query, key, value, reach, real=real if padded else None,
-                               bias=time.at(block_offsets(reach)) if timed else None)
+                               bias=time.at(block_offsets(reach, seconds)) if timed else None)
     kept = real[:, None, :, None]
     torch.testing.assert_close(found * kept, expected * kept)
     probe, inputs = torch.randn_like(found) * kept, [query, key, value, *([time.score] if timed else [])]
@@ -45,7 +45,7 @@ def test_a_window_is_a_mask_in_values_and_every_gradient(seconds: int, reach: in
 
 
 def test_offsets_are_those_of_a_block_and_its_surroundings():
-    offset = block_offsets(50)
+    offset = block_offsets(50, 200)
     assert offset.shape == (50, 150) and offset[0, 0] == -50 and offset[0, 50] == 0 and offset[49, 149] == 50
 
 
@@ -62,3 +62,10 @@ def test_weights_are_dropped_in_training_only():
     assert not torch.equal(attention(query, source), attention(query, source))
     attention.eval()
     assert torch.equal(attention(query, source), attention(query, source))
+
+
+def test_a_reach_beyond_the_video_costs_no_more_than_the_video():
+    assert torch.equal(block_offsets(10_000, 7), block_offsets(6, 7))
+    query = torch.randn(1, 2, 50, E)
+    torch.testing.assert_close(windowed_attention(query, query, query, 10**6),
+                               F.scaled_dot_product_attention(query, query, query))

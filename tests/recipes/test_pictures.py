@@ -70,3 +70,9 @@ def test_figures_page_and_graph_are_written(run: Path, tmp_path: Path):
 def test_a_row_that_is_not_there_is_refused(run: Path, which: dict, message: str):
     with pytest.raises(ConfigError, match=message):
         answer_row(run, **{"split": "val", **which})
+
+
+@pytest.mark.parametrize("setting", ["model.dim=8", "train.seed=3"])
+def test_a_picture_changes_nothing_of_the_model(run: Path, setting: str):
+    with pytest.raises(ConfigError, match=rf"{setting}: a picture can change data.* and evaluate.*, nothing else"):
+        answer_row(run, split="val", overrides=[setting])

@@ -12,13 +12,17 @@ from avsgn_pyg import recipes
 from avsgn_pyg.config import Config
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
+MAKERS = TOOLS.parent / "tests" / "predictor" / "conftest.py"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{name}_tool", TOOLS / f"{name}.py")
+def load(name: str, path: Path | None = None) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{name}_tool", path or TOOLS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+clip = load("makers", MAKERS).clip
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +64,21 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(run, tmp_path, capsys, argume
 def test_a_video_takes_no_settings_of_the_data(run, capsys):
     with pytest.raises(SystemExit):
         load("visualize_graph").main([str(run), "--video", "clip.mp4", "--split", "val"])
-    assert "--video CLIP needs no data" in capsys.readouterr().err
+    assert "are of a --video CLIP" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        load("visualize_graph").main([str(run), "--row", "1", "--visual", "signal"])
+    assert "are of a --video CLIP" in capsys.readouterr().err
+
+
+def test_a_video_may_bring_its_encoders(run, tmp_path, capsys, clip):
+    """The made-up features of this run say of no encoder; the two that are named are taken, unchecked."""
+    given = ["--visual", "signal", "width=16", "--audio", "signal", "width=16"]
+    with pytest.warns(UserWarning, match="unchecked"):
+        assert load("visualize_graph").main([str(run), "--video", str(clip(3)), "--out", str(tmp_path), *given]) == 0
+    assert (tmp_path / "graph.png").is_file()
+
+
+def test_a_row_takes_no_start(run, capsys):
+    with pytest.raises(SystemExit):
+        load("visualize_graph").main([str(run), "--row", "0", "--start", "3"])
+    assert "are of a --video CLIP" in capsys.readouterr().err
