@@ -39,7 +39,12 @@ Integer = Annotated[int, Field(strict=True)]
 Count = Annotated[Integer, Field(ge=1)]
 Switch = Annotated[bool, Field(strict=True)]
 Subgraph = Literal["av", "vt", "at"]
-Loss = Literal["category", "relevance", "gate", "consistency", "mil", "segment"]
+Loss = Literal["category", "relevance", "gate", "consistency", "mil", "pasted", "segment"]
+
+#: The model that has a section for each of its parts; every other takes ``options``.
+AVSGN = "avsgn"
+#: Free-form mappings: a later one replaces an earlier one whole.
+FREE_FORM = {"conv_options", "options"}
 
 
 class ConfigError(ValueError):
@@ -50,6 +55,16 @@ class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+def _refuse_other_than_defaults(section: Section, free: set[str], instead: str, at: str = "") -> None:
+    """Refuse settings of avsgn under another model, which would not read them."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            _refuse_other_than_defaults(value, set(), instead, f"{at}{name}.")
+        elif name not in free and value != field.default:
+            raise ValueError(f"{at}{name} is a setting of avsgn, and {instead}; leave {at}{name} at its default")
 
 
 class SyntheticConfig(Section):
@@ -65,7 +80,7 @@ class SyntheticConfig(Section):
 class DataConfig(Section):
     """Where the videos' annotations and features come from."""
 
-    kind: Literal["ave", "synthetic"] = "ave"
+    kind: Literal["ave", "synthetic", "llp"] = "ave"
     name: str = "AVE"
     root: Path | None = None
     annotations: str = "Annotations.txt"
@@ -123,6 +138,14 @@ class CMGIConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _sizes_of_this_topology(self) -> CMGIConfig:
+        for name in ("window", "topk"):
+            if self.topology != name and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}={getattr(self, name)} is read by topology={name} alone, and this is "
+                                 f"topology={self.topology}; set that or leave {name} out")
+        return self
+
+    @model_validator(mode="after")
     def _one_conv_a_subgraph(self) -> CMGIConfig:
         if isinstance(self.conv, str):
             return self
@@ -157,6 +180,7 @@ class ModelConfig(Section):
     """The network: a row of :data:`avsgn_pyg.zoo.MODELS` and its settings."""
 
     name: str = "avsgn"
+    options: dict[str, Any] = {}
     width: Count | None = None
     dim: Count = 256
     input_norm: Switch = False
@@ -168,13 +192,31 @@ class ModelConfig(Section):
     head: HeadConfig = HeadConfig()
     dropout: DropoutConfig = DropoutConfig()
 
+    @model_validator(mode="after")
+    def _slope_of_relative_time(self) -> ModelConfig:
+        if self.time_encoding != "relative" and self.time_slope != type(self).model_fields["time_slope"].default:
+            raise ValueError(f"time_slope={self.time_slope:g} is read by time_encoding=relative alone, and this is "
+                             f"time_encoding={self.time_encoding}; set that or leave time_slope out")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_are_this_model_s(self) -> ModelConfig:
+        if self.name == AVSGN and self.options:
+            raise ValueError(f"options={self.options}: avsgn has settings of its own (width, cmsa, cmgi, ...); "
+                             "options are a baseline's")
+        if self.name != AVSGN:
+            _refuse_other_than_defaults(self, {"name", "options"}, f"model.name={self.name} has model.options instead")
+        return self
+
 
 class ObjectiveConfig(Section):
     """Eq. 12-18: which named losses are summed, and how (Table 4's switches)."""
 
     supervision: Literal["full", "weak"] = "full"
+    options: dict[str, Any] = {}
     losses: tuple[Loss, ...] | None = None
     relevance_weight: Positive = 1.0
+    pasted_weight: Positive = 3.0
     consistency_weight: NonNegative = 0.01
     margin: Positive = 1.0
     mil_pooling: Literal["max", "mean", "topk", "attention"] = "max"
@@ -183,7 +225,8 @@ class ObjectiveConfig(Section):
 
     @model_validator(mode="after")
     def _losses_fit_the_supervision(self) -> ObjectiveConfig:
-        allowed = {"full": ("category", "relevance", "gate", "consistency", "segment"), "weak": ("mil", "gate")}
+        allowed = {"full": ("category", "relevance", "gate", "consistency", "segment"),
+                   "weak": ("mil", "gate", "pasted")}
         for loss in self.losses or ():
             if loss not in allowed[self.supervision]:
                 raise ValueError(f"loss {loss!r} cannot be had under {self.supervision} supervision; "
@@ -191,6 +234,15 @@ class ObjectiveConfig(Section):
         if self.losses is not None and (not self.losses or len(set(self.losses)) != len(self.losses)):
             raise ValueError(f"losses={list(self.losses)} must name at least one loss, each once")
         return self
+
+
+class ParsingConfig(Section):
+    """Head and objective of audio-visual video parsing (:mod:`avsgn_pyg.model.parsing`), for ``data.kind`` ``llp``."""
+
+    evidence: Literal["interaction", "seconds"] = "interaction"
+    audio_smoothing: Fraction = 0.0
+    visual_smoothing: Fraction = 0.1
+    guided: Switch = True
 
 
 class AugmentConfig(Section):
@@ -254,15 +306,27 @@ class Config(Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+    parsing: ParsingConfig = ParsingConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
         losses = self.objective.losses or ()
+        if self.model.name != AVSGN:
+            _refuse_other_than_defaults(self.objective, {"supervision", "options"},
+                                        f"model.name={self.model.name} has objective.options instead", "objective.")
+        elif self.objective.options:
+            raise ValueError(f"objective.options={self.objective.options}: avsgn's objective has settings of its own "
+                             "(losses, margin, ...); options are a baseline's")
         if ("segment" in losses) != self.model.head.segment_scores:
             raise ValueError("the loss 'segment' and model.head.segment_scores=true come together: "
                              "the 29-way scores are what that loss trains")
+        if self.data.kind != "llp" and self.parsing != ParsingConfig():
+            raise ValueError(f"parsing is the objective of data.kind=llp; data.kind={self.data.kind} has objective")
+        if "pasted" in losses and not self.train.augment.boundary:
+            raise ValueError("the loss 'pasted' reads what train.augment.boundary pastes; "
+                             "set that to the share of videos, such as 0.9")
         if self.train.select == "test" and self.evaluate.split != "test":
             raise ValueError("train.select=test needs evaluate.split=test, "
                              "so that the table shows what was selected on")
@@ -339,9 +403,9 @@ def _merge(into: dict, new: dict, origin: dict, source: str, at: tuple[str, ...]
     for key, value in new.items():
         key = str(key)
         here = (*at, key)
-        if isinstance(value, dict) and isinstance(into.get(key), dict) and key != "conv_options":
+        if isinstance(value, dict) and isinstance(into.get(key), dict) and key not in FREE_FORM:
             _merge(into[key], value, origin, source, here)
-        elif isinstance(value, dict) and key != "conv_options":
+        elif isinstance(value, dict) and key not in FREE_FORM:
             into[key] = {}
             _merge(into[key], value, origin, source, here)
             origin[here] = source

@@ -1,4 +1,4 @@
-"""The one table of models: name in a config -> how it is built from one.
+"""The one table of models: name in a config -> how model and objective are built from one.
 
 Settings stop here: layers and losses take plain arguments, never a config.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from avsgn_pyg.config import ConfigError, ModelConfig, ObjectiveConfig
+from avsgn_pyg.baselines import avel, avsdn, cmbs, cmran, cpsp, late_fusion, psp, vscg
+from avsgn_pyg.baselines.options import build_with
+from avsgn_pyg.config import ConfigError, HeadConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.model.avsgn import AVSGN
 from avsgn_pyg.model.cmgi import CMGI
@@ -20,6 +22,7 @@ from avsgn_pyg.model.cmsa import CMSA
 from avsgn_pyg.model.head import LocalizationHead
 from avsgn_pyg.model.inputs import Adapter, LabelText
 from avsgn_pyg.model.objective import Objective
+from avsgn_pyg.model.parsing import AVSGNParser, ParsingHead
 from avsgn_pyg.model.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
 
 
@@ -52,7 +55,21 @@ def text_nodes(config: ModelConfig, shape: Shape) -> int:
     return shape.segments if config.text.slots == "segments" else 2 * shape.classes
 
 
-def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None) -> nn.Module:
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One model of the table.
+
+    Attributes:
+        model: ``(config, shape, label bank, supervision) -> model`` that answers a batch with a Localization.
+        objective: ``config -> objective``: named losses of an answer, and their ``total``.
+    """
+
+    model: Callable[[ModelConfig, Shape, LabelBanks | None, str], nn.Module]
+    objective: Callable[[ObjectiveConfig], Any]
+
+
+def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
+                supervision: str = "full") -> nn.Module:
     """The model named by ``config.name``, with fresh parameters from the global random state.
 
     Args:
@@ -60,26 +77,88 @@ def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
         shape: widths and counts of the data it will see.
         label_text: the frozen label bank. ``None`` leaves it zero (a checkpoint fills it) or, with
             ``text.bank: learned``, starts it at random.
+        supervision: of the objective; some baselines have other parts under weak supervision.
 
     Raises:
         ConfigError: names the setting that cannot be met, and what would work.
     """
-    if config.name not in MODELS:
-        raise ConfigError(f"model.name: {config.name!r} is not a model; choose one of {sorted(MODELS)}")
+    row = find_row(config.name)
     try:
-        return MODELS[config.name](config, shape, label_text)
+        return row.model(config, shape, label_text, supervision)
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
         raise ConfigError(f"model: {error}") from error
 
 
-def build_objective(config: ObjectiveConfig) -> Objective:
-    """The objective of the ``objective`` section."""
-    return Objective(**config.model_dump())
+def build_objective(config: ObjectiveConfig, model: str = "avsgn") -> Any:
+    """The objective of the ``objective`` section, with which the model named `model` is trained.
+
+    Raises:
+        ConfigError: there is no such model, or its objective cannot use an option.
+    """
+    row = find_row(model)
+    try:
+        return row.objective(config)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"objective: {error}") from error
 
 
-def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> AVSGN:
+def find_row(name: str) -> Row:
+    """The model called `name`.
+
+    Raises:
+        ConfigError: there is none; it names those there are.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"model.name: {name!r} is not a model; choose one of {sorted(MODELS)}")
+    return MODELS[name]
+
+
+def _objective(config: ObjectiveConfig) -> Objective:
+    return Objective(**config.model_dump(exclude={"options"}))
+
+
+def _baseline(model: type[nn.Module], objective: type) -> Row:
+    """A published method: what its constructors take beside shape and supervision are its options."""
+    return Row(
+        lambda config, shape, _, supervision: build_with(
+            model, config.options, **dataclasses.asdict(shape), supervision=supervision),
+        lambda config: build_with(objective, config.options, supervision=config.supervision))
+
+
+def build_parser(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
+                 evidence: str = "interaction") -> AVSGNParser:
+    """AVSGN with the head of audio-visual video parsing; arguments and errors are :func:`build_model`'s.
+
+    Args:
+        evidence: what a second's events are read from, ``interaction`` or ``seconds``.
+
+    Raises:
+        ConfigError: also for another model than ``avsgn``, and for settings of the head that this one replaces.
+    """
+    if config.name != "avsgn":
+        raise ConfigError(f"model.name={config.name}: videos are parsed (data.kind=llp) by avsgn alone")
+    if config.head != HeadConfig():
+        raise ConfigError("model.head: its gates and segment scores localize one event; parsing has a head of its own")
+    try:
+        parts = _parts(config, shape, label_text)
+        own = _common_width(config, shape) if evidence == "seconds" else None
+        head = ParsingHead(config.dim, shape.classes, dropout=config.dropout.head, own=own)
+        return AVSGNParser(**parts, head=head)
+    except ConfigError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"model: {error}") from error
+
+
+def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None, _: str) -> AVSGN:
+    head = LocalizationHead(config.dim, shape.classes, **config.head.model_dump(), dropout=config.dropout.head)
+    return AVSGN(**_parts(config, shape, label_text), head=head)
+
+
+def _parts(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> dict[str, Any]:
+    """Everything in front of the head."""
     width = _common_width(config, shape)
     rates, cmsa, cmgi = config.dropout, config.cmsa, config.cmgi
     by_segment = config.text.slots == "segments"
@@ -87,19 +166,18 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> 
             "sinusoidal": lambda: SinusoidalTime(width)}[config.time_encoding]
     relative = config.time_encoding == "relative"
     adapter = {"width": config.width, "norm": config.input_norm, "dropout": rates.input}
-    return AVSGN(
-        adapt_audio=Adapter(shape.audio_width, **adapter),
-        adapt_visual=Adapter(shape.visual_width, **adapter),
-        label_text=_label_text(config, shape, label_text, rows=shape.segments if by_segment else None),
-        time_audio=time(),
-        time_visual=time(),
-        cmsa=CMSA(width, config.dim, **cmsa.model_dump(), text_asks=by_segment, dropout=rates.features,
+    return {
+        "adapt_audio": Adapter(shape.audio_width, **adapter),
+        "adapt_visual": Adapter(shape.visual_width, **adapter),
+        "label_text": _label_text(config, shape, label_text, rows=shape.segments if by_segment else None),
+        "time_audio": time(),
+        "time_visual": time(),
+        "cmsa": CMSA(width, config.dim, **cmsa.model_dump(), text_asks=by_segment, dropout=rates.features,
                   attention_dropout=rates.attention, window=cmgi.window if cmgi.topology == "window" else None),
-        cmgi=CMGI(config.dim, **cmgi.model_dump(), dropout=rates.graph,
+        "cmgi": CMGI(config.dim, **cmgi.model_dump(), dropout=rates.graph,
                   time_bias=_graph_time(cmgi.subgraphs, config.time_slope) if relative else None),
-        head=LocalizationHead(config.dim, shape.classes, **config.head.model_dump(), dropout=rates.head),
-        cmsa_time=RelativeTime(cmsa.heads, slope=config.time_slope) if relative else None,
-    )
+        "cmsa_time": RelativeTime(cmsa.heads, slope=config.time_slope) if relative else None,
+    }
 
 
 def _graph_time(subgraphs: Sequence[str], slope: float) -> dict[str, SubgraphTime]:
@@ -130,5 +208,15 @@ def _label_text(config: ModelConfig, shape: Shape, bank: LabelBanks | None, rows
     return LabelText(visual, audio, rows=rows, learned=learned)
 
 
-#: ``model.name`` -> how it is built.
-MODELS: dict[str, Callable[[ModelConfig, Shape, LabelBanks | None], nn.Module]] = {"avsgn": _avsgn}
+#: ``model.name`` -> how it is built and trained.
+MODELS: dict[str, Row] = {
+    "avsgn": Row(_avsgn, _objective),
+    "late_fusion": _baseline(late_fusion.LateFusion, late_fusion.LateFusionObjective),
+    "avel": _baseline(avel.AVEL, avel.AVELObjective),
+    "avsdn": _baseline(avsdn.AVSDN, avsdn.AVSDNObjective),
+    "cmran": _baseline(cmran.CMRAN, cmran.CMRANObjective),
+    "cmbs": _baseline(cmbs.CMBS, cmbs.CMBSObjective),
+    "psp": _baseline(psp.PSP, psp.PSPObjective),
+    "cpsp": _baseline(cpsp.CPSP, cpsp.CPSPObjective),
+    "vscg": _baseline(vscg.VSCG, vscg.VSCGObjective),
+}

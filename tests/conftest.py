@@ -48,6 +48,12 @@ def ave_composite_root() -> Path:
     return _real("ave-composite")
 
 
+@pytest.fixture(scope="session")
+def llp_root() -> Path:
+    """The real LLP csv files."""
+    return _real("llp")
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

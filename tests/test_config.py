@@ -254,3 +254,13 @@ def test_a_config_cannot_be_changed():
 def test_null_as_a_section_is_refused_by_name(write):
     with pytest.raises(ConfigError, match=r"empty\.yaml: train: "):
         load_config(write("empty.yaml", "train:\n"))
+
+
+@pytest.mark.parametrize(("setting", "message"), [
+    ("model.cmgi.window=3", "window=3 is read by topology=window alone, and this is topology=complete"),
+    ("model.cmgi.topk=3", "topk=3 is read by topology=topk alone"),
+    ("model.time_slope=0.5", "time_slope=0.5 is read by time_encoding=relative alone"),
+])
+def test_a_size_that_nothing_would_read_is_refused(setting: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, [setting])

@@ -30,10 +30,12 @@ from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS
 from avsgn_pyg.graph.topology import TOPOLOGIES
 from avsgn_pyg.model.convs import CONVS
 from avsgn_pyg.model.objective import DEFAULT_LOSSES, POOLING, Objective
-from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, text_nodes
+from avsgn_pyg.model.parsing import ParsingObjective
+from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, build_parser, text_nodes
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-YAMLS = [pytest.param(path, id=path.stem) for path in sorted(CONFIGS.rglob("*.yaml"))]
+# A suite is no experiment but rows of them: tests/experiments/suites/test_suite.py.
+YAMLS = [pytest.param(path, id=path.stem) for path in sorted(CONFIGS.rglob("*.yaml")) if path.parent.name != "suites"]
 B, T, C, WIDTH = 4, 6, 3, 16
 SHAPE = Shape(audio_width=WIDTH, visual_width=WIDTH, segments=T, classes=C)
 
@@ -117,7 +119,8 @@ def test_base_yaml_explains_every_setting_on_its_line():
 def test_a_yaml_opens_with_what_it_is_and_its_command(path: Path):
     head = "".join(line for line in path.read_text().splitlines(True)[:8] if line.startswith("#"))
     assert path.read_text().startswith("# ")
-    assert f"tools/train.py configs/{path.relative_to(CONFIGS)}" in head
+    tool = "train_parsing" if load_config(path).data.kind == "llp" else "train"
+    assert f"tools/{tool}.py configs/{path.relative_to(CONFIGS)}" in head
 
 
 @pytest.mark.parametrize("path", YAMLS)
@@ -165,6 +168,7 @@ def test_ave_composite_chooses_no_epoch_on_the_split_that_it_reports(setting: st
 #: Values to try for settings whose values the schema does not list.
 TRIED: dict[str, list[Any]] = {
     "model.name": sorted(MODELS),
+    "model.options": [{"dim": 8}],
     "model.width": [8],
     "model.dim": [8],
     "model.time_slope": [0.5],
@@ -176,7 +180,9 @@ TRIED: dict[str, list[Any]] = {
     "model.cmgi.topk": [3],
     "model.cmgi.limit_gib": [8.0],
     **{f"model.dropout.{place}": [0.5] for place in ("input", "attention", "features", "graph", "head")},
+    "objective.options": [{"relevance_weight": 10.0}],
     "objective.relevance_weight": [10.0],
+    "objective.pasted_weight": [1.0],
     "objective.consistency_weight": [1.0],
     "objective.margin": [1.9],
     "objective.mil_topk": [2],
@@ -188,13 +194,22 @@ COMPANIONS: dict[str, list[str]] = {
     "model.head.segment_scores=true": ["objective.losses=[segment]"],
     'objective.losses=["segment"]': ["model.head.segment_scores=true"],
     'objective.losses=["mil"]': ["objective.supervision=weak"],
+    'objective.losses=["pasted"]': ["objective.supervision=weak", "train.augment.boundary=0.9"],
+    "objective.pasted_weight": ["objective.supervision=weak", "objective.losses=[mil,pasted]",
+                                "train.augment.boundary=0.9"],
+    "model.options": ["model.name=late_fusion"],
+    "objective.options": ["model.name=late_fusion"],
     "objective.mil_pooling": ["objective.supervision=weak"],
     "objective.mil_topk": ["objective.supervision=weak", "objective.mil_pooling=topk"],
     "model.time_slope": ["model.time_encoding=relative"],
     "model.cmgi.window": ["model.cmgi.topology=window"],
     "model.cmgi.topk": ["model.cmgi.topology=topk"],
-    "model.cmgi.topology": ["model.cmgi.window=2", "model.cmgi.topk=3"],
+    'model.cmgi.topology="window"': ["model.cmgi.window=2"],
+    'model.cmgi.topology="topk"': ["model.cmgi.topk=3"],
 }
+
+#: Settings of models that have no ``model.dim``.
+OF_ANY_MODEL = {"model.name", "model.options", "objective.options"}
 
 #: Settings that choose a road to the same numbers.
 ROADS = {"model.cmgi.backend", "model.cmgi.limit_gib"}
@@ -213,6 +228,14 @@ class Trained:
         return self.parameters != other.parameters or self.losses != other.losses
 
 
+def parse_a_batch(config: Config, batch: Any, bank: Any) -> tuple[Any, dict[str, Any], Any]:
+    """The same of a parser: its model, losses and total."""
+    model = build_parser(config.model, SHAPE, bank, config.parsing.evidence)
+    objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
+    losses = objective(model(batch), torch.eye(B, C))
+    return model, losses, objective.total(losses)
+
+
 def train_a_batch(config: Config) -> Trained:
     """Build from `config`, run one made batch forward and backward; all numbers must be finite."""
     torch.manual_seed(5)
@@ -223,9 +246,14 @@ def train_a_batch(config: Config) -> Trained:
     rows = text_nodes(config.model, SHAPE)
     batch = build_batch(torch.randn(B, T, WIDTH), torch.randn(B, T, WIDTH), text_nodes=rows,
                         category=category, relevance=relevance, row=torch.arange(B))
-    model, objective = build_model(config.model, SHAPE, bank), build_objective(config.objective)
-    losses = objective(model(batch), category, relevance)
-    total = objective.total(losses)
+    if config.data.kind == "llp":
+        model, losses, total = parse_a_batch(config, batch, bank)
+    else:
+        model = build_model(config.model, SHAPE, bank, config.objective.supervision)
+        objective = build_objective(config.objective, config.model.name)
+        pasted = {"pasted": (torch.arange(T) < 2).float().expand(B, T)} if "pasted" in objective.names else {}
+        losses = objective(model(batch), category, relevance, **pasted)
+        total = objective.total(losses)
     total.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert gradients and all(g.isfinite().all() for g in gradients) and any(g.any() for g in gradients)
@@ -238,7 +266,8 @@ def train_a_batch(config: Config) -> Trained:
 def outcome(key: str, spelled: str) -> Trained:
     """One value of a setting, everything else at a small default."""
     given = COMPANIONS.get(key, []) + COMPANIONS.get(f"{key}={spelled}", [])
-    return train_a_batch(load_config(None, ["model.dim=16", *given, f"{key}={spelled}"]))
+    small = [] if key in OF_ANY_MODEL else ["model.dim=16"]
+    return train_a_batch(load_config(None, [*small, *given, f"{key}={spelled}"]))
 
 
 def test_every_option_of_model_and_objective_has_values_to_try():
@@ -287,7 +316,7 @@ def test_tables_and_schema_offer_the_same_names():
     assert set(LISTED["objective.mil_pooling"]) == set(POOLING)
     assert set(LISTED["model.cmgi.topology"]) == set(TOPOLOGIES)
     assert set(LISTED["objective.supervision"]) == set(DEFAULT_LOSSES)
-    assert set(ObjectiveConfig.model_fields) == {field.name for field in dataclasses.fields(Objective)}
+    assert set(ObjectiveConfig.model_fields) == {field.name for field in dataclasses.fields(Objective)} | {"options"}
 
 
 # --- Every option of data, training and evaluation, by the door a user takes ----------------------
@@ -315,6 +344,10 @@ RUNS = {
     ],
 }
 SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]
+
+#: Parsing has a recipe of its own (tests/recipes/test_parsing.py); its options are tried on a batch below.
+PARSED = ["data.kind=llp", "parsing.audio_smoothing=0.2", "parsing.visual_smoothing=0.2", "parsing.guided=false",
+          "parsing.evidence=seconds"]
 
 #: What not every machine can give; refused by name where it is not there.
 HARDWARE = {("train.device", "cuda"), ("train.device", "mps"), ("train.precision", "fp16")}
@@ -356,8 +389,20 @@ def test_every_option_of_data_and_training_runs_to_its_table(run: str, ave_folde
         assert evaluation.split == config.evaluate.split and 0 <= evaluation.report.segment_accuracy <= 100
 
 
+def test_no_option_of_parsing_is_ignored():
+    plain, *tried = (train_a_batch(load_config(None, ["data.kind=llp", "model.dim=16", *setting]))
+                     for setting in ([], *([text] for text in PARSED[1:])))
+    assert len(tried) == 4 and all(plain.differs(one) for one in tried)
+
+
+def test_settings_of_parsing_are_refused_where_nothing_is_parsed():
+    with pytest.raises(ConfigError, match=r"parsing is the objective of data\.kind=llp"):
+        load_config(None, PARSED[1:])
+
+
 def test_every_option_of_data_and_training_is_in_a_run():
-    configs = [load_config(None, [*SMALL, "data.root=.", "run_dir=.", *given]) for given in RUNS.values()]
+    given = [*RUNS.values(), PARSED]
+    configs = [load_config(None, [*SMALL, "data.root=.", "run_dir=.", *settings]) for settings in given]
     keys = [key for key in SCHEMA if not key.startswith(BUILDING)]
     taken = {key: [value_at(config, key) for config in configs] for key in keys}
     missed = {override(key, value) for key in keys for value in LISTED.get(key, [])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from avsgn_pyg.config import ConfigError, load_config
+from avsgn_pyg.config import ConfigError, load_config, save_config
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.model.convs import CONVS, ConvRow
-from avsgn_pyg.zoo import Shape, build_model, build_objective, text_nodes
+from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, text_nodes
 
 B, T, C = 2, 5, 3
 SHAPE = Shape(audio_width=16, visual_width=16, segments=T, classes=C)
@@ -109,3 +110,99 @@ def test_stages_name_every_station_of_the_way():
     answer = build_model(load_config().model, SHAPE, bank())(batch(T))
     assert set(answer.stages) == {"encoder", "cmsa", "cmgi"}
     assert answer.stages["encoder"]["audio"].shape == (B, T, 16) and answer.stages["cmsa"]["text"].shape == (B, T, 256)
+
+
+# --- Baselines -----------------------------------------------------------------------------------
+
+BASELINES = sorted(set(MODELS) - {"avsgn"})
+SETTINGS = [(name, supervision) for name in BASELINES for supervision in ("full", "weak")]
+
+
+def of_a_baseline(name: str, supervision: str = "full", *overrides: str):
+    """Config, model and objective."""
+    config = load_config(None, [f"model.name={name}", f"objective.supervision={supervision}", *overrides])
+    model = build_model(config.model, SHAPE, None, supervision)
+    return config, model, build_objective(config.objective, name)
+
+
+@pytest.mark.parametrize(("name", "supervision"), SETTINGS)
+def test_a_baseline_answers_as_a_localization(name: str, supervision: str):
+    config, model, _ = of_a_baseline(name, supervision)
+    answer = model(batch(text_nodes(config.model, SHAPE)))
+    assert answer.category.shape == (B, C) and answer.relevance.shape == (B, T)
+    assert answer.segment_scores is None or answer.segment_scores.shape == (B, T, C + 1)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_weak_objective_reads_no_second_s_label(name: str):
+    _, model, objective = of_a_baseline(name, "weak")
+    answer, category = model(batch(T)), torch.tensor([0, 2])
+    without = objective(answer, category)
+    poisoned = objective(answer, category, torch.full((B, T), float("nan")))
+    assert without == poisoned and objective.total(without).isfinite()
+
+
+@pytest.mark.parametrize(("name", "supervision"), SETTINGS)
+def test_every_weight_of_a_baseline_is_trained(name: str, supervision: str):
+    _, model, objective = of_a_baseline(name, supervision)
+    losses = objective(model(batch(T)), torch.tensor([0, 2]), (torch.rand(B, T) < 0.5).float())
+    assert tuple(losses) == objective.names
+    objective.total(losses).backward()
+    idle = {key for key, weight in model.named_parameters() if weight.grad is None}
+    assert not idle, idle
+
+
+@pytest.mark.parametrize(("name", "supervision"), SETTINGS)
+def test_videos_of_another_length_are_taken(name: str, supervision: str):
+    _, model, _ = of_a_baseline(name, supervision)
+    longer = build_batch(torch.randn(B, T + 3, 16), torch.randn(B, T + 3, 16), text_nodes=T,
+                         category=torch.zeros(B, dtype=torch.int64), relevance=torch.ones(B, T + 3),
+                         row=torch.arange(B))
+    assert model(longer).relevance.shape == (B, T + 3)
+
+
+@pytest.mark.parametrize(("overrides", "words"), [
+    (["model.name=cmbs", "model.cmsa.heads=2"], r"cmsa\.heads is a setting of avsgn, and .*cmbs has model\.options"),
+    (["model.name=cmbs", "model.dim=8"], "dim is a setting of avsgn"),
+    (["model.name=psp", "objective.margin=0.3"], r"objective\.margin is a setting of avsgn, .* objective\.options"),
+    (["model.name=psp", "objective.losses=[category]"], r"objective\.losses is a setting of avsgn"),
+    (["model.options={dim: 8}"], r"avsgn has settings of its own"),
+    (["objective.options={pair_weight: 1}"], r"objective\.options=.*avsgn's objective has settings of its own"),
+])
+def test_settings_of_another_model_are_refused_by_name(overrides: list[str], words: str):
+    with pytest.raises(ConfigError, match=words):
+        load_config(None, overrides)
+
+
+@pytest.mark.parametrize(("overrides", "words"), [
+    (["model.options={depth: 2}"], "^model: options: CMBS has no option 'depth'; it has .*'alpha'"),
+    (["model.options={dim: wide}"], "^model: options: dim='wide' of CMBS must be a whole number"),
+    (["model.options={dim: 6}"], "^model: dim=6 is not a multiple of heads=4"),
+    (["objective.options={gate: 2}"], "^objective: options: CMBSObjective has no option 'gate'; it has .*gate_weight"),
+    (["objective.options={double_sigmoid: 1}"], "double_sigmoid=1 of CMBSObjective must be true or false"),
+])
+def test_an_option_that_a_baseline_cannot_use_is_refused_before_training(overrides: list[str], words: str):
+    with pytest.raises(ConfigError, match=words):
+        of_a_baseline("cmbs", "full", *overrides)
+
+
+def test_options_reach_model_and_objective():
+    _, model, objective = of_a_baseline("cmbs", "full", "model.options={alpha: 1, dim: 8}",
+                                        "objective.options={gate_weight: 3}")
+    assert model.alpha == 1.0 and model.gates["audio"].in_features == 8
+    assert objective.total({"gate": torch.tensor(2.0)}) == 6
+
+
+def test_an_unknown_objective_s_model_is_refused():
+    with pytest.raises(ConfigError, match="'avsng' is not a model; choose one of"):
+        build_objective(load_config().objective, "avsng")
+
+
+def test_options_of_a_yaml_are_replaced_whole_and_dotted_ones_keep_the_others(tmp_path: Path):
+    (tmp_path / "base.yaml").write_text("model: {name: cmbs, options: {alpha: 0.2, dim: 8}}\n")
+    (tmp_path / "child.yaml").write_text("base: base.yaml\nmodel: {options: {beta: 0.1}}\n")
+    assert load_config(tmp_path / "child.yaml").model.options == {"beta": 0.1}
+    dotted = load_config(tmp_path / "base.yaml", ["model.options.beta=0.1"])
+    assert dotted.model.options == {"alpha": 0.2, "dim": 8, "beta": 0.1}
+    save_config(dotted, tmp_path / "saved.yaml")
+    assert load_config(tmp_path / "saved.yaml") == dotted

@@ -2,7 +2,7 @@
 
 python tools/predict.py clip.mp4 --checkpoint runs/demo                                prints events and seconds
 python tools/predict.py clips/ --checkpoint runs/demo --out answers --format json vtt  writes files
-python tools/predict.py clip.mp4 --checkpoint runs/old --visual clip model=ViT-B-32 --audio clap
+python tools/predict.py clip.mp4 --checkpoint runs/demo --labels names.txt            labels it was not trained on
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import warnings
 from pathlib import Path
 
 from avsgn_pyg import predictor
-from avsgn_pyg.predictor import FORMATS, EncoderChoice, Predictor
+from avsgn_pyg.predictor import FORMATS, Predictor
+from avsgn_pyg.predictor.encoders import named
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="a media file, or a folder of them")
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="RUN",
-                        help="a run's folder, a checkpoint's, or one of save_pretrained")
+    parser.add_argument("--checkpoint", required=True, type=Path, metavar="RUN", help="run, checkpoint or saved model")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, in place of the trained classes")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write DIR/<clip's name>.* in place of printing")
     parser.add_argument("--format", nargs="+", choices=FORMATS, metavar="FORMAT",
                         help="; ".join(f"{name}: {form.what}" for name, form in FORMATS.items())
@@ -40,11 +41,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> int:
-    given = {kind: EncoderChoice.parse(words[0], words[1:])
-             for kind in ("visual", "audio") if (words := getattr(options, kind))}
     clips = predictor.find_clips(options.clips)
     model = Predictor.from_checkpoint(options.checkpoint, device=options.device, precision=options.precision,
-                                      encoders=given)
+                                      encoders=named(visual=options.visual, audio=options.audio), labels=options.labels)
     failed = []
     for outcome in predictor.predict_clips(model, clips, out=options.out, formats=options.format, tau=options.tau,
                                            top=options.top, progress=True):
@@ -58,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
     for outcome in failed:
         print(f"failed: {outcome.error}", file=sys.stderr)
     if failed and len(clips) > 1:
-        print(f"{len(failed)} of {len(clips)} clips failed; the others are done", file=sys.stderr)
+        rest = "" if len(failed) == len(clips) else "; the others are done"
+        print(f"{len(failed)} of {len(clips)} clips failed{rest}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -18,6 +18,7 @@ from avsgn_pyg.data import ave, sources
 from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.feature_store import LabelText, read_label_text, width_mismatches
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.parsing import load_llp
 from avsgn_pyg.data.sources import ABSENT, EXTRACTION, FeatureSource, LegacySource, StoreSource
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.data.videos import Dataset, Videos
@@ -39,7 +40,8 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
     Raises:
         DataError: a file is missing, damaged or contradicts another; names the file and the place.
     """
-    dataset = make_synthetic(config.synthetic) if config.kind == "synthetic" else _load_ave(config)
+    kinds = {"synthetic": lambda: make_synthetic(config.synthetic), "llp": lambda: load_llp(config)}
+    dataset = kinds.get(config.kind, lambda: _load_ave(config))()
     return dataset if text_nodes is None else dataset.with_text_nodes(text_nodes)
 
 

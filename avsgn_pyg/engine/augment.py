@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.config import AugmentConfig
-from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, RELEVANCE, VISUAL
+from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, PASTED, RELEVANCE, VISUAL
 
 #: A pasted run leaves at least this many event seconds, the shortest event of AVE.
 SHORTEST_EVENT = 2
@@ -27,6 +27,7 @@ class _Seconds(NamedTuple):
     audio: Float[Tensor, "B T da"]
     visual: Float[Tensor, "B T dv"]
     relevance: Float[Tensor, "B T"]
+    pasted: Float[Tensor, "B T"]
 
 
 def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = True) -> HeteroData:
@@ -39,11 +40,18 @@ def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = 
             alike); ``noise`` is the standard deviation of Gaussian noise in units of each stream's root
             mean square over the batch.
         segment_labels: whether relevance may be read, which weak supervision forbids.
+
+    Raises:
+        ValueError: videos of mixed lengths.
     """
     if not (recipe.recombine or recipe.boundary or recipe.time_flip or recipe.noise):
         return batch
     videos, segments = batch[RELEVANCE].shape
-    seconds = _Seconds(*(batch[node].x.view(videos, segments, -1) for node in (AUDIO, VISUAL)), batch[RELEVANCE])
+    if any(len(batch[node].x) != videos * segments for node in (AUDIO, VISUAL)):
+        raise ValueError(f"train.augment works on videos of one length, and these {videos} are of mixed lengths up to "
+                         f"{segments} s; set its rates to 0, or batch videos by length")
+    audio, visual = (batch[node].x.view(videos, segments, -1) for node in (AUDIO, VISUAL))
+    seconds = _Seconds(audio, visual, batch[RELEVANCE], torch.zeros_like(batch[RELEVANCE]))
     if recipe.recombine:
         seconds = recombine(seconds, batch[CATEGORY], recipe.recombine, segment_labels=segment_labels)
     if recipe.boundary:
@@ -56,7 +64,7 @@ def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = 
                                    visual=add_noise(seconds.visual, recipe.noise))
     changed = copy.copy(batch)
     changed[AUDIO].x, changed[VISUAL].x = seconds.audio.flatten(0, 1), seconds.visual.flatten(0, 1)
-    changed[RELEVANCE] = seconds.relevance
+    changed[RELEVANCE], changed[PASTED] = seconds.relevance, seconds.pasted
     return changed
 
 
@@ -91,11 +99,12 @@ def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float,
     donor happens to hold the class too). The class stays. A video keeps its own seconds where the donor has the
     same class, or where fewer than :data:`SHORTEST_EVENT` event seconds would be left.
 
-    Without segment labels nobody can say what is left, so the run takes half of the video at most; it is then a
-    distractor that the class has to stand against, and relevance is handed on unread.
+    Without segment labels nobody can say what is left, so the run takes half of the video at most, and relevance is
+    handed on unread. The run is background all the same, and `pasted` says where: the one thing that weak
+    supervision may know of a second (the loss ``pasted`` reads it).
 
     Args:
-        seconds: audio [B, T, d_a], visual [B, T, d_v], relevance [B, T].
+        seconds: audio [B, T, d_a], visual [B, T, d_v], relevance and pasted [B, T].
         category: classes of the videos.
         rate: probability for each video.
         segment_labels: whether relevance may be read.
@@ -119,6 +128,7 @@ def paste_boundaries(seconds: _Seconds, category: Int[Tensor, "B"], rate: float,
         audio=torch.where(heard, seconds.audio[donor], seconds.audio),
         visual=torch.where(seen, seconds.visual[donor], seconds.visual),
         relevance=seconds.relevance * ~run if segment_labels else seconds.relevance,
+        pasted=run.to(seconds.relevance.dtype),
     )
 
 

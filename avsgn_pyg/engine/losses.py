@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.graph.schema import CATEGORY, RELEVANCE
+from avsgn_pyg.graph.schema import CATEGORY, PASTED, RELEVANCE
 from avsgn_pyg.localization import Localization
 
 
@@ -20,7 +20,13 @@ class TrainingError(RuntimeError):
 
 @runtime_checkable
 class NamedLosses(Protocol):
-    """What training asks of an objective: named losses, and the scalar that is descended."""
+    """What training asks of an objective: named losses, and the scalar that is descended.
+
+    One whose `names` hold ``pasted`` is also handed where augmentation pasted, as ``pasted`` [B, T].
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
 
     def __call__(self, answer: Localization, category: Tensor, relevance: Tensor) -> dict[str, Tensor]: ...
 
@@ -38,7 +44,8 @@ class Learner(nn.Module):
         self.model, self.objective = model, objective
 
     def forward(self, batch: HeteroData) -> tuple[dict[str, Tensor], Tensor]:
-        losses = self.objective(self.model(batch), batch[CATEGORY], batch[RELEVANCE])
+        known = {PASTED: batch[PASTED]} if PASTED in self.objective.names else {}
+        losses = self.objective(self.model(batch), batch[CATEGORY], batch[RELEVANCE], **known)
         return losses, self.objective.total(losses)
 
 

@@ -57,6 +57,9 @@ class Trainer:
         progress: show a bar (only on a terminal).
     """
 
+    #: Model and objective as one module; another task hands its objective another target.
+    learner_type: type[Learner] = Learner
+
     def __init__(
         self, config: Config, model: nn.Module, objective: NamedLosses, train: Videos, selecting: Videos | None,
         *, meta: Meta, run: RunFolder, accelerator: Accelerator, progress: bool = False,
@@ -119,7 +122,7 @@ class Trainer:
             math.ceil(len(self.loader) / self.recipe.accumulate),
             self.progress.step,
         )
-        self.learner = self.accelerator.prepare_model(Learner(self.parts.model, self.objective))
+        self.learner = self.accelerator.prepare_model(self.learner_type(self.parts.model, self.objective))
         self.optimizer = self.accelerator.prepare_optimizer(self.parts.optimizer)
         if checkpoint is not None:
             if self.accelerator.scaler is not None and self.progress.scaler:
@@ -173,20 +176,19 @@ class Trainer:
         if self.selecting is None:
             return {}
         started = time.perf_counter()
-        predictions = predict(
-            self.parts.average.module,
-            self.selecting,
-            device=self.accelerator.device,
-            batch_size=self.recipe.batch_size,
-        )
-        scores = selection_scores(predictions, self.selecting, self.config.evaluate.tau)
-        score = same_everywhere(self.accelerator, scores["segment_accuracy"])
+        scores = self.judge(self.parts.average.module, self.selecting)
+        score = same_everywhere(self.accelerator, next(iter(scores.values())))
         self.score = score
         if self.progress.best_score is None or score > self.progress.best_score:
             self.progress.best_epoch, self.progress.best_score = epoch, score
             weights = self.parts.average.module.state_dict()
             self.best = _Kept({name: value.clone() for name, value in weights.items()}, self._meta(score))
         return {self.recipe.select: scores, "evaluation_seconds": time.perf_counter() - started}
+
+    def judge(self, model: nn.Module, videos: Videos) -> dict[str, float]:
+        """Scores of the selecting split, percent; the first one selects."""
+        predictions = predict(model, videos, device=self.accelerator.device, batch_size=self.recipe.batch_size)
+        return selection_scores(predictions, videos, self.config.evaluate.tau)
 
     def _finished(self) -> str | None:
         if self.progress.epoch == self.recipe.epochs:
@@ -245,7 +247,7 @@ class Trainer:
         losses = " ".join(f"{name} {value:.4f}" for name, value in record["loss"].items())
         scores = record.get(self.recipe.select)
         made_up = " (synthetic)" if self.meta.synthetic else ""
-        chosen = f" | {self.recipe.select} {scores['segment_accuracy']:.2f} %{made_up}" if scores else ""
+        chosen = f" | {self.recipe.select} {next(iter(scores.values())):.2f} %{made_up}" if scores else ""
         bar.set_description(f"epoch {record['epoch']}/{self.recipe.epochs}{chosen}", refresh=False)
         if self.accelerator.is_main_process:
             where = f"{record['epoch']}/{self.recipe.epochs}{made_up}"

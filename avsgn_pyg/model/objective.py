@@ -1,7 +1,8 @@
 """Objectives, Eq. 12-18: named losses and their weighted sum.
 
 Every loss keeps one name from here to the log to the ablation row: ``category``, ``relevance``, ``gate``,
-``consistency``, ``mil``, and ``segment`` (the 29-way cross-entropy that stands in for Table 4's untrainable row).
+``consistency``, ``mil``, ``segment`` (the 29-way cross-entropy that stands in for Table 4's untrainable row), and
+``pasted`` (not the paper's: a weak objective that localizes).
 Losses read *logits*. The weak losses never see the segment labels: they are not handed them.
 
 Letters: B videos, T segments, C classes (background is C). ``category`` is NO_EVENT (-1) for a video without
@@ -63,6 +64,23 @@ def consistency_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D
     gap = F.normalize(_at_least_single(visual), dim=-1) - F.normalize(_at_least_single(audio), dim=-1)
     distance = (gap.square().sum(-1) + 1e-8).sqrt()
     return mean_over(target * distance + (1 - target) * (margin - distance).clamp(min=0), real)
+
+
+def pasted_loss(relevance: Float[Tensor, "B T"], pasted: Float[Tensor, "B T"], category: Int[Tensor, "B"],
+                real: Real = None) -> Scalar:
+    """Relevance from what weak supervision knows: seconds that were pasted over are background, by construction.
+
+    Where another class was laid over one modality, the event is no longer both heard and seen, so the target is 0,
+    as it is throughout a video without an event. The video's own seconds count as event: most are, and those that
+    are not look like the pasted ones, which outvote them. The loss is ``mean(softplus(r))`` over the background and
+    ``mean(softplus(-r))`` over the own seconds, summed, so that neither side wins by its number.
+    """
+    logits = _at_least_single(relevance)
+    background = (pasted > 0) | (category == NO_EVENT)[:, None]
+    own = ~background if real is None else ~background & real
+    background = background if real is None else background & real
+    parts = ((background, F.softplus(logits)), (own, F.softplus(-logits)))
+    return torch.stack([torch.where(here, cost, 0).sum() / here.sum().clamp(min=1) for here, cost in parts]).sum()
 
 
 def segment_loss(scores: Float[Tensor, "B T C1"], category: Int[Tensor, "B"], target: Float[Tensor, "B T"],
@@ -128,6 +146,7 @@ class Objective:
         supervision: ``full`` (Eq. 16) or ``weak`` (Eq. 18).
         losses: which are summed; ``None`` is all that the supervision's equation has.
         relevance_weight: of the mean over segments; T is the paper's own sum over segments (below Eq. 16).
+        pasted_weight: of the loss ``pasted`` (this project's own).
         consistency_weight: lambda of Eq. 16.
         margin: m of Eq. 15.
         mil_pooling, mil_topk: ``MIL`` of Eq. 17.
@@ -137,6 +156,7 @@ class Objective:
     supervision: str = "full"
     losses: Sequence[str] | None = None
     relevance_weight: float = 1.0
+    pasted_weight: float = 3.0
     consistency_weight: float = 0.01
     margin: float = 1.0
     mil_pooling: str = "max"
@@ -149,18 +169,21 @@ class Objective:
         return tuple(self.losses or DEFAULT_LOSSES[self.supervision])
 
     def __call__(self, answer: Localization, category: Int[Tensor, "B"],
-                 relevance: Float[Tensor, "B T"] | None = None) -> dict[str, Tensor]:
+                 relevance: Float[Tensor, "B T"] | None = None,
+                 pasted: Float[Tensor, "B T"] | None = None) -> dict[str, Tensor]:
         """Each named loss by itself, unweighted.
 
-        `relevance` [B, T] is 1 in event seconds; under weak supervision it stops here.
+        `relevance` [B, T] is 1 in event seconds; under weak supervision it stops here. `pasted` [B, T] is 1 where
+        augmentation laid another class over one modality, which is no label: it was drawn.
         """
         if self.supervision == "weak":
-            relevance = None
+            relevance = pasted
         return {name: getattr(self, f"_{name}")(answer, category, relevance) for name in self.names}
 
     def total(self, losses: Mapping[str, Tensor]) -> Scalar:
         """The weighted sum that is descended (Eq. 16 or 18)."""
-        weight = {"relevance": self.relevance_weight, "consistency": self.consistency_weight}
+        weight = {"relevance": self.relevance_weight, "consistency": self.consistency_weight,
+                  "pasted": self.pasted_weight}
         return torch.stack([weight.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
     def _category(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
@@ -174,6 +197,9 @@ class Objective:
         pooled = POOLING[self.mil_pooling](scores, _at_least_single(answer.relevance), self.mil_topk,
                                            answer.mask)
         return class_loss(pooled, category, self.label_smoothing)
+
+    def _pasted(self, answer: Localization, category: Tensor, pasted: Tensor) -> Tensor:
+        return pasted_loss(answer.relevance, pasted, category, answer.mask)
 
     def _relevance(self, answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
         return relevance_loss(answer.relevance, relevance, answer.mask)

@@ -8,13 +8,14 @@ caller names, with a warning that nobody checked them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from avsgn_pyg.config import ConfigError
 from avsgn_pyg.engine.checkpoint import Checkpoint, CheckpointError
 from avsgn_pyg.features.encoder import (
     AudioEncoder,
@@ -48,6 +49,11 @@ class Encoders:
     audio: AudioEncoder
     frames_per_segment: int
     checked: bool
+
+
+def named(**words: Sequence[str] | None) -> dict[str, EncoderChoice]:
+    """Encoders as a command line names them, ``NAME KEY=VALUE ...`` for each kind; those that are named alone."""
+    return {kind: EncoderChoice.parse(said[0], said[1:]) for kind, said in words.items() if said}
 
 
 def rebuild(checkpoint: Checkpoint, given: Given | None = None, **placement: Any) -> Encoders:
@@ -154,6 +160,13 @@ def _refuse_other_bank(checkpoint: Checkpoint, provenance: Mapping[str, Any], en
                 f"{names[place]!r} (cosine {float(near[place]):.2f} to what {getattr(encoders, kind).name!r} makes of "
                 "that name); were the categories edited?"
             )
+
+
+def refuse_parsers(checkpoint: Checkpoint) -> None:
+    """ConfigError for a model of several events a video, whose answer is no Localization."""
+    if checkpoint.config.data.kind == "llp":
+        raise ConfigError(f"{checkpoint.path}: parses videos (data.kind=llp); predictions are of models that localize "
+                          "one event, and tools/train_parsing.py --score takes this one")
 
 
 def refuse_other_classes(checkpoint: Checkpoint) -> None:

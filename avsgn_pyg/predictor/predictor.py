@@ -9,6 +9,7 @@ Letters: S seconds of the video, T segments of the model's window, W windows, C 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -27,11 +28,13 @@ from avsgn_pyg.features.encoder import choose_device
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.model.open_vocabulary import DEFAULT, Temperatures
 from avsgn_pyg.predictor import pretrained
-from avsgn_pyg.predictor.encoders import Encoders, Given, rebuild, refuse_other_classes
+from avsgn_pyg.predictor.encoders import Encoders, Given, features_of, rebuild, refuse_other_classes, refuse_parsers
 from avsgn_pyg.predictor.encoding import encode_clip, pad
 from avsgn_pyg.predictor.prediction import Prediction
-from avsgn_pyg.predictor.windows import average, cut, window_starts
+from avsgn_pyg.predictor.vocabulary import Vocabulary, encode_labels, labels_of
+from avsgn_pyg.predictor.windows import average, cut, light, together, window_starts
 
 
 class Predictor:
@@ -45,8 +48,12 @@ class Predictor:
             :func:`avsgn_pyg.predictor.encoders.rebuild`. They are made when the first clip comes, so features can be
             localized without them.
         batch_size: windows, and frames or sounds of an encoder, at once.
+        labels: two labels or more, a file of them (one a line), or a vocabulary, in place of the trained classes; see
+            :mod:`avsgn_pyg.predictor.vocabulary`.
+        temperatures: of the labels' scores; a vocabulary brings its own.
 
     Raises:
+        ConfigError: labels that cannot be used, or a model that parses videos.
         CheckpointError: weights, config and classes do not belong together.
         EncoderError: the device or the precision is not there.
     """
@@ -59,7 +66,12 @@ class Predictor:
         precision: str = "fp32",
         encoders: Given | None = None,
         batch_size: int = 64,
+        labels: Sequence[str] | Path | Vocabulary | None = None,
+        temperatures: Temperatures = DEFAULT,
     ) -> None:
+        refuse_parsers(checkpoint)
+        self._labels = labels if labels is None or isinstance(labels, Vocabulary) else labels_of(labels)
+        self._temperatures = temperatures
         self.checkpoint, self.meta, self.config = checkpoint, checkpoint.meta, checkpoint.config
         self.device = choose_device(device, precision)
         self._given, self._precision, self._batch_size = encoders, precision, batch_size
@@ -68,7 +80,7 @@ class Predictor:
         refuse_other_classes(checkpoint)
         # Weights are laid over it, so building the model may not disturb the caller's random numbers.
         with torch.random.fork_rng(devices=[]):
-            self.model = zoo.build_model(self.config.model, shape)
+            self.model = zoo.build_model(self.config.model, shape, supervision=self.config.objective.supervision)
         load_weights(self.model, checkpoint.weights, checkpoint.path / MODEL)
         self.model.eval().to(self.device)
 
@@ -123,8 +135,9 @@ class Predictor:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Class names in index order."""
-        return self.meta.categories
+        """Class names in index order: the trained ones, or the labels given."""
+        given = self._labels.labels if isinstance(self._labels, Vocabulary) else self._labels
+        return self.meta.categories if given is None else given
 
     @property
     def segments(self) -> int:
@@ -136,6 +149,14 @@ class Predictor:
         """What encodes clips, made on first use; errors are :func:`avsgn_pyg.predictor.encoders.rebuild`'s."""
         place = {"device": str(self.device), "precision": self._precision, "batch_size": self._batch_size}
         return rebuild(self.checkpoint, self._given, **place)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """The labels with their text, made on first use by :attr:`encoders`; ``None`` for the trained classes."""
+        if self._labels is None or isinstance(self._labels, Vocabulary):
+            return self._labels
+        prompts = features_of(self.checkpoint).get("prompts")
+        return encode_labels(self._labels, self.encoders, prompts, self._temperatures)
 
     def __call__(self, clip: str | Path, *, tau: float | None = None) -> Prediction:
         """The events of a clip of any length.
@@ -153,7 +174,7 @@ class Predictor:
         encoders = self.encoders
         found = encode_clip(path, encoders.visual, encoders.audio, segments=self.segments,
                             frames_per_segment=encoders.frames_per_segment)
-        prediction = self._joined(self.answer(found.audio, found.visual), found.seconds, tau, path.name)
+        prediction = self._joined(self._named(found.audio, found.visual), found.seconds, tau, path.name)
         return replace(prediction, path=path, duration=found.duration, seen=found.seen, heard=found.heard,
                        notes=found.notes)
 
@@ -175,7 +196,7 @@ class Predictor:
                 f"[S, {wanted[0]}] and [S, {wanted[1]}] of the same seconds, one at least"
             )
         windows = (cut(pad(rows.float().cpu(), self.segments), self.segments) for rows in (audio, visual))
-        return self._joined(self.answer(*windows), seconds, tau, name)
+        return self._joined(self._named(*windows), seconds, tau, name)
 
     @torch.inference_mode()
     def answer(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]) -> Localization:
@@ -183,7 +204,7 @@ class Predictor:
         parts = []
         for heard, seen in zip(audio.split(self._batch_size), visual.split(self._batch_size), strict=True):
             count = len(heard)
-            parts.append(_light(self.model(build_batch(
+            parts.append(light(self.model(build_batch(
                 heard.to(self.device),
                 seen.to(self.device),
                 text_nodes=self._text_nodes,
@@ -191,13 +212,12 @@ class Predictor:
                 relevance=torch.zeros(heard.shape[:2], device=self.device),
                 row=torch.arange(count, device=self.device),
             ))))
-        return Localization(
-            category=torch.cat([part.category for part in parts]),
-            relevance=torch.cat([part.relevance for part in parts]),
-            gates={name: torch.cat([part.gates[name] for part in parts]) for name in parts[0].gates},
-            segment_scores=None if parts[0].segment_scores is None
-            else torch.cat([part.segment_scores for part in parts]),
-        )
+        return together(parts)
+
+    def _named(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]) -> Localization:
+        """The model's answer, over the labels given where there are any."""
+        answer = self.answer(audio, visual)
+        return answer if self.vocabulary is None else self.vocabulary.answer(answer, audio, visual)
 
     def _joined(self, answer: Localization, seconds: int, tau: float | None, name: str) -> Prediction:
         """The windows' probabilities averaged into those of every second."""
@@ -217,7 +237,7 @@ class Predictor:
 
     def check_tau(self, tau: float | None) -> float | None:
         """The threshold that counts: the one given, or the config's; ConfigError where it cannot be one."""
-        if self.config.model.head.segment_scores:
+        if self.config.model.head.segment_scores and self._labels is None:
             if tau is not None:
                 raise ConfigError(f"tau={tau}: {self.checkpoint.path} scores every segment over "
                                   f"{len(self.categories) + 1} classes, which is decoded without tau; leave it out")
@@ -226,14 +246,3 @@ class Predictor:
         if not (math.isfinite(tau) and 0 <= tau < 1):
             raise ConfigError(f"tau={tau} is no threshold of a relevance; give one in [0, 1), such as 0.6")
         return tau
-
-
-def _light(answer: Localization) -> Localization:
-    """What a prediction is made of, float32 on the CPU; stages and adjacencies, which weigh far more, go at once."""
-    scores = answer.segment_scores
-    return Localization(
-        category=answer.category.float().cpu(),
-        relevance=answer.relevance.float().cpu(),
-        gates={name: gate.float().cpu() for name, gate in answer.gates.items()},
-        segment_scores=None if scores is None else scores.float().cpu(),
-    )

@@ -148,7 +148,7 @@ def evaluate_checkpoint(
     config, meta = config or checkpoint.config, checkpoint.meta
     check_fits(checkpoint, dataset)
     videos = split_of(dataset, split, "evaluate.split")
-    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text)
+    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
     load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
     model.to(device)
 
@@ -160,8 +160,8 @@ def evaluate_checkpoint(
         found = answer(tuning)
         if found.segment_scores is not None:
             raise ConfigError(
-                f"tau_from={tau_from}: {checkpoint.path} scores every segment 29-way "
-                "(model.head.segment_scores=true), which is decoded without tau; leave tau_from out"
+                f"tau_from={tau_from}: {checkpoint.path} scores every segment (classes and background), "
+                "which is decoded without tau; leave tau_from out"
             )
         tau = metrics.best_tau(found.category, found.relevance, tuning.category.cpu(), tuning.relevance.cpu())
     tau = config.evaluate.tau if tau is None else tau

@@ -19,8 +19,15 @@ logger = logging.getLogger(__name__)
 EXPECTED_ERRORS = (ConfigError, DataError, CheckpointError, RunError, TrainingError)
 
 
-def open_dataset(config: Config) -> Dataset:
-    """The config's data set, with as many text nodes as its model makes text rows."""
+def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:
+    """The config's data set, with as many text nodes as its model makes text rows.
+
+    Raises:
+        ConfigError: videos to parse where one event is to be localized, or the other way round.
+    """
+    if (config.data.kind == "llp") != parsing:
+        use = "tools/train.py" if parsing else "tools/train_parsing.py"
+        raise ConfigError(f"data.kind={config.data.kind} is another task; {use} trains and scores it")
     dataset = load_dataset(config.data)
     return dataset.with_text_nodes(zoo.text_nodes(config.model, shape_of(dataset)))
 
@@ -66,7 +73,8 @@ def check_recipe(config: Config, dataset: Dataset) -> None:
         warnings.warn(text, stacklevel=4)
         logger.warning(text)
     selecting_split(config, dataset)
-    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text)
+    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
+    zoo.build_objective(config.objective, config.model.name)
     if hasattr(model, "label_text") and dataset.label_text is None and config.model.text.bank == "frozen":
         raise ConfigError(
             f"model.text.bank=frozen needs label embeddings, and {dataset.name} brings none: give "

@@ -114,12 +114,12 @@ def _train_seed(
     else:
         # Every process builds the same model; then each draws dropout and augmentation of its own.
         set_seed(config.train.seed)
-        model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text)
+        model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
         set_seed(config.train.seed, device_specific=True)
         Trainer(
             config,
             model,
-            zoo.build_objective(config.objective),
+            zoo.build_objective(config.objective, config.model.name),
             dataset.train,
             selecting_split(config, dataset),
             meta=meta_of(dataset),

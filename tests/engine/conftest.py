@@ -48,6 +48,8 @@ class TinyModel(nn.Module):
 class TinyObjective:
     """Two named losses; `poison` makes the one of a given call infinite."""
 
+    names = ("category", "relevance")
+
     def __init__(self, poison: int | None = None) -> None:
         self.poison, self.calls = poison, 0
 

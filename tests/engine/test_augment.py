@@ -154,7 +154,25 @@ def test_pasting_reads_no_relevance_under_weak_supervision_and_takes_half_a_vide
 
 
 @pytest.mark.parametrize("segment_labels", [True, False])
+def test_what_was_pasted_is_said_and_nothing_else(videos: Videos, segment_labels: bool) -> None:
+    torch.manual_seed(0)
+    batch = videos.batch(torch.arange(24).repeat(4))
+    pasted = augment(batch, AugmentConfig(boundary=0.7, time_flip=0.0), segment_labels=segment_labels)
+    differs = [(dense_view(pasted, m) != dense_view(batch, m)).any(-1) for m in ("audio", "visual")]
+    assert torch.equal(pasted.pasted.bool(), differs[0] | differs[1]) and 0 < pasted.pasted.mean() < 0.5
+    assert "pasted" not in batch
+
+
+def test_what_was_pasted_turns_with_its_seconds(videos: Videos) -> None:
+    batch, turned = videos.batch(torch.arange(24)), []
+    for rate in (0.0, 1.0):
+        torch.manual_seed(0)
+        turned.append(augment(batch, AugmentConfig(boundary=0.7, time_flip=rate)).pasted)
+    assert torch.equal(turned[0].flip(1), turned[1]) and not torch.equal(*turned)
+
+
+@pytest.mark.parametrize("segment_labels", [True, False])
 def test_a_video_of_one_second_has_no_room_for_a_boundary(segment_labels: bool) -> None:
-    seconds = _Seconds(torch.randn(8, 1, 3), torch.randn(8, 1, 3), torch.ones(8, 1))
+    seconds = _Seconds(torch.randn(8, 1, 3), torch.randn(8, 1, 3), torch.ones(8, 1), torch.zeros(8, 1))
     pasted = paste_boundaries(seconds, torch.arange(8), 1.0, segment_labels=segment_labels)
     assert all(torch.equal(one, two) for one, two in zip(pasted, seconds, strict=True))

@@ -71,8 +71,15 @@ def test_a_folder_is_written_and_bad_files_are_told_at_the_end(predict, run: Pat
     code, said, complained = predict(folder, "--checkpoint", run, "--out", out, "--format", "csv", "vtt", "eaf")
     assert code == 1
     assert said.startswith(f"{folder / 'good.mp4'}: ") and said.count("\n") == 1
-    assert f"failed: {folder / 'bad.mp4'}" in complained and "1 of 2 clips failed" in complained
+    assert f"failed: {folder / 'bad.mp4'}" in complained and "1 of 2 clips failed; the others are done" in complained
     assert sorted(path.name for path in out.iterdir()) == ["good.eaf", "good.seconds.csv", "good.vtt"]
+
+
+def test_nothing_is_said_to_be_done_where_every_clip_failed(predict, run: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_text("no video")
+    code, _, complained = predict(tmp_path / "a.mp4", tmp_path / "b.mp4", "--checkpoint", run)
+    assert code == 1 and complained.endswith("2 of 2 clips failed\n")
 
 
 def test_named_encoders_are_taken_with_a_warning(predict, checkpoint, clip) -> None:
@@ -99,6 +106,12 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(predict, run: Path, clip, wor
     code, said, complained = predict(clip(3), *(word.format(run=run) for word in words))
     assert code == 2 and not said
     assert complained.startswith("error: ") and says in complained and complained.count("\n") == 1
+
+
+def test_labels_that_were_not_trained_take_the_classes_place(predict, run: Path, clip, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("whistle\nthunder\n")
+    code, said, _ = predict(clip(3), "--checkpoint", run, "--labels", tmp_path / "names.txt", "--top", 2)
+    assert code == 0 and "whistle" in said and "thunder" in said and "bell" not in said
 
 
 def test_no_class_to_show_is_refused(tool: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,111 @@
+"""AVEL: Tian, Shi, Li, Duan, Xu, "Audio-Visual Event Localization in Unconstrained Videos", ECCV 2018.
+
+In words: sound attends to the 7 x 7 regions of the picture; a bidirectional LSTM runs over each modality; the dual
+multimodal residual block (DMRN) adds the mean of both transformed streams to each stream, ``tanh(h + (U_a h_a + U_v
+h_v) / 2)``, and averages the two results; one layer scores every second over C classes and background.
+
+On segment vectors the attention has one region to choose from: its softmax is 1 and it drops out. Nothing is lost, and
+nothing of it is tested either.
+
+Published code differs: it lays a multi-label soft margin on softmaxed scores where cross-entropy is meant; in the
+block each stream's residual is the *other's* (after one block the average is the same); its weak model does not have
+DMRN but concatenates the streams before two layers, and pools by the maximum; 178 background clips, which cannot be
+encoded anew, teach its background column. Here: cross-entropy (``soft_margin`` is an option of the weak loss), own
+residuals, ``fusion: concat`` for the weak row. Without those clips nothing rewards background under weak supervision.
+
+Letters: B videos, T segments, D width of a stream (both directions), C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from avsgn_pyg.baselines.common import (
+    Term,
+    TermObjective,
+    from_segment_scores,
+    pooled_term,
+    segment_term,
+    streams,
+)
+from avsgn_pyg.graph.schema import AUDIO, VISUAL
+from avsgn_pyg.localization import Localization
+
+
+class DualResidual(nn.Module):
+    """DMRN: `blocks` residual steps that share their transforms, then the mean of both streams."""
+
+    def __init__(self, dim: int, blocks: int) -> None:
+        super().__init__()
+        self.transform_audio = _transform(dim)
+        self.transform_visual = _transform(dim)
+        self.blocks = blocks
+
+    def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        for _ in range(self.blocks):
+            merged = (self.transform_audio(audio) + self.transform_visual(visual)) / 2
+            audio, visual = torch.tanh(audio + merged), torch.tanh(visual + merged)
+        return (audio + visual) / 2
+
+
+def _transform(dim: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, dim))
+
+
+class Concatenation(nn.Module):
+    """The weak row's fusion: both streams beside each other, rectified, and a narrow layer."""
+
+    def __init__(self, dim: int, narrow: int) -> None:
+        super().__init__()
+        self.narrow = nn.Linear(2 * dim, narrow)
+
+    def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"]) -> Float[Tensor, "B T n"]:
+        return self.narrow(torch.cat((audio, visual), -1).relu()).relu()
+
+
+class AVEL(nn.Module):
+    """LSTMs, a fusion, and C + 1 scores a second.
+
+    Args:
+        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        hidden: of an LSTM in one direction; D is twice that.
+        fusion: ``dmrn`` or ``concat``.
+        blocks: of ``dmrn``.
+        narrow: of ``concat``.
+    """
+
+    def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
+                 hidden: int = 128, fusion: Literal["dmrn", "concat"] = "dmrn", blocks: int = 1,
+                 narrow: int = 64) -> None:
+        super().__init__()
+        self.over_time = nn.ModuleDict({
+            AUDIO: nn.LSTM(audio_width, hidden, batch_first=True, bidirectional=True),
+            VISUAL: nn.LSTM(visual_width, hidden, batch_first=True, bidirectional=True)})
+        self.fuse = {"dmrn": lambda: DualResidual(2 * hidden, blocks),
+                     "concat": lambda: Concatenation(2 * hidden, narrow)}[fusion]()
+        self.scores = nn.Linear({"dmrn": 2 * hidden, "concat": narrow}[fusion], classes + 1)
+
+    def forward(self, batch: HeteroData) -> Localization:
+        audio, visual = streams(batch)
+        (heard, _), (seen, _) = self.over_time[AUDIO](audio), self.over_time[VISUAL](visual)
+        return from_segment_scores(self.scores(self.fuse(heard, seen)))
+
+
+class AVELObjective(TermObjective):
+    """Full: every second over C + 1. Weak: scores pooled over time against the video's class.
+
+    Args:
+        supervision: ``full`` or ``weak``.
+        pooling: of the weak loss over time; ``max`` is the code's.
+        video_loss: how it compares; ``soft_margin`` is the code's.
+    """
+
+    def __init__(self, *, supervision: str, pooling: Literal["max", "mean"] = "max",
+                 video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
+        super().__init__(supervision, full={"segment": Term(segment_term)},
+                         weak={"mil": Term(pooled_term(video_loss, pooling))})

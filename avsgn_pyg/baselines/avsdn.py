@@ -1,0 +1,89 @@
+"""AVSDN: Lin, Li, Wang, "Dual-modality Seq2Seq Network for Audio-visual Event Localization", ICASSP 2019.
+
+In words: one LSTM reads a video's sound, one its sight; their last states, fused, start a third LSTM that reads both
+modalities second by second and scores every second over C classes and background. The encoders carry what the whole
+video is about, the decoder what each second holds. Full: cross-entropy of every second; weak: scores pooled over time.
+
+The authors' own code was not at hand; a later paper's copy of the network (CPSP's repository) fuses hidden and cell
+states each by AVEL's dual residual block, on rectified states, with both directions of bidirectional LSTMs: that is
+followed here. Its copy has two heads in place of the paper's segment scores; the segment scores are kept here.
+
+On segment vectors the guided attention of the decoder's input has one region: both readings of sight are the same.
+
+Letters: B videos, T segments, H width of a state, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from avsgn_pyg.baselines.common import (
+    Term,
+    TermObjective,
+    from_segment_scores,
+    pooled_term,
+    segment_term,
+    streams,
+)
+from avsgn_pyg.localization import Localization
+
+State = Float[Tensor, "2 B H"]
+
+
+class StateFusion(nn.Module):
+    """``(tanh(a + m) + tanh(v + m)) / 2``, m the mean of both transformed states; hidden and cell states share it."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.audio, self.visual = (
+            nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, hidden)) for _ in range(2))
+
+    def forward(self, audio: State, visual: State) -> State:
+        audio, visual = audio.relu(), visual.relu()
+        merged = (self.audio(audio) + self.visual(visual)) / 2
+        return (torch.tanh(audio + merged) + torch.tanh(visual + merged)) / 2
+
+
+class AVSDN(nn.Module):
+    """Two encoders, a fusion of their states, a decoder.
+
+    Args:
+        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        hidden: H, of an LSTM in one direction.
+    """
+
+    def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
+                 hidden: int = 128) -> None:
+        super().__init__()
+        self.read_audio, self.read_visual, self.decode = (
+            nn.LSTM(width, hidden, batch_first=True, bidirectional=True)
+            for width in (audio_width, visual_width, audio_width + visual_width))
+        self.fuse = StateFusion(hidden)
+        self.scores = nn.Linear(2 * hidden, classes + 1)
+
+    def forward(self, batch: HeteroData) -> Localization:
+        audio, visual = streams(batch)
+        (_, heard), (_, seen) = self.read_audio(audio), self.read_visual(visual)
+        state = tuple(self.fuse(one, two) for one, two in zip(heard, seen, strict=True))
+        decoded, _ = self.decode(torch.cat((audio, visual), -1), state)
+        return from_segment_scores(self.scores(decoded.relu()))
+
+
+class AVSDNObjective(TermObjective):
+    """Full: every second over C + 1. Weak: scores pooled over time against the video's class.
+
+    Args:
+        supervision: ``full`` or ``weak``.
+        pooling: of the weak loss over time.
+        video_loss: how it compares.
+    """
+
+    def __init__(self, *, supervision: str, pooling: Literal["max", "mean"] = "max",
+                 video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
+        super().__init__(supervision, full={"segment": Term(segment_term)},
+                         weak={"mil": Term(pooled_term(video_loss, pooling))})

@@ -1,0 +1,87 @@
+"""CMRAN: Xu, Zeng, Wu, Tan, Gan, "Cross-Modal Relation-Aware Networks for Audio-Visual Event Localization", MM 2020.
+
+In words: sound guides which channels (and regions) of sight count; each modality relates its own seconds to one
+another (two attention blocks); each then asks the other's seconds and its own at once (CMRA); the product of both asks
+both once more; heads for relevance and class. Full: binary cross-entropy and cross-entropy. Weak: ``sigmoid(r_t)
+e_c``, the highest second of each class against the video's class.
+
+On segment vectors the choice among regions is trivial, the choice among channels is not: it is kept.
+
+Published code differs: audio must be 128 wide; a third of its weights are layers that are copied and not used; its
+weak head has a background column that only 178 background clips could teach, and its weak loss is a multi-label soft
+margin on softmaxed scores; it selects its epoch on the test split. Here: any width, C classes, ``video_loss`` chooses
+between cross-entropy and the code's loss, ``heads_interaction`` is 4 (the weak code has 2).
+
+Letters: B videos, T segments, D width, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+from torch_geometric.data import HeteroData
+
+from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term, streams
+from avsgn_pyg.baselines.relation import (
+    ChannelAttention,
+    CrossModalRelation,
+    Interaction,
+    LocalizationHeads,
+    RegionFeatures,
+    TemporalRelation,
+)
+from avsgn_pyg.graph.schema import AUDIO, VISUAL
+from avsgn_pyg.localization import Localization
+
+
+class CMRAN(nn.Module):
+    """The network.
+
+    Args:
+        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        dim: D.
+        heads, heads_interaction: of the relation blocks, and of the last attention.
+        hidden: of their feed-forward layers.
+        visual_dim: of the visual features inside the guided attention.
+    """
+
+    def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
+                 dim: int = 256, heads: int = 4, heads_interaction: int = 4, hidden: int = 2048,
+                 visual_dim: int = 512) -> None:
+        super().__init__()
+        widths = {AUDIO: audio_width, VISUAL: visual_dim}
+        block = {"heads": heads, "hidden": hidden}
+        self.regions = RegionFeatures(visual_width, visual_dim)
+        self.guide = ChannelAttention(audio_width, visual_dim)
+        self.within = nn.ModuleDict({name: TemporalRelation(width, dim, **block) for name, width in widths.items()})
+        self.across = nn.ModuleDict({name: CrossModalRelation(width, dim, **block) for name, width in widths.items()})
+        self.interact = Interaction(dim, heads=heads_interaction, attention_dropout=0.1)
+        self.heads = LocalizationHeads(dim, classes)
+
+    def forward(self, batch: HeteroData) -> Localization:
+        audio, visual = streams(batch)
+        regions = self.regions(visual)
+        visual = self.guide(audio, regions, regions)
+        heard = self.across[AUDIO](audio, self.within[VISUAL](visual))
+        seen = self.across[VISUAL](visual, self.within[AUDIO](audio))
+        category, relevance = self.heads(self.interact(seen, heard))
+        return Localization(category, relevance, stages={"relation": {AUDIO: heard, VISUAL: seen}})
+
+
+class CMRANObjective(TermObjective):
+    """Full: relevance and class. Weak: multiple instances of ``sigmoid(r_t) e_c``.
+
+    Args:
+        supervision: ``full`` or ``weak``.
+        relevance_weight: of the relevance loss.
+        video_loss: how the weak loss compares; ``soft_margin`` is the code's.
+    """
+
+    def __init__(self, *, supervision: str, relevance_weight: float = 1.0,
+                 video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
+        super().__init__(
+            supervision,
+            full={"relevance": Term(relevance_term, relevance_weight), "category": Term(category_term)},
+            weak={"mil": Term(joint_term(video_loss))},
+        )

@@ -1,0 +1,72 @@
+"""Late fusion, the floor: two modalities that never meet before their answers are averaged. No paper; no time model.
+
+Each modality has a hidden layer, a class head on its maximum over time and a relevance head on every second, which are
+the heads that AVSGN and the CMRAN line have. What a method gains over this it gains by letting sound and sight meet.
+
+Letters: B videos, T segments, D width, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term, streams
+from avsgn_pyg.localization import Localization
+
+
+class Branch(nn.Module):
+    """One modality by itself: features [B, T, d] -> class logits [B, C] and relevance logits [B, T]."""
+
+    def __init__(self, width: int, dim: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, dim), nn.ReLU(), nn.Dropout(dropout))
+        self.category = nn.Linear(dim, classes)
+        self.relevance = nn.Linear(dim, 1)
+
+    def forward(self, rows: Float[Tensor, "B T d"]) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B T"]]:
+        hidden = self.hidden(rows)
+        return self.category(hidden.amax(1)), self.relevance(hidden).squeeze(-1)
+
+
+class LateFusion(nn.Module):
+    """The mean of two modalities' logits.
+
+    Args:
+        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        dim: D of each modality's hidden layer.
+        dropout: on features and hidden layer.
+    """
+
+    def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
+                 dim: int = 256, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.audio = Branch(audio_width, dim, classes, dropout)
+        self.visual = Branch(visual_width, dim, classes, dropout)
+
+    def forward(self, batch: HeteroData) -> Localization:
+        audio, visual = streams(batch)
+        heard, seen = self.audio(audio), self.visual(visual)
+        category, relevance = ((one + two) / 2 for one, two in zip(heard, seen, strict=True))
+        return Localization(category, relevance)
+
+
+class LateFusionObjective(TermObjective):
+    """Full: class and relevance. Weak: the highest second of ``sigmoid(r_t) e_c`` against the class.
+
+    Args:
+        supervision: ``full`` or ``weak``.
+        relevance_weight: of the relevance loss.
+        video_loss: how the weak loss compares (:data:`avsgn_pyg.baselines.common.VIDEO_LOSSES`).
+    """
+
+    def __init__(self, *, supervision: str, relevance_weight: float = 1.0,
+                 video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
+        super().__init__(
+            supervision,
+            full={"category": Term(category_term), "relevance": Term(relevance_term, relevance_weight)},
+            weak={"mil": Term(joint_term(video_loss))},
+        )

@@ -1,0 +1,50 @@
+"""A baseline's options, a config's free mapping: keywords of its constructor, checked by their annotations."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+#: Annotation of an option -> what its value must be.
+KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    int: ("a whole number of at least 1", lambda value: type(value) is int and value >= 1),
+    float: ("a number of at least 0", lambda value: type(value) in (int, float) and 0 <= value < math.inf),
+    bool: ("true or false", lambda value: type(value) is bool),
+}
+
+
+def build_with(build: type, options: Mapping[str, Any], **given: Any) -> Any:
+    """``build(**given, **options)``.
+
+    Args:
+        build: a class whose keywords beside `given` are its options; each an int, float, bool or literal, or such or
+            ``None``.
+
+    Raises:
+        ValueError: an unknown option, or a value that cannot be used; it names what would work.
+    """
+    allowed = sorted(set(inspect.signature(build).parameters) - set(given))
+    hints = get_type_hints(build.__init__)
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise ValueError(f"options: {build.__name__} has no option {unknown[0]!r}; it has {allowed}")
+    used = {option: _fit(build.__name__, option, hints[option], value) for option, value in options.items()}
+    return build(**given, **used)
+
+
+def _fit(owner: str, option: str, hint: Any, value: Any) -> Any:
+    """`value` as its annotation has it; a whole number may stand for a float."""
+    if get_origin(hint) is Literal:
+        words, fits, kind = f"one of {list(get_args(hint))}", value in get_args(hint), None
+    else:
+        kinds = get_args(hint) or (hint,)
+        kind = kinds[0]
+        words, check = KINDS[kind]
+        if value is None and type(None) in kinds:
+            return None
+        fits = check(value)
+    if not fits:
+        raise ValueError(f"options: {option}={value!r} of {owner} must be {words}")
+    return float(value) if kind is float else value

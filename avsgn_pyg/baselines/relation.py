@@ -1,0 +1,119 @@
+"""Relation-aware attention, introduced by CMRAN and built upon by CMBS and CACE-Net; on segment vectors.
+
+Letters: B videos, T segments, M rows of memory, D width, d_a / d_v widths of the features.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Refuse a width that the heads cannot share.
+
+    Raises:
+        ValueError: `heads` does not divide `dim`.
+    """
+    if dim % heads:
+        raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
+
+
+class Relation(nn.Module):
+    """Rows ask a memory, then pass a feed-forward layer; each step adds its input and ends with a norm."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        check_heads(dim, heads)
+        self.attention = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout),
+                                          nn.Linear(hidden, dim))
+        self.after_attention, self.after_feed_forward = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, rows: Float[Tensor, "B T D"], memory: Float[Tensor, "B M D"]) -> Float[Tensor, "B T D"]:
+        heard, _ = self.attention(rows, memory, memory, need_weights=False)
+        rows = self.after_attention(rows + self.dropout(heard))
+        return self.after_feed_forward(rows + self.dropout(self.feed_forward(rows)))
+
+
+class TemporalRelation(nn.Module):
+    """A modality asks itself: a linear layer to width D and `layers` blocks."""
+
+    def __init__(self, width: int, dim: int, *, heads: int, hidden: int, layers: int = 2) -> None:
+        super().__init__()
+        self.enter = nn.Linear(width, dim)
+        self.layers = nn.ModuleList(Relation(dim, heads, hidden) for _ in range(layers))
+
+    def forward(self, rows: Float[Tensor, "B T d"]) -> Float[Tensor, "B T D"]:
+        rows = self.enter(rows)
+        for layer in self.layers:
+            rows = layer(rows, rows)
+        return rows
+
+
+class CrossModalRelation(nn.Module):
+    """CMRA: a modality asks the other and itself at once, so that relations within and between compete."""
+
+    def __init__(self, width: int, dim: int, *, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(width, dim)
+        self.layer = Relation(dim, heads, hidden)
+
+    def forward(self, rows: Float[Tensor, "B T d"], other: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        rows = self.enter(rows)
+        return self.layer(rows, torch.cat((other, rows), 1))
+
+
+class Interaction(nn.Module):
+    """The product of both streams asks both streams; a residual and a norm."""
+
+    def __init__(self, dim: int, *, heads: int, attention_dropout: float) -> None:
+        super().__init__()
+        check_heads(dim, heads)
+        self.attention = nn.MultiheadAttention(dim, heads, dropout=attention_dropout, batch_first=True)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, one: Float[Tensor, "B T D"], two: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        together, memory = one * two, torch.cat((two, one), 1)
+        heard, _ = self.attention(together, memory, memory, need_weights=False)
+        return self.norm(together + self.dropout(heard))
+
+
+class ChannelAttention(nn.Module):
+    """Sound weighs the channels of sight: ``v (1 + sigmoid(W relu(U (relu(A a) * relu(V s)))))``.
+
+    `s` is what sound is compared with; CMRAN compares with `v` itself. The spatial half of the published attention
+    chooses among regions and is 1 where a second is one vector.
+    """
+
+    def __init__(self, audio_width: int, width: int, bottleneck: int = 256) -> None:
+        super().__init__()
+        self.ask_audio = nn.Linear(audio_width, width)
+        self.ask_visual = nn.Linear(width, width)
+        self.weigh = nn.Sequential(nn.Linear(width, bottleneck), nn.ReLU(), nn.Linear(bottleneck, width), nn.Sigmoid())
+
+    def forward(self, audio: Float[Tensor, "B T a"], compared: Float[Tensor, "B T v"],
+                visual: Float[Tensor, "B T v"]) -> Float[Tensor, "B T v"]:
+        return visual * (1 + self.weigh(self.ask_audio(audio).relu() * self.ask_visual(compared).relu()))
+
+
+class RegionFeatures(nn.Sequential):
+    """The layer that every code of this line has in front of its attention: linear, ReLU, dropout."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__(nn.Linear(width, out), nn.ReLU(), nn.Dropout(0.2))
+
+
+class LocalizationHeads(nn.Module):
+    """Relevance of every second, and the class from the maximum over time of every feature."""
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.relevance = nn.Linear(dim, 1)
+        self.category = nn.Linear(dim, classes)
+
+    def forward(self, fused: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B T"]]:
+        return self.category(fused.amax(1)), self.relevance(fused).squeeze(-1)

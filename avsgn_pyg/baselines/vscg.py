@@ -1,0 +1,115 @@
+"""VSCG: Jiang, Yin, Dang, "Leveraging the Video-level Semantic Consistency of Event for Audio-visual Event
+Localization", IEEE Transactions on Multimedia 2023.
+
+In words: PSP's recurrent streams and propagation; then what the *whole video* is about is drawn out of both streams
+by two convolutions and poolings over time that the modalities share (cross-modal event representation) and starts a
+bidirectional GRU over each stream, so that every second is read with that knowledge (intra-modal semantic
+consistency); the streams' mean has a relevance and a class head. Full: relevance, class, and a loss on pairs of both
+streams.
+
+On segment vectors the audio-guided attention has one region and drops out.
+
+Published code differs: its pooling is made for eight to eleven seconds (here the second pooling gives two steps for
+any length); it decodes with a threshold of .7, chosen where it is reported; it selects its epoch on the test split;
+its weak label is PSP's share of seconds. *Not followed here*: the paper's own pair loss, which filters negative pairs
+(PSP's AVPS stands in its place, with the code's weight of 1), and the weak model, which scores every second over 29
+columns, starts each GRU from the other modality's representation, and applies a second softmax to smooth its loss.
+The weak row is the full model with ``sigmoid(r_t) e_c``, the highest second against the class, as in CPSP.
+
+Letters: B videos, T segments, D width of a stream (both directions), h half of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term, streams
+from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, RecurrentStreams, mean_of, pair_term
+from avsgn_pyg.graph.schema import AUDIO, VISUAL
+from avsgn_pyg.localization import Localization
+
+
+class EventRepresentation(nn.Module):
+    """What a video is about: two convolutions over time, each rectified and pooled, down to two steps of width h.
+
+    The two steps start the two directions of a recurrent layer.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(dim, dim // 2, 5, padding=2)
+        self.second = nn.Conv1d(dim // 2, dim // 2, 5, padding=2)
+        self.halve, self.two = nn.MaxPool1d(2, ceil_mode=True), nn.AdaptiveMaxPool1d(2)
+
+    def forward(self, rows: Float[Tensor, "B T D"]) -> Float[Tensor, "2 B h"]:
+        pooled = self.halve(self.first(rows.mT).relu())
+        return self.two(self.second(pooled).relu()).permute(2, 0, 1).contiguous()
+
+
+class SemanticConsistency(nn.Module):
+    """Both streams read again by a GRU that starts from what both together are about."""
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.about = EventRepresentation(dim)
+        self.audio_time, self.visual_time = (
+            nn.GRU(dim, dim // 2, batch_first=True, bidirectional=True) for _ in range(2))
+        self.audio_out, self.visual_out = (
+            nn.Sequential(nn.Linear(dim, dim, bias=False), nn.ReLU(), nn.Dropout(dropout)) for _ in range(2))
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+
+    def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor]:
+        start = (self.about(audio) + self.about(visual)) / 2
+        heard, seen = self.audio_time(audio, start)[0], self.visual_time(visual, start)[0]
+        return self.norm(self.audio_out(heard)), self.norm(self.visual_out(seen))
+
+
+class VSCG(nn.Module):
+    """The network.
+
+    Args:
+        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        hidden: of an LSTM in one direction; D is twice that.
+        between, width: of the two linear layers in front of it.
+        threshold: of the propagation.
+        dropout, dropout_consistency: in the propagation, and behind the GRUs.
+    """
+
+    def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
+                 hidden: int = 128, between: int = 256, width: int = 128, threshold: float = 0.099,
+                 dropout: float = 0.2, dropout_consistency: float = 0.1) -> None:
+        super().__init__()
+        self.encode = RecurrentStreams(audio_width, visual_width, between=between, width=width, hidden=hidden)
+        self.propagate = PositiveSamplePropagation(2 * hidden, threshold, dropout)
+        self.consist = SemanticConsistency(2 * hidden, dropout_consistency)
+        self.relevance = nn.Linear(2 * hidden, 1)
+        self.category = nn.Linear(2 * hidden, classes)
+
+    def forward(self, batch: HeteroData) -> Localization:
+        heard, seen = self.consist(*self.propagate(*self.encode(*streams(batch))))
+        fused = mean_of(heard, seen)
+        return Localization(self.category(fused.amax(1)), self.relevance(fused).squeeze(-1),
+                            stages={PROPAGATED: {AUDIO: heard, VISUAL: seen, "fused": fused}})
+
+
+class VSCGObjective(TermObjective):
+    """Full: relevance, class and pair similarity. Weak: multiple instances of ``sigmoid(r_t) e_c``.
+
+    Args:
+        supervision: ``full`` or ``weak``.
+        pair_weight: of the pair loss.
+        video_loss: how the weak loss compares.
+    """
+
+    def __init__(self, *, supervision: str, pair_weight: float = 1.0,
+                 video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
+        super().__init__(
+            supervision,
+            full={"relevance": Term(relevance_term), "category": Term(category_term),
+                  "pair": Term(pair_term, pair_weight)},
+            weak={"mil": Term(joint_term(video_loss))},
+        )

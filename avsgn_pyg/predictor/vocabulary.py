@@ -1,0 +1,80 @@
+"""Labels that a model was not trained on, in place of its classes: ``docs/open_vocabulary.md``.
+
+The trained network still says *when* something is both heard and seen; *what* it is, is read from the encoders' text.
+All labels of a list are scored alike, those that happen to be trained classes too: one list, one scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from avsgn_pyg.config import ConfigError
+from avsgn_pyg.data.feature_store import LabelText
+from avsgn_pyg.features.encoder import PROMPTS, label_text
+from avsgn_pyg.features.extraction.jobs import read_labels
+from avsgn_pyg.localization import Localization
+from avsgn_pyg.model.open_vocabulary import DEFAULT, Temperatures, label_scores
+from avsgn_pyg.predictor.encoders import Encoders
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """A label list with its text embeddings.
+
+    Attributes:
+        labels: L names.
+        text: [L, da] and [L, dv], by the encoders of the features.
+        temperatures: see :mod:`avsgn_pyg.model.open_vocabulary`.
+    """
+
+    labels: tuple[str, ...]
+    text: LabelText
+    temperatures: Temperatures = DEFAULT
+
+    def __post_init__(self) -> None:
+        check_labels(self.labels)
+        if len(self.text.audio) != len(self.labels):
+            raise ConfigError(f"{len(self.labels)} labels came with {len(self.text.audio)} text embeddings")
+
+    def answer(
+        self, answer: Localization, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]
+    ) -> Localization:
+        """The model's answer with the labels' scores in place of its classes'; relevance and gates are kept.
+
+        Of a model of C + 1 scores, relevance is the log-odds of "some trained class" over background.
+        """
+        text = (self.text.audio, self.text.visual)
+        scores = label_scores(audio, visual, answer.relevance.sigmoid(), *text, self.temperatures)
+        return dataclasses.replace(answer, category=scores, gate_category=None, segment_scores=None)
+
+
+def labels_of(given: Sequence[str] | Path) -> tuple[str, ...]:
+    """A list of labels as it came, or of a file with one a line.
+
+    Raises:
+        ConfigError: fewer than two, an empty one, or one that stands twice.
+        DataError: the file cannot be read.
+    """
+    labels = read_labels(given) if isinstance(given, Path) else tuple(given)
+    check_labels(labels)
+    return labels
+
+
+def check_labels(labels: Sequence[str]) -> None:
+    """ConfigError for fewer than two labels, an empty one, or one that stands twice."""
+    if len(labels) < 2 or any(not label.strip() for label in labels) or len(set(labels)) != len(labels):
+        raise ConfigError(f"labels={list(labels)}: give two labels or more, none empty, each once; a list of one would "
+                          "call everything that")
+
+
+def encode_labels(
+    labels: tuple[str, ...], encoders: Encoders, prompts: object, temperatures: Temperatures
+) -> Vocabulary:
+    """The labels in the training's own prompts, by the encoders of its features."""
+    said = prompts if isinstance(prompts, dict) else PROMPTS
+    return Vocabulary(labels, label_text(encoders.visual, encoders.audio, labels, said), temperatures)

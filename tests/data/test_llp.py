@@ -1,0 +1,134 @@
+"""The real LLP files' facts, and every mistake that a copy of them can hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, FULL_FILE, LLP, WEAK_FILES, read_llp, read_weak, split_name
+
+
+@pytest.fixture(scope="module")
+def real(llp_root: Path) -> LLP:
+    return read_llp(llp_root)
+
+
+def write(folder: Path, **changes: str) -> Path:
+    """A folder of three videos, one a split; keywords are files' own rows, a tab as a blank."""
+    rows = {
+        "train": "a_b_c-d_0_10 Speech,Dog", "val": "-x_20_30 Dog", "test": "y_1.5_11.5 Cat,Speech",
+        "audio": "-x_20_30 0 10 Dog;y_1.5_11.5 2 4 Cat;y_1.5_11.5 3 5 Cat", "visual": "y_1.5_11.5 9 10 Speech",
+        "full": "a_b_c-d_0_10 Dog,Speech;-x_20_30 Dog;y_1.5_11.5 Cat,Speech", **changes}
+    heads = dict.fromkeys((*WEAK_FILES, "full"), "filename event_labels")
+    heads |= dict.fromkeys(EVAL_FILES, "filename onset offset event_labels")
+    for name, file in (WEAK_FILES | EVAL_FILES | {"full": FULL_FILE}).items():
+        head, *lines = changes.get(f"{name}_file", f"{heads[name]};{rows[name]}").split(";")
+        (folder / file).write_text("\n".join([head, *lines, ""]).replace(" ", "\t"))
+    return folder
+
+
+# --- The real files ------------------------------------------------------------------------------
+
+
+def test_the_splits_have_their_published_sizes(real: LLP):
+    sizes = {split: len(weak.video_ids) for split, weak in real.weak.items()}
+    assert sizes == {"train": 10000, "val": 649, "test": 1200}
+    assert {split: tuple(part.audio.shape) for split, part in real.segments.items()} == {
+        "val": (649, 10, 25), "test": (1200, 10, 25)}
+
+
+def test_the_25_classes_all_occur_in_every_split(real: LLP):
+    assert len(set(CATEGORIES)) == 25 and real.categories == CATEGORIES
+    assert all((weak.labels.sum(0) > 0).all() for weak in real.weak.values())
+
+
+def test_labels_of_known_videos_are_read(real: LLP):
+    weak = real.weak["train"]
+    place = weak.video_ids.index("7nSYwyaP4QE_50_60")
+    assert {CATEGORIES[c] for c in weak.labels[place].nonzero().flatten().tolist()} == {"Singing", "Banjo"}
+    test, timed = real.weak["test"], real.segments["test"]
+    place = test.video_ids.index("KSRjje7GH44_60_70")
+    speech, blender = CATEGORIES.index("Speech"), CATEGORIES.index("Blender")
+    assert timed.audio[place, :, speech].tolist() == [True] * 8 + [False] * 2
+    assert timed.audio[place, :, blender].tolist() == [False] * 8 + [True] * 2
+    assert timed.visual[place, :, blender].all() and not timed.visual[place, :, speech].any()
+
+
+def test_ids_with_underscores_dashes_and_fractions_are_taken_apart(real: LLP):
+    names = [name for weak in real.weak.values() for name in weak.video_ids]
+    parts = [split_name(name) for name in names]
+    assert sum("_" in video for video, _, _ in parts) == 1470
+    assert sum(video.startswith("-") for video, _, _ in parts) == 151
+    assert {round(end - start, 3) for _, start, end in parts} == {10.0}
+    assert split_name("AP0061o0Nvk_101.8_111.8") == ("AP0061o0Nvk", 101.8, 111.8)
+    assert len({video for video, _, _ in parts}) == len(names) == 11849
+
+
+def test_a_label_that_stands_twice_counts_once(real: LLP):
+    weak = real.weak["test"]
+    row = weak.labels[weak.video_ids.index("LcFWKgFphXI_20_30")]
+    assert row.sum() == 1 and row[CATEGORIES.index("Clapping")] == 1
+
+
+def test_what_is_odd_in_the_files_is_noted(real: LLP):
+    notes = "\n".join(real.notes)
+    for words in ("AVVP_eval_audio.csv: 5 events without a second", "val: 31 of 649", "test: 53 of 1200",
+                  "8 videos are in no split"):
+        assert words in notes
+
+
+def test_every_judged_video_has_a_segment_label_but_those_noted(real: LLP):
+    for part in real.segments.values():
+        assert int((~(part.audio | part.visual).flatten(1).any(1)).sum()) <= 5
+
+
+# --- Made files ----------------------------------------------------------------------------------
+
+
+def test_lines_of_one_class_may_overlap(tmp_path: Path):
+    llp = read_llp(write(tmp_path))
+    marks = llp.segments["test"].audio[0, :, CATEGORIES.index("Cat")]
+    assert marks.nonzero().flatten().tolist() == [2, 3, 4]
+    assert llp.weak["val"].video_ids == ("-x_20_30",)
+
+
+def test_windows_line_ends_and_a_mark_at_the_start_change_nothing(tmp_path: Path):
+    path = write(tmp_path) / WEAK_FILES["test"]
+    before = read_weak(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert torch.equal(read_weak(path).labels, before.labels)
+
+
+def test_train_alone_is_enough(tmp_path: Path):
+    write(tmp_path)
+    for name in (*EVAL_FILES.values(), WEAK_FILES["val"], WEAK_FILES["test"], FULL_FILE):
+        (tmp_path / name).unlink()
+    assert set(read_llp(tmp_path).weak) == {"train"} and not read_llp(tmp_path).segments
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"train": "a_0_10 Spech"}, "line 2: unknown event 'Spech'; did you mean 'Speech'"),
+    ({"train": "a_0_10 "}, "unknown event ''"),
+    ({"train": "a_0 Dog"}, "line 2: 'a_0' is not <video>_<start>_<end>"),
+    ({"train": "a_10_10 Dog"}, "is not <video>"),
+    ({"train": "a_0_10 Dog Cat"}, "line 2: 3 fields instead of 2"),
+    ({"train": "a_0_10 Dog;a_0_10 Cat"}, "line 3: 'a_0_10' stands in line 2 already"),
+    ({"train": "-x_20_30 Dog"}, "is in the train split too"),
+    ({"train_file": "filename labels"}, "LLP's has the columns"),
+    ({"train_file": "filename event_labels"}, "no videos in it"),
+    ({"full": "a_b_c-d_0_10 Dog"}, "'a_b_c-d_0_10' is not in .*, or with other events there"),
+    ({"audio": "-x_20_30 0 11 Dog"}, r"'11' is no whole second of 0\.\.10"),
+    ({"audio": "-x_20_30 0.5 1 Dog"}, "'0.5' is no whole second"),
+    ({"audio": "y_1.5_11.5 0 10 Cat"}, "1 of 2 videos are in neither, first '-x_20_30'"),
+])
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, changes: dict, words: str):
+    with pytest.raises(DataError, match=words):
+        read_llp(write(tmp_path, **changes))
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"AVVP_train\.csv: cannot be read"):
+        read_llp(tmp_path)

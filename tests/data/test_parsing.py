@@ -1,0 +1,128 @@
+"""LLP's annotations meet a feature store by id; what does not fit is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from avsgn_pyg.config import DataConfig
+from avsgn_pyg.data.dataset import load_dataset
+from avsgn_pyg.data.feature_store import Features, read_store, write_store
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, WEAK_FILES, read_llp
+from avsgn_pyg.data.made_llp import made_features
+from avsgn_pyg.data.parsing import ParsingVideos
+
+ROWS = {
+    "train": "a_b_0_10 Speech,Dog;c_0_10 Cat;d_5_15 Dog", "val": "-x_20_30 Dog;v_0_10 Cat", "test": "y_1.5_11.5 Cat",
+    "audio": "-x_20_30 0 10 Dog;v_0_10 2 4 Cat;y_1.5_11.5 3 5 Cat", "visual": "y_1.5_11.5 9 10 Cat",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Six made videos with a store of made features."""
+    for name, file in (WEAK_FILES | EVAL_FILES).items():
+        head = "filename event_labels" if name in WEAK_FILES else "filename onset offset event_labels"
+        (tmp_path / file).write_text("\n".join([head, *ROWS[name].split(";"), ""]).replace(" ", "\t"))
+    write_store(tmp_path / "made.h5", made_features(read_llp(tmp_path), width=16))
+    return tmp_path
+
+
+@pytest.fixture
+def load(root: Path) -> Callable[..., Any]:
+    def call(change: Callable[[Features], Features] | None = None, **settings: Any) -> Any:
+        if change is not None:
+            write_store(root / "made.h5", change(read_store(root / "made.h5")))
+        return load_dataset(DataConfig(kind="llp", root=root, features="made.h5", name="LLP", **settings))
+
+    return call
+
+
+def kept(store: Features, rows: list[int]) -> Features:
+    ids = tuple(store.video_ids[row] for row in rows)
+    return dataclasses.replace(store, audio=store.audio[rows], visual=store.visual[rows], video_ids=ids)
+
+
+def test_features_are_found_by_id_whatever_their_order(root: Path, load):
+    before = load()
+    after = load(lambda store: kept(store, [5, 3, 1, 0, 2, 4]))
+    for split in ("train", "val", "test"):
+        assert torch.equal(before.split(split).audio, after.split(split).audio)
+        assert before.split(split).video_ids == after.split(split).video_ids
+    assert before.train.video_ids == ("a_b_0_10", "c_0_10", "d_5_15")
+
+
+def test_train_knows_names_and_the_other_splits_know_times(load):
+    dataset = load()
+    assert dataset.categories == CATEGORIES and dataset.synthetic and dataset.label_text is not None
+    assert dataset.train.heard is None and dataset.train.labels.sum(-1).tolist() == [2, 1, 1]
+    assert dataset.test.heard.nonzero().tolist() == [[0, 3, 4], [0, 4, 4]]
+    assert dataset.test.seen.nonzero().tolist() == [[0, 9, 4]]
+    assert dataset.train.category.tolist() == [-1] * 3 and not dataset.train.relevance.any()
+
+
+def test_a_batch_carries_labels_and_comes_apart_again(load):
+    videos = load().train
+    batch = videos.batch(torch.tensor([2, 0]))
+    assert torch.equal(batch["labels"], videos.labels[[2, 0]])
+    assert [int(video["labels"].sum()) for video in batch.to_data_list()] == [1, 2]
+    plain = Batch.from_data_list([videos[2], videos[0]])
+    assert torch.equal(plain["labels"], batch["labels"])
+    assert torch.equal(plain["audio"].x, batch["audio"].x)
+
+
+def test_a_part_of_the_videos_keeps_all_they_carry(load):
+    test = load().val.take(torch.tensor([1]))
+    assert isinstance(test, ParsingVideos) and test.labels.shape == (1, 25)
+    assert test.heard[0].any() and not test.seen.any()
+
+
+def test_classes_follow_the_stores_label_text_and_blanks_are_underscores(load):
+    turned = load(lambda store: dataclasses.replace(
+        store, categories=tuple(name.replace("_", " ") for name in reversed(CATEGORIES))))
+    assert turned.categories == CATEGORIES[::-1]
+    assert turned.train.labels[1].nonzero().flatten().tolist() == [24 - CATEGORIES.index("Cat")]
+
+
+def test_missing_videos_are_refused_or_left_out_with_a_note(load):
+    def lose(store):
+        return kept(store, [0, 2, 3, 4, 5])
+
+    with pytest.raises(DataError, match=r"1 of the 3 videos of .*_train.* no features, first 'c_0_10'; data\.missing"):
+        load(lose)
+    dataset = load(missing="drop")
+    assert dataset.train.video_ids == ("a_b_0_10", "d_5_15")
+    assert dataset.train.labels.sum(-1).tolist() == [2, 1]
+    assert "train: 1 videos without features are left out" in dataset.notes
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda s: dataclasses.replace(s, categories=("x", *s.categories[1:])), "not LLP's 25; 'Speech' is in one"),
+    (lambda s: dataclasses.replace(s, video_ids=("c_0_10", *s.video_ids[1:])), "1 ids stand more than once"),
+    (lambda s: dataclasses.replace(s, audio=s.audio[:, :8], visual=s.visual[:, :8]), r"no whole second of 0\.\.8"),
+    (lambda s: dataclasses.replace(s, audio=s.audio.repeat(1, 2, 1), visual=s.visual.repeat(1, 2, 1)),
+     "20 segments in a video, but the last event ends at second 10"),
+    (lambda s: dataclasses.replace(s, video_ids=tuple(map(str, range(6)))), "have no features, first 'a_b_0_10'"),
+])
+def test_a_store_that_does_not_fit_is_refused(load, change, words: str):
+    with pytest.raises(DataError, match=words):
+        load(change)
+
+
+def test_root_and_features_are_needed(root: Path):
+    with pytest.raises(DataError, match=r"data\.features=None: LLP needs both"):
+        load_dataset(DataConfig(kind="llp", root=root))
+
+
+@pytest.mark.slow
+def test_the_real_files_load_with_made_features(llp_root: Path, tmp_path: Path):
+    write_store(tmp_path / "made.h5", made_features(read_llp(llp_root), width=8))
+    dataset = load_dataset(DataConfig(kind="llp", root=llp_root, features=str(tmp_path / "made.h5")))
+    assert {name: len(videos) for name, videos in dataset.splits.items()} == {"train": 10000, "val": 649, "test": 1200}

@@ -1,0 +1,129 @@
+"""The parsing F-scores against a slow reading of their definition, and against answers worked out by hand."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avsgn_pyg.metrics.parsing import evaluate_parsing
+
+N, T, C = 2, 6, 3
+
+
+def runs_by_hand(seconds):
+    """Sets of seconds of the maximal runs."""
+    found, at = [], 0
+    for there, group in itertools.groupby(seconds):
+        length = len(list(group))
+        if there:
+            found.append(set(range(at, at + length)))
+        at += length
+    return found
+
+
+def counts_by_hand(predicted, true, level, iou):
+    """TP, FP, FN of one class of one video, each a list of truth values over seconds."""
+    if level == "segment":
+        pairs = list(zip(predicted, true, strict=True))
+        return pairs.count((True, True)), pairs.count((True, False)), pairs.count((False, True))
+    answers, truth = runs_by_hand(predicted), runs_by_hand(true)
+
+    def meets(one, others):
+        return any(len(one & other) >= iou * len(one | other) for other in others)
+
+    hits = sum(meets(answer, truth) for answer in answers)
+    return hits, len(answers) - hits, sum(not meets(event, answers) for event in truth)
+
+
+def f_by_hand(counts):
+    """Mean F over the classes that are there, 1 where none is."""
+    found = [2 * tp / (2 * tp + fp + fn) for tp, fp, fn in counts if tp + fp or tp + fn]
+    return statistics.fmean(found) if found else 1.0
+
+
+def scores_by_hand(heard, seen, true_heard, true_seen, level, iou=0.5):
+    rows = []
+    for video in range(len(heard)):
+        def each(predicted, true, video=video):
+            columns = zip(predicted[video].T.tolist(), true[video].T.tolist(), strict=True)
+            return [counts_by_hand(*pair, level, iou) for pair in columns]
+
+        audio, visual = each(heard, true_heard), each(seen, true_seen)
+        added = [tuple(map(sum, zip(a, v, strict=True))) for a, v in zip(audio, visual, strict=True)]
+        both = each(heard & seen, true_heard & true_seen)
+        rows.append([f_by_hand(counts) for counts in (audio, visual, both, added)])
+    a, v, av, event = (100 * statistics.fmean(column) for column in zip(*rows, strict=True))
+    return [a, v, av, (a + v + av) / 3, event]
+
+
+BLOCKS = st.lists(st.booleans(), min_size=4 * N * T * C, max_size=4 * N * T * C)
+
+
+@settings(max_examples=150, deadline=None)
+@given(bits=BLOCKS, empty=st.integers(0, 4), iou=st.sampled_from([0.3, 0.5, 0.75, 1.0]))
+def test_scores_equal_the_definition_read_slowly(bits, empty, iou):
+    blocks = torch.tensor(bits).view(4, N, T, C)
+    if empty:
+        blocks[empty - 1, 0] = False
+    report = evaluate_parsing(*blocks, iou=iou)
+    for level in ("segment", "event"):
+        assert list(getattr(report, level)) == pytest.approx(scores_by_hand(*blocks, level, iou))
+
+
+def block(*events: tuple[int, int, int]) -> torch.Tensor:
+    """One video of ten seconds and two classes: class, first second, second after the last."""
+    marks = torch.zeros(1, 10, 2, dtype=torch.bool)
+    for category, start, end in events:
+        marks[0, start:end, category] = True
+    return marks
+
+
+def test_a_video_worked_out_by_hand():
+    # Heard: 0-10 for 0-8 (IoU .8), and class 1 for nothing. Seen: 0-3 for 0-8 (IoU .375).
+    report = evaluate_parsing(block((0, 0, 10), (1, 4, 6)), block((0, 0, 3)), block((0, 0, 8)), block((0, 0, 8)))
+    audio, visual = (16 / 18 + 0) / 2, 6 / 11
+    both, added = 6 / 11, (2 * 11 / (22 + 2 + 5) + 0) / 2
+    assert list(report.segment) == pytest.approx(
+        [100 * x for x in (audio, visual, both, (audio + visual + both) / 3, added)])
+    # Events: heard class 0 hit, class 1 false; seen: one false, one missed; added: TP 1, FP 1, FN 1.
+    assert list(report.event) == pytest.approx([50.0, 0.0, 0.0, 50 / 3, 100 * (2 / 4 + 0) / 2])
+
+
+def test_an_overlap_of_exactly_one_half_is_a_hit():
+    nothing = block()
+    assert evaluate_parsing(block((0, 0, 5)), nothing, block((0, 0, 10)), nothing).event.audio == 100
+    assert evaluate_parsing(block((0, 0, 4)), nothing, block((0, 0, 10)), nothing).event.audio == 0
+
+
+def test_nothing_predicted_of_nothing_is_right_and_something_is_wrong():
+    nothing = block()
+    assert set(evaluate_parsing(*[nothing] * 4).segment) == {100.0}
+    report = evaluate_parsing(block((1, 2, 3)), nothing, nothing, nothing)
+    assert (report.segment.audio, report.segment.visual, report.segment.audio_visual) == (0, 100, 100)
+
+
+def test_a_class_is_averaged_within_its_video_and_videos_count_alike():
+    # Video 0: one class right, one missed: 1/2. Video 1: all of one class right: 1. Pooled over the split: 4/5.
+    true = torch.cat((block((0, 0, 10), (1, 0, 10)), block((0, 0, 10))))
+    said = torch.cat((block((0, 0, 10)), block((0, 0, 10))))
+    report = evaluate_parsing(said, torch.zeros_like(said), true, torch.zeros_like(said))
+    assert report.segment.audio == pytest.approx(75)
+
+
+def test_a_report_is_a_table_and_json():
+    report = evaluate_parsing(*[block((0, 0, 10))] * 4)
+    assert "Type@AV" in report.table() and report.table().count("100.00") == 10
+    assert json.loads(json.dumps(report.as_dict()))["event"]["event_av"] == 100
+
+
+@pytest.mark.parametrize(("videos", "iou", "words"), [
+    (0, 0.5, "not empty"), (1, 0.0, r"must lie in \(0, 1\]"), (1, 1.1, r"must lie in \(0, 1\]")])
+def test_what_cannot_be_scored_is_refused(videos, iou, words):
+    with pytest.raises(ValueError, match=words):
+        evaluate_parsing(*[torch.zeros(videos, 2, 3, dtype=torch.bool)] * 4, iou=iou)

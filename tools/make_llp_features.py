@@ -1,0 +1,43 @@
+"""Made features for LLP's real csv files, so that parsing can be tried without a download.
+
+python tools/make_llp_features.py /data/llp --out runs/llp_made.h5
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from avsgn_pyg.data.feature_store import write_store
+from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.llp import read_llp
+from avsgn_pyg.data.made_llp import made_features
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, metavar="LLP", help="the folder of the csv files")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the store to write")
+    parser.add_argument("--width", type=int, default=64, metavar="D", help="of both modalities; default 64")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    if options.width < 1:
+        parser.error("--width must be 1 at least")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        features = made_features(read_llp(options.root), width=options.width, seed=options.seed)
+        write_store(options.out, features)
+    except (DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.out}: {len(features.video_ids)} videos, made features {options.width} wide")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

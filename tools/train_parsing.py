@@ -1,0 +1,70 @@
+"""Train a parser on LLP and score it: which events are heard, which are seen, and when.
+
+python tools/train_parsing.py configs/llp.yaml data.root=/data/llp data.features=features.h5
+python tools/train_parsing.py --resume runs/llp
+python tools/train_parsing.py --score runs/llp --split test
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from avsgn_pyg.config import load_config
+from avsgn_pyg.recipes import EXPECTED_ERRORS, parsing
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file with data.kind: llp")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue this run's folder with its own config")
+    parser.add_argument("--score", type=Path, metavar="RUN", help="only score this run's folder, or a checkpoint's")
+    parser.add_argument("--split", choices=("val", "test"), help="of --score; default: the config's evaluate.split")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument("--quiet", action="store_true", help="no bar, no line an epoch")
+    options = parser.parse_intermixed_args(arguments)
+    if options.config is not None and "=" in options.config:
+        options.overrides.insert(0, options.config)
+        options.config = None
+    if (options.config, options.resume, options.score).count(None) != 2:
+        parser.error("give one of CONFIG, --resume RUN and --score RUN")
+    if options.split is not None and options.score is None:
+        parser.error("--split is of --score; a training scores evaluate.split=...")
+    if options.overwrite and options.config is None:
+        parser.error("--overwrite begins anew, which takes a CONFIG")
+    return options
+
+
+def run(options: argparse.Namespace) -> parsing.ParsingResult:
+    if options.score is not None:
+        return parsing.evaluate_parsing_run(options.score, split=options.split, overrides=options.overrides)
+    if options.resume is not None:
+        return parsing.restart_parsing(options.resume, options.overrides, progress=not options.quiet)
+    config = load_config(options.config, options.overrides)
+    options.resume = config.run_dir / config.name
+    return parsing.train_parsing(config, overwrite=options.overwrite, progress=not options.quiet)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    logging.basicConfig(level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s")
+    try:
+        result = run(options)
+    except EXPECTED_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        again = options.resume and f"; continue with: python tools/train_parsing.py --resume {options.resume}"
+        print(f"\nstopped{again or ''}", file=sys.stderr)
+        return 130
+    print(json.dumps(result.as_dict(), indent=2) if options.json else result.table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
