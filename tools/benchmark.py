@@ -1,8 +1,9 @@
-"""What training costs on this machine: the model's step beside a hand-written one, epoch, batching, memory.
+"""What the code costs on this machine: message passing on every road, layers, steps, batches, lengths, a GPU's rows.
 
-    python tools/benchmark.py                 a few minutes on one CPU core
-    python tools/benchmark.py --quick         fewer videos and samples
-    python tools/benchmark.py --out results   also benchmark.json and benchmark.md in results/
+    python tools/benchmark.py                    tens of minutes of one CPU core
+    python tools/benchmark.py --quick            seconds: fewer videos, sizes and samples, no memory peaks
+    python tools/benchmark.py --rows cmgi step   these groups alone
+    python tools/benchmark.py --out results      also benchmark.json and .md in results/, kept row by row
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg.config import ConfigError
-from avsgn_pyg.experiments.benchmark import measure
+from avsgn_pyg.experiments.benchmark import GROUPS, measure
 from avsgn_pyg.experiments.workload import Workload
 
 
@@ -22,11 +23,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted model.* settings")
-    parser.add_argument("--quick", action="store_true", help="fewer videos, fewer samples")
+    parser.add_argument("--quick", action="store_true", help="fewer videos, samples and sizes")
+    parser.add_argument("--rows", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP",
+                        help=f"what to measure: {', '.join(GROUPS)}")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where benchmark.json and .md go")
     parser.add_argument("--threads", type=positive, default=1, help="torch's threads; default 1")
     parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {Workload.rounds}")
     parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {Workload.epochs}")
+    parser.add_argument("--budget", type=float, help=f"CPU seconds for a size; default {Workload.budget:g}")
+    parser.add_argument("--compile", action="store_true", help="count the compiled step's kernels (minutes)")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_intermixed_args(arguments)
 
@@ -39,19 +44,22 @@ def positive(text: str) -> int:
 
 
 def workload(options: argparse.Namespace) -> Workload:
-    asked = Workload(threads=options.threads, overrides=tuple(options.overrides))
+    asked = Workload(threads=options.threads, overrides=tuple(options.overrides), compile=options.compile)
     asked = asked.quick() if options.quick else asked
-    counts = {"rounds": options.rounds, "epochs": options.epochs}
+    counts = {name: getattr(options, name) for name in ("rounds", "epochs", "budget")}
     return dataclasses.replace(asked, **{name: count for name, count in counts.items() if count is not None})
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
-        results = measure(workload(options), progress=not options.quiet)
+        results = measure(workload(options), options.rows, keep=options.out, progress=not options.quiet)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped" + (f"; rows so far are in {options.out}" if options.out else ""), file=sys.stderr)
+        return 130
     print(results.table())
     if options.out is not None:
         print("", *results.save(options.out), sep="\n")

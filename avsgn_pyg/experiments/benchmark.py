@@ -1,4 +1,4 @@
-"""What training costs: a step beside the hand-written one, an epoch beside its steps, batching, memory.
+"""What the code costs: groups of rows, each measured when its turn comes and kept as soon as it is there.
 
 Features are random and of the data set's shape: what they say does not change what they cost. Every row is
 explained in docs/benchmark.md.
@@ -7,146 +7,69 @@ explained in docs/benchmark.md.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-import torch
-from torch import Tensor
-from torch_geometric.data import Batch
 from tqdm import tqdm
 
-from avsgn_pyg.experiments.memory import peak_bytes
+from avsgn_pyg.experiments.batching_rows import batching_rows
+from avsgn_pyg.experiments.dense_step import DenseSettings
+from avsgn_pyg.experiments.gpu_rows import gpu_rows
+from avsgn_pyg.experiments.graph_rows import cmgi_rows, layer_rows, peak_rows
+from avsgn_pyg.experiments.length_rows import window_rows
 from avsgn_pyg.experiments.rows import Results, Row, machine_facts
-from avsgn_pyg.experiments.timing import Samples, Variant, clock, interleave, quartiles, ratios, threads
-from avsgn_pyg.experiments.workload import (
-    Engine,
-    HandStep,
-    Workload,
-    random_videos,
-    ready_batch,
-    trainer_step,
+from avsgn_pyg.experiments.timing import threads
+from avsgn_pyg.experiments.training_rows import (
+    adam_rows,
+    epoch_rows,
+    memory_rows,
+    operation_rows,
+    product_rows,
+    step_rows,
 )
+from avsgn_pyg.experiments.workload import Workload
 
-Tick = Callable[[], object]
+#: What ``--rows`` chooses from, in the order in which it is measured.
+GROUPS: dict[str, Callable[[Workload], Iterator[Row]]] = {
+    "step": step_rows,
+    "products": product_rows,
+    "operations": operation_rows,
+    "adam": adam_rows,
+    "epoch": epoch_rows,
+    "batching": batching_rows,
+    "memory": memory_rows,
+    "cmgi": cmgi_rows,
+    "peaks": peak_rows,
+    "layers": layer_rows,
+    "window": window_rows,
+    "gpu": gpu_rows,
+}
 
-#: CPU seconds of one training step of CMBS's published code. Quoted, not measured by this module.
-CMBS_STEP_SECONDS = 1.4
-CMBS_NOTE = ("quoted, not re-run: CMBS's published code, batch 64, float32, pooled regions, "
-             "on a CPU of the kind that docs/benchmark.md names")
-STEP_LIMIT, EPOCH_LIMIT = 1.15, 1.1
-MEBIBYTE = 2**20
 
+def measure(workload: Workload, groups: Sequence[str] = tuple(GROUPS), *, keep: Path | None = None,
+            progress: bool = False) -> Results:
+    """The rows of `groups`; those of a GPU are absent where there is no CUDA device.
 
-def measure(workload: Workload, *, progress: bool = False) -> Results:
-    """Every row of the benchmark; GPU rows are absent where there is no CUDA device.
+    Args:
+        keep: a folder that holds what was measured so far after every row, so that stopping loses one row.
 
     Raises:
         ConfigError: an override that the hand-written step does not know.
+        ValueError: an unknown group; it names those there are.
     """
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    ticks = len(devices) * (3 * workload.rounds + 2 * workload.epochs) + 4 * workload.rounds + 2
-    with threads(workload.threads), tqdm(total=ticks, desc="benchmark", unit="sample", dynamic_ncols=True,
-                                         disable=None if progress else True) as bar:
-        rows = [*step_rows(workload, "cpu", bar.update), *epoch_rows(workload, "cpu", bar.update),
-                *batching_rows(workload, bar.update), *memory_rows(workload, bar.update)]
-        if "cuda" in devices:
-            rows += [*step_rows(workload, "cuda", bar.update), *epoch_rows(workload, "cuda", bar.update)]
-        else:
-            rows += [Row("GPU: every row", None, "s", note="torch sees no CUDA device on this machine")]
-        return Results(tuple(rows), machine_facts(), dataclasses.asdict(workload))
-
-
-def step_rows(workload: Workload, device: str, tick: Tick = lambda: None) -> Iterator[Row]:
-    """A step on a ready batch: the trainer's, the hand-written one, the trainer's over PyG's edge lists."""
-    native = dataclasses.replace(workload, overrides=(*workload.overrides, "model.cmgi.backend=native"))
-    variants = {
-        "model": Variant(trainer_step(workload, device)),
-        "hand": Variant(HandStep(workload, device)),
-        "edges": Variant(trainer_step(native, device)),
-    }
-    samples = _interleave(variants, workload.rounds, workload, device, tick)
-    where, what = _where(device), f"batch {workload.batch_size}, forward to Adam"
-    yield Row.over_rounds(f"{where}: step / hand-written step", ratios(samples, "model", "hand"), "ratio",
-                          at_most=STEP_LIMIT, note=f"{what}; both clip and use fused Adam")
-    yield Row.over_rounds(f"{where}: step", quartiles(samples["model"]), "s",
-                          at_most=CMBS_STEP_SECONDS / 2 if device == "cpu" else None,
-                          note=f"{_seconds(device)}; {what}")
-    if device == "cpu":
-        yield Row("CPU: CMBS step", CMBS_STEP_SECONDS, "s", note=CMBS_NOTE)
-    yield Row.over_rounds(f"{where}: step over edge lists / step", ratios(samples, "edges", "model"), "ratio",
-                          note="model.cmgi.backend=native against the default")
-
-
-def epoch_rows(workload: Workload, device: str, tick: Tick = lambda: None) -> Iterator[Row]:
-    """The trainer's whole epoch beside as many of its steps on batches that are ready."""
-    engine = Engine.of(workload, device)
-    full, rest = divmod(workload.videos, workload.batch_size)
-    ready = ready_batch(engine.train, min(workload.batch_size, workload.videos))
-    short = ready_batch(engine.train, rest) if rest else None
-
-    def steps() -> None:
-        for batch in [ready] * full + ([short] if short is not None else []):
-            engine.step(batch)
-
-    def warm() -> None:
-        engine.step(ready)
-
-    variants = {"epoch": Variant(engine.epoch, warm=warm), "steps": Variant(steps, warm=warm)}
-    samples = _interleave(variants, workload.epochs, workload, device, tick)
-    where = _where(device)
-    yield Row.over_rounds(f"{where}: epoch / its steps", ratios(samples, "epoch", "steps"), "ratio",
-                          at_most=EPOCH_LIMIT, note=f"{workload.videos} videos, {full + bool(rest)} steps")
-    yield Row.over_rounds(f"{where}: epoch", quartiles(samples["epoch"]), "s", note=_seconds(device))
-
-
-def batching_rows(workload: Workload, tick: Tick = lambda: None) -> Iterator[Row]:
-    """64 videos as one batch: indexing alone, :meth:`Videos.batch`, and PyG's collation."""
-    videos = random_videos(workload)
-    generator = torch.Generator().manual_seed(workload.seed)
-    draws = itertools.cycle([torch.randperm(workload.videos, generator=generator)[: workload.batch_size]
-                             for _ in range(32)])
-    graphs = [videos[number] for number in range(min(workload.batch_size, workload.videos))]
-
-    def index() -> list[Tensor]:
-        drawn = next(draws)
-        return [part[drawn] for part in (videos.audio, videos.visual, videos.category, videos.relevance)]
-
-    variants = {
-        "index": Variant(index, calls=200),
-        "batch": Variant(lambda: videos.batch(next(draws)), calls=200),
-        "collate": Variant(lambda: Batch.from_data_list(graphs), calls=4),
-        "build": Variant(lambda: Batch.from_data_list([videos[i] for i in next(draws).tolist()]), calls=4),
-    }
-    samples = _interleave(variants, workload.rounds, workload, "cpu", tick)
-    yield Row.over_rounds("CPU: batching, indexing alone", quartiles(samples["index"]), "ms", scale=1e3,
-                          note="audio, visual, category, relevance at a random index")
-    yield Row.over_rounds("CPU: batching, Videos.batch / indexing", ratios(samples, "batch", "index"),
-                          "ratio", note="the whole HeteroDataBatch, twelve relations included")
-    yield Row.over_rounds("CPU: batching, from_data_list / Videos.batch", ratios(samples, "collate", "batch"),
-                          "ratio", note="graphs made beforehand")
-    yield Row.over_rounds("CPU: batching, build and from_data_list / Videos.batch",
-                          ratios(samples, "build", "batch"), "ratio", note="graphs made for every batch")
-
-
-def memory_rows(workload: Workload, tick: Tick = lambda: None) -> Iterator[Row]:
-    """Peak memory of two steps above parameters and inputs, each road in a fresh process; one sample."""
-    note = "one sample; peak of the process over what it held before the step; Adam's moments included"
-    for name, prepare in (("step", trainer_step), ("hand-written step", HandStep)):
-        found = peak_bytes(prepare, workload)
-        tick()
-        yield Row(f"CPU: peak memory, {name}", None if found is None else found / MEBIBYTE, "MiB",
-                  note=note if found is not None else "only Linux tells the peak of a process")
-
-
-def _interleave(
-    variants: dict[str, Variant], rounds: int, workload: Workload, device: str, tick: Tick
-) -> Samples:
-    return interleave(variants, rounds, read=clock(torch.device(device)), seed=workload.seed, tick=tick)
-
-
-def _where(device: str) -> str:
-    return {"cpu": "CPU", "cuda": "GPU"}[device]
-
-
-def _seconds(device: str) -> str:
-    return {"cpu": "process CPU seconds", "cuda": "wall seconds, synchronised"}[device]
+    unknown = [name for name in groups if name not in GROUPS]
+    if unknown:
+        raise ValueError(f"rows {', '.join(unknown)}: no such group; choose from {', '.join(GROUPS)}")
+    DenseSettings.of(workload.config("cpu"))  # refuses before anything is timed
+    rows: list[Row] = []
+    with threads(workload.threads):
+        machine, settings = machine_facts(), dataclasses.asdict(workload)
+        with tqdm(groups, unit="group", dynamic_ncols=True, disable=None if progress else True) as bar:
+            for name in bar:
+                bar.set_description(name)
+                for row in GROUPS[name](workload):
+                    rows.append(row)
+                    bar.set_postfix(rows=len(rows))
+                    if keep is not None:
+                        Results(tuple(rows), machine, settings).save(keep)
+        return Results(tuple(rows), machine, settings)

@@ -23,39 +23,50 @@ class Row:
     Attributes:
         name: what was measured.
         value: the median; ``None`` where this machine cannot measure it.
-        unit: ``ratio``, ``s``, ``ms`` or ``MiB``.
+        unit: ``ratio``, ``s``, ``ms``, ``MiB``, ``operations``, ``kernels`` or ``exponent``.
         low, high: quartiles over rounds; ``None`` for a single sample or a quoted number.
-        at_most: the target.
-        note: how it was had.
+        at_most, at_least: the target.
+        note: how it was had, or why it was not.
     """
 
     name: str
-    value: float | None
+    value: float | int | None
     unit: str
     low: float | None = None
     high: float | None = None
     at_most: float | None = None
     note: str = ""
+    at_least: float | None = None
 
     @classmethod
     def over_rounds(cls, name: str, found: Quartiles, unit: str, *, scale: float = 1.0,
-                    at_most: float | None = None, note: str = "") -> Row:
+                    at_most: float | None = None, at_least: float | None = None, note: str = "") -> Row:
         """A row from quartiles in seconds (`scale` 1000 for ms) or of ratios."""
         low, median, high = (scale * value for value in found)
-        return cls(name, median, unit, low, high, at_most, note)
+        return cls(name, median, unit, low, high, at_most, note, at_least)
+
+    @classmethod
+    def absent(cls, name: str, unit: str, why: str, *, at_most: float | None = None,
+               at_least: float | None = None) -> Row:
+        """A row that could not be had; `why` stands in its note."""
+        return cls(name, None, unit, at_most=at_most, note=why, at_least=at_least)
 
     @property
     def met(self) -> bool | None:
         """Whether the median keeps the target; ``None`` without one."""
-        return None if self.at_most is None or self.value is None else self.value <= self.at_most
+        if self.value is None or (self.at_most is None and self.at_least is None):
+            return None
+        return ((self.at_most is None or self.value <= self.at_most)
+                and (self.at_least is None or self.value >= self.at_least))
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """Name, value, quartiles, target, note as text."""
         value = "absent" if self.value is None else f"{self.value:.4g} {self.unit}"
         spread = "" if self.low is None or self.high is None else f"{self.low:.4g} .. {self.high:.4g}"
         verdict = {True: "met", False: "missed", None: ""}[self.met]
-        target = "" if self.at_most is None else f"<= {self.at_most:g} {verdict}".rstrip()
-        return self.name, value, spread, target, self.note
+        bounds = [f"{sign} {bound:g}" for sign, bound in (("<=", self.at_most), (">=", self.at_least))
+                  if bound is not None]
+        return self.name, value, spread, " ".join((*bounds, verdict)).rstrip(), self.note
 
 
 HEADINGS = ("measured", "median", "quartiles", "target", "how")

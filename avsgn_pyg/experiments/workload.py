@@ -1,4 +1,4 @@
-"""What the benchmark times: the trainer's step and the hand-written one, on random data."""
+"""What the benchmark times: the trainer's step and the hand-written one, one long video, on random data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.config import Config, load_config
@@ -22,9 +22,10 @@ from avsgn_pyg.engine.optim import build_optimizer
 from avsgn_pyg.engine.run_folder import RunFolder
 from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.experiments.dense_step import DenseSettings, dense_loss
+from avsgn_pyg.experiments.operations import TotalLoss
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, RELEVANCE, VISUAL
 from avsgn_pyg.graph.views import dense_view
-from avsgn_pyg.zoo import Shape, build_model, build_objective
+from avsgn_pyg.zoo import Shape, build_model, build_objective, text_nodes
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Workload:
         epochs: samples of a whole epoch.
         threads: torch's.
         seed: of features, parameters and orders.
+        lengths, batches: T and B of the graphs that are timed on every road.
+        long: T of the window topology's rows.
+        budget: CPU seconds that one size's rounds may take, but for the first few.
+        limit_gib: sizes and roads that need more are left out.
+        memory: whether peaks are taken, each in a process of its own.
+        compile: whether the step is compiled to count its kernels (minutes on some machines).
         overrides: dotted ``model.`` and ``objective.`` settings, of those that :class:`DenseSettings` knows.
     """
 
@@ -50,11 +57,20 @@ class Workload:
     epochs: int = 3
     threads: int = 1
     seed: int = 0
+    lengths: tuple[int, ...] = (10, 60, 300, 1000, 3600)
+    batches: tuple[int, ...] = (1, 64, 256)
+    long: tuple[int, ...] = (300, 1000, 3600)
+    budget: float = 20.0
+    limit_gib: float = 6.0
+    memory: bool = True
+    compile: bool = False
     overrides: tuple[str, ...] = ()
 
     def quick(self) -> Workload:
-        """The same with fewer videos and fewer samples: minutes become half a minute."""
-        return dataclasses.replace(self, videos=min(self.videos, 395), rounds=5, epochs=2)
+        """The same with fewer videos, samples and sizes, and no peaks: minutes become seconds."""
+        return dataclasses.replace(self, videos=min(self.videos, 64), batch_size=min(self.batch_size, 16), rounds=3,
+                                   epochs=1, lengths=(10, 60),
+                                   batches=(1,), long=(60, 120), budget=1.0, limit_gib=0.5, memory=False)
 
     def config(self, device: str) -> Config:
         """The defaults, trained on `device`."""
@@ -73,7 +89,7 @@ def random_videos(workload: Workload) -> Videos:
         relevance=torch.randint(2, shape, generator=draw).float(),
         row=torch.arange(workload.videos),
         video_ids=tuple(str(number) for number in range(workload.videos)),
-        text_nodes=workload.segments,
+        text_nodes=text_nodes(workload.config("cpu").model, _shape(workload)),
     )
 
 
@@ -113,6 +129,24 @@ class Engine(Trainer):
             self._train_epoch(self.progress.epoch + 1, bar)
 
 
+def long_pass(given: tuple[Workload, int]) -> Callable[[], None]:
+    """Forward and backward of the whole network on one video of so many seconds, with the window topology."""
+    workload, segments = given
+    windowed = dataclasses.replace(
+        workload, videos=1, batch_size=1, segments=segments,
+        overrides=(*workload.overrides, "model.cmgi.topology=window", "model.text.slots=per_class"))
+    torch.set_num_threads(workload.threads)
+    engine = Engine.of(windowed, "cpu")
+    batch = ready_batch(engine.train, 1)
+    return lambda: engine.learner(batch)[1].backward()
+
+
+def dense_inputs(engine: Engine, batch: Batch) -> tuple[TotalLoss, tuple[Tensor, ...]]:
+    """The engine's loss on plain tensors, and the batch as these."""
+    tensors = (dense_view(batch, AUDIO), dense_view(batch, VISUAL), batch[CATEGORY], batch[RELEVANCE])
+    return TotalLoss(engine.parts.model, engine.objective), tensors
+
+
 def trainer_step(workload: Workload, device: str = "cpu") -> Callable[[], None]:
     """The trainer's own step on a batch that is ready; calling the answer takes one."""
     torch.set_num_threads(workload.threads)
@@ -137,8 +171,12 @@ class HandStep:
         batch = ready_batch(random_videos(small).to(device), workload.batch_size)
         self.inputs = (dense_view(batch, AUDIO), dense_view(batch, VISUAL), batch[CATEGORY], batch[RELEVANCE])
 
+    def loss(self) -> Tensor:
+        """Eq. 16 of the batch."""
+        return dense_loss(self.weights, *self.inputs, self.settings)
+
     def __call__(self) -> None:
-        dense_loss(self.weights, *self.inputs, self.settings).backward()
+        self.loss().backward()
         if self.recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         self.optimizer.step()
@@ -147,6 +185,9 @@ class HandStep:
 
 def _model(workload: Workload, config: Config) -> nn.Module:
     torch.manual_seed(workload.seed)
-    shape = Shape(workload.width, workload.width, workload.segments, workload.classes)
     text = LabelText(*(0.05 * torch.randn(workload.classes, workload.width) for _ in range(2)))
-    return build_model(config.model, shape, text)
+    return build_model(config.model, _shape(workload), text)
+
+
+def _shape(workload: Workload) -> Shape:
+    return Shape(workload.width, workload.width, workload.segments, workload.classes)

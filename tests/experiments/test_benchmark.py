@@ -3,49 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
 from avsgn_pyg.config import ConfigError
 from avsgn_pyg.experiments import benchmark
+from avsgn_pyg.experiments.rows import Row
 from avsgn_pyg.experiments.workload import Engine, HandStep, Workload, random_videos, ready_batch
 
 TINY = Workload(videos=11, segments=4, width=16, classes=3, batch_size=4, rounds=2, epochs=2,
                 overrides=("model.dim=8",))
 
 
-def test_rows_hold_every_target_and_the_quoted_figure(monkeypatch):
-    monkeypatch.setattr(benchmark, "peak_bytes", lambda *_: 3 * 2**20)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    results = benchmark.measure(TINY)
-    rows = {row.name: row for row in results.rows}
-    assert rows["CPU: step / hand-written step"].at_most == 1.15
-    assert rows["CPU: epoch / its steps"].at_most == 1.1
-    assert rows["CPU: epoch / its steps"].note == "11 videos, 3 steps"
-    assert rows["CPU: CMBS step"].value == 1.4 and "not re-run" in rows["CPU: CMBS step"].note
-    assert rows["CPU: peak memory, step"].value == 3.0
-    assert rows["GPU: every row"].value is None
-    measured = [row for row in results.rows if row.low is not None]
-    assert len(measured) == 9
-    for row in measured:
-        assert 0 < row.low <= row.value <= row.high
+def one_row(name: str, value: float = 1.0) -> Callable[[Workload], Iterator[Row]]:
+    return lambda workload: iter([Row(name, value, "s")])
+
+
+def test_groups_are_measured_in_the_order_asked_for(monkeypatch):
+    monkeypatch.setattr(benchmark, "GROUPS", {name: one_row(name) for name in ("a", "b", "c")})
+    results = benchmark.measure(TINY, ["c", "a"])
+    assert [row.name for row in results.rows] == ["c", "a"]
     assert results.settings["videos"] == 11 and results.machine["threads"] == 1
 
 
-def test_the_bar_counts_every_sample(monkeypatch):
-    bars = []
+def test_what_was_measured_before_a_stop_is_kept(monkeypatch, tmp_path):
+    def stopped(workload: Workload) -> Iterator[Row]:
+        yield Row("second", 2.0, "s")
+        raise KeyboardInterrupt
 
-    class Bar(benchmark.tqdm):
-        def __init__(self, **options):
-            super().__init__(**{**options, "disable": False, "file": open("/dev/null", "w")})
-            bars.append(self)
+    monkeypatch.setattr(benchmark, "GROUPS", {"one": one_row("first"), "two": stopped, "three": one_row("third")})
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.measure(TINY, ["one", "two", "three"], keep=tmp_path / "out")
+    kept = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert [row["name"] for row in kept["rows"]] == ["first", "second"]
 
-    monkeypatch.setattr(benchmark, "tqdm", Bar)
-    monkeypatch.setattr(benchmark, "peak_bytes", lambda *_: None)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    benchmark.measure(TINY)
-    assert bars[0].n == bars[0].total
+
+def test_an_unknown_group_names_those_there_are():
+    with pytest.raises(ValueError, match="speed: no such group; choose from step"):
+        benchmark.measure(TINY, ["speed"])
+
+
+def test_the_table_of_groups_holds_every_kind_of_row():
+    assert set(benchmark.GROUPS) == {"step", "products", "operations", "adam", "epoch", "batching", "memory", "cmgi",
+                                     "peaks", "layers", "window", "gpu"}
 
 
 def test_trainer_and_hand_written_step_descend_alike_without_dropout():
@@ -82,7 +85,8 @@ def test_quick_asks_for_less_of_everything_and_keeps_the_network():
     quick = Workload(overrides=("model.cmsa.heads=2",)).quick()
     full = Workload()
     assert quick.videos < full.videos and quick.rounds < full.rounds and quick.epochs < full.epochs
-    assert quick.overrides == ("model.cmsa.heads=2",) and quick.batch_size == full.batch_size
+    assert quick.overrides == ("model.cmsa.heads=2",) and quick.batch_size < full.batch_size
+    assert set(quick.lengths) < set(full.lengths) and not quick.memory
 
 
 def test_a_network_without_a_hand_written_step_is_refused_before_anything_is_timed():

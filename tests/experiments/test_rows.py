@@ -14,7 +14,9 @@ ROWS = (
     Row.over_rounds("step", Quartiles(0.001, 0.002, 0.003), "ms", scale=1e3, note="how"),
     Row("good | fine", 1.1, "ratio", 1.0, 1.2, at_most=1.15),
     Row("bad", 1.2, "ratio", at_most=1.15),
-    Row("gone", None, "s", at_most=1.15, note="no device"),
+    Row.absent("gone", "s", "no device", at_most=1.15),
+    Row("many", 3.6, "ratio", at_least=3.5),
+    Row("few", 3.4, "ratio", at_least=3.5),
 )
 RESULTS = Results(ROWS, {"cpu": "a CPU", "threads": 1}, {"videos": 7})
 
@@ -24,6 +26,8 @@ RESULTS = Results(ROWS, {"cpu": "a CPU", "threads": 1}, {"videos": 7})
     (ROWS[1], ("good | fine", "1.1 ratio", "1 .. 1.2", "<= 1.15 met", "")),
     (ROWS[2], ("bad", "1.2 ratio", "", "<= 1.15 missed", "")),
     (ROWS[3], ("gone", "absent", "", "<= 1.15", "no device")),
+    (ROWS[4], ("many", "3.6 ratio", "", ">= 3.5 met", "")),
+    (ROWS[5], ("few", "3.4 ratio", "", ">= 3.5 missed", "")),
 ])
 def test_a_row_says_value_spread_and_whether_the_target_is_kept(row, cells):
     assert row.cells() == cells
@@ -42,7 +46,8 @@ def test_saved_json_and_markdown_hold_every_row(tmp_path):
     record = json.loads(data.read_text())
     assert record["machine"] == RESULTS.machine and record["settings"] == RESULTS.settings
     assert [(row["name"], row["value"], row["met"]) for row in record["rows"]] == [
-        ("step", 2.0, None), ("good | fine", 1.1, True), ("bad", 1.2, False), ("gone", None, None)]
+        ("step", 2.0, None), ("good | fine", 1.1, True), ("bad", 1.2, False), ("gone", None, None),
+        ("many", 3.6, True), ("few", 3.4, False)]
     table = [line for line in text.read_text().splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(ROWS)
     assert {line.replace("\\|", "").count("|") for line in table} == {6}

@@ -7,7 +7,19 @@ import time
 import pytest
 import torch
 
-from avsgn_pyg.experiments.timing import Variant, clock, interleave, quartiles, ratios, threads
+from avsgn_pyg.experiments.timing import (
+    FILL,
+    LEAST_ROUNDS,
+    SLOW,
+    Variant,
+    clock,
+    exponent,
+    interleave,
+    paced,
+    quartiles,
+    ratios,
+    threads,
+)
 
 
 class Bench:
@@ -83,3 +95,33 @@ def test_threads_come_back_after_an_error():
         inside.append(torch.get_num_threads())
     assert inside == [before + 1]
     assert torch.get_num_threads() == before
+
+
+def test_a_budget_ends_the_rounds_but_leaves_the_least_number():
+    bench = Bench()
+    dear = {"a": Variant(bench.costs("a", 10.0))}
+    assert len(interleave(dear, 9, read=bench.read, budget=1.0)["a"]) == LEAST_ROUNDS
+    assert len(interleave(dear, 9, read=bench.read, budget=85.0)["a"]) == 5
+    assert len(interleave(dear, 2, read=bench.read, budget=1.0)["a"]) == 2
+
+
+def test_short_work_is_called_often_and_slow_work_is_not_called_to_warm_itself():
+    bench = Bench()
+    short = paced(bench.costs("short", FILL / 10), bench.read)
+    assert short.calls in (9, 10) and short.warm is None
+    bench.log.clear()
+    slow = paced(bench.costs("slow", 2 * SLOW), bench.read)
+    assert bench.log == ["slow"] and slow.calls == 1
+    interleave({"slow": slow}, 2, read=bench.read)
+    assert bench.log == ["slow"] * 3
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_the_exponent_of_a_power_is_found(power):
+    sizes = [10, 60, 300]
+    assert exponent(sizes, [3.0 * size**power for size in sizes]) == pytest.approx(power)
+
+
+def test_one_size_has_no_exponent():
+    with pytest.raises(ValueError, match="two of them"):
+        exponent([10, 10], [1.0, 2.0])

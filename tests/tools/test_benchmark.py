@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from avsgn_pyg.config import ConfigError
+from avsgn_pyg.experiments.benchmark import GROUPS
 from avsgn_pyg.experiments.rows import Results, Row
 from avsgn_pyg.experiments.workload import Workload
 
@@ -24,8 +25,8 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     module.asked = []
 
-    def measure(workload: Workload, *, progress: bool) -> Results:
-        module.asked.append((workload, progress))
+    def measure(workload: Workload, groups: list[str], *, keep: Path | None, progress: bool) -> Results:
+        module.asked.append((workload, groups, progress))
         return Results((Row("step", 0.5, "s"),), {"cpu": "a CPU"}, {})
 
     monkeypatch.setattr(module, "measure", measure)
@@ -35,13 +36,13 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_without_arguments_it_measures_everything_and_writes_nothing(tool, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert tool.main([]) == 0
-    assert tool.asked == [(Workload(), True)]
+    assert tool.asked == [(Workload(), list(GROUPS), True)]
     assert "step" in capsys.readouterr().out and not list(tmp_path.iterdir())
 
 
 def test_arguments_reach_the_workload(tool):
     tool.main(["--quick", "--rounds", "4", "--threads", "2", "--quiet", "model.cmsa.heads=2"])
-    (workload, progress), = tool.asked
+    (workload, _, progress), = tool.asked
     assert workload.videos < Workload.videos and workload.rounds == 4 and workload.threads == 2
     assert workload.overrides == ("model.cmsa.heads=2",) and not progress
 
@@ -60,6 +61,27 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_status_2(tool, capsys, mo
     monkeypatch.setattr(tool, "measure", refuse)
     assert tool.main(["model.cmgi.conv=gat"]) == 2
     assert capsys.readouterr().err == "error: model.cmgi.conv: no\n"
+
+
+def test_groups_budget_and_compilation_are_asked_for_by_name(tool):
+    tool.main(["--rows", "cmgi", "window", "--budget", "2.5", "--compile"])
+    (workload, groups, _), = tool.asked
+    assert groups == ["cmgi", "window"] and workload.budget == 2.5 and workload.compile
+
+
+def test_a_group_that_is_none_is_refused(tool, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse(["--rows", "speed"])
+    assert "invalid choice: 'speed'" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_where_the_rows_are_and_ends_with_130(tool, capsys, monkeypatch, tmp_path):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tool, "measure", stop)
+    assert tool.main(["--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == f"stopped; rows so far are in {tmp_path}\n"
 
 
 @pytest.mark.parametrize("count", ["0", "-3"])

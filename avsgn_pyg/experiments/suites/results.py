@@ -1,0 +1,145 @@
+"""What a suite's runs came to: read back from their folders, several seeds of a row as one."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from avsgn_pyg import metrics
+from avsgn_pyg.data.dataset import DataError
+from avsgn_pyg.experiments.suites.jobs import Job, read_scores, scored
+from avsgn_pyg.experiments.suites.suite import Cell
+
+#: Scores of a ``metrics.json`` that are averaged over seeds, beside the events' F1.
+SCORES: Final = (
+    "segment_accuracy", "class_accuracy", "background_f1", "background_precision", "background_recall",
+    "relevance_auc", "force_all_foreground",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A row's finished seeds on one split.
+
+    Attributes:
+        cell: the row and the supervision.
+        split: what was scored.
+        seeds: those that are finished; `asked`, how many there shall be.
+        rows: annotation row of every video.
+        shares: [seeds, videos] share of each video's segments that are right.
+        records: every seed's ``metrics.json``.
+    """
+
+    cell: Cell
+    split: str
+    seeds: tuple[int, ...]
+    asked: int
+    rows: tuple[int, ...] = ()
+    shares: Float[Tensor, "S N"] | None = None
+    records: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """Circumstances that all seeds share."""
+        return self.records[0]
+
+    @property
+    def scores(self) -> dict[str, metrics.Summary]:
+        """Name -> mean and sample standard deviation over the seeds, percent."""
+        reports = [record["scores"] for record in self.records]
+        values = {name: [_number(report[name]) for report in reports] for name in SCORES}
+        for threshold in reports[0]["event_f1"]:
+            values[f"event_f1@{threshold}"] = [_number(report["event_f1"][threshold]) for report in reports]
+        return {name: metrics.mean_std_interval(found) for name, found in values.items()}
+
+    @property
+    def interval(self) -> metrics.Interval | None:
+        """95 % interval of the segment accuracy over videos, seeds pooled; ``None`` where none is asked for."""
+        replicates = self.cell.config.evaluate.bootstrap
+        return metrics.bootstrap_interval(self.shares, replicates, seed=0) if replicates else None
+
+    def against(self, other: Result) -> metrics.Difference:
+        """How much better this row is than `other` on the same videos, seeds averaged on each.
+
+        Without replicates the interval is ``nan``.
+        """
+        replicates = self.cell.config.evaluate.bootstrap
+        if not replicates:
+            difference = 100.0 * (self.shares.mean() - other.shares.mean()).item()
+            return metrics.Difference(difference, math.nan, math.nan)
+        return metrics.paired_bootstrap(self.shares, other.shares, replicates, seed=0)
+
+
+def collect(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Result]]:
+    """Results by supervision and split, rows in the order of the suite, those without a finished seed too.
+
+    Raises:
+        DataError: rows of one table were scored on different videos, or on data of another name.
+        CheckpointError: a file of a run is damaged.
+    """
+    rows: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        rows.setdefault((job.cell.supervision, job.cell.row.name), []).append(job)
+    tables: dict[tuple[str, str], list[Result]] = {}
+    for (supervision, _), seeds in rows.items():
+        for split in seeds[0].splits:
+            tables.setdefault((supervision, split), []).append(_result(seeds, split))
+    for (supervision, split), results in tables.items():
+        _refuse_other_videos(f"{supervision}, {split}", results)
+    return tables
+
+
+def read_shares(path: Path) -> tuple[tuple[int, ...], Float[Tensor, "N"]]:
+    """Annotation rows and shares of right segments of a ``predictions.csv``.
+
+    Raises:
+        DataError: it is not one, or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+        labels = [(line["true_labels"].split("|"), line["predicted_labels"].split("|")) for line in lines]
+        shares = [sum(map(str.__eq__, *pair)) / len(pair[0]) for pair in labels if len(pair[0]) == len(pair[1])]
+        rows = tuple(int(line["row"]) for line in lines)
+    except (OSError, KeyError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: cannot be read as predictions ({error}); remove it, and it is made again") from None
+    if not rows or len(shares) != len(rows):
+        raise DataError(f"{path}: has no videos, or one with more labels of one kind; remove it, and it is made again")
+    return rows, torch.tensor(shares, dtype=torch.float64)
+
+
+def _result(jobs: Sequence[Job], split: str) -> Result:
+    """The finished ones of one row's seeds."""
+    found = [(job, record) for job in jobs if (record := read_scores(job, split)) is not None and job.is_done()]
+    cell = jobs[0].cell
+    if not found:
+        return Result(cell, split, (), len(jobs))
+    read = [read_shares(scored(job, split) / "predictions.csv") for job, _ in found]
+    if len({rows for rows, _ in read}) > 1:
+        raise DataError(f"{found[0][0].folder.parent}: its seeds were scored on different videos of {split}")
+    seeds, records = tuple(job.seed for job, _ in found), tuple(record for _, record in found)
+    return Result(cell, split, seeds, len(jobs), read[0][0], torch.stack([shares for _, shares in read]), records)
+
+
+def _refuse_other_videos(where: str, results: Sequence[Result]) -> None:
+    there = [result for result in results if result.seeds]
+    for result in there[1:]:
+        same_data = (result.first["dataset"], result.rows) == (there[0].first["dataset"], there[0].rows)
+        if not same_data:
+            raise DataError(
+                f"{where}: row {result.cell.row.name} was scored on {len(result.rows)} videos of "
+                f"{result.first['dataset']}, row {there[0].cell.row.name} on {len(there[0].rows)} of "
+                f"{there[0].first['dataset']}, or on other ones; a table compares rows on the same videos"
+            )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

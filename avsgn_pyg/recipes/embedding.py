@@ -1,0 +1,129 @@
+"""From a run's folder to Fig. 5: the features of a split's event seconds after each stage of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from avsgn_pyg import zoo
+from avsgn_pyg.config import ConfigError, TrainConfig, load_config
+from avsgn_pyg.data.dataset import Videos
+from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, load_checkpoint, load_weights
+from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.run_folder import find_checkpoint
+from avsgn_pyg.graph.schema import AUDIO, VISUAL
+from avsgn_pyg.recipes.evaluation import EVALUATION_SECTIONS
+from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
+from avsgn_pyg.visualize.theme import save_figure
+from avsgn_pyg.visualize.tsne import make_panel, tsne_figure
+
+#: How the paper calls a stage.
+STAGES: Final = {"encoder": "after encoder", "cmsa": "after CMSA", "cmgi": "after CMGI"}
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Features of a split's event seconds.
+
+    Attributes:
+        title: data, split, number of seconds.
+        stages: stage -> modality -> [M, width] features, stages in the model's order.
+        labels: class of each second.
+        names: of the classes.
+    """
+
+    title: str
+    stages: dict[str, dict[str, Float[np.ndarray, "M d"]]]
+    labels: Int[np.ndarray, "M"]
+    names: tuple[str, ...]
+
+
+@torch.inference_mode()
+def embed_run(
+    run: Path, *, split: str | None = None, overrides: Sequence[str] = (), most: int = 2000, seed: int = 0,
+    device: str = "auto",
+) -> Embedding:
+    """Let a checkpoint answer a split and keep what its stages made of the event seconds.
+
+    Background seconds have no class and are left out.
+
+    Args:
+        run: a run's folder or a checkpoint's.
+        split: ``None`` takes the config's ``evaluate.split``.
+        overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
+        most: seconds that are kept, drawn at random by `seed` where there are more.
+        device: as ``train.device``.
+
+    Raises:
+        CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
+        ConfigError, DataError: a setting or the data cannot be used, or the model has no stages of both modalities.
+    """
+    if most < 2:
+        raise ConfigError(f"most={most} is too few points for a picture; give 2 or more")
+    for text in overrides:
+        if not text.startswith(EVALUATION_SECTIONS):
+            raise ConfigError(f"command line: {text}: a picture can change data.* and evaluate.*, nothing else")
+    checkpoint = load_checkpoint(find_checkpoint(run))
+    config = load_config(checkpoint.path / CONFIG, overrides)
+    dataset = open_dataset(config)
+    check_fits(checkpoint, dataset)
+    split = split or config.evaluate.split
+    videos = split_of(dataset, split, "split")
+    where = make_accelerator(TrainConfig(device=device)).device
+    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
+    load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
+    model.to(where).eval()
+    events = videos.relevance.cpu() > 0
+    labels = videos.category.cpu()[:, None].expand_as(events)[events].numpy()
+    kept = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
+    stages = {
+        stage: {modality: torch.cat(rows).numpy()[kept] for modality, rows in streams.items()}
+        for stage, streams in _stages(model, videos, events, config.train.batch_size, where).items()
+        if set(streams) == {AUDIO, VISUAL}
+    }
+    if not stages:
+        raise ConfigError(f"{checkpoint.path}: model.name={config.model.name} tells no stage of both modalities, so "
+                          "there is nothing to draw")
+    name = dataset.name + (" (synthetic)" if dataset.synthetic else "")
+    count = f"{len(kept)}" + (f" of {len(labels)}" if len(kept) < len(labels) else "")
+    title = f"{name}, {split}: t-SNE of {count} event seconds"
+    return Embedding(title, stages, labels[kept], dataset.categories)
+
+
+def _stages(
+    model: nn.Module, videos: Videos, events: Bool[Tensor, "N T"], batch_size: int, device: torch.device
+) -> dict[str, dict[str, list[Tensor]]]:
+    """Stage -> modality -> its rows at the event seconds, batch by batch."""
+    found: dict[str, dict[str, list[Tensor]]] = {}
+    for index in torch.arange(len(videos)).split(batch_size):
+        for stage, streams in model(videos.batch(index).to(device)).stages.items():
+            for modality in (AUDIO, VISUAL):
+                if modality in streams:
+                    rows = streams[modality].float().cpu()[events[index]]
+                    found.setdefault(stage, {}).setdefault(modality, []).append(rows)
+    return found
+
+
+def write_tsne(
+    embedding: Embedding, folder: Path, formats: Sequence[str] = ("png",), *, perplexity: float = 30.0, seed: int = 0
+) -> list[Path]:
+    """``tsne.<format>`` in `folder`: audio above vision, a column a stage.
+
+    Raises:
+        PictureError: scikit-learn is not installed, or there are too few seconds or classes.
+    """
+    panels = {
+        modality: {STAGES.get(stage, f"after {stage}"): make_panel(streams[modality], embedding.labels,
+                                                                   perplexity=perplexity, seed=seed)
+                   for stage, streams in embedding.stages.items()}
+        for modality in (AUDIO, VISUAL)
+    }
+    figure = tsne_figure(title=embedding.title, panels=panels, labels=embedding.labels, names=embedding.names)
+    return [save_figure(figure, folder / f"tsne.{suffix}") for suffix in formats]

@@ -1,0 +1,92 @@
+"""Results are what the runs' own files say, and a difference is what the metrics say of it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+
+from avsgn_pyg import metrics, recipes
+from avsgn_pyg.data.dataset import DataError
+from avsgn_pyg.experiments.suites import load_suite
+from avsgn_pyg.experiments.suites.jobs import plan
+from avsgn_pyg.experiments.suites.results import Result, collect, read_shares
+
+
+@pytest.fixture(scope="module")
+def results(written: Path, out: Path) -> list[Result]:
+    jobs = plan(load_suite(written, supervisions=["full"]), (0, 1), out)
+    return collect(jobs)["full", "test"]
+
+
+def written_scores(out: Path, row: str) -> list[dict]:
+    return [json.loads((out / "full" / row / f"seed-{seed}" / "evaluation-test" / "metrics.json").read_text())["scores"]
+            for seed in (0, 1)]
+
+
+@pytest.mark.parametrize("row", ["ours", "no_av"])
+def test_means_and_spreads_are_of_the_runs_own_json(results: list[Result], out: Path, row: str):
+    found = next(result for result in results if result.cell.row.name == row).scores
+    reports = written_scores(out, row)
+    for name in ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc"):
+        values = [report[name] for report in reports]
+        assert found[name].mean == pytest.approx(statistics.fmean(values))
+        assert found[name].std == pytest.approx(statistics.stdev(values))
+    assert found["event_f1@0.7"].mean == pytest.approx(statistics.fmean(r["event_f1"]["0.7"] for r in reports))
+
+
+def test_shares_are_the_accuracy_of_each_video(results: list[Result], out: Path):
+    for result in results:
+        accuracies = [report["segment_accuracy"] for report in written_scores(out, result.cell.row.name)]
+        assert (100 * result.shares.mean(-1)).tolist() == pytest.approx(accuracies)
+
+
+def test_interval_and_difference_are_the_metrics_own(results: list[Result], out: Path):
+    summary = recipes.evaluate_run(out / "full" / "ours", device="cpu", progress=False).summary
+    ours, other = results
+    assert ours.interval == pytest.approx(summary.interval)
+    shares = []
+    for row in ("no_av", "ours"):
+        found = recipes.evaluate_run(out / "full" / row, device="cpu", progress=False)
+        shares.append(torch.stack([evaluation.correct_per_video for evaluation in found.evaluations]))
+    assert other.against(ours) == pytest.approx(metrics.paired_bootstrap(*shares, 50, seed=0))
+    assert other.against(ours).difference == pytest.approx(100 * (shares[0].mean() - shares[1].mean()).item())
+
+
+def test_a_row_without_a_finished_seed_stays_in_its_place(written: Path, tmp_path: Path):
+    found = collect(plan(load_suite(written), (0, 1, 2), tmp_path))
+    assert list(found) == [("full", "test"), ("weak", "test")]
+    assert [(result.cell.row.name, result.seeds, result.asked) for result in found["weak", "test"]] == [
+        ("ours", (), 3), ("no_av", (), 3)]
+
+
+def predictions(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(("row,true_labels,predicted_labels", *lines)) + "\n")
+    return path
+
+
+def test_a_share_counts_the_seconds_whatever_their_number(tmp_path: Path):
+    rows, shares = read_shares(predictions(tmp_path / "p.csv", "7,a|a|background,a|b|background", "3,a,a"))
+    assert rows == (7, 3) and shares.tolist() == pytest.approx([2 / 3, 1.0])
+
+
+@pytest.mark.parametrize("lines", [(), ("7,a|b,a",), ("x,a,a",), ("7",)])
+def test_damaged_predictions_are_refused_by_name(tmp_path: Path, lines: tuple[str, ...]):
+    with pytest.raises(DataError, match=r"p.csv.*remove it"):
+        read_shares(predictions(tmp_path / "p.csv", *lines))
+
+
+def test_rows_of_different_videos_are_not_compared(written: Path, out: Path, tmp_path: Path):
+    import shutil
+
+    folder = Path(shutil.copytree(out, tmp_path / "out"))
+    for seed in (0, 1):
+        path = folder / "full" / "no_av" / f"seed-{seed}" / "evaluation-test" / "predictions.csv"
+        head, first, *others = path.read_text().splitlines()
+        path.write_text("\n".join((head, *others, first)) + "\n")
+    jobs = plan(load_suite(written, supervisions=["full"]), (0, 1), folder)
+    with pytest.raises(DataError, match="row no_av was scored on"):
+        collect(jobs)

@@ -1,0 +1,56 @@
+"""Draw Fig. 5: t-SNE of sound and sight after the encoder, after CMSA and after CMGI, coloured by class.
+
+python tools/visualize_tsne.py runs/avsgn_full
+python tools/visualize_tsne.py runs/avsgn_full/seed-0 --split val --points 1000 --out pictures --format png svg pdf
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from avsgn_pyg import recipes
+from avsgn_pyg.recipes.embedding import embed_run, write_tsne
+from avsgn_pyg.visualize.picture import PictureError
+
+SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder or a checkpoint's")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted data.* settings")
+    parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
+    parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
+    parser.add_argument("--points", type=int, default=2000, help="seconds drawn at most; default 2000")
+    parser.add_argument("--perplexity", type=float, default=30.0, help="of t-SNE; default 30")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw and of t-SNE")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--out", type=Path, default=Path("pictures"), metavar="DIR", help="default: pictures")
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
+    return parser.parse_intermixed_args(arguments)
+
+
+def run(options: argparse.Namespace) -> list[Path]:
+    root = [] if options.data is None else [f"data.root={options.data}"]
+    found = embed_run(options.run, split=options.split, overrides=[*root, *options.overrides], most=options.points,
+                      seed=options.seed, device=options.device)
+    return write_tsne(found, options.out, options.format, perplexity=options.perplexity, seed=options.seed)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        paths = run(options)
+    except (*recipes.EXPECTED_ERRORS, PictureError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(*paths, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
