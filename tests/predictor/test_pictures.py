@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from avsgn_pyg.config import ConfigError
 from avsgn_pyg.predictor import Predictor
@@ -61,6 +62,10 @@ def test_a_clips_figures_page_and_graph_are_written(checkpoint, clip, tmp_path):
     paths = write_clip_graph(checkpoint(), clip(4), tmp_path / "new", device="cpu", drawing={"arrangement": "stacked"})
     assert [path.name for path in paths] == ["graph.png", "adjacency.png", "graph.html", "graph.graphml", "graph.json",
                                              "graph.pt"]
+    data = torch.load(paths[-1], weights_only=False)
+    assert len(data["audio"].x) == len(data["visual"].x) == 4
+    assert not {"category", "relevance", "row"} & set(data.keys())
+    assert data.clip == clip(4).name and len(data.predicted_relevance.split()) == 4
 
 
 @pytest.mark.parametrize("start", [-1, 4])

@@ -141,6 +141,14 @@ def test_the_script_draws_the_strongest_edges_and_the_slider_draws_all(tmp_path)
 
 
 @needs_node
+def test_the_count_says_what_is_not_there(tmp_path):
+    nothing = {"av": {"layer 1": np.zeros((12, 12), np.float32)}}
+    assert shown(tmp_path, graph_page(**made(adjacency=nothing)))["drawn"].startswith("0 of 0, weight")
+    cut = shown(tmp_path, graph_page(**made(), most=50))["drawn"]
+    assert "of 144, of which this page holds the 50 strongest, weight" in cut
+
+
+@needs_node
 def test_the_script_changes_subgraph_and_layer(tmp_path):
     parts = made(text=["cat", "dog", "bird", "frog"])
     page = graph_page(**parts)
