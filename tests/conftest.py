@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background; Ctrl-C is part of what is tested
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background; Ctrl-C is tested too
         signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
