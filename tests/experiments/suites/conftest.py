@@ -37,22 +37,26 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "pair.yaml"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_pictures() -> Iterator[None]:
+def without_pictures(patch: pytest.MonkeyPatch) -> None:
     """Confusion pictures are drawn elsewhere and take most of a tiny run's time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("avsgn_pyg.recipes.evaluation.save_figure", lambda *_: None)
-        yield
+    patch.setattr("avsgn_pyg.recipes.evaluation.save_figure", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="session")
-def out(written: Path, _no_pictures: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the suite has run with two seeds under full supervision. To be read only."""
     from avsgn_pyg.experiments.suites import load_suite, reproduce
 
     folder = tmp_path_factory.mktemp("out")
     suite = load_suite(written, supervisions=["full"])
-    done = reproduce(suite, seeds=(0, 1), out=folder, processes=0, progress=False)
+    with pytest.MonkeyPatch.context() as patch:  # not for the session: other tests look for their pictures
+        without_pictures(patch)
+        done = reproduce(suite, seeds=(0, 1), out=folder, processes=0, progress=False)
     assert (done.done, done.left, done.failures) == (4, 0, ())
     return folder
 
