@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term, streams
+from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.localization import Localization
 
 
@@ -23,7 +24,7 @@ class Branch(nn.Module):
 
     def __init__(self, width: int, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, dim), nn.ReLU(), nn.Dropout(dropout))
+        self.hidden = nn.Sequential(Dropout(dropout), nn.Linear(width, dim), nn.ReLU(), Dropout(dropout))
         self.category = nn.Linear(dim, classes)
         self.relevance = nn.Linear(dim, 1)
 

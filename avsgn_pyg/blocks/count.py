@@ -55,6 +55,11 @@ def count_paths(*, strict: bool = False) -> Iterator[Paths]:
         _counting.reset(token)
 
 
+def counting() -> bool:
+    """Whether somebody counts here: then operations must run as they are written, and no recording of them."""
+    return bool(_counting.get())
+
+
 def count_matmul(name: str) -> None:
     for paths in _counting.get():
         paths.matmul[name] += 1

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg.config import CMGIConfig, CMSAConfig, Config, ConfigError, ModelConfig, ObjectiveConfig
+from avsgn_pyg.dropout import dropout
 from avsgn_pyg.graph.schema import NO_EVENT
 
 Weights = Mapping[str, Tensor]
@@ -175,8 +176,8 @@ def _told(w: Weights, name: str, scores: Float[Tensor, "B T hR"], text: Tensor, 
     """What the text answers a stream; its values are multiplied into ``W_o`` first."""
     value = F.linear(text, w[f"{name}.value.weight"])
     told = (_heads(value, s.heads) @ w[f"{name}.out.weight"].T.unflatten(0, (s.heads, -1))).flatten(0, 1)
-    weight = F.dropout(scores.unflatten(-1, (s.heads, -1)).softmax(-1), s.attention)
-    return F.dropout(weight.flatten(-2) @ told, s.features)
+    weight = dropout(scores.unflatten(-1, (s.heads, -1)).softmax(-1), s.attention)
+    return dropout(weight.flatten(-2) @ told, s.features)
 
 
 def _text_scores(scores: Float[Tensor, "B T hR"], s: DenseSettings) -> Float[Tensor, "B h R T"]:
@@ -188,15 +189,15 @@ def _heads(rows: Float[Tensor, "*B N d"], heads: int) -> Float[Tensor, "*B h N e
 
 
 def _mix(w: Weights, name: str, scores: Tensor, value: Float[Tensor, "B h T e"], s: DenseSettings) -> Tensor:
-    mixed = F.dropout(scores.softmax(-1), s.attention) @ value
-    return F.dropout(F.linear(mixed.transpose(1, 2).flatten(-2), w[f"{name}.out.weight"]), s.features)
+    mixed = dropout(scores.softmax(-1), s.attention) @ value
+    return dropout(F.linear(mixed.transpose(1, 2).flatten(-2), w[f"{name}.out.weight"]), s.features)
 
 
 def _bottleneck(w: Weights, name: str, stream: Tensor, answers: tuple, s: DenseSettings) -> Tensor:
     if s.residual in ("both", "inter"):
         answers = tuple(stream + answer for answer in answers)
     rows = F.linear(torch.cat(answers, dim=-1), w[f"{name}.weight"], w[f"{name}.bias"])
-    return F.dropout(rows.relu(), s.features)
+    return dropout(rows.relu(), s.features)
 
 
 def _interact(w: Weights, aligned: tuple[Tensor, Tensor, Tensor], s: DenseSettings) -> tuple[Tensor, Tensor]:
@@ -222,7 +223,7 @@ def _subgraph(w: Weights, name: str, first: Tensor, second: Tensor, s: DenseSett
         else:
             hidden = F.linear(x, matrix)
         message = (adjacency @ hidden + w[f"{here}.propagation.conv.bias"]).relu()
-        x = x + F.dropout(message, s.graph)
+        x = x + dropout(message, s.graph)
         x = F.layer_norm(x, (dim,), w[f"{here}.norm.weight"], w[f"{here}.norm.bias"])
     return x.split((first.shape[1], second.shape[1]), dim=1)
 
@@ -238,9 +239,9 @@ def _loss(
     gate_audio, gate_visual = linear("audio_gate", audio).sigmoid(), linear("visual_gate", visual).sigmoid()
     fused = visual * gate_audio + audio * gate_visual
     gated = gate_audio * gate_visual * fused
-    found = linear("classify.category", F.dropout(fused.amax(1), s.head))
-    seconds = linear("classify.relevance", F.dropout(fused, s.head)).squeeze(-1)
-    through_gates = linear("gate_category", F.dropout(gated.amax(1), s.head))
+    found = linear("classify.category", dropout(fused.amax(1), s.head))
+    seconds = linear("classify.relevance", dropout(fused, s.head)).squeeze(-1)
+    through_gates = linear("gate_category", dropout(gated.amax(1), s.head))
     events = (category != NO_EVENT).sum().clamp(min=1)
     classes = sum(F.cross_entropy(logits, category, ignore_index=NO_EVENT, reduction="sum") / events
                   for logits in (found, through_gates))

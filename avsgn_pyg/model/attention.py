@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from avsgn_pyg.dropout import dropout
 from avsgn_pyg.model.window import windowed_attention
 
 
@@ -104,7 +105,7 @@ class CrossAttention(nn.Module):
         return self._weights(scores).flatten(-2) @ self._fold(values, self.out.weight.T)
 
     def _weights(self, scores: Tensor) -> Tensor:
-        return F.dropout(scores.softmax(-1), self.dropout, self.training)
+        return dropout(scores.softmax(-1), self.dropout, self.training)
 
     def _fold(self, rows: Float[Tensor, "h R e"], weight: Float[Tensor, "d d"]) -> Float[Tensor, "hR d"]:
         """Each head's rows times that head's slice of `weight`, heads below each other."""

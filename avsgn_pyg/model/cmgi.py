@@ -8,13 +8,15 @@ Letters: B videos, N nodes of a subgraph (the rows of its two modalities), D wid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from avsgn_pyg.blocks import FallbackError
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import TOPOLOGIES, Layout, Window
 from avsgn_pyg.model.cmsa import Streams
@@ -22,6 +24,7 @@ from avsgn_pyg.model.propagation import Propagation
 from avsgn_pyg.model.relations import TypedPropagation
 from avsgn_pyg.model.subgraph import GraphLayer, Subgraph
 from avsgn_pyg.model.time import SubgraphTime
+from avsgn_pyg.model.together import Form, Together, form, pays
 
 
 class Interaction(NamedTuple):
@@ -76,19 +79,54 @@ class CMGI(nn.Module):
                             timed=tuple(modality != TEXT for modality in SUBGRAPHS[name]))
 
         self.subgraphs = nn.ModuleDict({name: build(name) for name in subgraphs})
+        self._mergeable = len(self.subgraphs) > 1 and isinstance(conv, str) and edges.complete and road != "native"
+        self._conv, self._together = conv, Together()
 
     def forward(self, streams: Streams, real: Bool[Tensor, "B T"] | None = None) -> Interaction:
         """`real` is False where a second only fills a shorter video up: nothing hears it."""
         answers: dict[str, list[Tensor]] = {modality: [] for modality in Streams._fields}
         adjacency: dict[str, tuple[Tensor, ...]] = {}
-        for name, subgraph in self.subgraphs.items():
-            pair = {modality: getattr(streams, modality) for modality in SUBGRAPHS[name]}
-            one, two, adjacency[name] = subgraph(*pair.values(), None if real is None else _real(pair, real))
-            for modality, answer in zip(pair, (one, two), strict=True):
+        shared = self._shared_form(streams, real)
+        for name, (one, two, adjacency[name]) in self._at_once(streams, shared) or self._in_turn(streams, real):
+            for modality, answer in zip(SUBGRAPHS[name], (one, two), strict=True):
                 answers[modality].append(answer)
         kept = {modality: sum(found[1:], found[0]) if found else getattr(streams, modality)
                 for modality, found in answers.items()}
         return Interaction(**kept, adjacency=adjacency)
+
+    def _in_turn(self, streams: Streams, real: Tensor | None) -> Iterator[tuple[str, tuple]]:
+        for name, subgraph in self.subgraphs.items():
+            pair = {modality: getattr(streams, modality) for modality in SUBGRAPHS[name]}
+            yield name, subgraph(*pair.values(), None if real is None else _real(pair, real))
+
+    def _at_once(self, streams: Streams, shared: Form | None) -> Iterable[tuple[str, tuple]] | None:
+        """All subgraphs as one, the same values in a third of the operations; ``None`` where they share no form."""
+        if shared is None:
+            return None
+        parts = list(self.subgraphs.values())
+        first, second = (torch.stack([getattr(streams, SUBGRAPHS[name][end]) for name in self.subgraphs])
+                         for end in (0, 1))
+        scores = [part.time_scores(first.shape[2], second.shape[2]) for part in parts]
+        timed = None if scores[0] is None else torch.stack(scores)
+        try:
+            one, two, made = self._together(parts, shared, first, second, None, timed)
+        except (FallbackError, torch.OutOfMemoryError):
+            raise
+        except RuntimeError as refusal:
+            self._mergeable = False
+            warnings.warn(f"conv={self._conv} does not run under torch.func.vmap, so subgraphs run one after another, "
+                          f"which is slower for small batches and on a GPU: {refusal}", stacklevel=2)
+            return None
+        matrices = zip(*(matrix.unbind() for matrix in made), strict=True)
+        return zip(self.subgraphs, zip(one.unbind(), two.unbind(), matrices, strict=True), strict=True)
+
+    def _shared_form(self, streams: Streams, real: Tensor | None) -> Form | None:
+        """What all subgraphs have in common, where they are of one form and size and better run at once."""
+        sizes = {streams.audio.shape, streams.visual.shape, streams.text.shape}
+        if not (self._mergeable and real is None and len(sizes) == 1 and pays(streams.audio)):
+            return None
+        forms = {form(part, without="time_bias") for part in self.subgraphs.values()}
+        return forms.pop() if len(forms) == 1 else None
 
     def check_size(self, videos: int, segments: int, text: int, width: int = 4, beside: float = 0.0) -> None:
         """Refuse a batch whose attention and messages cannot be afforded, before anything of them is made.

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.model.attention import CrossAttention
 from avsgn_pyg.model.window import LEAST, block_offsets
 
@@ -42,7 +43,7 @@ class IntraAlignment(nn.Module):
                  attention_dropout: float) -> None:
         super().__init__()
         self.attend = CrossAttention(width, heads, attention_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(width) if residual else None
         self.text_asks = text_asks
 
@@ -66,7 +67,7 @@ class InterAlignment(nn.Module):
                  dropout: float, attention_dropout: float, window: int | None = None) -> None:
         super().__init__()
         self.attend = nn.ModuleList(CrossAttention(width, heads, attention_dropout, reach) for reach in (window, None))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.bottleneck = nn.Linear(2 * width, dim)
         self.residual, self.asks = residual, asks
 
@@ -129,7 +130,7 @@ class CMSA(nn.Module):
         self.inter_visual = align(inter_visual, True, text_asks, window=window)
         self.inter_audio = align(inter_audio, True, text_asks, window=window)
         self.inter_text = align(inter_text, text_asks, text_asks)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def offsets(self, segments: int, device: torch.device) -> Int[Tensor, "q k"]:
         """How many seconds after its query each key stands, laid out as the scores between audio and visual are."""

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from avsgn_pyg.dropout import Dropout
+
 Real = Bool[Tensor, "B T"] | None
 
 
@@ -39,7 +41,7 @@ class TwoHeads(nn.Module):
         super().__init__()
         self.category = nn.Linear(dim, classes)
         self.relevance = nn.Linear(dim, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, fused: Float[Tensor, "B T D"], real: Real = None) -> tuple[Tensor, Tensor, None]:
         """[B, C] class logits, [B, T] relevance logits."""
@@ -53,7 +55,7 @@ class SegmentScores(nn.Module):
     def __init__(self, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.scores = nn.Linear(dim, classes + 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, fused: Float[Tensor, "B T D"], real: Real = None) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C] highest score of each class, [B, T] log-odds of "some class" over background, [B, T, C + 1]."""
@@ -82,7 +84,7 @@ class LocalizationHead(nn.Module):
         self.visual_gate = nn.Linear(dim, gate_width)
         self.gate_category = nn.Linear(dim, classes)
         self.classify = SegmentScores(dim, classes, dropout) if segment_scores else TwoHeads(dim, classes, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], real: Real = None) -> Localized:
         """`real` is False where a second only fills a shorter video up: no maximum over time takes it."""

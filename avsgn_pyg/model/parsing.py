@@ -32,6 +32,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.graph.schema import AUDIO, TEXT, VISUAL
 from avsgn_pyg.localization import Parsing
 from avsgn_pyg.model.avsgn import AVSGN, Aligned
@@ -68,7 +69,7 @@ class ParsingHead(nn.Module):
         self.event = nn.Linear(own or dim, classes)
         self.time = nn.Linear(dim, classes)
         self.modality = nn.Linear(dim, classes)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"],
                 real: Bool[Tensor, "B T"] | None = None,

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.graph.topology import Layout, SparseAdjacency, Topology
 from avsgn_pyg.model.adjacency import AttentionAdjacency
 from avsgn_pyg.model.propagation import Propagation
@@ -28,7 +29,7 @@ class GraphLayer(nn.Module):
                  dropout: float) -> None:
         super().__init__()
         self.propagation = propagation
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(dim) if norm == "layer" else nn.Identity()
         self.residual = residual
 
@@ -62,22 +63,25 @@ class Subgraph(nn.Module):
         self.time_bias = time_bias
         self.topology, self.timed = topology or Topology(), timed
 
-    def forward(self, first: Tensor, second: Tensor,
-                real: Bool[Tensor, "B N"] | None = None) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    def forward(self, first: Tensor, second: Tensor, real: Bool[Tensor, "B N"] | None = None,
+                scores: Float[Tensor, "N N"] | None = None) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """[B, T, D] and [B, R, D] -> the same shapes, and every adjacency that was made, [B, T + R, T + R].
 
-        `real` is False where a row only fills a shorter video up: it is no source. Adjacencies of a topology that
-        is not complete come as sparse COO tensors.
+        `real` is False where a row only fills a shorter video up: it is no source. `scores` are :meth:`time_scores`,
+        where they are made already. Adjacencies of a topology that is not complete come as sparse COO tensors.
         """
         x, layout = torch.cat((first, second), dim=1), Layout((first.shape[1], second.shape[1]), self.timed, real)
-        attend = self._matrix if self.topology.complete else self._edges
         made: list[Tensor | SparseAdjacency] = []
         for number, layer in enumerate(self.layers):
             if number < len(self.adjacency):
-                made.append(attend(self.adjacency[number], x, layout))
+                made.append(self._attend(self.adjacency[number], x, layout, scores))
             x = layer(x, made[-1], layout)
         matrices = tuple(found.matrix(*x.shape[:2]) if isinstance(found, SparseAdjacency) else found for found in made)
         return *x.split(layout.rows, dim=1), matrices
+
+    def time_scores(self, first: int, second: int) -> Float[Tensor, "N N"] | None:
+        """What time adds to the scores of Eq. 7 on a complete graph with so many rows of each modality."""
+        return None if self.time_bias is None else self.time_bias(first, second)
 
     def numbers(self, videos: int, layout: Layout, dim: int) -> tuple[float, float]:
         """How many numbers a pass holds at least: in attention, for all of it; in messages, for one layer.
@@ -88,8 +92,8 @@ class Subgraph(nn.Module):
         messages = max(self.wide - (not learns), 0) if self.topology.complete else 0
         return (COPIES if learns else 1) * len(self.adjacency) * edges, max(self.native, messages) * edges * dim
 
-    def _matrix(self, adjacency: AttentionAdjacency, x: Tensor, layout: Layout) -> Tensor:
-        return adjacency(x, None if self.time_bias is None else self.time_bias(*layout.rows), layout.real)
-
-    def _edges(self, adjacency: AttentionAdjacency, x: Tensor, layout: Layout) -> SparseAdjacency:
-        return adjacency.on_edges(x, self.topology, layout, self.time_bias)
+    def _attend(self, adjacency: AttentionAdjacency, x: Tensor, layout: Layout,
+                scores: Tensor | None) -> Tensor | SparseAdjacency:
+        if not self.topology.complete:
+            return adjacency.on_edges(x, self.topology, layout, self.time_bias)
+        return adjacency(x, self.time_scores(*layout.rows) if scores is None else scores, layout.real)

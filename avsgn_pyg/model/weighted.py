@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import APPNP, ARMAConv, FiLMConv, GINConv, SAGEConv, SGConv
 from torch_geometric.typing import PairTensor  # noqa: F401 (PyG looks it up for propagate_type)
 
+from avsgn_pyg.dropout import dropout
+
 
 class WeightedSAGE(SAGEConv):
     """``h_i = W_r x_i + W_l sum_j A_ij x_j``; with ``aggr="max"``, ``W_l max_j A_ij x_j`` (GraphSAGE, 2017)."""
@@ -103,6 +105,6 @@ class PlainARMA(ARMAConv):
             # propagate_type: (x: Tensor, edge_weight: Tensor)
             heard = self.propagate(edge_index, x=out.transpose(0, 1).flatten(1), edge_weight=edge_weight)
             out = heard.unflatten(1, (len(out), -1)).transpose(0, 1)
-            out = out + F.dropout(given, self.dropout, self.training) @ self.root_weight[step]
+            out = out + dropout(given, self.dropout, self.training) @ self.root_weight[step]
             out = (out if self.bias is None else out + self.bias[step]).relu()
         return out.mean(0)

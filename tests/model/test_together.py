@@ -1,0 +1,233 @@
+"""Subgraphs run at once: the values and gradients of one after another, for every layer of the table."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import pickle
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from avsgn_pyg.blocks import count_paths
+from avsgn_pyg.model import convs, together
+from avsgn_pyg.model.cmgi import CMGI
+from avsgn_pyg.model.cmsa import Streams
+from avsgn_pyg.model.convs import CONVS
+from avsgn_pyg.model.time import SubgraphTime
+
+B, T, D = 2, 5, 8
+#: Their epsilon is a buffer, and modules with buffers run in turn.
+IN_TURN = {"gin", "gine"}
+
+
+def given(videos: int = B) -> Streams:
+    return Streams(*(torch.randn(videos, T, D, dtype=torch.float64, requires_grad=True) for _ in range(3)))
+
+
+def made(**settings: object) -> CMGI:
+    return CMGI(D, **({"dropout": 0.0} | settings)).double()
+
+
+def outcome(module: CMGI, streams: Streams) -> list[Tensor]:
+    answer = module(streams)
+    adjacency = [matrix for name in answer.adjacency for matrix in answer.adjacency[name]]
+    loss = sum(rows.square().sum() for rows in (*answer[:3], *adjacency))
+    leaves = [*streams, *module.parameters()]
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+    return [*answer[:3], *adjacency, *(torch.zeros(()) if one is None else one for one in gradients)]
+
+
+@pytest.fixture(autouse=True)
+def _recorded_the_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "OFTEN", 2)
+
+
+@pytest.fixture
+def in_turn(monkeypatch: pytest.MonkeyPatch) -> Callable[[CMGI, Streams], list[Tensor]]:
+    def run(module: CMGI, streams: Streams) -> list[Tensor]:
+        with monkeypatch.context() as patch:
+            patch.setattr(together, "CPU_ROWS", 0)
+            return outcome(module, streams)
+
+    return run
+
+
+def agree(one: list[Tensor], two: list[Tensor]) -> None:
+    torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("settings", [{}, {"adjacency": "per_layer", "residual": False, "norm": "none"}],
+                         ids=["default", "bare"])
+def test_every_layer_gives_the_same_at_once_in_turn_and_recorded(name: str, settings: dict, in_turn: Callable):
+    module, streams = made(conv=name, **settings), given()
+    want = in_turn(module, streams)
+    for recorded in (0, 1, 1):
+        agree(outcome(module, streams), want)
+        assert len(module._together.recorded) == (0 if name in IN_TURN else recorded)
+
+
+@pytest.mark.parametrize("settings", [
+    {"relations": "typed"}, {"subgraphs": ("av", "vt")}, {"layers": 3}, {"topology": "complete", "backend": "blocks"},
+    {"time_bias": {name: SubgraphTime((True, name == "av")) for name in ("av", "vt", "at")}},
+], ids=str)
+def test_options_give_the_same_at_once(settings: dict, in_turn: Callable):
+    module, streams = made(**settings), given()
+    want = in_turn(module, streams)
+    for _ in range(3):
+        agree(outcome(module, streams), want)
+    assert module._together.recorded
+
+
+@pytest.mark.parametrize("settings", [
+    {"subgraphs": ("av",)}, {"conv": {"av": "gcn", "vt": "gcn", "at": "graph"}}, {"backend": "native"},
+    {"topology": "window"}, {"conv": "gen", "conv_options": {"norm": "batch"}},
+], ids=str)
+def test_subgraphs_that_are_not_of_one_form_run_in_turn(settings: dict):
+    module = made(**settings)
+    for _ in range(3):
+        module(given())
+    assert not module._together.recorded
+
+
+def test_text_of_another_length_padding_and_many_rows_run_in_turn():
+    module, streams = made(), given()
+    text = streams._replace(text=torch.randn(B, T + 1, D, dtype=torch.float64))
+    padded = torch.tensor([[True] * T, [True] * (T - 1) + [False]])
+    many = given(-(-together.CPU_ROWS // T))
+    for _ in range(3):
+        module(text), module(streams, padded), module(many)
+    assert not module._together.recorded
+
+
+def test_a_setting_changed_in_one_subgraph_is_heard(in_turn: Callable):
+    module, streams = made(conv="gat"), given()
+    for _ in range(3):
+        before = outcome(module, streams)
+    module.subgraphs["vt"].layers[0].propagation.conv.negative_slope = 0.9
+    after = outcome(module, streams)
+    agree(after, in_turn(module, streams))
+    assert not torch.allclose(before[1], after[1])
+
+
+def test_a_setting_changed_in_all_of_them_is_not_answered_by_an_old_recording(in_turn: Callable):
+    module, streams = made(conv="gat"), given()
+    for _ in range(3):
+        outcome(module, streams)
+    for subgraph in module.subgraphs.values():
+        subgraph.layers[0].propagation.conv.negative_slope = 0.9
+    for _ in range(3):
+        agree(outcome(module, streams), in_turn(module, streams))
+
+
+def test_new_weights_are_used_by_a_recording(in_turn: Callable):
+    module, streams = made(), given()
+    for _ in range(3):
+        outcome(module, streams)
+    for weight in module.parameters():
+        weight.data.normal_()
+    agree(outcome(module, streams), in_turn(module, streams))
+
+
+def test_dropout_is_drawn_anew_by_a_recording_and_stops_in_evaluation():
+    module, streams = made(dropout=0.5), given()
+    drawn = [module(streams).audio for _ in range(5)]
+    assert all(not torch.equal(one, two) for one, two in itertools.pairwise(drawn))
+    module.eval()
+    assert torch.equal(module(streams).audio, module(streams).audio)
+
+
+def test_recording_draws_no_random_number():
+    module, streams = made(dropout=0.5), given()
+    draws = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        fresh = copy.deepcopy(module)
+        draws.append([fresh(streams).audio for _ in range(4)])
+    assert all(torch.equal(one, two) for one, two in zip(*draws, strict=True))
+
+
+def test_a_hook_inside_is_handed_one_subgraph_at_a_time():
+    module, streams, shapes = made(), given(), []
+    for subgraph in module.subgraphs.values():
+        subgraph.layers[0].register_forward_hook(lambda _, given, out: shapes.append(tuple(out.shape)))
+    module(streams)
+    assert shapes == [(B, 2 * T, D)] * 3
+
+
+def test_counters_see_what_ran_after_a_recording():
+    module, streams = made(), given()
+    for _ in range(3):
+        module(streams)
+    with count_paths(strict=True) as paths:
+        module(streams)
+    assert paths.matmul and not paths.fallback
+
+
+def test_copies_and_pickles_start_without_recordings():
+    module = made()
+    for _ in range(3):
+        module(given())
+    assert module._together.recorded
+    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert not other._together.recorded
+        assert list(other.state_dict()) == list(module.state_dict())
+
+
+def test_only_the_last_recordings_are_kept():
+    module = made()
+    for videos in range(1, together.KEPT + 3):
+        module(given(videos)), module(given(videos))
+    assert len(module._together.recorded) == together.KEPT
+
+
+def test_inference_mode_records_nothing_that_training_would_trip_over():
+    module, streams = made(), given()
+    with torch.inference_mode():
+        for _ in range(3):
+            module(streams)
+    assert not module._together.recorded
+    outcome(module, streams)
+
+
+def test_autocast_gives_the_same_at_once(monkeypatch: pytest.MonkeyPatch):
+    module = CMGI(D, dropout=0.0)
+    streams = Streams(*(torch.randn(B, T, D) for _ in range(3)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = [module(streams).audio for _ in range(3)]
+        monkeypatch.setattr(together, "CPU_ROWS", 0)
+        want = module(streams).audio
+    assert all(one.dtype == want.dtype for one in found)
+    torch.testing.assert_close(found, [want] * 3, rtol=2e-2, atol=2e-2)
+
+
+class Looks(MessagePassing):
+    """Reads a number of what came, which vmap cannot do."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(aggr="add")
+        self.lin = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+        scale = 2.0 if float(x.detach().sum()) > 0 else 1.0
+        # propagate_type: (x: Tensor, edge_weight: Tensor)
+        return scale * self.propagate(edge_index, x=self.lin(x), edge_weight=edge_weight)
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        return edge_weight[:, None] * x_j
+
+
+def test_a_layer_that_vmap_cannot_run_is_told_once_and_runs_in_turn(monkeypatch: pytest.MonkeyPatch, in_turn: Callable):
+    monkeypatch.setitem(CONVS, "looks", convs.ConvRow(lambda dim: Looks(dim), convs.EDGE_WEIGHT))
+    module, streams = made(conv="looks"), given()
+    with pytest.warns(UserWarning, match="conv=looks does not run under torch.func.vmap"):
+        found = outcome(module, streams)
+    agree(found, in_turn(module, streams))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agree(outcome(module, streams), found)
