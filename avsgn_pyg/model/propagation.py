@@ -3,7 +3,8 @@
 The layer is a convolution of :data:`~avsgn_pyg.model.convs.CONVS`, untouched. ``blocks`` hands it an edge index that
 knows it is complete graphs, so that it runs as dense algebra; ``native`` hands it the real edges, as PyG means it.
 Both are tested equal in values and gradients for every row of the table. Blocks cost a matrix however few edges there
-are; where a topology is sparse, edges are the road, and memory grows with their number.
+are; where a topology is sparse, edges are the road, and memory grows with their number. There a layer that adds up
+weighted sources needs no message at all (:data:`SUMMED`); others make them for some targets at a time.
 
 Letters: B videos, N nodes in one subgraph, D width, E edges. ``adjacency[b, i, j]`` weighs the message into i from j.
 """
@@ -19,13 +20,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
-from torch_geometric.nn import Aggregation, MessagePassing, SumAggregation
+from torch_geometric.nn import Aggregation, GCNConv, GraphConv, MessagePassing, SumAggregation, TAGConv
 from torch_geometric.utils import scatter
 
 from avsgn_pyg.blocks import CompleteIndex, FallbackError
 from avsgn_pyg.blocks.count import count_fallback
 from avsgn_pyg.graph.topology import Layout, SparseAdjacency
 from avsgn_pyg.model.convs import EDGE_ATTR, build_conv, find_conv, held_messages
+from avsgn_pyg.model.edgewise import weighted_sum
+from avsgn_pyg.model.weighted import LinearAPPNP, PlainARMA, PlainSG, WeightedGIN, WeightedSAGE
 
 try:
     import torch_scatter
@@ -39,6 +42,10 @@ BACKENDS = ("auto", "blocks", "native")
 REMAKE_ABOVE = 64 * 2**20
 
 
+#: Layers whose message is ``edge_weight * x_j``. Where they add these up, a sum along sparse edges is one product.
+SUMMED = (GCNConv, GraphConv, TAGConv, WeightedSAGE, WeightedGIN, PlainSG, LinearAPPNP, PlainARMA)
+
+
 class ScatterSum(Aggregation):
     """Sum of messages into their targets by torch_scatter where it runs, else by PyG's scatter (equal to the bit)."""
 
@@ -47,6 +54,23 @@ class ScatterSum(Aggregation):
         if torch_scatter is not None and (x.device.type == "cpu" or torch.ops.torch_scatter.cuda_version() != -1):
             return torch_scatter.scatter(x, index, dim=dim, dim_size=dim_size, reduce="sum")
         return scatter(x, index, dim=dim, dim_size=dim_size, reduce="sum")
+
+
+class SortedEdges(Tensor):
+    """A real edge index whose order is known: by target. Nothing else about it is special."""
+
+
+class Summing:
+    """What stands in for the ``propagate`` of a layer of :data:`SUMMED`: on sorted edges its sums need no messages."""
+
+    def __init__(self, layer: MessagePassing) -> None:
+        self.layer = layer
+
+    def __call__(self, edge_index: Tensor, size: Any = None, **given: Any) -> Tensor:
+        if not isinstance(edge_index, SortedEdges):
+            return type(self.layer).propagate(self.layer, edge_index, size=size, **given)
+        x = given["x"] if isinstance(given["x"], Tensor) else given["x"][0]
+        return weighted_sum(x, given["edge_weight"], edge_index.as_subclass(Tensor))
 
 
 class Propagation(nn.Module):
@@ -75,9 +99,14 @@ class Propagation(nn.Module):
         self.wide = 0 if backend == "native" else held_messages(conv, options)
         # Statistics over all nodes would see those of other targets without their messages.
         self.local = find_conv(conv).local and not any(isinstance(m, _BatchNorm) for m in self.conv.modules())
-        for module in self.conv.modules() if backend == "native" else ():
-            if isinstance(module, MessagePassing) and type(module.aggr_module) is SumAggregation:
-                module.aggr_module = ScatterSum()
+        layers = [module for module in self.conv.modules() if isinstance(module, MessagePassing)]
+        self.summed = backend == "native" and bool(layers) and all(
+            type(layer) in SUMMED and type(layer.aggr_module) is SumAggregation for layer in layers)
+        for layer in layers if self.summed else ():
+            layer.propagate = Summing(layer)
+        for layer in layers if backend == "native" else ():
+            if type(layer.aggr_module) is SumAggregation:
+                layer.aggr_module = ScatterSum()
 
     def forward(self, x: Float[Tensor, "B N D"], adjacency: Float[Tensor, "B N N"] | SparseAdjacency,
                 layout: Layout | None = None) -> Float[Tensor, "B N D"]:
@@ -101,11 +130,16 @@ class Propagation(nn.Module):
                 return self._native(x, SparseAdjacency.of(adjacency, kept))
         if self.backend == "blocks":
             raise ValueError("backend=blocks runs matrices, and a sparse adjacency came; use auto or native")
-        return self._native(x, SparseAdjacency.of(adjacency, kept) if isinstance(adjacency, Tensor) else adjacency)
+        if isinstance(adjacency, Tensor):
+            return self._native(x, SparseAdjacency.of(adjacency, kept))
+        return self._sums(x, adjacency) if self.summed else self._native(x, adjacency)
 
     def _blocks(self, x: Tensor, adjacency: Tensor, kept: Tensor | None) -> Tensor:
         index = CompleteIndex(*x.shape[:2], device=x.device, mask=kept)
         return self._call(x.flatten(0, 1), index, adjacency.reshape(-1)).view(x.shape)
+
+    def _sums(self, x: Tensor, edges: SparseAdjacency) -> Tensor:
+        return self._call(x.flatten(0, 1), edges.index.as_subclass(SortedEdges), edges.weight).view(x.shape)
 
     def _native(self, x: Tensor, edges: SparseAdjacency) -> Tensor:
         size = edges.weight.numel() * x.shape[-1] * x.element_size()
