@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -37,9 +37,11 @@ except ImportError:  # PyG's own scatter gives the same sums
 
 BACKENDS = ("auto", "blocks", "native")
 
-#: Bytes of one message tensor [E, D] above which a layer's messages are made again in the backward pass, and which a
-#: layer that can take its targets some at a time makes at once.
-REMAKE_ABOVE = 64 * 2**20
+#: Bytes of one message tensor [E, D] above which a layer's messages are made again in the backward pass. From there on
+#: glibc maps and unmaps a tensor at every use, and making its pages costs more than making its numbers again.
+REMAKE_ABOVE = 32 * 2**20
+#: Bytes of messages that a layer makes at once if it can take its targets some at a time.
+PIECE = 16 * 2**20
 
 
 #: Layers whose message is ``edge_weight * x_j``. Where they add these up, a sum along sparse edges is one product.
@@ -148,20 +150,23 @@ class Propagation(nn.Module):
             return self._call(flat, edges.index, edges.weight).view(x.shape)
         if not self.local:
             return self._remade(flat, edges.index, edges.weight).view(x.shape)
-        pieces = min(-(-size // max(REMAKE_ABOVE, 1)), len(flat))
+        pieces = min(-(-size // PIECE), len(flat))
         return self._by_target(flat, edges, pieces).view(x.shape)
 
     def _by_target(self, x: Float[Tensor, "M D"], edges: SparseAdjacency, pieces: int) -> Float[Tensor, "M D"]:
-        """Some targets after others: what is held at once is one piece's messages; edges are sorted by target."""
+        """Some targets after others, edges being sorted by these: one piece's messages are held at once.
+
+        A piece is given its own nodes alone, so that what a layer does to every node is not done again for each piece.
+        """
         target = edges.index[1].contiguous()
         shares = torch.arange(1, pieces, device=x.device) * len(target) // pieces
         ends = sorted({0, *target[shares].tolist(), len(x)})
-        cuts = torch.searchsorted(target, torch.tensor(ends, device=x.device)).tolist()
-        answers = []
-        for place, (first, last) in enumerate(itertools.pairwise(ends)):
-            here = slice(cuts[place], cuts[place + 1])
-            answers.append(self._remade(x, edges.index[:, here], edges.weight[here], first, last))
-        return torch.cat(answers)
+        cuts = torch.searchsorted(target, torch.tensor(ends, device=x.device)).diff().tolist()
+        parts = [_renumbered(index, first, last)
+                 for index, (first, last) in zip(edges.index.split(cuts, dim=1), itertools.pairwise(ends), strict=True)]
+        rows = x[torch.cat([nodes for nodes, *_ in parts])].split([len(nodes) for nodes, *_ in parts])
+        return torch.cat([self._remade(some, index, weight, here) for some, (_, index, here), weight
+                          in zip(rows, parts, edges.weight.split(cuts), strict=True)])
 
     def _call(self, x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         if self.hears == EDGE_ATTR:
@@ -170,8 +175,16 @@ class Propagation(nn.Module):
             weight = index.edges(weight) if isinstance(index, CompleteIndex) else weight
         return self.conv(x, index, **{self.hears: weight})
 
-    def _remade(self, x: Tensor, index: Tensor, weight: Tensor, first: int = 0, last: int | None = None) -> Tensor:
-        """Answers of the nodes [first, last), whose messages the backward pass makes again."""
+    def _remade(self, x: Tensor, index: Tensor, weight: Tensor, here: slice = slice(None)) -> Tensor:
+        """Answers of the nodes `here`, whose messages the backward pass makes again."""
         if not torch.is_grad_enabled():
-            return self._call(x, index, weight)[first:last]
-        return checkpoint(lambda *given: self._call(*given)[first:last], x, index, weight, use_reentrant=False)
+            return self._call(x, index, weight)[here]
+        return checkpoint(lambda *given: self._call(*given)[here], x, index, weight, use_reentrant=False)
+
+
+def _renumbered(index: Int[Tensor, "2 E"], first: int, last: int) -> tuple[Int[Tensor, "M"], Int[Tensor, "2 E"], slice]:
+    """The nodes of these edges and of [first, last), in order; the edges over them; where [first, last) stand."""
+    targets = torch.arange(first, last, device=index.device)
+    nodes, places = torch.cat((index.flatten(), targets)).unique(return_inverse=True)
+    begin = int(torch.searchsorted(nodes, first))
+    return nodes, places[: index.numel()].view_as(index), slice(begin, begin + last - first)

@@ -13,7 +13,7 @@ from torch_geometric.nn import MessagePassing, SumAggregation
 
 from avsgn_pyg.blocks import FallbackError, count_paths
 from avsgn_pyg.graph import topology
-from avsgn_pyg.graph.topology import Layout, SparseAdjacency
+from avsgn_pyg.graph.topology import Layout, SparseAdjacency, Window, batch_edges
 from avsgn_pyg.model import propagation
 from avsgn_pyg.model.convs import CONVS, ConvRow
 from avsgn_pyg.model.propagation import Propagation, ScatterSum
@@ -170,8 +170,9 @@ def test_targets_taken_some_at_a_time_answer_the_same(conv: str, options: dict, 
     x, scores = torch.randn(B, N, D).double(), torch.randn(B, N, N).double()
     layout = Layout((4, N - 4), real=torch.arange(N) < torch.tensor([N, 4, 1])[:, None])  # some targets have no edge
     kept = run(layer, x, scores, layout)
+    monkeypatch.setattr(propagation, "REMAKE_ABOVE", 0)
     for pieces in (2, 5):
-        monkeypatch.setattr(propagation, "REMAKE_ABOVE", 66 * D * 8 // pieces)
+        monkeypatch.setattr(propagation, "PIECE", 66 * D * 8 // pieces)
         for one, two in zip(kept, run(layer, x, scores, layout), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
     assert layer.local == (conv not in ("tag", "sg", "appnp", "arma"))
@@ -217,6 +218,18 @@ def test_a_copy_sums_with_its_own_weights():
 def test_only_the_road_of_real_edges_is_changed():
     assert "propagate" not in vars(Propagation(D, "gcn", {}, "auto").conv)
     assert not Propagation(D, "gcn", {}, "auto").summed
+
+
+def test_a_piece_is_given_its_own_nodes_alone(monkeypatch: pytest.MonkeyPatch):
+    """Else what a layer does to every node is done once a piece, and time grows with the square of the length."""
+    layer, seconds, given = Propagation(D, "gat", {}, "native"), 400, []
+    index = batch_edges(Window(2), Layout((seconds, seconds)), 1, torch.device("cpu"))
+    monkeypatch.setattr(propagation, "REMAKE_ABOVE", 0)
+    monkeypatch.setattr(propagation, "PIECE", -(-index.shape[1] * D * 4 // 20))
+    layer.conv.register_forward_pre_hook(lambda _, taken: given.append(len(taken[0])))
+    with torch.no_grad():
+        layer(torch.randn(1, 2 * seconds, D), SparseAdjacency(index, torch.rand(index.shape[1])))
+    assert len(given) == 20 and max(given) <= 2 * (2 * seconds / 20 + 2 * 2 + 1)
 
 
 def test_statistics_over_all_nodes_keep_them_together():
