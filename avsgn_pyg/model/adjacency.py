@@ -9,19 +9,15 @@ Letters: B videos, N nodes of a subgraph, M = B N, D width, E edges.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch_geometric.utils import softmax
 
 from avsgn_pyg.graph.topology import Layout, SparseAdjacency, TopK, Topology, batch_edges
+from avsgn_pyg.model.edgewise import CHUNK, edge_scores
 from avsgn_pyg.model.time import SubgraphTime
-
-#: Numbers gathered at once where scores are made edge by edge.
-CHUNK = 2**22
 
 
 class AttentionAdjacency(nn.Module):
@@ -52,7 +48,7 @@ class AttentionAdjacency(nn.Module):
             index = _strongest(asked.detach().view_as(x), x.detach(), topology.strongest, layout, time)
         else:
             index = batch_edges(topology, layout, len(x), x.device)
-        score = EdgeScores.apply(asked, flat, index)
+        score = edge_scores(asked, flat, index)
         if time is not None:
             score = score + time.at(index[1] % nodes, index[0] % nodes, layout.rows[0])
         return SparseAdjacency(index, softmax(score, index[1], num_nodes=len(flat)))
@@ -80,28 +76,3 @@ def _strongest(asked: Float[Tensor, "B N D"], x: Float[Tensor, "B N D"], count: 
         found.append(torch.stack((source, (target[:, None] + offset).expand_as(source))))
     index = torch.cat(found, dim=2).flatten(1)
     return index if layout.real is None else index[:, layout.real.flatten()[index].all(0)]
-
-
-class EdgeScores(torch.autograd.Function):
-    """``asked[target] . told[source]`` for every edge; the gathered rows are held for one block of edges only."""
-
-    @staticmethod
-    def forward(ctx: Any, asked: Tensor, told: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(asked, told, index)
-        score = [(asked[part[1]] * told[part[0]]).sum(-1) for part in _blocks(index, asked.shape[1])]
-        return torch.cat(score)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        asked, told, index = ctx.saved_tensors
-        of_asked, of_told = torch.zeros_like(asked), torch.zeros_like(told)
-        parts = _blocks(index, asked.shape[1])
-        for part, weight in zip(parts, gradient.split([part.shape[1] for part in parts]), strict=True):
-            of_asked.index_add_(0, part[1], weight[:, None] * told[part[0]])
-            of_told.index_add_(0, part[0], weight[:, None] * asked[part[1]])
-        return of_asked, of_told, None
-
-
-def _blocks(index: Int[Tensor, "2 E"], width: int) -> tuple[Tensor, ...]:
-    return index.split(max(CHUNK // width, 1), dim=1)

@@ -3,7 +3,8 @@
 The layer is a convolution of :data:`~avsgn_pyg.model.convs.CONVS`, untouched. ``blocks`` hands it an edge index that
 knows it is complete graphs, so that it runs as dense algebra; ``native`` hands it the real edges, as PyG means it.
 Both are tested equal in values and gradients for every row of the table. Blocks cost a matrix however few edges there
-are; where a topology is sparse, edges are the road, and memory grows with their number.
+are; where a topology is sparse, edges are the road, and memory grows with their number. There a layer that adds up
+weighted sources needs no message at all (:data:`SUMMED`); others make them for some targets at a time.
 
 Letters: B videos, N nodes in one subgraph, D width, E edges. ``adjacency[b, i, j]`` weighs the message into i from j.
 """
@@ -15,17 +16,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
-from torch_geometric.nn import Aggregation, MessagePassing, SumAggregation
+from torch_geometric.nn import Aggregation, GCNConv, GraphConv, MessagePassing, SumAggregation, TAGConv
 from torch_geometric.utils import scatter
 
 from avsgn_pyg.blocks import CompleteIndex, FallbackError
 from avsgn_pyg.blocks.count import count_fallback
 from avsgn_pyg.graph.topology import Layout, SparseAdjacency
 from avsgn_pyg.model.convs import EDGE_ATTR, build_conv, find_conv, held_messages
+from avsgn_pyg.model.edgewise import weighted_sum
+from avsgn_pyg.model.weighted import LinearAPPNP, PlainARMA, PlainSG, WeightedGIN, WeightedSAGE
 
 try:
     import torch_scatter
@@ -34,9 +37,15 @@ except ImportError:  # PyG's own scatter gives the same sums
 
 BACKENDS = ("auto", "blocks", "native")
 
-#: Bytes of one message tensor [E, D] above which a layer's messages are made again in the backward pass, and which a
-#: layer that can take its targets some at a time makes at once.
-REMAKE_ABOVE = 64 * 2**20
+#: Bytes of one message tensor [E, D] above which a layer's messages are made again in the backward pass. From there on
+#: glibc maps and unmaps a tensor at every use, and making its pages costs more than making its numbers again.
+REMAKE_ABOVE = 32 * 2**20
+#: Bytes of messages that a layer makes at once if it can take its targets some at a time.
+PIECE = 16 * 2**20
+
+
+#: Layers whose message is ``edge_weight * x_j``. Where they add these up, a sum along sparse edges is one product.
+SUMMED = (GCNConv, GraphConv, TAGConv, WeightedSAGE, WeightedGIN, PlainSG, LinearAPPNP, PlainARMA)
 
 
 class ScatterSum(Aggregation):
@@ -47,6 +56,23 @@ class ScatterSum(Aggregation):
         if torch_scatter is not None and (x.device.type == "cpu" or torch.ops.torch_scatter.cuda_version() != -1):
             return torch_scatter.scatter(x, index, dim=dim, dim_size=dim_size, reduce="sum")
         return scatter(x, index, dim=dim, dim_size=dim_size, reduce="sum")
+
+
+class SortedEdges(Tensor):
+    """A real edge index whose order is known: by target. Nothing else about it is special."""
+
+
+class Summing:
+    """What stands in for the ``propagate`` of a layer of :data:`SUMMED`: on sorted edges its sums need no messages."""
+
+    def __init__(self, layer: MessagePassing) -> None:
+        self.layer = layer
+
+    def __call__(self, edge_index: Tensor, size: Any = None, **given: Any) -> Tensor:
+        if not isinstance(edge_index, SortedEdges):
+            return type(self.layer).propagate(self.layer, edge_index, size=size, **given)
+        x = given["x"] if isinstance(given["x"], Tensor) else given["x"][0]
+        return weighted_sum(x, given["edge_weight"], edge_index.as_subclass(Tensor))
 
 
 class Propagation(nn.Module):
@@ -75,9 +101,14 @@ class Propagation(nn.Module):
         self.wide = 0 if backend == "native" else held_messages(conv, options)
         # Statistics over all nodes would see those of other targets without their messages.
         self.local = find_conv(conv).local and not any(isinstance(m, _BatchNorm) for m in self.conv.modules())
-        for module in self.conv.modules() if backend == "native" else ():
-            if isinstance(module, MessagePassing) and type(module.aggr_module) is SumAggregation:
-                module.aggr_module = ScatterSum()
+        layers = [module for module in self.conv.modules() if isinstance(module, MessagePassing)]
+        self.summed = backend == "native" and bool(layers) and all(
+            type(layer) in SUMMED and type(layer.aggr_module) is SumAggregation for layer in layers)
+        for layer in layers if self.summed else ():
+            layer.propagate = Summing(layer)
+        for layer in layers if backend == "native" else ():
+            if type(layer.aggr_module) is SumAggregation:
+                layer.aggr_module = ScatterSum()
 
     def forward(self, x: Float[Tensor, "B N D"], adjacency: Float[Tensor, "B N N"] | SparseAdjacency,
                 layout: Layout | None = None) -> Float[Tensor, "B N D"]:
@@ -101,11 +132,16 @@ class Propagation(nn.Module):
                 return self._native(x, SparseAdjacency.of(adjacency, kept))
         if self.backend == "blocks":
             raise ValueError("backend=blocks runs matrices, and a sparse adjacency came; use auto or native")
-        return self._native(x, SparseAdjacency.of(adjacency, kept) if isinstance(adjacency, Tensor) else adjacency)
+        if isinstance(adjacency, Tensor):
+            return self._native(x, SparseAdjacency.of(adjacency, kept))
+        return self._sums(x, adjacency) if self.summed else self._native(x, adjacency)
 
     def _blocks(self, x: Tensor, adjacency: Tensor, kept: Tensor | None) -> Tensor:
         index = CompleteIndex(*x.shape[:2], device=x.device, mask=kept)
         return self._call(x.flatten(0, 1), index, adjacency.reshape(-1)).view(x.shape)
+
+    def _sums(self, x: Tensor, edges: SparseAdjacency) -> Tensor:
+        return self._call(x.flatten(0, 1), edges.index.as_subclass(SortedEdges), edges.weight).view(x.shape)
 
     def _native(self, x: Tensor, edges: SparseAdjacency) -> Tensor:
         size = edges.weight.numel() * x.shape[-1] * x.element_size()
@@ -114,20 +150,23 @@ class Propagation(nn.Module):
             return self._call(flat, edges.index, edges.weight).view(x.shape)
         if not self.local:
             return self._remade(flat, edges.index, edges.weight).view(x.shape)
-        pieces = min(-(-size // max(REMAKE_ABOVE, 1)), len(flat))
+        pieces = min(-(-size // PIECE), len(flat))
         return self._by_target(flat, edges, pieces).view(x.shape)
 
     def _by_target(self, x: Float[Tensor, "M D"], edges: SparseAdjacency, pieces: int) -> Float[Tensor, "M D"]:
-        """Some targets after others: what is held at once is one piece's messages; edges are sorted by target."""
+        """Some targets after others, edges being sorted by these: one piece's messages are held at once.
+
+        A piece is given its own nodes alone, so that what a layer does to every node is not done again for each piece.
+        """
         target = edges.index[1].contiguous()
         shares = torch.arange(1, pieces, device=x.device) * len(target) // pieces
         ends = sorted({0, *target[shares].tolist(), len(x)})
-        cuts = torch.searchsorted(target, torch.tensor(ends, device=x.device)).tolist()
-        answers = []
-        for place, (first, last) in enumerate(itertools.pairwise(ends)):
-            here = slice(cuts[place], cuts[place + 1])
-            answers.append(self._remade(x, edges.index[:, here], edges.weight[here], first, last))
-        return torch.cat(answers)
+        cuts = torch.searchsorted(target, torch.tensor(ends, device=x.device)).diff().tolist()
+        parts = [_renumbered(index, first, last)
+                 for index, (first, last) in zip(edges.index.split(cuts, dim=1), itertools.pairwise(ends), strict=True)]
+        rows = x[torch.cat([nodes for nodes, *_ in parts])].split([len(nodes) for nodes, *_ in parts])
+        return torch.cat([self._remade(some, index, weight, here) for some, (_, index, here), weight
+                          in zip(rows, parts, edges.weight.split(cuts), strict=True)])
 
     def _call(self, x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         if self.hears == EDGE_ATTR:
@@ -136,8 +175,16 @@ class Propagation(nn.Module):
             weight = index.edges(weight) if isinstance(index, CompleteIndex) else weight
         return self.conv(x, index, **{self.hears: weight})
 
-    def _remade(self, x: Tensor, index: Tensor, weight: Tensor, first: int = 0, last: int | None = None) -> Tensor:
-        """Answers of the nodes [first, last), whose messages the backward pass makes again."""
+    def _remade(self, x: Tensor, index: Tensor, weight: Tensor, here: slice = slice(None)) -> Tensor:
+        """Answers of the nodes `here`, whose messages the backward pass makes again."""
         if not torch.is_grad_enabled():
-            return self._call(x, index, weight)[first:last]
-        return checkpoint(lambda *given: self._call(*given)[first:last], x, index, weight, use_reentrant=False)
+            return self._call(x, index, weight)[here]
+        return checkpoint(lambda *given: self._call(*given)[here], x, index, weight, use_reentrant=False)
+
+
+def _renumbered(index: Int[Tensor, "2 E"], first: int, last: int) -> tuple[Int[Tensor, "M"], Int[Tensor, "2 E"], slice]:
+    """The nodes of these edges and of [first, last), in order; the edges over them; where [first, last) stand."""
+    targets = torch.arange(first, last, device=index.device)
+    nodes, places = torch.cat((index.flatten(), targets)).unique(return_inverse=True)
+    begin = int(torch.searchsorted(nodes, first))
+    return nodes, places[: index.numel()].view_as(index), slice(begin, begin + last - first)

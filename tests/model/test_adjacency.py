@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.graph.topology import CrossModalOnly, Layout, TopK, Topology, Window
-from avsgn_pyg.model import adjacency
-from avsgn_pyg.model.adjacency import AttentionAdjacency, EdgeScores
+from avsgn_pyg.model import adjacency, edgewise
+from avsgn_pyg.model.adjacency import AttentionAdjacency
 from avsgn_pyg.model.time import SubgraphTime
 
 B, T, R, D = 3, 6, 4, 8
@@ -38,12 +38,15 @@ def masked(module: AttentionAdjacency, x: Tensor, topology: Topology, layout: La
     return weight if layout.real is None else weight.where(layout.real[..., None], 0)
 
 
+@pytest.mark.parametrize("kernels", [False, True])
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("timed", [False, True])
 @pytest.mark.parametrize("kind", LAYOUTS)
 @pytest.mark.parametrize("topology", [Window(2), TopK(3), CrossModalOnly()], ids=lambda one: type(one).__name__)
-def test_attention_is_normalised_over_the_edges_that_exist(topology, kind, timed, padded, monkeypatch):
-    monkeypatch.setattr(adjacency, "CHUNK", 40)  # several blocks of edges and of targets
+def test_attention_is_normalised_over_the_edges_that_exist(topology, kind, timed, padded, kernels, monkeypatch):
+    for module in (adjacency, edgewise):  # several blocks of edges and of targets
+        monkeypatch.setattr(module, "CHUNK", 40)
+    monkeypatch.setattr(edgewise, "_has_kernels", lambda rows: kernels)
     layout = LAYOUTS[kind]
     if padded:
         real = torch.ones(B, layout.nodes, dtype=torch.bool)
@@ -69,10 +72,3 @@ def test_a_source_that_only_fills_up_weighs_nothing_in_the_matrix():
     weights = module(x, None, real)
     assert not weights[1, :, [1, 3]].any() and torch.allclose(weights.sum(-1), torch.ones(B, 5))
     torch.testing.assert_close(weights[1, real[1]][:, real[1]], module(x[1:2, real[1]])[0])
-
-
-def test_scores_of_edges_pass_gradcheck(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(adjacency, "CHUNK", 6)
-    index = torch.tensor([[0, 3, 1, 1, 2], [0, 0, 1, 3, 3]])
-    asked, told = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
-    assert torch.autograd.gradcheck(lambda one, two: EdgeScores.apply(one, two, index), (asked, told))

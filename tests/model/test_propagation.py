@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +13,7 @@ from torch_geometric.nn import MessagePassing, SumAggregation
 
 from avsgn_pyg.blocks import FallbackError, count_paths
 from avsgn_pyg.graph import topology
-from avsgn_pyg.graph.topology import Layout, SparseAdjacency
+from avsgn_pyg.graph.topology import Layout, SparseAdjacency, Window, batch_edges
 from avsgn_pyg.model import propagation
 from avsgn_pyg.model.convs import CONVS, ConvRow
 from avsgn_pyg.model.propagation import Propagation, ScatterSum
@@ -37,6 +41,8 @@ OPTIONS: dict[str, list[dict]] = {
 }
 #: Rows whose message is no product of an edge's number and its source: they run on broadcast blocks.
 WITHOUT_PRODUCTS = {"film", "gatv2", "gen", "gine", "resgated"}
+#: Rows that add up weighted sources: along sparse edges they make no messages.
+SUMMED = {"gcn", "graph", "sage", "gin", "tag", "sg", "appnp", "arma"}
 CASES = [pytest.param(conv, options, id=f"{conv}-{options}") for conv, tried in OPTIONS.items()
          for options in ({}, *tried)]
 
@@ -164,11 +170,66 @@ def test_targets_taken_some_at_a_time_answer_the_same(conv: str, options: dict, 
     x, scores = torch.randn(B, N, D).double(), torch.randn(B, N, N).double()
     layout = Layout((4, N - 4), real=torch.arange(N) < torch.tensor([N, 4, 1])[:, None])  # some targets have no edge
     kept = run(layer, x, scores, layout)
+    monkeypatch.setattr(propagation, "REMAKE_ABOVE", 0)
     for pieces in (2, 5):
-        monkeypatch.setattr(propagation, "REMAKE_ABOVE", 66 * D * 8 // pieces)
+        monkeypatch.setattr(propagation, "PIECE", 66 * D * 8 // pieces)
         for one, two in zip(kept, run(layer, x, scores, layout), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
     assert layer.local == (conv not in ("tag", "sg", "appnp", "arma"))
+
+
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_sums_along_sparse_edges_are_those_of_real_messages(conv: str, options: dict):
+    layer = Propagation(D, conv, options, "native").double()
+    x, scores = torch.randn(B, N, D).double(), torch.randn(B, N, N).double()
+    layout = Layout((4, N - 4), real=torch.arange(N) < torch.tensor([N, 4, 1])[:, None])  # some targets have no edge
+
+    class Sparse(nn.Module):
+        def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+            return layer.parameters(recurse)
+
+        def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+            return layer(x, SparseAdjacency.of(weights, layout.kept))
+
+    for one, two in zip(run(layer, x, scores, layout), run(Sparse(), x, scores), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
+    assert layer.summed == (conv in SUMMED and options.get("aggr") not in ("mean", "max"))
+
+
+@pytest.mark.parametrize("conv", sorted(SUMMED))
+def test_sums_along_sparse_edges_make_no_message(conv: str, monkeypatch: pytest.MonkeyPatch):
+    layer = Propagation(D, conv, {}, "native")
+    edges = SparseAdjacency.of(torch.rand(B, N, N).requires_grad_())
+    monkeypatch.setattr(type(next(layer.conv.modules())), "message", None)
+    layer(torch.randn(B, N, D), edges).sum().backward()
+    with pytest.raises(TypeError):
+        layer(torch.randn(B, N, D), torch.rand(B, N, N))
+
+
+def test_a_copy_sums_with_its_own_weights():
+    layer = Propagation(D, "gcn", {}, "native")
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other.conv.propagate.layer is other.conv
+        other.conv.lin.weight.data.zero_()
+        answer = other(torch.randn(B, N, D), SparseAdjacency.of(torch.rand(B, N, N)))
+        assert not answer.any() and layer.conv.lin.weight.any()
+
+
+def test_only_the_road_of_real_edges_is_changed():
+    assert "propagate" not in vars(Propagation(D, "gcn", {}, "auto").conv)
+    assert not Propagation(D, "gcn", {}, "auto").summed
+
+
+def test_a_piece_is_given_its_own_nodes_alone(monkeypatch: pytest.MonkeyPatch):
+    """Else what a layer does to every node is done once a piece, and time grows with the square of the length."""
+    layer, seconds, given = Propagation(D, "gat", {}, "native"), 400, []
+    index = batch_edges(Window(2), Layout((seconds, seconds)), 1, torch.device("cpu"))
+    monkeypatch.setattr(propagation, "REMAKE_ABOVE", 0)
+    monkeypatch.setattr(propagation, "PIECE", -(-index.shape[1] * D * 4 // 20))
+    layer.conv.register_forward_pre_hook(lambda _, taken: given.append(len(taken[0])))
+    with torch.no_grad():
+        layer(torch.randn(1, 2 * seconds, D), SparseAdjacency(index, torch.rand(index.shape[1])))
+    assert len(given) == 20 and max(given) <= 2 * (2 * seconds / 20 + 2 * 2 + 1)
 
 
 def test_statistics_over_all_nodes_keep_them_together():
