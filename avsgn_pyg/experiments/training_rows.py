@@ -8,13 +8,13 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from avsgn_pyg.experiments.memory import peak_bytes
 from avsgn_pyg.experiments.operations import compiled_kernels, count_operations, products_alone, record_pass
 from avsgn_pyg.experiments.rows import Row
 from avsgn_pyg.experiments.timing import Samples, Variant, clock, interleave, paced, quartiles, ratios
 from avsgn_pyg.experiments.workload import Engine, HandStep, Workload, dense_inputs, ready_batch, trainer_step
+from avsgn_pyg.model.together import at_once
 
 #: CPU seconds of one training step of CMBS's published code. Quoted, not measured by this module.
 CMBS_STEP_SECONDS = 1.4
@@ -65,18 +65,24 @@ def operation_rows(workload: Workload) -> Iterator[Row]:
     """Operations that compute something in forward and backward, eager; the kernels of the compiled pass if asked."""
     for name, one in _with_and_without_dropout(workload):
         engine = Engine.of(dataclasses.replace(one, videos=one.batch_size), "cpu")
-        batch, hand = ready_batch(engine.train, one.batch_size), HandStep(one)
-        total = {"model": partial(_total, engine, batch), "hand-written": hand.loss}
-        for who, loss in total.items():
-            counts = count_operations(partial(_backward, loss))
+        loss, inputs = dense_inputs(engine, ready_batch(engine.train, one.batch_size))
+        whole, hand = partial(loss, *inputs), HandStep(one)
+        counted = {"model": (whole, False, list(loss.parameters())),
+                   "model, subgraphs at once": (whole, True, list(loss.parameters())),
+                   "hand-written": (hand.loss, False, hand.parameters)}
+        for who, (call, once, parameters) in counted.items():
+            with at_once(once):
+                counts = count_operations(partial(_backward, call, parameters))
             most = ", ".join(f"{count} {key}" for key, count in counts.most_common(6))
             yield Row(f"operations, forward and backward, {who}, {name}", counts.total(), "operations",
-                      at_most=EAGER_LIMIT if who == "model" else None, note=f"views left out; most of them {most}")
+                      at_most=EAGER_LIMIT if once else None,
+                      note=f"{'as on a GPU; ' if once else ''}views left out; most of them {most}")
         title = f"kernels compiled, forward and backward, {name}"
         if one.compile:
-            fused, library = compiled_kernels(*record_pass(*dense_inputs(engine, batch)))
+            with at_once(True):
+                fused, library = compiled_kernels(*record_pass(loss, inputs))
             yield Row(title, fused + library, "kernels", at_most=COMPILED_LIMIT,
-                      note=f"inductor: {fused} fused, {library} calls of libraries")
+                      note=f"inductor: {fused} fused, {library} calls of libraries; subgraphs at once")
         else:
             yield Row.absent(title, "kernels", "not asked for: --compile", at_most=COMPILED_LIMIT)
 
@@ -131,11 +137,10 @@ def memory_rows(workload: Workload) -> Iterator[Row]:
                   note=note if found is not None else "only Linux tells the peak of a process")
 
 
-def _total(engine: Engine, batch: Batch) -> Tensor:
-    return engine.learner(batch)[1]
-
-
-def _backward(loss: Callable[[], Tensor]) -> None:
+def _backward(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
+    """From no gradients, as in training: adding to those of the last step would count too."""
+    for parameter in parameters:
+        parameter.grad = None
     loss().backward()
 
 

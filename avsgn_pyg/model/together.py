@@ -11,7 +11,9 @@ operations, so it pays where these are small, or are launched one by one on a GP
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -32,9 +34,22 @@ KEPT = 8
 Form = tuple[Any, ...]
 
 
+_always: ContextVar[bool] = ContextVar("always", default=False)
+
+
+@contextmanager
+def at_once(always: bool = True) -> Iterator[None]:
+    """Inside, modules that can be run together are, whatever :func:`pays`: to count or time what a GPU would run."""
+    token = _always.set(always)
+    try:
+        yield
+    finally:
+        _always.reset(token)
+
+
 def pays(rows: Tensor) -> bool:
     """Whether modules that each read `rows` [*, D] are better run together than in turn."""
-    return rows.device.type != "cpu" or rows.shape[:-1].numel() < CPU_ROWS
+    return _always.get() or rows.device.type != "cpu" or rows.shape[:-1].numel() < CPU_ROWS
 
 
 def form(module: nn.Module, without: str) -> Form | None:

@@ -15,7 +15,7 @@ from avsgn_pyg.experiments.training_rows import (
     product_rows,
     step_rows,
 )
-from avsgn_pyg.experiments.workload import Workload
+from avsgn_pyg.experiments.workload import Engine, Workload
 
 TINY = Workload(videos=11, segments=4, width=16, classes=3, batch_size=4, rounds=2, epochs=2,
                 overrides=("model.dim=8",))
@@ -43,13 +43,20 @@ def test_a_step_is_judged_beside_its_own_products_with_dropout_and_without():
     assert "products replayed" in rows["CPU: step / its products alone, no dropout"].note
 
 
-def test_operations_are_judged_and_dropout_adds_some():
+def test_operations_are_judged_as_a_gpu_would_run_them_and_dropout_adds_some():
     rows = by_name(operation_rows(TINY))
-    name = "operations, forward and backward, model, {}"
+    name = "operations, forward and backward, model, subgraphs at once, {}"
     with_dropout, without = rows[name.format("default dropout")], rows[name.format("no dropout")]
     assert with_dropout.value > without.value > 100 and without.at_most == 200
     kernels = rows["kernels compiled, forward and backward, no dropout"]
     assert kernels.value is None and kernels.at_most == 100 and "--compile" in kernels.note
+
+
+def test_gradients_of_the_last_step_are_not_added_to_where_operations_are_counted():
+    rows = by_name(operation_rows(TINY))
+    weights = sum(1 for _ in Engine.of(TINY, "cpu").parts.model.parameters())
+    row = rows["operations, forward and backward, hand-written, no dropout"]
+    assert weights > 50 and " add_" not in row.note and row.at_most is None
 
 
 def test_compiled_kernels_are_counted_when_asked_for(monkeypatch):

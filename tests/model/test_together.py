@@ -105,6 +105,15 @@ def test_text_of_another_length_padding_and_many_rows_run_in_turn():
     assert not module._together.recorded
 
 
+def test_many_rows_are_run_at_once_where_that_is_asked_for(in_turn: Callable):
+    module, streams = made(), given(-(-together.CPU_ROWS // T))
+    want = in_turn(module, streams)
+    with together.at_once():
+        for _ in range(3):
+            agree(outcome(module, streams), want)
+    assert module._together.recorded
+
+
 def test_a_setting_changed_in_one_subgraph_is_heard(in_turn: Callable):
     module, streams = made(conv="gat"), given()
     for _ in range(3):
