@@ -19,8 +19,9 @@ def checked_lengths(lengths: Tensor, videos: int, segments: int) -> Int[Tensor, 
         DataError: not one a video, or one that is not from 1 to T.
     """
     if lengths.shape != (videos,) or not bool(((lengths >= 1) & (lengths <= segments)).all()):
-        came = f"{list(lengths.shape)}" + (f" from {int(lengths.min())} to {int(lengths.max())}" if lengths.numel() else "")
-        raise DataError(f"lengths must be [{videos}], one a video, from 1 to {segments} seconds; got {came}")
+        ends = f" from {int(lengths.min())} to {int(lengths.max())}" if lengths.numel() else ""
+        raise DataError(f"lengths must be [{videos}], one a video, from 1 to {segments} seconds; got "
+                        f"{list(lengths.shape)}{ends}")
     return None if bool((lengths == segments).all()) else lengths.long().cpu()
 
 
@@ -35,8 +36,9 @@ def filled_up(seconds: Float[Tensor, "S d"], lengths: Int[Tensor, "N"]) -> Float
     Raises:
         DataError: another number of seconds than the videos have together.
     """
-    if len(seconds) != int(lengths.sum()):
-        raise DataError(f"{len(seconds)} seconds, but videos of {int(lengths.sum())} seconds together")
+    if seconds.ndim != 2 or len(seconds) != int(lengths.sum()):
+        raise DataError(f"videos of {int(lengths.sum())} seconds together need features of as many, [seconds, width]; "
+                        f"got {list(seconds.shape)}")
     filled = seconds.new_zeros(len(lengths), int(lengths.max()), seconds.shape[1])
     filled[real_seconds(lengths, filled.shape[1])] = seconds
     return filled

@@ -167,7 +167,7 @@ def test_moving_keeps_the_lengths_where_sizes_can_be_read() -> None:
 
 
 def test_a_length_beyond_the_features_is_refused() -> None:
-    with pytest.raises(DataError, match="from 1 to 3 seconds; got .* from 1 to 4"):
+    with pytest.raises(DataError, match=r"from 1 to 3 seconds; got .* from 1 to 4"):
         dataclasses.replace(videos(), lengths=torch.tensor([3, 1, 2, 4, 2]))
 
 
