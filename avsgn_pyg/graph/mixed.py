@@ -97,8 +97,8 @@ def _write_edges(
         increments[relation] = {"edge_index": complete.increments}
 
 
-# A batch asks for four kinds, and two of lengths that are drawn anew each time: more would be kept for nobody.
-@lru_cache(maxsize=8)
+# A batch asks for four kinds, three of them of lengths that are drawn anew each time: more would be kept for nobody.
+@lru_cache(maxsize=4)
 @torch.inference_mode(False)
 def _complete(sources: tuple[int, ...], targets: tuple[int, ...], device: torch.device) -> _Edges:
     """Every source of a video to every target of it, sorted by target."""
