@@ -71,10 +71,14 @@ class Features:
             object.__setattr__(self, "lengths", checked_lengths(self.lengths, *self.audio.shape[:2]))
 
     @property
+    def seconds(self) -> Int[Tensor, "N"]:
+        """[N] seconds of each video."""
+        return torch.full(self.audio.shape[:1], self.audio.shape[1]) if self.lengths is None else self.lengths
+
+    @property
     def span(self) -> tuple[int, int]:
         """Seconds of the shortest and of the longest video."""
-        longest = self.audio.shape[1]
-        return longest if self.lengths is None else int(self.lengths.min()), longest
+        return int(self.seconds.min()), int(self.seconds.max())
 
 
 def _contradictions(features: Features) -> Iterator[str]:

@@ -85,7 +85,7 @@ def load_llp(config: DataConfig) -> Dataset:
     store = read_store(path)
     if store.lengths is not None:
         raise DataError(f"{path}: videos of {told(store.span)} seconds; parsing (data.kind=llp) takes videos of one "
-                        "length: extract them with --segments")
+                        "length: extract them without --own-length")
     categories = _class_order(path, store)
     segments = store.audio.shape[1]
     llp = read_llp(config.root, segments, categories)
