@@ -53,22 +53,13 @@ def build_mixed(
     batch = Batch(_base_cls=HeteroData)
     slices: dict = {}
     increments: dict = {}
-    none = torch.zeros(videos, dtype=torch.int64)
-    for node_type, x in ((AUDIO, audio), (VISUAL, visual), (TEXT, None)):
-        store, start = batch[node_type], starts(counts[node_type])
-        if x is None:
-            store._num_nodes, store.num_nodes = [text_nodes] * videos, videos * text_nodes
-        else:
-            store.x = x
-        store.batch = torch.arange(videos).repeat_interleave(counts[node_type]).to(device)
-        store.ptr = start.to(device)
-        slices[node_type], increments[node_type] = ({}, {}) if x is None else ({"x": start}, {"x": none})
+    _write_nodes(batch, counts, {AUDIO: audio, VISUAL: visual}, slices, increments)
     if edges:
         _write_edges(batch, counts, device, slices, increments)
     silent = ~real_seconds(lengths, relevance.shape[1]).to(device)
     for name, value in ((CATEGORY, category), (RELEVANCE, relevance.float().masked_fill(silent, 0)), (ROW, row)):
         setattr(batch, name, value)
-        slices[name], increments[name] = torch.arange(videos + 1), none
+        slices[name], increments[name] = torch.arange(videos + 1), torch.zeros_like(lengths)
     batch._num_graphs, batch._slice_dict, batch._inc_dict = videos, slices, increments
     return batch
 
@@ -76,6 +67,22 @@ def build_mixed(
 def starts(counts: Int[Tensor, "B"]) -> Int[Tensor, "B1"]:
     """Where each video's nodes start, and where the last one's end."""
     return torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+
+
+def _write_nodes(
+    batch: Batch, counts: dict[str, Tensor], features: dict[str, Tensor], slices: dict, increments: dict
+) -> None:
+    """All node types; the text's store carries its number alone, and an empty entry, as in :mod:`.build`."""
+    for node_type, count in counts.items():
+        store, start, device = batch[node_type], starts(count), features[AUDIO].device
+        if node_type in features:
+            store.x = features[node_type]
+            slices[node_type], increments[node_type] = {"x": start}, {"x": torch.zeros_like(count)}
+        else:
+            store._num_nodes, store.num_nodes = count.tolist(), int(start[-1])
+            slices[node_type], increments[node_type] = {}, {}
+        store.batch = torch.arange(len(count)).repeat_interleave(count).to(device)
+        store.ptr = start.to(device)
 
 
 class _Edges(NamedTuple):
