@@ -29,6 +29,13 @@ def _name_or_names(value: Any) -> Any:
     return value
 
 
+def _length_or_range(value: Any) -> Any:
+    ends = value if isinstance(value, (list, tuple)) else (value, value)
+    if len(ends) != 2 or not all(type(end) is int and end >= 1 for end in ends) or ends[0] > ends[1]:
+        raise ValueError("Input should be a video's seconds, or the shortest's and the longest's, such as [6, 14]")
+    return value
+
+
 # A float may come as text, for YAML 1.1 reads 3e-4 as a string; whole numbers and switches come as what they are.
 NUMBER = BeforeValidator(_no_bool)
 Fraction = Annotated[float, Field(ge=0.0, le=1.0), NUMBER]
@@ -72,7 +79,7 @@ class SyntheticConfig(Section):
 
     videos: Annotated[Integer, Field(ge=20)] = 1200
     classes: Annotated[Integer, Field(ge=2)] = 12
-    segments: Count = 10
+    segments: Annotated[int | tuple[int, int], BeforeValidator(_length_or_range)] = 10
     width: Annotated[Integer, Field(ge=8)] = 128
     seed: Integer = 0
 

@@ -40,7 +40,7 @@ class Shape:
 
     Attributes:
         audio_width, visual_width: feature widths d_a and d_v.
-        segments: T.
+        segments: T, of the longest video.
         classes: C, background not counted.
     """
 

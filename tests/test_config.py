@@ -264,3 +264,11 @@ def test_null_as_a_section_is_refused_by_name(write):
 def test_a_size_that_nothing_would_read_is_refused(setting: str, message: str):
     with pytest.raises(ConfigError, match=message):
         load_config(None, [setting])
+
+
+def test_made_videos_have_one_length_or_a_range_of_lengths() -> None:
+    assert load_config(None, ["data.synthetic.segments=7"]).data.synthetic.segments == 7
+    assert load_config(None, ["data.synthetic.segments=[6, 14]"]).data.synthetic.segments == (6, 14)
+    for wrong in ("0", "[6]", "[14, 6]", "true", "[0, 3]", "long"):
+        with pytest.raises(ConfigError, match=r"data\.synthetic\.segments: Input should be a video's seconds, or"):
+            load_config(None, [f"data.synthetic.segments={wrong}"])

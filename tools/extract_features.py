@@ -26,6 +26,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="encode the rows of this AVE file")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="class names in index order, one a line")
     parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds of a video; default 10")
+    parser.add_argument("--own-length", action="store_true", help="shorter videos end where they end, none is padded")
     parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="default 1, the middle")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="clip")
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="clap")

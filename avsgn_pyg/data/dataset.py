@@ -16,8 +16,9 @@ from torch import Tensor
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data import ave, sources
 from avsgn_pyg.data.ave import Annotations, Splits
-from avsgn_pyg.data.feature_store import LabelText, read_label_text, width_mismatches
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.label_text import LabelText, read_label_text, width_mismatches
+from avsgn_pyg.data.lengths import told
 from avsgn_pyg.data.parsing import load_llp
 from avsgn_pyg.data.sources import ABSENT, EXTRACTION, FeatureSource, LegacySource, StoreSource
 from avsgn_pyg.data.synthetic import make_synthetic
@@ -60,8 +61,10 @@ def _load_ave(config: DataConfig) -> Dataset:
         else LegacySource(root / config.audio_features, root / config.visual_features)
     )
     annotations = ave.read_annotations(root / config.annotations, source.segments, source.categories)
-    sources.refuse_other_time_scale(annotations, source.files)
+    if source.lengths is None:
+        sources.refuse_other_time_scale(annotations, source.files)
     places = source.places(annotations)
+    _refuse_events_past_their_videos(annotations, places, source)
     found = ave.read_splits(root, annotations, config.splits)
     sources.refuse_left_over_rows(annotations, found, root, config.splits)
     sources.refuse_split_forms_that_disagree(root, annotations)
@@ -73,18 +76,20 @@ def _load_ave(config: DataConfig) -> Dataset:
     return Dataset(
         name=config.name,
         categories=annotations.categories,
-        **{split: _videos(annotations, rows, features, places) for split, rows in _present(splits)},
+        **{split: _videos(annotations, rows, features, places, source) for split, rows in _present(splits)},
         label_text=label_text,
         provenance={
             "features": source.provenance,
             "splits": config.splits,
             "files": _file_records(config, root, source, found),
         },
-        notes=(*_notes(annotations, found, splits), *dropped),
+        notes=(*_notes(annotations, found, splits), *dropped, *_notes_on_lengths(annotations, places, source)),
     )
 
 
-def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor) -> Videos:
+def _videos(
+    annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor, source: FeatureSource
+) -> Videos:
     audio, visual = (modality[places[rows]] for modality in features)
     relevance = annotations.relevance[rows]
     return Videos(
@@ -95,7 +100,20 @@ def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tens
         row=rows,
         video_ids=tuple(annotations.video_ids[row] for row in rows.tolist()),
         text_nodes=annotations.segments,
+        lengths=None if source.lengths is None else source.lengths[places[rows]],
     )
+
+
+def _refuse_events_past_their_videos(annotations: Annotations, places: Tensor, source: FeatureSource) -> None:
+    """Where all videos are as long, reading the annotations has seen to it."""
+    if source.lengths is None:
+        return
+    seconds = torch.where(places == ABSENT, annotations.segments, source.lengths[places])
+    for row in (annotations.end > seconds).nonzero().flatten().tolist():
+        raise DataError(
+            f"{annotations.path}: the event of row {row} ({annotations.video_ids[row]}) ends at "
+            f"{int(annotations.end[row])}, but the video has {int(seconds[row])} seconds in {source.files[0]}"
+        )
 
 
 def _label_text(config: DataConfig, root: Path, annotations: Annotations, source: FeatureSource) -> LabelText | None:
@@ -196,6 +214,15 @@ def _notes(annotations: Annotations, found: Splits, kept: Splits) -> Iterator[st
     untaught = [name for index, name in enumerate(annotations.categories) if index not in taught]
     if untaught:
         yield f"classes without a train video: {_some(untaught)}"
+
+
+def _notes_on_lengths(annotations: Annotations, places: Tensor, source: FeatureSource) -> Iterator[str]:
+    if source.lengths is None:
+        return
+    yield f"videos of mixed lengths: {told((int(source.lengths.min()), int(source.lengths.max())))} seconds"
+    there = places != ABSENT
+    if bool((2 * annotations.end[there] <= source.lengths[places[there]]).all()):
+        yield "no event ends in the second half of its video; are the segments seconds?"
 
 
 def _some(values: list, most: int = 8) -> str:

@@ -1,8 +1,9 @@
-"""Features on disk: the project's own store, and the h5 and npy files that AVE followers pass around.
+"""Features on disk: the project's own store, and the h5 files that AVE followers pass around.
 
-Letters: N videos, T segments, da / dv feature widths, C event classes.
+Letters: N videos, T segments (of the longest), da / dv feature widths, C event classes.
 
-The store is one h5 file (``docs/data.md`` shows it in full)::
+The store is one h5 file (``docs/data.md`` shows it in full; of mixed lengths, version 2 has [S, da], [S, dv] and
+``lengths`` [N], all S seconds end to end)::
 
     audio              [N, T, da] float32       visual             [N, T, dv] float32
     ids                [N] text                 rows               [N] int64   (optional)
@@ -25,30 +26,16 @@ from torch import Tensor
 
 from avsgn_pyg.data import h5
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.label_text import LabelText, width_mismatches
+from avsgn_pyg.data.lengths import checked_lengths, end_to_end, filled_up
 
 FORMAT = "avsgn_pyg features"
-VERSION = 1
+#: Of videos that are all as long, and of mixed lengths.
+VERSION, MIXED_VERSION = 1, 2
 #: What a legacy file may hold of one segment: a vector, or VGG's 7 x 7 grid, flat or not.
 GRIDS = {3: (), 4: (49,), 5: (7, 7)}
 #: Most that is read of a legacy file at once; the published visual file holds 8 GB.
 CHUNK_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class LabelText:
-    """The class names as the encoders' text towers see them (Section 3.2).
-
-    Attributes:
-        audio: [C, da] from the audio encoder (CLAP in the paper).
-        visual: [C, dv] from the image encoder (CLIP in the paper); DataError if C differs.
-    """
-
-    audio: Float[Tensor, "C da"]
-    visual: Float[Tensor, "C dv"]
-
-    def __post_init__(self) -> None:
-        if len(self.audio) != len(self.visual):
-            raise DataError(f"label text has {len(self.audio)} audio rows and {len(self.visual)} visual rows")
 
 
 @dataclass(frozen=True)
@@ -63,6 +50,7 @@ class Features:
         categories: class names in index order.
         label_text: one row for each of `categories`, as wide as the features of its modality.
         provenance: encoders, weights, prompts, versions; JSON-ready.
+        lengths: [N] seconds of each video, the longest T; ``None`` where all have T. Nothing after an end is read.
 
     Parts that contradict each other are a DataError.
     """
@@ -74,10 +62,23 @@ class Features:
     categories: tuple[str, ...] | None = None
     label_text: LabelText | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    lengths: Int[Tensor, "N"] | None = None
 
     def __post_init__(self) -> None:
         for problem in _contradictions(self):
             raise DataError(problem)
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", checked_lengths(self.lengths, *self.audio.shape[:2]))
+
+    @property
+    def seconds(self) -> Int[Tensor, "N"]:
+        """[N] seconds of each video."""
+        return torch.full(self.audio.shape[:1], self.audio.shape[1]) if self.lengths is None else self.lengths
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Seconds of the shortest and of the longest video."""
+        return int(self.seconds.min()), int(self.seconds.max())
 
 
 def _contradictions(features: Features) -> Iterator[str]:
@@ -101,14 +102,6 @@ def _contradictions(features: Features) -> Iterator[str]:
         yield from width_mismatches(text, audio.shape[-1], visual.shape[-1])
 
 
-def width_mismatches(text: LabelText, audio: int, visual: int) -> Iterator[str]:
-    """A sentence for each modality whose label text is not as wide as its features."""
-    for modality, label, width in (("audio", text.audio, audio), ("visual", text.visual, visual)):
-        if label.shape[-1] != width:
-            came = f"label text is {label.shape[-1]} wide, features are {width}"
-            yield f"{modality} {came}: both must come from the same encoder"
-
-
 def write_store(path: str | Path, features: Features) -> None:
     """Write a store; a reader sees the whole new file or what was there before, never a part.
 
@@ -120,18 +113,23 @@ def write_store(path: str | Path, features: Features) -> None:
         provenance = json.dumps(features.provenance, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: provenance must be JSON ({error})") from None
-    parts, text = {"audio": features.audio, "visual": features.visual}, features.label_text
+    parts, text, lengths = {"audio": features.audio, "visual": features.visual}, features.label_text, features.lengths
+    if lengths is not None:
+        parts = {key: end_to_end(value, lengths) for key, value in parts.items()}
     if text is not None:
         parts |= {"label_text/audio": text.audio, "label_text/visual": text.visual}
     datasets: dict[str, Any] = {key: value.detach().cpu().float().numpy() for key, value in parts.items()}
     for key, values in datasets.items():
         h5.refuse_infinite(path, key, values)
     datasets["ids"] = list(features.video_ids)
+    if lengths is not None:
+        datasets["lengths"] = lengths.numpy()
     if features.rows is not None:
         datasets["rows"] = features.rows.cpu().numpy()
     if features.categories is not None:
         datasets["categories"] = list(features.categories)
-    h5.write(path, datasets, {"format": FORMAT, "version": VERSION, "provenance": provenance})
+    version = VERSION if lengths is None else MIXED_VERSION
+    h5.write(path, datasets, {"format": FORMAT, "version": version, "provenance": provenance})
 
 
 def read_store(path: str | Path) -> Features:
@@ -143,7 +141,9 @@ def read_store(path: str | Path) -> Features:
     path = Path(path)
     with h5.opened(path) as file:
         provenance = _check_format(path, file)
-        label_text = None
+        label_text, lengths = None, None
+        if file.attrs["version"] == MIXED_VERSION:
+            lengths = torch.from_numpy(h5.integers(path, file, "lengths"))
         if "label_text" in file:
             tables = (h5.floats(path, file, f"label_text/{modality}") for modality in ("audio", "visual"))
             label_text = LabelText(*map(torch.from_numpy, tables))
@@ -155,7 +155,9 @@ def read_store(path: str | Path) -> Features:
             "categories": h5.texts(path, file, "categories") if "categories" in file else None,
         }
     try:
-        return Features(**parts, label_text=label_text, provenance=provenance)
+        if lengths is not None:
+            parts |= {key: filled_up(parts[key], lengths) for key in ("audio", "visual")}
+        return Features(**parts, label_text=label_text, provenance=provenance, lengths=lengths)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -166,8 +168,8 @@ def _check_format(path: Path, file: Any) -> dict[str, Any]:
     if found != FORMAT:
         use = "the public AVE files go into data.audio_features and data.visual_features"
         raise DataError(f"{path}: not a feature store (it has {sorted(file)}); {use}")
-    if version != VERSION:
-        raise DataError(f"{path}: store version {version}; this release reads version {VERSION}")
+    if version not in (VERSION, MIXED_VERSION):
+        raise DataError(f"{path}: store version {version}; this release reads versions {VERSION} and {MIXED_VERSION}")
     try:
         return json.loads(file.attrs["provenance"])
     except (KeyError, TypeError, ValueError) as error:
@@ -228,23 +230,3 @@ def read_order(path: str | Path) -> Int[Tensor, "K"]:
     path = Path(path)
     with h5.opened(path) as file:
         return torch.from_numpy(h5.integers(path, file, "order"))
-
-
-def read_label_text(path: str | Path) -> Float[Tensor, "C d"]:
-    """One encoder's label text from an ``.npy`` file, as float32.
-
-    Raises:
-        DataError: no such file, not npy, not a finite float table [C, d].
-    """
-    path = Path(path)
-    try:
-        table = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable npy file ({error})") from None
-    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:
-        came = f"{table.dtype} {list(table.shape)}" if isinstance(table, np.ndarray) else "an npz archive"
-        raise DataError(f"{path}: label text is a float table [C, d]; got {came}")
-    h5.refuse_infinite(path, "label text", table)
-    return torch.from_numpy(table.astype(np.float32))

@@ -18,6 +18,7 @@ from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data import made_llp
 from avsgn_pyg.data.feature_store import Features, read_store
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.lengths import told
 from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, LLP, WEAK_FILES, SegmentLabels, read_llp
 from avsgn_pyg.data.sources import file_record
 from avsgn_pyg.data.videos import Dataset, Videos
@@ -82,6 +83,9 @@ def load_llp(config: DataConfig) -> Dataset:
                         "csv files and a feature store (a path below it, or a whole one)")
     path = config.root / config.features
     store = read_store(path)
+    if store.lengths is not None:
+        raise DataError(f"{path}: videos of {told(store.span)} seconds; parsing (data.kind=llp) takes videos of one "
+                        "length: extract them without --own-length")
     categories = _class_order(path, store)
     segments = store.audio.shape[1]
     llp = read_llp(config.root, segments, categories)

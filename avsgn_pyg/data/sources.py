@@ -43,6 +43,7 @@ class FeatureSource(Protocol):
     Attributes:
         files: the h5 files.
         segments: T.
+        lengths: seconds of every place, where they are mixed.
         widths: (da, dv).
         categories: class names in index order, ``None`` where the source does not say.
         label_text: the source's own label bank, if it has one.
@@ -52,6 +53,7 @@ class FeatureSource(Protocol):
 
     files: tuple[Path, ...]
     segments: int
+    lengths: Int[Tensor, "M"] | None
     widths: tuple[int, int]
     categories: tuple[str, ...] | None
     label_text: LabelText | None
@@ -72,7 +74,7 @@ class StoreSource:
         self.path = path
         self.files = (path,)
         self.features = read_store(path)
-        self.segments = self.features.audio.shape[1]
+        self.segments, self.lengths = self.features.audio.shape[1], self.features.lengths
         self.widths = (self.features.audio.shape[2], self.features.visual.shape[2])
         self.categories = self.features.categories
         self.label_text = self.features.label_text
@@ -132,8 +134,7 @@ class LegacySource:
         self.videos = videos
         self.segments = segments
         self.widths = (heard, seen)
-        self.categories = None
-        self.label_text = None
+        self.categories = self.label_text = self.lengths = None
         self.failed = {}
         self.provenance = {modality: path.name for modality, path in self.paths.items()}
 

@@ -6,10 +6,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from avsgn_pyg.data import ave
 from avsgn_pyg.data.ave import Annotations, Splits, SplitSource
 from avsgn_pyg.data.feature_store import FORMAT, Features, legacy_shape
 from avsgn_pyg.data.h5 import DataError, opened
+from avsgn_pyg.data.lengths import told
 from avsgn_pyg.data.sources import ABSENT, StoreSource
 
 LEGACY_FILES = ("audio_feature.h5", "visual_feature.h5")
@@ -35,14 +40,16 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
         raise DataError(f"{path}: no such file or folder")
     shapes = {name: legacy_shape(path / name) for name in LEGACY_FILES if (path / name).is_file()}
     stores = {file.name: StoreSource(file) for file in sorted(path.glob("*.h5")) if _is_store(file)}
-    lengths = {name: shape[1] for name, shape in shapes.items()}
-    lengths |= {name: store.segments for name, store in stores.items()}
+    lengths = {name: (shape[1], shape[1]) for name, shape in shapes.items()}
+    lengths |= {name: store.features.span for name, store in stores.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"{path}: feature files of different lengths: {lengths}")
-    annotations = ave.read_annotations(path / "Annotations.txt", next(iter(lengths.values()), segments))
+        found = ", ".join(f"{name!r}: {told(span)}" for name, span in lengths.items())
+        raise DataError(f"{path}: feature files of different lengths: {found}")
+    _, longest = next(iter(lengths.values()), (segments, segments))
+    annotations = ave.read_annotations(path / "Annotations.txt", longest)
     return [
         *_annotations(annotations),
-        *_splits(annotations, ave.read_splits(path, annotations, splits)),
+        *_splits(annotations, ave.read_splits(path, annotations, splits), _seconds(annotations, list(stores.values()))),
         *_legacy(path, shapes, annotations),
         *(line for name, store in stores.items() for line in _store_beside(name, store, annotations)),
     ]
@@ -65,16 +72,24 @@ def _annotations(annotations: Annotations) -> Iterator[str]:
     yield f"rows without event seconds: {empty}"
 
 
-def _splits(annotations: Annotations, splits: Splits) -> Iterator[str]:
+def _seconds(annotations: Annotations, stores: list[StoreSource]) -> Int[Tensor, "N"]:
+    """Of every annotated row, as the first store has it; 0 where a store of mixed lengths lacks the row."""
+    if not stores or stores[0].lengths is None:
+        return torch.full((len(annotations),), annotations.segments)
+    places = stores[0].places(annotations)
+    return torch.where(places == ABSENT, 0, stores[0].lengths[places])
+
+
+def _splits(annotations: Annotations, splits: Splits, seconds: Int[Tensor, "N"]) -> Iterator[str]:
     for split, rows in splits._asdict().items():
         if rows is None:
             yield f"{split}: no file"
             continue
-        foreground = annotations.relevance[rows]
-        whole = foreground.all(-1).float().mean()
+        known = rows[seconds[rows] > 0]
+        foreground, whole = annotations.relevance[known].sum(-1), seconds[known]
         yield (
-            f"{split}: {len(rows)} rows, {100 * foreground.mean():.1f} % of seconds foreground, "
-            f"{100 * whole:.1f} % of videos foreground throughout"
+            f"{split}: {len(rows)} rows, {100 * foreground.sum() / whole.sum():.1f} % of seconds foreground, "
+            f"{100 * (foreground == whole).float().mean():.1f} % of videos foreground throughout"
         )
     leaks = ave.leaks(annotations, splits)
     yield f"video ids in train and in another split: {len({leak.video_id for leak in leaks})}"
@@ -105,8 +120,8 @@ def _store_beside(name: str, store: StoreSource, annotations: Annotations) -> It
 
 
 def _store(name: str, features: Features) -> Iterator[str]:
-    videos, segments, width = features.audio.shape
-    yield f"{name}: {videos} videos of {segments} segments"
+    videos, _, width = features.audio.shape
+    yield f"{name}: {videos} videos of {told(features.span)} segments"
     yield f"audio {width} wide, visual {features.visual.shape[2]} wide"
     yield f"rows of the annotations: {'all, in order' if features.rows is None else 'those named in rows'}"
     yield f"video ids in more than one row: {videos - len(set(features.video_ids))}"

@@ -18,6 +18,7 @@ from torch.nn.functional import normalize
 from avsgn_pyg.config import SyntheticConfig
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.videos import Dataset, Videos
+from avsgn_pyg.graph.mixed import real_seconds
 
 LOOKS = 4  #: different looks (or sounds) of one class
 LOOK_SPREAD = 0.4  #: how far a look lies from its class, in lengths of the class direction
@@ -42,24 +43,28 @@ def make_synthetic(config: SyntheticConfig) -> Dataset:
     """Make the data set; the same config gives the same bytes.
 
     Features have unit length, as CLIP's and CLAP's. About 78 % of the seconds are foreground; more than a
-    third of the videos have a boundary to find. Splits are drawn 70 / 15 / 15; rows number the videos.
+    third of the videos have a boundary to find. With a range of lengths, each is what a video of its length would
+    be. Splits are drawn 70 / 15 / 15; rows number the videos.
     """
     draw = torch.Generator().manual_seed(config.seed)
     videos, classes = config.videos, config.classes
     category = (torch.arange(videos) % classes)[torch.randperm(videos, generator=draw)]
-    relevance = _events(videos, config.segments, draw)
+    lengths = _lengths(config, draw)
+    relevance = _events(lengths, draw)
     present = _present(relevance, draw)
     streams, texts = zip(
         *(_modality(config, category, heard_or_seen, draw) for heard_or_seen in present), strict=True
     )
+    silent = ~real_seconds(lengths, relevance.shape[1])[..., None]
     everything = Videos(
-        audio=streams[0],
-        visual=streams[1],
+        audio=streams[0].masked_fill(silent, 0),
+        visual=streams[1].masked_fill(silent, 0),
         category=category,
         relevance=relevance.float(),
         row=torch.arange(videos),
         video_ids=tuple(f"made-{number:05d}" for number in range(videos)),
-        text_nodes=config.segments,
+        text_nodes=relevance.shape[1],
+        lengths=lengths,
     )
     order = torch.randperm(videos, generator=draw)
     sizes = [round(share * videos) for share in SPLITS.values()]
@@ -70,7 +75,7 @@ def make_synthetic(config: SyntheticConfig) -> Dataset:
         **{split: everything.take(rows) for split, rows in zip(SPLITS, parts, strict=True)},
         label_text=LabelText(*texts),
         synthetic=True,
-        provenance={"made by": "avsgn_pyg.data.synthetic", "config": config.model_dump()},
+        provenance={"made by": "avsgn_pyg.data.synthetic", "config": config.model_dump(mode="json")},
         notes=("made, not recorded: numbers on it say nothing about AVE",),
     )
 
@@ -79,7 +84,26 @@ def _chance(probability: float, shape: tuple[int, ...], draw: torch.Generator) -
     return torch.rand(shape, generator=draw) < probability
 
 
-def _events(videos: int, segments: int, draw: torch.Generator) -> Bool[Tensor, "N T"]:
+def _lengths(config: SyntheticConfig, draw: torch.Generator) -> Int[Tensor, "N"]:
+    """Seconds of each video; a range is drawn from evenly, and its longest comes up at least once."""
+    if isinstance(config.segments, int):
+        return torch.full((config.videos,), config.segments)
+    shortest, longest = config.segments
+    lengths = torch.randint(shortest, longest + 1, (config.videos,), generator=draw)
+    lengths[0] = longest
+    return lengths
+
+
+def _events(lengths: Int[Tensor, "N"], draw: torch.Generator) -> Bool[Tensor, "N T"]:
+    """Events of all videos, length by length; nothing after a video's end."""
+    relevance = torch.zeros(len(lengths), int(lengths.max()), dtype=torch.bool)
+    for segments in lengths.unique().tolist():
+        here = lengths == segments
+        relevance[here, :segments] = _events_of(int(here.sum()), segments, draw)
+    return relevance
+
+
+def _events_of(videos: int, segments: int, draw: torch.Generator) -> Bool[Tensor, "N T"]:
     """One contiguous event in each video: all seconds, or a shorter run anywhere."""
     longest = max(1, min(segments - 1, round(LONGEST * segments)))
     length = torch.randint(1, longest + 1, (videos,), generator=draw)
@@ -106,7 +130,7 @@ def _modality(
     config: SyntheticConfig, category: Int[Tensor, "N"], present: Bool[Tensor, "N T"], draw: torch.Generator
 ) -> tuple[Float[Tensor, "N T d"], Float[Tensor, "C d"]]:
     """Features and label text of one modality, given where the video's class is present in it."""
-    videos, segments, classes, width = config.videos, config.segments, config.classes, config.width
+    (videos, segments), classes, width = present.shape, config.classes, config.width
 
     def directions(*shape: int) -> Tensor:
         return normalize(torch.randn(*shape, width, generator=draw), dim=-1)

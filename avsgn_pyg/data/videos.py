@@ -1,6 +1,8 @@
 """A split's videos as stacked tensors, and the splits of a data set together.
 
-Letters: N videos, T segments, da / dv feature widths, C event classes.
+Videos of mixed lengths are filled up at their end to the longest; a batch's node lists hold real seconds alone.
+
+Letters: N videos, T segments (of the longest video), da / dv feature widths, C event classes.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.lengths import checked_lengths
 from avsgn_pyg.graph.build import build_batch, build_video
+from avsgn_pyg.graph.mixed import build_mixed, real_seconds
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,11 @@ class Videos:
         row: [N] row in the annotation file, which tells videos apart.
         video_ids: one a video; the same id may stand in several rows.
         text_nodes: text nodes in each video's graph.
+        lengths: [N] seconds of each video, on the CPU wherever the features are; what the others hold after a video's
+            end is never read. ``None`` where every video has all T, even if they were given.
 
     Raises:
-        DataError: no video, or the parts differ in N or T.
+        DataError: no video, the parts differ in N or T, or a length outside 1..T.
     """
 
     audio: Float[Tensor, "N T da"]
@@ -44,6 +50,7 @@ class Videos:
     row: Int[Tensor, "N"]
     video_ids: tuple[str, ...]
     text_nodes: int
+    lengths: Int[Tensor, "N"] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         sizes = {name: tuple(value.shape) for name, value in self._tensors()}
@@ -54,6 +61,8 @@ class Videos:
             raise DataError(f"videos need a row or more, and parts of one length; got {videos} ids, {sizes}")
         if self.text_nodes < 1:
             raise DataError(f"text_nodes={self.text_nodes}; a video needs at least one text node")
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", checked_lengths(self.lengths, *sizes["relevance"]))
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -61,17 +70,20 @@ class Videos:
     def __getitem__(self, number: int) -> HeteroData:
         """One video as a graph; IndexError past the last."""
         number = range(len(self))[number]
+        end = self.audio.shape[1] if self.lengths is None else int(self.lengths[number])
         return build_video(
-            self.audio[number],
-            self.visual[number],
+            self.audio[number, :end],
+            self.visual[number, :end],
             text_nodes=self.text_nodes,
             category=int(self.category[number]),
-            relevance=self.relevance[number],
+            relevance=self.relevance[number, :end],
             row=int(self.row[number]),
         )
 
     def batch(self, index: Int[Tensor, "B"]) -> Batch:
         """The videos at `index` as one ``HeteroDataBatch``, in that order, on the features' device."""
+        if self.lengths is not None:
+            return self._mixed(index.cpu(), self.lengths[index.cpu()])
         index = index.to(self.audio.device)
         return build_batch(
             self.audio.index_select(0, index),
@@ -82,10 +94,37 @@ class Videos:
             row=self.row.index_select(0, index),
         )
 
+    def _mixed(self, index: Int[Tensor, "B"], lengths: Int[Tensor, "B"]) -> Batch:
+        """The same of videos with a length each: real seconds are picked, filling is left behind."""
+        longest, here = int(lengths.max()) if len(lengths) else 0, index.to(self.audio.device)
+        place = index[:, None] * self.audio.shape[1] + torch.arange(longest)
+        rows = place[real_seconds(lengths, longest)].to(self.audio.device)
+        return build_mixed(
+            self.audio.flatten(0, 1).index_select(0, rows),
+            self.visual.flatten(0, 1).index_select(0, rows),
+            lengths=lengths,
+            text_nodes=self.text_nodes,
+            category=self.category.index_select(0, here),
+            relevance=self.relevance[:, :longest].index_select(0, here),
+            row=self.row.index_select(0, here),
+        )
+
+    @property
+    def seconds(self) -> Int[Tensor, "N"]:
+        """[N] seconds of each video, on the CPU."""
+        return torch.full((len(self),), self.audio.shape[1]) if self.lengths is None else self.lengths
+
+    @property
+    def mask(self) -> Bool[Tensor, "N T"] | None:
+        """[N, T] on the CPU, False where a row only fills a shorter video up; ``None`` where none does."""
+        return None if self.lengths is None else real_seconds(self.lengths, self.audio.shape[1])
+
     def take(self, index: Int[Tensor, "B"]) -> Videos:
         """A split of the videos at `index`, in that order."""
         here = index.to(self.audio.device)
         parts = {name: value[here] for name, value in self._tensors()}
+        if self.lengths is not None:
+            parts["lengths"] = self.lengths[index.cpu()]
         return dataclasses.replace(self, **parts, video_ids=tuple(self.video_ids[i] for i in index.tolist()))
 
     def to(self, device: torch.device | str) -> Videos:
@@ -126,6 +165,12 @@ class Dataset:
         """The splits there are, by name."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: videos for name, videos in named.items() if videos is not None}
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Seconds of the shortest and of the longest video of all splits."""
+        seconds = torch.cat([videos.seconds for videos in self.splits.values()])
+        return int(seconds.min()), int(seconds.max())
 
     def split(self, name: str) -> Videos:
         """The split called `name`, or a DataError that names those there are."""

@@ -45,7 +45,7 @@ class Meta(BaseModel):
     Attributes:
         format: version of this layout.
         categories: class names in the order of the class logits.
-        audio_width, visual_width, segments: what the data set decided about the model.
+        audio_width, visual_width, segments: what the data set decided about the model; segments of its longest video.
         dataset, synthetic, provenance: whose videos it was trained on, and where their features come from.
         epoch: finished epochs of training behind these weights.
         step: optimizer steps behind them.

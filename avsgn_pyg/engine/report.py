@@ -61,10 +61,9 @@ class Evaluation:
     @property
     def correct_per_video(self) -> Float[Tensor, "N"]:
         """[N] share of each video's segments that are right."""
-        target = metrics.segment_targets(
-            self.videos.category.cpu(), self.videos.relevance.cpu(), len(self.meta.categories)
-        )
-        return metrics.correct_per_video(self.predictions.labels(self.tau), target)
+        relevance = metrics.emptied(self.videos.relevance.cpu(), self.videos.mask)
+        target = metrics.segment_targets(self.videos.category.cpu(), relevance, len(self.meta.categories))
+        return metrics.correct_per_video(self.predictions.labels(self.tau), target, self.videos.mask)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: the circumstances, then every score."""
@@ -126,6 +125,7 @@ def write_predictions(evaluation: Evaluation, path: Path) -> None:
         categories=evaluation.meta.categories,
         tau=evaluation.tau,
         segment_scores=evaluation.predictions.segment_scores,
+        mask=videos.mask,
     )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

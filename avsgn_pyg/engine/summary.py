@@ -95,6 +95,7 @@ def summarise(evaluations: Sequence[Evaluation], replicates: int) -> SeedSummary
     for threshold in first.report.event_f1:
         values[f"event_f1@{threshold}"] = [report.event_f1[threshold] for report in reports]
     shares = torch.stack([evaluation.correct_per_video for evaluation in evaluations])
+    seconds = first.videos.seconds
     return SeedSummary(
         seeds=tuple(evaluation.meta.seed for evaluation in evaluations),
         **{name: getattr(first, name) for name in SHARED},
@@ -102,7 +103,7 @@ def summarise(evaluations: Sequence[Evaluation], replicates: int) -> SeedSummary
         selected_on=first.meta.selected_on,
         epochs=tuple(evaluation.meta.epoch for evaluation in evaluations),
         scores={name: metrics.mean_std_interval(scores) for name, scores in values.items()},
-        interval=metrics.bootstrap_interval(shares, replicates, seed=0) if replicates else None,
+        interval=metrics.bootstrap_interval(shares, replicates, seed=0, seconds=seconds) if replicates else None,
         marks=tuple(dict.fromkeys(mark for evaluation in evaluations for mark in evaluation.marks)),
     )
 

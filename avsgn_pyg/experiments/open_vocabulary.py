@@ -22,7 +22,7 @@ from avsgn_pyg.config import ConfigError, DataConfig
 from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
 from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.graph.schema import NO_EVENT
-from avsgn_pyg.metrics import mean_std_interval
+from avsgn_pyg.metrics import emptied, mean_std_interval
 from avsgn_pyg.model.open_vocabulary import Temperatures, label_scores
 
 #: Temperatures that are tried for each modality.
@@ -106,11 +106,13 @@ def measure_held_out(
 
 def _cosines(videos: Videos, dataset: Dataset) -> tuple[Tensor, Tensor]:
     """[N, C] of audio and of visual: each alone is :func:`label_scores` with nothing of the other."""
-    text, ones = dataset.label_text, torch.ones_like(videos.relevance)
+    text, mask = dataset.label_text, videos.mask
+    ones = emptied(torch.ones_like(videos.relevance), mask)
+    audio, visual = emptied(videos.audio, mask), emptied(videos.visual, mask)
     silent, dark = torch.zeros_like(text.audio), torch.zeros_like(text.visual)
     plain = Temperatures(1.0, 1.0)
-    return (label_scores(videos.audio, videos.visual, ones, text.audio, dark, plain),
-            label_scores(videos.audio, videos.visual, ones, silent, text.visual, plain))
+    return (label_scores(audio, visual, ones, text.audio, dark, plain),
+            label_scores(audio, visual, ones, silent, text.visual, plain))
 
 
 def _draw(seed: int, held_out: int, dataset: Dataset, train: tuple, judged: tuple) -> Draw:

@@ -3,6 +3,9 @@
 Seconds of one video are alike, so the videos are resampled, never the seconds. Per-video correctness is a
 share, 0..1 (:func:`~avsgn_pyg.metrics.correct_per_video`); what comes back is percent. Every draw comes
 from its own generator: the same seed gives the same interval, and no global random state is touched.
+
+Where videos have different numbers of seconds, a resample's accuracy is that of all its seconds together, as the
+accuracy itself is: `seconds` then says how many each video brings.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 #: How many resampled videos are held at a time.
@@ -44,7 +47,11 @@ class Summary(NamedTuple):
 
 
 def bootstrap_interval(
-    correct_per_video: Float[Tensor, "*seeds N"], replicates: int, seed: int, level: float = 0.95
+    correct_per_video: Float[Tensor, "*seeds N"],
+    replicates: int,
+    seed: int,
+    level: float = 0.95,
+    seconds: Int[Tensor, "N"] | None = None,
 ) -> Interval:
     """Interval of the accuracy if other videos of the same kind had been drawn.
 
@@ -55,11 +62,14 @@ def bootstrap_interval(
         replicates: number of resamples.
         seed: of the draw.
         level: share of the replicates inside the interval.
+        seconds: segments of each video; ``None`` where all have as many.
 
     Raises:
-        ValueError: no videos, shares outside 0..1, fewer than one replicate, or a level outside (0, 1).
+        ValueError: no videos, shares outside 0..1, fewer than one replicate, a level outside (0, 1), or not one
+            number of seconds a video.
     """
-    return _interval(_resampled_means(_shares(correct_per_video), replicates, seed), level)
+    shares = _shares(correct_per_video)
+    return _interval(_resampled_means(shares, replicates, seed, _weights(seconds, len(shares))), level)
 
 
 def paired_bootstrap(
@@ -68,6 +78,7 @@ def paired_bootstrap(
     replicates: int,
     seed: int,
     level: float = 0.95,
+    seconds: Int[Tensor, "N"] | None = None,
 ) -> Difference:
     """How much better a is than b *on the same videos*; an interval without 0 tells them apart.
 
@@ -80,8 +91,9 @@ def paired_bootstrap(
     a, b = _shares(correct_a), _shares(correct_b)
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} videos and b {len(b)}; a paired comparison needs the same videos")
-    means = _resampled_means(a - b, replicates, seed)
-    return Difference(100.0 * (a - b).mean().item(), *_interval(means, level))
+    weights = _weights(seconds, len(a))
+    means = _resampled_means(a - b, replicates, seed, weights)
+    return Difference(100.0 * _mean(a - b, weights).item(), *_interval(means, level))
 
 
 def mean_std_interval(values: Sequence[float]) -> Summary:
@@ -112,18 +124,40 @@ def _shares(correct: Float[Tensor, "*seeds N"]) -> Float[Tensor, "N"]:
     return correct.detach().cpu().double().view(-1, correct.shape[-1]).mean(0)
 
 
-def _resampled_means(values: Float[Tensor, "N"], replicates: int, seed: int) -> Float[Tensor, "R"]:
+def _weights(seconds: Tensor | None, videos: int) -> Float[Tensor, "N"] | None:
+    """What each video counts; ``None`` where all count alike."""
+    if seconds is None:
+        return None
+    if seconds.shape != (videos,) or not (seconds > 0).all():
+        raise ValueError(f"seconds must be one positive number for each of {videos} videos, got {seconds.tolist()}")
+    return None if (seconds == seconds[0]).all() else seconds.cpu().double()
+
+
+def _mean(values: Float[Tensor, "*R N"], weights: Float[Tensor, "*R N"] | None) -> Float[Tensor, "*R"]:
+    return values.mean(-1) if weights is None else (values * weights).sum(-1) / weights.sum(-1)
+
+
+def _resampled_means(
+    values: Float[Tensor, "N"], replicates: int, seed: int, weights: Float[Tensor, "N"] | None = None
+) -> Float[Tensor, "R"]:
     if replicates < 1:
         raise ValueError(f"replicates={replicates} must be at least 1; a steady interval takes a thousand")
     # Sorted, so that the interval depends on which videos there are and not on their order.
-    values = values.sort().values
+    order = values.argsort() if weights is None else _by_value_and_weight(values, weights)
+    values, weights = values[order], None if weights is None else weights[order]
     generator = torch.Generator().manual_seed(seed)
     rows = max(1, CHUNK // len(values))
     means = []
     for start in range(0, replicates, rows):
         size = (min(rows, replicates - start), len(values))
-        means.append(values[torch.randint(len(values), size, generator=generator)].mean(-1))
+        drawn = torch.randint(len(values), size, generator=generator)
+        means.append(_mean(values[drawn], None if weights is None else weights[drawn]))
     return torch.cat(means)
+
+
+def _by_value_and_weight(values: Float[Tensor, "N"], weights: Float[Tensor, "N"]) -> Int[Tensor, "N"]:
+    light = weights.argsort(stable=True)
+    return light[values[light].argsort(stable=True)]
 
 
 def _interval(means: Float[Tensor, "R"], level: float) -> Interval:

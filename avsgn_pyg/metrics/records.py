@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.localization import Event, events
-from avsgn_pyg.metrics.segment import check_answers, correct_per_video, predict, segment_targets
+from avsgn_pyg.metrics.segment import Mask, check_answers, correct_per_video, emptied, predict, segment_targets
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,26 @@ def video_records(
     categories: Sequence[str],
     tau: float,
     segment_scores: Float[Tensor, "N T C1"] | None = None,
+    mask: Mask = None,
 ) -> list[VideoRecord]:
     """A record for every video, in the order given; arguments and errors are :func:`evaluate`'s."""
     classes = len(categories)
+    relevance, relevance_logits = emptied(relevance, mask), emptied(relevance_logits, mask)
+    segment_scores = None if segment_scores is None else emptied(segment_scores, mask)
     target = segment_targets(category, relevance, classes)
     check_answers(category_logits, relevance_logits, target, segment_scores)
-    predicted = predict(category_logits, relevance_logits, tau, segment_scores)
+    predicted = predict(category_logits, relevance_logits, tau, segment_scores, mask)
+    real = torch.ones_like(target, dtype=torch.bool) if mask is None else mask
     confidence, best = category_logits.softmax(-1).max(-1)
     return [
         VideoRecord(
             predicted_class=categories[int(best[n])],
             confidence=confidence[n].item(),
             true_class=None if category[n] == NO_EVENT else categories[int(category[n])],
-            predicted_labels=tuple(predicted[n].tolist()),
-            true_labels=tuple(target[n].tolist()),
+            predicted_labels=tuple(predicted[n][real[n]].tolist()),
+            true_labels=tuple(target[n][real[n]].tolist()),
             accuracy=100.0 * share,
             predicted_events=tuple(events(predicted[n], classes)),
         )
-        for n, share in enumerate(correct_per_video(predicted, target).tolist())
+        for n, share in enumerate(correct_per_video(predicted, target, mask).tolist())
     ]

@@ -14,11 +14,13 @@ from avsgn_pyg.metrics.event import event_f1
 from avsgn_pyg.metrics.interval import Interval, bootstrap_interval
 from avsgn_pyg.metrics.segment import (
     BACKGROUND,
+    Mask,
     accuracy,
     check_answers,
     class_accuracy,
     confusion_matrix,
     correct_per_video,
+    emptied,
     percent,
     predict,
     relevance_auc,
@@ -116,6 +118,7 @@ def evaluate(
     bootstrap: int = 2000,
     seed: int = 0,
     segment_scores: Float[Tensor, "N T C1"] | None = None,
+    mask: Mask = None,
 ) -> Report:
     """Score a model's answers for one whole split.
 
@@ -134,6 +137,8 @@ def evaluate(
         bootstrap: resamples of the videos for the interval; 0 for none.
         seed: of the resampling.
         segment_scores: logits of models that score every segment over C + 1 labels.
+        mask: False where a segment only fills a shorter video up: whatever stands there, it counts nowhere. ``None``
+            where all videos are as long.
 
     Raises:
         ValueError: shapes that do not fit, names that are not C different ones, labels out of range,
@@ -141,30 +146,34 @@ def evaluate(
     """
     classes = len(categories)
     _check_names(categories, category_logits.shape[-1])
+    relevance, relevance_logits = emptied(relevance, mask), emptied(relevance_logits, mask)
+    segment_scores = None if segment_scores is None else emptied(segment_scores, mask)
     target = segment_targets(category, relevance, classes)
     check_answers(category_logits, relevance_logits, target, segment_scores)
-    predicted = predict(category_logits, relevance_logits, tau, segment_scores)
+    predicted = predict(category_logits, relevance_logits, tau, segment_scores, mask)
     forced = category_logits.argmax(-1, keepdim=True).expand_as(target)
-    shares = correct_per_video(predicted, target)
-    confusion = confusion_matrix(predicted, target, classes + 1).cpu()
+    shares = correct_per_video(predicted, target, mask)
+    seconds = None if mask is None else mask.sum(-1)
+    confusion = confusion_matrix(predicted, target, classes + 1, mask).cpu()
     found, called, true = _background(confusion)
+    segments = int(confusion.sum())
     return Report(
-        segment_accuracy=accuracy(predicted, target),
-        segment_accuracy_interval=bootstrap_interval(shares, bootstrap, seed) if bootstrap else None,
+        segment_accuracy=accuracy(predicted, target, mask),
+        segment_accuracy_interval=bootstrap_interval(shares, bootstrap, seed, seconds=seconds) if bootstrap else None,
         class_accuracy=class_accuracy(category_logits, category),
         background_precision=percent(found, called),
         background_recall=percent(found, true),
         background_f1=percent(2 * found, called + true),
-        relevance_auc=relevance_auc(relevance_logits, relevance),
+        relevance_auc=relevance_auc(relevance_logits, relevance, mask),
         event_f1=event_f1(predicted, target, classes),
-        all_foreground_oracle=percent(target.numel() - true, target.numel()),
-        force_all_foreground=accuracy(forced, target),
+        all_foreground_oracle=percent(segments - true, segments),
+        force_all_foreground=accuracy(forced, target, mask),
         majority=_majority(confusion, categories),
         per_class_accuracy=_per_class(confusion, categories),
         confusion=confusion,
         tau=tau if segment_scores is None else None,
         videos=len(target),
-        segments=target.numel(),
+        segments=segments,
     )
 
 

@@ -2,6 +2,8 @@
 
 Letters: N videos, T segments of one second, C event classes, background is label C. Counts are kept as
 integers up to the last division, so a score does not depend on how the videos are ordered or batched.
+
+Videos of mixed lengths are filled up to T: `mask` [N, T] is False where a segment is none. It is counted nowhere.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from torch import Tensor
 
 from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.localization import decode, decode_segments
+
+Mask = Bool[Tensor, "N T"] | None
 
 #: How label C is called in tables and figures.
 BACKGROUND: Final = "background"
@@ -55,6 +59,20 @@ def _refuse(bad: Bool[Tensor, "N"], rule: str, values: Tensor) -> None:
         raise ValueError(f"video {video} of {len(bad)}: {rule}; got {values[video].tolist()}")
 
 
+def emptied(values: Num[Tensor, "N T *k"], mask: Mask) -> Num[Tensor, "N T *k"]:
+    """The values with 0 wherever `mask` says that there is no segment; those given where there is no mask.
+
+    Raises:
+        ValueError: the mask is of another shape, or leaves a video without a segment.
+    """
+    if mask is None:
+        return values
+    if mask.shape != values.shape[:2] or not bool(mask.any(-1).all()):
+        raise ValueError(f"mask is {list(mask.shape)}, but must be {list(values.shape[:2])} with a segment in every "
+                         "video")
+    return values.masked_fill(~mask.view(*mask.shape, *(1 for _ in values.shape[2:])), 0)
+
+
 def check_answers(
     category: Tensor, relevance: Tensor, labels: Tensor, segment_scores: Tensor | None = None
 ) -> None:
@@ -93,25 +111,36 @@ def predict(
     relevance: Float[Tensor, "N T"],
     tau: float,
     segment_scores: Float[Tensor, "N T C1"] | None = None,
+    mask: Mask = None,
 ) -> Int[Tensor, "N T"]:
     """Predicted label of every segment: from `segment_scores` alone where a model gives them, else by `tau`.
+
+    What `mask` leaves out is background.
 
     Raises:
         ValueError: `tau` outside [0, 1).
     """
     if not 0.0 <= tau < 1.0:
         raise ValueError(f"tau={tau} must lie in [0, 1): it cuts the sigmoid of the relevance logits")
-    return decode(category, relevance, tau) if segment_scores is None else decode_segments(segment_scores)
+    if segment_scores is None:
+        return decode(category, relevance, tau, mask)
+    labels = decode_segments(segment_scores)
+    return labels if mask is None else labels.masked_fill(~mask, category.shape[-1])
 
 
-def accuracy(predicted: Int[Tensor, "N T"], target: Int[Tensor, "N T"]) -> float:
-    """Percent of all N · T segments that are right; never a mean of batch means."""
-    return percent(int((predicted == target).sum()), target.numel())
+def accuracy(predicted: Int[Tensor, "N T"], target: Int[Tensor, "N T"], mask: Mask = None) -> float:
+    """Percent of all segments of all videos that are right; never a mean of batch means."""
+    right = predicted == target
+    right = right.flatten() if mask is None else right[mask]
+    return percent(int(right.sum()), right.numel())
 
 
-def correct_per_video(predicted: Int[Tensor, "N T"], target: Int[Tensor, "N T"]) -> Float[Tensor, "N"]:
+def correct_per_video(
+    predicted: Int[Tensor, "N T"], target: Int[Tensor, "N T"], mask: Mask = None
+) -> Float[Tensor, "N"]:
     """Share (0..1, float64) of each video's segments that are right: what the bootstrap resamples."""
-    return (predicted == target).double().mean(-1)
+    right = predicted == target
+    return right.double().mean(-1) if mask is None else (right & mask).sum(-1).double() / mask.sum(-1)
 
 
 def class_accuracy(category_logits: Float[Tensor, "N C"], category: Int[Tensor, "N"]) -> float:
@@ -124,21 +153,23 @@ def class_accuracy(category_logits: Float[Tensor, "N C"], category: Int[Tensor, 
 
 
 def confusion_matrix(
-    predicted: Int[Tensor, "N T"], target: Int[Tensor, "N T"], labels: int
+    predicted: Int[Tensor, "N T"], target: Int[Tensor, "N T"], labels: int, mask: Mask = None
 ) -> Int[Tensor, "labels labels"]:
     """Segments of true label i (row) called j (column), background last; `labels` is C + 1."""
-    cells = target.flatten() * labels + predicted.flatten()
+    cells = target * labels + predicted
+    cells = cells.flatten() if mask is None else cells[mask]
     return torch.bincount(cells, minlength=labels * labels).view(labels, labels)
 
 
-def relevance_auc(logits: Float[Tensor, "N T"], relevance: Num[Tensor, "N T"]) -> float:
+def relevance_auc(logits: Float[Tensor, "N T"], relevance: Num[Tensor, "N T"], mask: Mask = None) -> float:
     """Area under the ROC curve of event against background seconds, percent; ``nan`` if one is missing.
 
     The chance that a random event second outranks a random background second, a tie counting half. It
     reads logits, not their sigmoid, because the sigmoid saturates into ties.
     """
-    levels, level = logits.flatten().unique(return_inverse=True)
-    event = relevance.flatten() != 0
+    logits, relevance = (part.flatten() if mask is None else part[mask] for part in (logits, relevance))
+    levels, level = logits.unique(return_inverse=True)
+    event = relevance != 0
     positive = torch.bincount(level[event], minlength=len(levels))
     negative = torch.bincount(level[~event], minlength=len(levels))
     below = negative.cumsum(0) - negative

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from avsgn_pyg.metrics.segment import check_answers, segment_targets
+from avsgn_pyg.metrics.segment import Mask, check_answers, emptied, segment_targets
 
 
 def best_tau(
@@ -14,6 +14,7 @@ def best_tau(
     relevance_logits: Float[Tensor, "N T"],
     category: Int[Tensor, "N"],
     relevance: Num[Tensor, "N T"],
+    mask: Mask = None,
 ) -> float:
     """The tau in [0, 1) with which :func:`~avsgn_pyg.localization.decode` gets most segments right.
 
@@ -27,21 +28,27 @@ def best_tau(
         relevance_logits: event-relevance logits of the segments.
         category: true class, or ``NO_EVENT`` (-1).
         relevance: 1 in the event's seconds, 0 in the others.
+        mask: as of :func:`avsgn_pyg.metrics.evaluate`.
 
     Raises:
         ValueError: shapes that do not fit, labels out of range, or logits that are not finite.
     """
+    relevance, relevance_logits = emptied(relevance, mask), emptied(relevance_logits, mask)
     target = segment_targets(category, relevance, category_logits.shape[-1])
     check_answers(category_logits, relevance_logits, target)
-    probability = relevance_logits.sigmoid()
-    edges = torch.cat([probability.new_zeros(1), probability.flatten(), probability.new_ones(1)]).unique()
+
+    def real(values: Tensor) -> Tensor:
+        return values.flatten() if mask is None else values[mask]
+
+    probability = real(relevance_logits.sigmoid())
+    edges = torch.cat([probability.new_zeros(1), probability, probability.new_ones(1)]).unique()
     kept = target == category_logits.argmax(-1, keepdim=True)
     dropped = target == category_logits.shape[-1]
     # Gap i is [edges[i], edges[i + 1]): its tau drops the seconds at edges[0..i] and keeps those above.
-    gain = dropped.long() - kept.long()
-    level = torch.searchsorted(edges, probability.contiguous())
+    gain = real(dropped.long() - kept.long())
+    level = torch.searchsorted(edges, probability)
     gains = torch.zeros(len(edges), dtype=torch.long, device=edges.device)
-    gains.scatter_add_(0, level.flatten(), gain.flatten())
+    gains.scatter_add_(0, level, gain)
     right = gains.cumsum(0)[:-1]
     tau = _inside(edges[:-1], edges[1:])[right == right.max()]
     return tau[(tau.double() - 0.5).abs().argmin()].item()

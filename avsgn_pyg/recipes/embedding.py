@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from avsgn_pyg import zoo
+from avsgn_pyg import metrics, zoo
 from avsgn_pyg.config import ConfigError, TrainConfig, load_config
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, load_checkpoint, load_weights
@@ -80,7 +80,7 @@ def embed_run(
     model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
     load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
     model.to(where).eval()
-    events = videos.relevance.cpu() > 0
+    events = metrics.emptied(videos.relevance.cpu(), videos.mask) > 0
     labels = videos.category.cpu()[:, None].expand_as(events)[events].numpy()
     kept = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
     stages = {
@@ -106,7 +106,8 @@ def _stages(
         for stage, streams in model(videos.batch(index).to(device)).stages.items():
             for modality in (AUDIO, VISUAL):
                 if modality in streams:
-                    rows = streams[modality].float().cpu()[events[index]]
+                    rows = streams[modality].float().cpu()
+                    rows = rows[events[index, : rows.shape[1]]]
                     found.setdefault(stage, {}).setdefault(modality, []).append(rows)
     return found
 

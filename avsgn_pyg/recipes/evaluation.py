@@ -163,7 +163,8 @@ def evaluate_checkpoint(
                 f"tau_from={tau_from}: {checkpoint.path} scores every segment (classes and background), "
                 "which is decoded without tau; leave tau_from out"
             )
-        tau = metrics.best_tau(found.category, found.relevance, tuning.category.cpu(), tuning.relevance.cpu())
+        truth = tuning.category.cpu(), tuning.relevance.cpu()
+        tau = metrics.best_tau(found.category, found.relevance, *truth, tuning.mask)
     tau = config.evaluate.tau if tau is None else tau
     predictions = answer(videos)
     report = metrics.evaluate(
@@ -175,6 +176,7 @@ def evaluate_checkpoint(
         tau=tau,
         bootstrap=config.evaluate.bootstrap,
         segment_scores=predictions.segment_scores,
+        mask=videos.mask,
     )
     return Evaluation(
         report,

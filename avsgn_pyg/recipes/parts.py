@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from avsgn_pyg import zoo
-from avsgn_pyg.config import Config, ConfigError
+from avsgn_pyg.config import AVSGN, Config, ConfigError
 from avsgn_pyg.data.dataset import DataError, Dataset, Videos, load_dataset
 from avsgn_pyg.engine.checkpoint import Checkpoint, CheckpointError, Meta, read_meta
 from avsgn_pyg.engine.losses import TrainingError
@@ -23,18 +23,33 @@ def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:
     """The config's data set, with as many text nodes as its model makes text rows.
 
     Raises:
-        ConfigError: videos to parse where one event is to be localized, or the other way round.
+        ConfigError: videos to parse where one event is to be localized, or the other way round; videos of mixed
+            lengths under a setting that takes one length.
     """
     if (config.data.kind == "llp") != parsing:
         use = "tools/train.py" if parsing else "tools/train_parsing.py"
         raise ConfigError(f"data.kind={config.data.kind} is another task; {use} trains and scores it")
     dataset = load_dataset(config.data)
+    _refuse_mixed_lengths(config, dataset)
     return dataset.with_text_nodes(zoo.text_nodes(config.model, shape_of(dataset)))
+
+
+def _refuse_mixed_lengths(config: Config, dataset: Dataset) -> None:
+    shortest, longest = dataset.span
+    if shortest == longest:
+        return
+    came = f"{dataset.name} has videos of {shortest} to {longest} seconds"
+    if config.model.name != AVSGN:
+        raise ConfigError(f"model.name={config.model.name} takes videos of one length, as it was published, and "
+                          f"{came}; use model.name={AVSGN} with model.text.slots=per_class")
+    if config.model.text.slots != "per_class":
+        raise ConfigError(f"model.text.slots={config.model.text.slots} makes a text row for each second of one length, "
+                          f"and {came}; use model.text.slots=per_class")
 
 
 def shape_of(dataset: Dataset) -> zoo.Shape:
     audio, visual = dataset.train.audio, dataset.train.visual
-    return zoo.Shape(audio.shape[-1], visual.shape[-1], audio.shape[1], len(dataset.categories))
+    return zoo.Shape(audio.shape[-1], visual.shape[-1], dataset.span[1], len(dataset.categories))
 
 
 def meta_of(dataset: Dataset) -> Meta:

@@ -101,8 +101,8 @@ def _picture(
 ) -> Picture:
     classes = len(dataset.categories)
     labels = metrics.predict(found.category, found.relevance, tau, found.segment_scores)[0]
-    here = slice(number, number + 1)
-    target = metrics.segment_targets(videos.category[here], videos.relevance[here], classes)
+    here, end = slice(number, number + 1), int(videos.seconds[number])
+    target = metrics.segment_targets(videos.category[here], videos.relevance[here, :end], classes)
     cmgi = config.model.cmgi
     return Picture(
         title=f"{dataset.name}, {split}, row {int(videos.row[number])}, {videos.video_ids[number]}",

@@ -334,6 +334,46 @@ def test_a_class_the_store_does_not_know_names_its_line(root: Path) -> None:
         load_dataset(store(root, categories=("Flute", "Dog")))
 
 
+# Videos of mixed lengths.
+
+LENGTHS = torch.tensor([6, 3, 2, 6, 4, 6])
+
+
+@pytest.mark.parametrize("form", ["order", "txt"])
+def test_a_store_of_mixed_lengths_gives_every_video_its_own_seconds(root: Path, form: str) -> None:
+    for split, rows in ORDERS.items():
+        (root / f"{split}Set.txt").write_text("\n".join(LINES[row] for row in rows))
+    data = load_dataset(store(root, lengths=LENGTHS).model_copy(update={"splits": form}))
+    assert data.span == (2, 6)
+    assert data.train.seconds.tolist() == [LENGTHS[row] for row in ORDERS["train"]]
+    assert data.test.lengths.tolist() == [4] and data.val.lengths is None
+    batch = data.train.batch(torch.arange(4))
+    assert batch["audio"].ptr.tolist() == [0, 6, 12, 14, 17]
+    assert batch["audio"].x[:, 0].tolist() == [3] * 6 + [0] * 6 + [2] * 2 + [1] * 3
+    assert "videos of mixed lengths: 2 to 6 seconds" in data.notes
+
+
+def test_a_store_of_some_rows_and_mixed_lengths_is_found_by_row(root: Path) -> None:
+    rows = [3, 5, 4, 0]
+    config = store(root, **rows_of(FULL, rows), lengths=LENGTHS[rows], provenance=failing(1, 2))
+    data = load_dataset(config.model_copy(update={"missing": "drop"}))
+    assert data.train.row.tolist() == [3, 0] and data.test.seconds.tolist() == [4]
+
+
+def test_an_event_past_the_end_of_its_own_video_is_refused(root: Path) -> None:
+    lengths = LENGTHS.clone()
+    lengths[3] = 5
+    with pytest.raises(DataError, match=r"the event of row 3 \(d\) ends at 6, .* 5 seconds in .*store\.h5"):
+        load_dataset(store(root, lengths=lengths))
+
+
+def test_events_that_all_end_early_make_a_note_where_lengths_are_mixed(root: Path) -> None:
+    doubled = {"audio": FULL.audio.repeat(1, 2, 1), "visual": FULL.visual.repeat(1, 2, 1)}
+    said = "no event ends in the second half of its video; are the segments seconds?"
+    assert said in load_dataset(store(root, **doubled, lengths=2 * LENGTHS)).notes
+    assert said not in load_dataset(store(root, lengths=LENGTHS)).notes
+
+
 def test_ave_composite_loads_with_its_label_text(ave_composite_root: Path) -> None:
     data = load_dataset(
         DataConfig(

@@ -20,7 +20,6 @@ from avsgn_pyg.data.feature_store import (
     Features,
     LabelText,
     legacy_shape,
-    read_label_text,
     read_legacy_features,
     read_order,
     read_store,
@@ -164,17 +163,11 @@ def test_parts_that_contradict_each_other_are_refused(change: dict, message: str
         features(**change)
 
 
-@pytest.mark.usefixtures("as_installed")
-def test_label_text_needs_both_modalities_for_every_class() -> None:
-    with pytest.raises(DataError, match="3 audio rows and 2 visual"):
-        LabelText(torch.ones(3, 4), torch.ones(2, 4))
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda file: file.attrs.pop("format"), r"store\.h5: not a feature store \(it has \['audio'"),
-        (lambda file: file.attrs.modify("version", 2), "store version 2; this release reads version 1"),
+        (lambda file: file.attrs.modify("version", 3), "store version 3; this release reads versions 1 and 2"),
         (lambda file: file.attrs.pop("provenance"), "provenance is missing"),
         (lambda file: file.pop("visual"), "no dataset 'visual'"),
         (lambda file: file.pop("label_text/visual"), "no dataset 'label_text/visual'"),
@@ -195,6 +188,66 @@ def test_a_contradiction_inside_a_store_names_the_file(tmp_path: Path) -> None:
         del file["rows"]
         file["rows"] = np.array([1, 1, 2])
     with pytest.raises(DataError, match=r"store\.h5: rows must be different"):
+        read_store(tmp_path / "store.h5")
+
+
+# Videos of mixed lengths.
+
+LENGTHS = torch.tensor([2, 4, 1])
+
+
+def mixed(**changes: object) -> Features:
+    """Features with numbers after the videos' ends that must never be read."""
+    whole = features(lengths=LENGTHS, **changes)
+    for part in (whole.audio, whole.visual):
+        part[torch.arange(4) >= LENGTHS[:, None]] = torch.nan
+    return whole
+
+
+def test_a_store_of_mixed_lengths_gives_back_every_real_second(tmp_path: Path) -> None:
+    written = mixed()
+    write_store(tmp_path / "store.h5", written)
+    read = read_store(tmp_path / "store.h5")
+    assert read.lengths.tolist() == [2, 4, 1] and read.span == (1, 4)
+    assert torch.equal(read.audio, written.audio.nan_to_num()) and torch.equal(read.visual, written.visual.nan_to_num())
+    assert_same(dataclasses.replace(read, audio=written.audio.nan_to_num(), visual=written.visual.nan_to_num()), read)
+
+
+def test_a_store_of_mixed_lengths_holds_its_seconds_end_to_end_as_version_2(tmp_path: Path) -> None:
+    write_store(tmp_path / "store.h5", mixed())
+    with h5py.File(tmp_path / "store.h5") as file:
+        assert (file["audio"].shape, file["visual"].shape) == ((7, 5), (7, 6))
+        assert file["lengths"][()].tolist() == [2, 4, 1] and file.attrs["version"] == 2
+
+
+def test_videos_that_are_all_as_long_make_a_store_of_today_whatever_the_lengths_say(tmp_path: Path) -> None:
+    write_store(tmp_path / "store.h5", features(lengths=torch.full((3,), 4)))
+    with h5py.File(tmp_path / "store.h5") as file:
+        assert "lengths" not in file and file.attrs["version"] == 1
+
+
+def test_a_second_that_is_no_number_is_refused_in_a_store_of_mixed_lengths(tmp_path: Path) -> None:
+    written = mixed()
+    written.visual[1, 2] = torch.inf
+    with pytest.raises(DataError, match=r"'visual' holds inf .* at row 4"):
+        write_store(tmp_path / "store.h5", written)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([2, 4, 2], r"store\.h5: videos of 8 seconds together need .* got \[7, 5\]"),
+        ([2, 5], r"store\.h5: 2 videos have 3 ids"),
+        ([3, 4, 0], r"store\.h5: lengths must be \[3\], one a video, from 1 to 4 seconds; got \[3\] from 0"),
+    ],
+)
+@pytest.mark.usefixtures("as_installed")
+def test_lengths_that_are_not_of_the_features_name_the_store(tmp_path: Path, lengths: list[int], message: str) -> None:
+    write_store(tmp_path / "store.h5", mixed())
+    with h5py.File(tmp_path / "store.h5", "r+") as file:
+        del file["lengths"]
+        file["lengths"] = np.array(lengths)
+    with pytest.raises(DataError, match=message):
         read_store(tmp_path / "store.h5")
 
 
@@ -313,42 +366,6 @@ def test_damage_found_while_reading_is_named_too(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"bad\.h5: not a readable h5 file, or cut short"):
         read_legacy_features(path)
-
-
-# Label text.
-
-
-def test_label_text_reads_as_float32(tmp_path: Path) -> None:
-    np.save(tmp_path / "text.npy", np.ones((28, 4), np.float16))
-    read = read_label_text(tmp_path / "text.npy")
-    assert read.shape == (28, 4)
-    assert read.dtype == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (np.ones(4, np.float32), r"\[C, d\]; got float32 \[4\]"),
-        (np.ones((2, 3), np.int64), "got int64"),
-        (np.array([[0.0, np.nan]]), "holds nan .* at row 0"),
-        (np.array([{"pickled": 1}]), "not a readable npy file"),
-    ],
-)
-def test_other_tables_are_no_label_text(tmp_path: Path, table: np.ndarray, message: str) -> None:
-    np.save(tmp_path / "text.npy", table)
-    with pytest.raises(DataError, match=message):
-        read_label_text(tmp_path / "text.npy")
-
-
-def test_missing_foreign_and_archived_label_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.npy: no such file"):
-        read_label_text(tmp_path / "none.npy")
-    (tmp_path / "foreign.npy").write_text("words")
-    with pytest.raises(DataError, match=r"foreign\.npy: not a readable npy file"):
-        read_label_text(tmp_path / "foreign.npy")
-    np.savez(tmp_path / "archive.npz", a=np.ones((2, 2)))
-    with pytest.raises(DataError, match="an npz archive"):
-        read_label_text(tmp_path / "archive.npz")
 
 
 def test_texts_that_are_numbers_are_refused(tmp_path: Path) -> None:

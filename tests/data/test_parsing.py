@@ -126,3 +126,9 @@ def test_the_real_files_load_with_made_features(llp_root: Path, tmp_path: Path):
     write_store(tmp_path / "made.h5", made_features(read_llp(llp_root), width=8))
     dataset = load_dataset(DataConfig(kind="llp", root=llp_root, features=str(tmp_path / "made.h5")))
     assert {name: len(videos) for name, videos in dataset.splits.items()} == {"train": 10000, "val": 649, "test": 1200}
+
+
+def test_a_store_of_mixed_lengths_is_refused_by_name(load):
+    lengths = torch.tensor([10, 10, 9, 10, 10, 10])
+    with pytest.raises(DataError, match=r"made\.h5: videos of 9 to 10 seconds; parsing .* takes videos of one length"):
+        load(lambda store: dataclasses.replace(store, lengths=lengths))

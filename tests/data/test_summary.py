@@ -146,3 +146,13 @@ def test_the_tool_reports_a_bad_folder_without_a_traceback(
     assert captured.out == ""
     assert captured.err.startswith("error: ")
     assert "valSet.txt, line 1" in captured.err
+
+
+def test_shares_of_mixed_lengths_are_of_real_seconds(folder: Path) -> None:
+    lengths = torch.tensor([10, 6, 5])
+    features = Features(torch.ones(3, 10, 5), torch.ones(3, 10, 6), ("a", "a", "b"), lengths=lengths)
+    write_store(folder / "mixed.h5", features)
+    lines = summarize(folder, splits="txt")
+    assert "train: 2 rows, 66.7 % of seconds foreground, 50.0 % of videos foreground throughout" in lines
+    assert "val: 1 rows, 83.3 % of seconds foreground, 0.0 % of videos foreground throughout" in lines
+    assert "  mixed.h5: 3 videos of 5 to 10 segments" in lines

@@ -79,6 +79,21 @@ def test_any_length_can_be_made(segments: int) -> None:
     assert data.train.text_nodes == segments
 
 
+def test_lengths_are_drawn_from_a_range_and_events_end_with_their_videos() -> None:
+    data = make_synthetic(SyntheticConfig(videos=120, classes=2, width=8, segments=[2, 5]))
+    assert data.span == (2, 5)
+    lengths, relevance = everything(data, "seconds"), everything(data, "relevance")
+    assert sorted(set(lengths.tolist())) == [2, 3, 4, 5]
+    beyond = torch.arange(5) >= lengths[:, None]
+    assert not relevance[beyond].any() and bool(relevance.any(-1).all())
+    assert not everything(data, "audio")[beyond].any() and everything(data, "visual")[~beyond].any(-1).all()
+
+
+def test_a_range_of_one_length_makes_videos_of_it() -> None:
+    data = make_synthetic(SyntheticConfig(videos=20, classes=2, width=8, segments=(4, 4)))
+    assert data.train.lengths is None and data.train.audio.shape[1] == 4
+
+
 def test_every_video_has_one_contiguous_event(made: Dataset) -> None:
     relevance = everything(made, "relevance")
     starts = (pad(relevance, (1, 0)).diff(dim=-1) == 1).sum(-1)

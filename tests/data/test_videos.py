@@ -10,6 +10,7 @@ from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.videos import Dataset, Videos
+from avsgn_pyg.graph.build import collate
 from avsgn_pyg.graph.schema import NO_EVENT
 
 
@@ -106,3 +107,69 @@ def test_text_nodes_change_in_every_split_at_once() -> None:
     assert [split.text_nodes for split in data.splits.values()] == [56, 56]
     assert data.val is None
     assert data.train[0]["text"].num_nodes == 56
+
+
+# Mixed lengths.
+
+LENGTHS = torch.tensor([3, 1, 2, 3, 2])
+
+
+def mixed() -> Videos:
+    """Videos with numbers after their ends that must never be read."""
+    whole = dataclasses.replace(videos(), lengths=LENGTHS)
+    for name in ("audio", "visual", "relevance"):
+        getattr(whole, name)[~whole.mask] = torch.nan
+    return whole
+
+
+def test_a_batch_of_mixed_lengths_equals_its_videos_collated_one_by_one() -> None:
+    split = mixed()
+    fast, plain = split.batch(torch.tensor([3, 1, 2])), collate([split[3], split[1], split[2]])
+    for key in ("category", "relevance", "row"):
+        assert torch.equal(fast[key], plain[key])
+    for key in ("audio", "visual", "text"):
+        assert torch.equal(fast[key].batch, plain[key].batch) and torch.equal(fast[key].ptr, plain[key].ptr)
+    assert all(torch.equal(fast[key].x, plain[key].x) for key in ("audio", "visual"))
+    assert all(torch.equal(fast[edge].edge_index, plain[edge].edge_index) for edge in plain.edge_types)
+    assert fast["audio"].x.isfinite().all() and fast.relevance.isfinite().all()
+
+
+def test_a_batch_of_mixed_lengths_parts_into_its_videos() -> None:
+    found = mixed().batch(torch.arange(5)).to_data_list()
+    assert [len(video["visual"].x) for video in found] == LENGTHS.tolist()
+
+
+def test_a_batch_is_as_long_as_its_own_longest_video() -> None:
+    assert mixed().batch(torch.tensor([1, 2])).relevance.shape == (2, 2)
+    assert mixed().batch(torch.tensor([1])).relevance.shape == (1, 1)
+
+
+def test_a_video_is_as_long_as_it_is() -> None:
+    video = mixed()[-1]
+    assert len(video["audio"].x) == len(video["visual"].x) == video.relevance.shape[1] == 2
+
+
+def test_lengths_that_are_all_the_longest_are_no_mixture() -> None:
+    split, same = videos(), dataclasses.replace(videos(), lengths=torch.full((5,), 3))
+    assert same.lengths is None and same.mask is None
+    assert split.seconds.tolist() == [3] * 5
+
+
+def test_taking_videos_takes_their_lengths() -> None:
+    part = mixed().take(torch.tensor([2, 1]))
+    assert part.lengths.tolist() == [2, 1]
+    assert part.mask.tolist() == [[True, True, False], [True, False, False]]
+    assert mixed().take(torch.tensor([0, 3])).lengths is None
+
+
+def test_moving_keeps_the_lengths_where_sizes_can_be_read() -> None:
+    assert mixed().to("meta").lengths.device.type == "cpu"
+
+
+def test_a_length_beyond_the_features_is_refused() -> None:
+    with pytest.raises(DataError, match=r"from 1 to 3 seconds; got .* from 1 to 4"):
+        dataclasses.replace(videos(), lengths=torch.tensor([3, 1, 2, 4, 2]))
+
+
+def test_a_data_set_spans_the_lengths_of_all_its_splits() -> None:
+    assert Dataset("made", ("a",), videos(segments=4), test=mixed()).span == (1, 4)

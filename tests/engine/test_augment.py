@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from avsgn_pyg.config import AugmentConfig
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.augment import _Seconds, add_noise, augment, flip_time, paste_boundaries
-from avsgn_pyg.graph.views import dense_view
+from avsgn_pyg.graph.views import dense_view, padded_view
 
 
 def test_without_rates_the_batch_itself_comes_back(videos: Videos) -> None:
@@ -176,3 +178,71 @@ def test_a_video_of_one_second_has_no_room_for_a_boundary(segment_labels: bool) 
     seconds = _Seconds(torch.randn(8, 1, 3), torch.randn(8, 1, 3), torch.ones(8, 1), torch.zeros(8, 1))
     pasted = paste_boundaries(seconds, torch.arange(8), 1.0, segment_labels=segment_labels)
     assert all(torch.equal(one, two) for one, two in zip(pasted, seconds, strict=True))
+
+
+# Videos of mixed lengths.
+
+
+@pytest.fixture
+def mixed(videos: Videos) -> Videos:
+    """Lengths 1 to 4 in every class; after a video's end stand numbers that must never come up."""
+    whole = dataclasses.replace(videos, lengths=torch.arange(len(videos)) // 3 % 4 + 1)
+    for name in ("audio", "visual", "relevance"):
+        getattr(whole, name)[~whole.mask] = torch.nan
+    return whole
+
+
+EVERYTHING = AugmentConfig(recombine=0.5, boundary=0.7, time_flip=0.5, noise=0.1)
+
+
+@pytest.mark.parametrize("segment_labels", [True, False])
+def test_no_second_after_a_video_s_end_reaches_another(mixed: Videos, segment_labels: bool) -> None:
+    torch.manual_seed(0)
+    batch = mixed.batch(torch.arange(24).repeat(4))
+    changed = augment(batch, EVERYTHING, segment_labels=segment_labels)
+    beyond = ~padded_view(batch, "audio")[1]
+    for node in ("audio", "visual"):
+        assert changed[node].x.shape == batch[node].x.shape and changed[node].x.isfinite().all()
+    assert not changed.relevance[beyond].any() and not changed.pasted[beyond].any()
+    assert torch.equal(padded_view(changed, "visual")[1], ~beyond)
+    assert [len(video["audio"].x) for video in changed.to_data_list()] == mixed.lengths.tolist() * 4
+
+
+def test_each_video_is_turned_over_its_own_seconds(mixed: Videos) -> None:
+    batch = mixed.batch(torch.arange(24))
+    turned = augment(batch, AugmentConfig(time_flip=1.0))
+    for before, after in zip(batch.to_data_list(), turned.to_data_list(), strict=True):
+        seconds = len(before["audio"].x)
+        assert torch.equal(after["audio"].x, before["audio"].x.flip(0))
+        assert torch.equal(after.relevance[0, :seconds], before.relevance[0, :seconds].flip(0))
+
+
+def test_the_sight_of_another_video_is_never_shorter_than_what_it_replaces(mixed: Videos) -> None:
+    torch.manual_seed(0)
+    batch = mixed.batch(torch.arange(24))
+    before, real = padded_view(batch, "visual")
+    after, _ = padded_view(augment(batch, AugmentConfig(recombine=1.0), segment_labels=False), "visual")
+    changed = (before != after).flatten(1).any(1).nonzero().flatten().tolist()
+    assert changed and real[changed].sum(1).min() < 4
+    for video in changed:
+        here = real[video]
+        donor = (before[:, here] == after[video, here]).flatten(1).all(1).nonzero().item()
+        assert real[donor].sum() >= here.sum() and batch.category[donor] == batch.category[video]
+
+
+def test_a_pasted_run_of_mixed_lengths_ends_with_its_video_and_lies_within_its_donor(mixed: Videos) -> None:
+    torch.manual_seed(0)
+    batch = mixed.batch(torch.arange(24).repeat(20))
+    pasted = augment(batch, AugmentConfig(boundary=1.0)).pasted.bool()
+    _, real = padded_view(batch, "audio")
+    lengths = real.sum(1)
+    assert pasted.any() and not pasted[lengths < 3].any()
+    rows = pasted[pasted.any(1)]
+    last = lengths[pasted.any(1)] - 1
+    assert (rows[:, 0] ^ rows[torch.arange(len(rows)), last]).all()
+
+
+def test_noise_is_measured_over_real_seconds(mixed: Videos) -> None:
+    batch = mixed.batch(torch.arange(24).repeat(200))
+    noise = augment(batch, AugmentConfig(noise=0.3))["audio"].x - batch["audio"].x
+    assert (noise.std() / batch["audio"].x.square().mean().sqrt()).item() == pytest.approx(0.3, rel=0.03)

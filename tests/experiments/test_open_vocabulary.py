@@ -9,7 +9,7 @@ import torch
 
 from avsgn_pyg.config import ConfigError, DataConfig, SyntheticConfig
 from avsgn_pyg.data.synthetic import make_synthetic
-from avsgn_pyg.experiments.open_vocabulary import GRID, fit_temperatures, measure_held_out
+from avsgn_pyg.experiments.open_vocabulary import GRID, _cosines, fit_temperatures, measure_held_out
 from avsgn_pyg.model.open_vocabulary import Temperatures, label_scores
 
 MADE = SyntheticConfig(videos=120, classes=6, width=32)
@@ -57,3 +57,18 @@ def test_temperatures_are_those_of_the_least_cross_entropy_on_the_other_classes(
 def test_a_side_without_classes_is_refused(held_out: int):
     with pytest.raises(ConfigError, match="hold out 2 to 4 of the 6 classes"):
         measure_held_out(DATA, held_out=held_out)
+
+
+def test_seconds_after_a_video_s_end_count_nothing(monkeypatch: pytest.MonkeyPatch):
+    made = MADE.model_copy(update={"segments": (3, 9)})
+    found = measure_held_out(DATA.model_copy(update={"synthetic": made}), held_out=3, seeds=[4])
+    dataset = make_synthetic(made)
+    for videos in dataset.splits.values():
+        videos.audio[~videos.mask] = torch.nan
+    monkeypatch.setattr("avsgn_pyg.experiments.open_vocabulary.load_dataset", lambda _: dataset)
+    assert measure_held_out(DATA, held_out=3, seeds=[4]) == found
+    videos, text = dataset.val, dataset.label_text
+    end = int(videos.lengths[0])
+    alone = label_scores(videos.audio[:1, :end], videos.visual[:1, :end], torch.ones(1, end), text.audio, text.visual)
+    heard, shown = _cosines(videos, dataset)
+    torch.testing.assert_close(heard[:1] / 0.03 + shown[:1] / 0.01, alone)

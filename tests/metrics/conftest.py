@@ -31,6 +31,21 @@ def _make(seed: int, videos: int = 6, segments: int = 5, classes: int = 3) -> An
     return Answers(coarse(videos, classes), coarse(videos, segments), category, relevance)
 
 
+def _mix(answers: Answers, filling: float) -> tuple[Answers, Tensor]:
+    """The answers cut to lengths of their own, with `filling` after the ends; and which segments are real."""
+    videos, segments = answers.relevance.shape
+    lengths = torch.arange(videos) * 7 % segments + 1
+    mask = torch.arange(segments) < lengths[:, None]
+    timed = {name: getattr(answers, name).masked_fill(~mask, filling) for name in ("relevance_logits", "relevance")}
+    return answers._replace(**timed), mask
+
+
+@pytest.fixture(scope="session")
+def mix() -> Callable[[Answers, float], tuple[Answers, Tensor]]:
+    """mix(answers, filling): videos of mixed lengths, and their mask."""
+    return _mix
+
+
 @pytest.fixture(scope="session")
 def make_answers() -> Callable[..., Answers]:
     """make_answers(seed, videos, segments, classes): logits on a coarse grid, so that ties are common."""

@@ -110,3 +110,38 @@ def test_the_spread_over_seeds_is_the_sample_deviation():
 def test_a_seed_without_a_score_leaves_no_mean(scores):
     mean, std, n = mean_std_interval(scores)
     assert math.isnan(mean) and math.isnan(std) and n == len(scores)
+
+
+# Videos of different numbers of seconds.
+
+
+def test_an_interval_of_mixed_lengths_is_that_of_all_resampled_seconds():
+    # Resamples of (right, of): (9, 9) twice, one of each, (0, 1) twice: 100, 90, 90, 0.
+    correct, seconds = torch.tensor([1.0, 0.0]), torch.tensor([9, 1])
+    assert bootstrap_interval(correct, 4000, 0, seconds=seconds) == (0, 100)
+    assert bootstrap_interval(correct, 4000, 0, level=0.4, seconds=seconds) == (90, 90)
+
+
+def test_as_many_seconds_in_every_video_leave_the_interval_as_it_is():
+    correct, seconds = shares(3, 40), torch.full((40,), 7)
+    assert bootstrap_interval(correct, 300, 0, seconds=seconds) == bootstrap_interval(correct, 300, 0)
+    assert paired_bootstrap(correct, shares(4, 40), 300, 0, seconds=seconds) == paired_bootstrap(
+        correct, shares(4, 40), 300, 0)
+
+
+def test_an_interval_of_mixed_lengths_does_not_depend_on_the_order_of_the_videos():
+    correct, seconds = shares(5, 50), torch.arange(50) % 7 + 1
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(0))
+    once = bootstrap_interval(correct, 300, 7, seconds=seconds)
+    assert once == bootstrap_interval(correct[order], 300, 7, seconds=seconds[order])
+
+
+def test_a_difference_on_mixed_lengths_is_that_of_all_seconds():
+    found = paired_bootstrap(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 200, 0, seconds=torch.tensor([9, 1]))
+    assert found.difference == pytest.approx(80)
+
+
+def test_a_video_without_a_number_of_seconds_is_refused():
+    for seconds in (torch.tensor([3]), torch.tensor([3, 0])):
+        with pytest.raises((ValueError, TypeCheckError), match="seconds"):
+            bootstrap_interval(torch.tensor([1.0, 0.0]), 10, 0, seconds=seconds)

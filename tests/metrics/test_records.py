@@ -40,3 +40,14 @@ def test_records_average_to_the_segment_accuracy(make_answers, scored):
     report = evaluate(*answers, categories=["a", "b", "c"], tau=0.3, bootstrap=0, segment_scores=scores)
     assert len(records) == 9
     assert sum(record.accuracy for record in records) / 9 == pytest.approx(report.segment_accuracy)
+
+
+def test_a_record_of_a_shorter_video_ends_with_it():
+    one, two = video_records(
+        torch.tensor([[2.0, 0.0]] * 2), torch.tensor([[9.0, -9.0, 9.0], [9.0, 9.0, float("nan")]]),
+        torch.tensor([0, 1]), torch.tensor([[1, 0, 1], [1, 0, 1]]),
+        categories=["Bark", "Banjo"], tau=0.5, mask=torch.tensor([[True, True, True], [True, True, False]]),
+    )
+    assert (one.predicted_labels, two.predicted_labels) == ((0, 2, 0), (0, 0))
+    assert (two.true_labels, two.accuracy) == ((1, 2), 0)
+    assert (one.accuracy, two.predicted_events) == (100, (Event(0, 0, 2),))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from avsgn_pyg.metrics import best_tau, count_events, evaluate, segment_targets
+from avsgn_pyg.metrics import best_tau, count_events, evaluate, predict, segment_targets
 
 SEEDS = st.integers(0, 10**6)
 NAMES = ["Bark", "Banjo", "Clock"]
@@ -205,3 +205,83 @@ def test_calling_everything_foreground_already_finds_most_events_of_ave(ave_targ
     target = segment_targets(category, relevance, len(names))
     answer = category.clamp_min(0)[:, None].expand_as(target)
     assert round(count_events(answer, target, len(names), threshold).recall, 1) == recall
+
+
+# Videos of mixed lengths.
+
+
+def alone(answers, mask, number):
+    """One video without its filling, as a split of its own."""
+    here, real = slice(number, number + 1), mask[number]
+    return answers._replace(
+        category_logits=answers.category_logits[here], relevance_logits=answers.relevance_logits[here, real],
+        category=answers.category[here], relevance=answers.relevance[here, real])
+
+
+@given(seed=SEEDS, filling=st.sampled_from([0.0, 1.0, -7.0, math.nan, math.inf]))
+def test_what_fills_a_shorter_video_up_changes_no_score(make_answers, mix, seed, filling):
+    settings = {"categories": NAMES, "tau": 0.6, "bootstrap": 20}
+    answers, mask = mix(make_answers(seed), filling)
+    zeros, _ = mix(make_answers(seed), 0.0)
+    scores = torch.randn(6, 5, 4, generator=torch.Generator().manual_seed(seed))
+    other = scores.masked_fill(~mask[..., None], filling)
+    for one, two in ((None, None), (scores, other)):
+        expected = evaluate(*zeros, **settings, segment_scores=one, mask=mask)
+        assert evaluate(*answers, **settings, segment_scores=two, mask=mask).as_dict() == expected.as_dict()
+
+
+@given(seed=SEEDS)
+def test_a_split_of_mixed_lengths_counts_what_its_videos_count_alone(make_answers, mix, seed):
+    answers, mask = mix(make_answers(seed), math.nan)
+    settings = {"categories": NAMES, "tau": 0.6, "bootstrap": 0}
+    report = evaluate(*answers, **settings, mask=mask)
+    each = [evaluate(*alone(answers, mask, number), **settings) for number in range(6)]
+    assert report.segments == sum(one.segments for one in each) == int(mask.sum())
+    assert torch.equal(report.confusion, torch.stack([one.confusion for one in each]).sum(0))
+    for name in ("segment_accuracy", "all_foreground_oracle", "force_all_foreground"):
+        pooled = sum(getattr(one, name) * one.segments for one in each) / report.segments
+        assert getattr(report, name) == pytest.approx(pooled)
+    real = evaluate(*alone(answers, mask, 0)._replace(
+        relevance_logits=answers.relevance_logits[mask][None], category=answers.category.amax()[None],
+        relevance=answers.relevance[mask][None]), **settings)
+    assert (report.relevance_auc == real.relevance_auc) or math.isnan(real.relevance_auc)
+
+
+@given(seed=SEEDS)
+def test_events_of_mixed_lengths_are_those_of_the_videos_alone(make_answers, mix, seed):
+    answers, mask = mix(make_answers(seed), math.nan)
+    settings = {"categories": NAMES, "tau": 0.6, "bootstrap": 0}
+    report = evaluate(*answers, **settings, mask=mask)
+    counts = [[0, 0, 0] for _ in report.event_f1]
+    for number in range(6):
+        one = alone(answers, mask, number)
+        target = segment_targets(one.category, one.relevance, 3)
+        for total, threshold in zip(counts, report.event_f1, strict=True):
+            found = count_events(predict(one.category_logits, one.relevance_logits, 0.6), target, 3, threshold)
+            total[:] = [a + b for a, b in zip(total, found, strict=True)]
+    for (hits, predicted, true), value in zip(counts, report.event_f1.values(), strict=True):
+        assert value == pytest.approx(200 * hits / (predicted + true)) if predicted + true else math.isnan(value)
+
+
+@given(seed=SEEDS)
+def test_a_mask_without_filling_is_no_mask(make_answers, seed):
+    answers, settings = make_answers(seed), {"categories": NAMES, "tau": 0.6, "bootstrap": 20}
+    full = evaluate(*answers, **settings, mask=torch.ones(6, 5, dtype=torch.bool))
+    assert full.as_dict() == evaluate(*answers, **settings).as_dict()
+
+
+def test_the_interval_resamples_videos_with_all_their_seconds():
+    logits, category = torch.tensor([[9.0, 0.0]] * 2), torch.zeros(2, dtype=torch.long)
+    relevance = torch.tensor([[1.0] * 9, [1.0] + [0.0] * 8])
+    mask = torch.arange(9) < torch.tensor([[9], [1]])
+    answers = (logits, torch.tensor([[9.0] * 9, [-9.0] * 9]), category, relevance)
+    report = evaluate(*answers, categories=NAMES[:2], tau=0.5, bootstrap=2000, mask=mask)
+    # Of two videos with 9 right seconds of 9 and 0 of 1, resamples score 100, 90 and 0.
+    assert report.segment_accuracy == 90 and report.segment_accuracy_interval == (0, 100)
+
+
+def test_a_mask_of_another_shape_or_of_an_empty_video_is_refused(make_answers):
+    answers, mask = make_answers(0), torch.ones(6, 5, dtype=torch.bool)
+    mask[2] = False
+    with pytest.raises(ValueError, match=r"mask is \[6, 5\], but must be \[6, 5\] with a segment in every video"):
+        evaluate(*answers, categories=NAMES, tau=0.5, mask=mask)

@@ -89,3 +89,17 @@ def test_saturated_segments_stay_foreground_at_every_threshold():
 def test_logits_without_targets_are_refused():
     with pytest.raises(ValueError, match="nothing to score"):
         best_tau(torch.zeros(0, 2), torch.zeros(0, 3), torch.zeros(0, dtype=torch.long), torch.zeros(0, 3))
+
+
+@given(seed=st.integers(0, 10**6), filling=st.sampled_from([0.0, 3.0, float("nan")]))
+def test_what_fills_a_shorter_video_up_moves_no_threshold(make_answers, mix, seed, filling):
+    answers, mask = mix(make_answers(seed), filling)
+    tau = best_tau(*answers, mask)
+    target = segment_targets(answers.category, answers.relevance.masked_fill(~mask, 0), 3)
+
+    def right(tau):
+        return int((decode(answers.category_logits, answers.relevance_logits, tau) == target)[mask].sum())
+
+    real = answers._replace(relevance_logits=answers.relevance_logits[mask])
+    assert right(tau) == max(right(other) for other in every_tau(real))
+    assert tau == best_tau(*mix(make_answers(seed), -2.0)[0], mask)

@@ -11,9 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avsgn_pyg.config import AugmentConfig, load_config
-from avsgn_pyg.engine.augment import augment
-from avsgn_pyg.engine.evaluator import _heads
+from avsgn_pyg.config import load_config
 from avsgn_pyg.graph.build import build_batch, build_video, collate
 from avsgn_pyg.localization import Localization, decode
 from avsgn_pyg.model.avsgn import AVSGN
@@ -209,19 +207,6 @@ def test_an_hour_in_a_window_trains_in_less_than_four_gib(conv: str, dim: int, g
     done = subprocess.run([sys.executable, "-c", HOUR, *given], capture_output=True, text=True, check=True,
                           env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert 0.3 < float(done.stdout) < gib
-
-
-# --- What does not mix lengths yet ---------------------------------------------------------------------
-
-
-def test_augmentation_refuses_mixed_lengths_by_name():
-    with pytest.raises(ValueError, match=r"train\.augment works on videos of one length.*mixed lengths up to 9 s"):
-        augment(batch_of(videos_of(), CATEGORY), AugmentConfig(time_flip=0.5))
-
-
-def test_a_split_s_predictions_refuse_mixed_lengths():
-    with pytest.raises(ValueError, match="evaluate videos of each length apart"):
-        _heads(network()(batch_of(videos_of(), CATEGORY)))
 
 
 def test_decoding_by_a_mask_calls_filling_background():

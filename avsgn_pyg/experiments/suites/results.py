@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg import metrics
@@ -35,6 +35,7 @@ class Result:
         seeds: those that are finished; `asked`, how many there shall be.
         rows: annotation row of every video.
         shares: [seeds, videos] share of each video's segments that are right.
+        seconds: [videos] segments of each.
         records: every seed's ``metrics.json``.
     """
 
@@ -44,6 +45,7 @@ class Result:
     asked: int
     rows: tuple[int, ...] = ()
     shares: Float[Tensor, "S N"] | None = None
+    seconds: Int[Tensor, "N"] | None = None
     records: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -64,7 +66,9 @@ class Result:
     def interval(self) -> metrics.Interval | None:
         """95 % interval of the segment accuracy over videos, seeds pooled; ``None`` where none is asked for."""
         replicates = self.cell.config.evaluate.bootstrap
-        return metrics.bootstrap_interval(self.shares, replicates, seed=0) if replicates else None
+        if not replicates:
+            return None
+        return metrics.bootstrap_interval(self.shares, replicates, seed=0, seconds=self.seconds)
 
     def against(self, other: Result) -> metrics.Difference:
         """How much better this row is than `other` on the same videos, seeds averaged on each.
@@ -73,9 +77,9 @@ class Result:
         """
         replicates = self.cell.config.evaluate.bootstrap
         if not replicates:
-            difference = 100.0 * (self.shares.mean() - other.shares.mean()).item()
-            return metrics.Difference(difference, math.nan, math.nan)
-        return metrics.paired_bootstrap(self.shares, other.shares, replicates, seed=0)
+            one, two = ((each.shares * self.seconds).sum(-1).mean() / self.seconds.sum() for each in (self, other))
+            return metrics.Difference(100.0 * (one - two).item(), math.nan, math.nan)
+        return metrics.paired_bootstrap(self.shares, other.shares, replicates, seed=0, seconds=self.seconds)
 
 
 def collect(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Result]]:
@@ -97,8 +101,8 @@ def collect(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Result]]:
     return tables
 
 
-def read_shares(path: Path) -> tuple[tuple[int, ...], Float[Tensor, "N"]]:
-    """Annotation rows and shares of right segments of a ``predictions.csv``.
+def read_shares(path: Path) -> tuple[tuple[int, ...], Float[Tensor, "N"], Int[Tensor, "N"]]:
+    """Annotation rows, shares of right segments and numbers of segments of a ``predictions.csv``.
 
     Raises:
         DataError: it is not one, or damaged.
@@ -113,7 +117,7 @@ def read_shares(path: Path) -> tuple[tuple[int, ...], Float[Tensor, "N"]]:
         raise DataError(f"{path}: cannot be read as predictions ({error}); remove it, and it is made again") from None
     if not rows or len(shares) != len(rows):
         raise DataError(f"{path}: has no videos, or one with more labels of one kind; remove it, and it is made again")
-    return rows, torch.tensor(shares, dtype=torch.float64)
+    return rows, torch.tensor(shares, dtype=torch.float64), torch.tensor([len(true) for true, _ in labels])
 
 
 def _result(jobs: Sequence[Job], split: str) -> Result:
@@ -123,10 +127,11 @@ def _result(jobs: Sequence[Job], split: str) -> Result:
     if not found:
         return Result(cell, split, (), len(jobs))
     read = [read_shares(scored(job, split) / "predictions.csv") for job, _ in found]
-    if len({rows for rows, _ in read}) > 1:
+    if len({(rows, *seconds.tolist()) for rows, _, seconds in read}) > 1:
         raise DataError(f"{found[0][0].folder.parent}: its seeds were scored on different videos of {split}")
     seeds, records = tuple(job.seed for job, _ in found), tuple(record for _, record in found)
-    return Result(cell, split, seeds, len(jobs), read[0][0], torch.stack([shares for _, shares in read]), records)
+    (rows, _, seconds), shares = read[0], torch.stack([shares for _, shares, _ in read])
+    return Result(cell, split, seeds, len(jobs), rows, shares, seconds, records)
 
 
 def _refuse_other_videos(where: str, results: Sequence[Result]) -> None:

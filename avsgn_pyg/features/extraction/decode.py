@@ -53,11 +53,13 @@ class Reader:
         segments: T; longer videos are cut, shorter ones padded and marked.
         frames_per_segment: k.
         preparation: the frame encoder's, run here because many can run at once.
+        own_length: a shorter video ends where it ends, and nothing is padded for it.
     """
 
     segments: int
     frames_per_segment: int
     preparation: Preparation
+    own_length: bool = False
 
     def __call__(self, video: Video) -> Result:
         """The decoded video, or why there is none; a bad file never raises."""
@@ -75,7 +77,8 @@ class Reader:
             MediaError: the file cannot be read.
         """
         frames, samples, unheard, unseen = [], [], 0, 0
-        for second in read_seconds(video.path, frames_per_segment=self.frames_per_segment, count=self.segments):
+        count = min(self.segments, probe(video.path).seconds) if self.own_length else self.segments
+        for second in read_seconds(video.path, frames_per_segment=self.frames_per_segment, count=count):
             frames.append(self.preparation(second.frames))
             samples.append(second.samples)
             unheard += second.heard < 0.5

@@ -41,15 +41,16 @@ class LocalEngine:
         segments: T.
         frames_per_segment: k.
         workers: reading processes; ``None`` takes a sensible number, 0 reads in this process.
+        own_length: shorter videos are not padded to T.
     """
 
     def __init__(
         self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int, frames_per_segment: int,
-        workers: int | None = None,
+        workers: int | None = None, own_length: bool = False,
     ) -> None:
         self.frame_encoder, self.audio_encoder = frame_encoder, audio_encoder
         self.group = group_size(frame_encoder.batch_size, segments * frames_per_segment)
-        reader = Reader(segments, frames_per_segment, frame_encoder.preparation)
+        reader = Reader(segments, frames_per_segment, frame_encoder.preparation, own_length)
         count = default_workers() if workers is None else workers
         # One group being encoded, one gathering.
         self.workers = Workers(reader, count, ahead=self.group + count + 1)
@@ -82,10 +83,16 @@ def gathered(results: Iterable[Result], size: int) -> Iterator[tuple[list[Decode
 def encode_group(
     frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, group: Sequence[Decoded], failed: Sequence[Failed] = ()
 ) -> Outcome:
-    """Encode decoded videos together; one whose features are not finite joins `failed`."""
+    """Encode decoded videos together, one length at a time; one whose features are not finite joins `failed`."""
     outcome = Outcome({}, list(failed))
-    if not group:
-        return outcome
+    for seconds in sorted({len(decoded.samples) for decoded in group}):
+        _encode_into(outcome, frame_encoder, audio_encoder, [each for each in group if len(each.samples) == seconds])
+    return outcome
+
+
+def _encode_into(
+    outcome: Outcome, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, group: Sequence[Decoded]
+) -> None:
     frames = torch.cat([decoded.frames for decoded in group])
     samples = torch.stack([decoded.samples for decoded in group])
     features = encode_seconds(frame_encoder, audio_encoder, frames, samples)
@@ -95,4 +102,3 @@ def encode_group(
             outcome.finished[video.id] = Encoded(audio, visual, decoded.marks, video.size)
         else:
             outcome.failed.append(Failed(video.id, video.rows, problem))
-    return outcome

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from avsgn_pyg.data.feature_store import Features, LabelText, read_store, write_store
@@ -33,6 +34,7 @@ def extract(
     *,
     segments: int = 10,
     frames_per_segment: int = 1,
+    own_length: bool = False,
     prompts: Mapping[str, str] = PROMPTS,
     workers: int | None = None,
     engine: Engine | None = None,
@@ -50,6 +52,7 @@ def extract(
         out: the store; with a shard, its name gets the shard's number.
         segments: T.
         frames_per_segment: k.
+        own_length: a shorter video ends where it ends; T is then the longest.
         prompts: templates of the label text, where the plan knows the classes.
         workers: reading processes; ``None`` takes a sensible number, 0 reads in this process.
         engine: what encodes in place of reading processes and the encoders here.
@@ -65,7 +68,7 @@ def extract(
     if segments < 1 or frames_per_segment < 1:
         raise ExtractionError(f"segments={segments}, frames_per_segment={frames_per_segment}: give 1 or more of each")
     out = plan.shard.name(Path(out))
-    how = {"segments": segments, "frames_per_segment": frames_per_segment}
+    how = {"segments": segments, "frames_per_segment": frames_per_segment, "own_length": own_length}
     origin = story.describe(plan, frame_encoder, audio_encoder, prompts=prompts, **how)
     engine = engine or LocalEngine(frame_encoder, audio_encoder, workers=workers, **how)
     settings = story.settings(origin)
@@ -123,8 +126,9 @@ def _finished(plan: Plan, out: Path, store: Features) -> dict[str, Encoded]:
         )
     marks, sizes = story.marks(store.provenance), store.provenance.get("sizes", {})
     return {
-        key: Encoded(audio, visual, marks.get(key, Marks()), sizes.get(key, 0))
-        for key, audio, visual in zip(store.video_ids, store.audio, store.visual, strict=True)
+        key: Encoded(audio[:end], visual[:end], marks.get(key, Marks()), sizes.get(key, 0))
+        for key, audio, visual, end in zip(
+            store.video_ids, store.audio, store.visual, store.seconds.tolist(), strict=True)
     }
 
 
@@ -179,13 +183,14 @@ def assemble(plan: Plan, parts: Parts, record: Mapping[str, Any], text: LabelTex
         rows, keys = (), tuple(there)
     mine = {key: parts.finished[key] for key in there}
     return Features(
-        audio=torch.stack([mine[key].audio for key in keys]),
-        visual=torch.stack([mine[key].visual for key in keys]),
+        audio=pad_sequence([mine[key].audio for key in keys], batch_first=True),
+        visual=pad_sequence([mine[key].visual for key in keys], batch_first=True),
         video_ids=keys,
         rows=torch.tensor(rows) if rows else None,
         categories=plan.categories,
         label_text=text,
         provenance=dict(record),
+        lengths=torch.tensor([len(mine[key].audio) for key in keys]),
     )
 
 

@@ -18,7 +18,7 @@ from avsgn_pyg.features.encoder import (
 )
 from avsgn_pyg.features.extraction.engine import Engine
 from avsgn_pyg.features.extraction.extract import extract
-from avsgn_pyg.features.extraction.jobs import Plan, Shard, plan_annotated, plan_folder, read_labels
+from avsgn_pyg.features.extraction.jobs import ExtractionError, Plan, Shard, plan_annotated, plan_folder, read_labels
 from avsgn_pyg.features.extraction.report import Report
 from avsgn_pyg.features.extraction.verify import Check, verify
 
@@ -51,6 +51,7 @@ class Order:
     labels: Path | None = None
     segments: int = 10
     frames_per_segment: int = 1
+    own_length: bool = False
     visual: str = "clip"
     audio: str = "clap"
     visual_model: str | None = None
@@ -112,6 +113,7 @@ def carry_out(order: Order) -> Report:
         plan, order.out, *encoders,
         segments=order.segments,
         frames_per_segment=order.frames_per_segment,
+        own_length=order.own_length,
         engine=_engine(order, encoders[0]),
         workers=order.workers,
         overwrite=order.overwrite,
@@ -137,6 +139,8 @@ def _engine(order: Order, frame_encoder: FrameEncoder) -> Engine | None:
     """What encodes; ``None`` for processes on this machine. Ray is asked for only where it is wanted."""
     if order.engine == "processes":
         return None
+    if order.own_length:
+        raise ExtractionError("engine=ray reads videos of one length; for --own-length on several machines use --shard")
     from avsgn_pyg.features.extraction.cluster import RayEngine
 
     return RayEngine(

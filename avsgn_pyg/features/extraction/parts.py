@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from avsgn_pyg.features.extraction.jobs import ExtractionError, Failed, Marks, Video
 from avsgn_pyg.features.extraction.whole import write_json, write_whole
@@ -94,8 +95,9 @@ class Parts:
         rows = list(videos.values())
         arrays = {
             "ids": np.array(list(videos)),
-            "audio": torch.stack([row.audio for row in rows]).numpy(),
-            "visual": torch.stack([row.visual for row in rows]).numpy(),
+            "audio": pad_sequence([row.audio for row in rows], batch_first=True).numpy(),
+            "visual": pad_sequence([row.visual for row in rows], batch_first=True).numpy(),
+            "lengths": np.array([len(row.audio) for row in rows]),
             "marks": np.array([(*row.marks, row.size) for row in rows]),
         }
         buffer = io.BytesIO()
@@ -228,8 +230,10 @@ def _part(path: Path) -> dict[str, Encoded]:
     with np.load(path, allow_pickle=False) as file:
         audio, visual = (torch.from_numpy(file[kind]) for kind in ("audio", "visual"))
         marks, ids = file["marks"].tolist(), file["ids"].tolist()
+        # Parts of earlier releases hold one length.
+        ends = file["lengths"].tolist() if "lengths" in file else [audio.shape[1]] * len(ids)
     return {
-        key: Encoded(audio[at], visual[at], Marks(*given, bool(breaks_off)), size)
+        key: Encoded(audio[at, : ends[at]], visual[at, : ends[at]], Marks(*given, bool(breaks_off)), size)
         for at, (key, (*given, breaks_off, size)) in enumerate(zip(ids, marks, strict=True))
     }
 

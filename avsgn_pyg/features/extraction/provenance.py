@@ -25,6 +25,7 @@ def describe(
     *,
     segments: int,
     frames_per_segment: int,
+    own_length: bool = False,
     prompts: Mapping[str, str],
 ) -> dict[str, Any]:
     """All that is known before the first video is read; JSON-ready."""
@@ -39,6 +40,7 @@ def describe(
             "segment_seconds": 1.0,
             "frames_per_segment": frames_per_segment,
             "samples_per_second": RATE,
+            **({"own_length": True} if own_length else {}),
             "source": plan.source,
             "shard": list(plan.shard),
         },
@@ -84,6 +86,7 @@ def settings(provenance: Mapping[str, Any], where: object = "this") -> dict[str,
                 key: extraction[key]
                 for key in ("segments", "segment_seconds", "frames_per_segment", "samples_per_second")
             },
+            **({"own_length": True} if extraction.get("own_length") else {}),
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ExtractionError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
 from avsgn_pyg.features.extraction import provenance as story
@@ -85,10 +86,16 @@ def join(stores: Sequence[Features], records: Sequence[Mapping[str, Any]]) -> Fe
     ids = [key for store in stores for key in store.video_ids]
     rows = None if first.rows is None else torch.cat([store.rows for store in stores])
     order = sorted(range(len(ids)), key=(lambda at: ids[at]) if rows is None else rows.tolist().__getitem__)
+    longest = max(store.audio.shape[1] for store in stores)
+    audio, visual = (
+        torch.cat([F.pad(rows, (0, 0, 0, longest - rows.shape[1])) for rows in parts])[order]
+        for parts in ([store.audio for store in stores], [store.visual for store in stores])
+    )
     return replace(
         first,
-        audio=torch.cat([store.audio for store in stores])[order],
-        visual=torch.cat([store.visual for store in stores])[order],
+        audio=audio,
+        visual=visual,
+        lengths=torch.cat([store.seconds for store in stores])[order],
         video_ids=tuple(ids[at] for at in order),
         rows=None if rows is None else rows[order],
         provenance=_joined(records),

@@ -114,20 +114,24 @@ def verify(
     if count < 1 or not there:
         raise ExtractionError(f"{path}: {len(there)} of its videos are here, {count} are to be encoded; need 1 or more")
     sample = [there[len(there) * at // count] for at in range(min(count, len(there)))] if count < len(there) else there
-    shape = {key: how[key] for key in ("segments", "frames_per_segment")}
+    shape = {key: how[key] for key in ("segments", "frames_per_segment", "own_length") if key in how}
     outcomes = list(LocalEngine(visual, audio, workers=0, **shape).run(sample))
     now = {key: encoded for outcome in outcomes for key, encoded in outcome.finished.items()}
+    ends = {key: int(store.seconds[place[key]]) for key in now}
+    other = [Failed(key, (), f"has {len(now[key].audio)} seconds now, {end} in the store")
+             for key, end in ends.items() if len(now[key].audio) != end]
+    now = {key: encoded for key, encoded in now.items() if len(encoded.audio) == ends[key]}
     least = min(COSINE[encoder.precision] for encoder in (visual, audio))
     agreements = [
-        _agreement(kind, torch.stack([getattr(store, kind)[place[key]] for key in now]),
-                   torch.stack([getattr(now[key], kind) for key in now]), least)
+        _agreement(kind, torch.cat([getattr(store, kind)[place[key], : ends[key]] for key in now]),
+                   torch.cat([getattr(now[key], kind) for key in now]), least)
         for kind in ("audio", "visual") if now
     ]
     return Check(
         path=path,
         ids=tuple(video.id for video in sample),
         agreements=(*agreements, *_texts(store, visual, audio, least)),
-        failed=tuple(failed for outcome in outcomes for failed in outcome.failed),
+        failed=(*(failed for outcome in outcomes for failed in outcome.failed), *other),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import statistics
 from pathlib import Path
@@ -69,8 +70,17 @@ def predictions(path: Path, *lines: str) -> Path:
 
 
 def test_a_share_counts_the_seconds_whatever_their_number(tmp_path: Path):
-    rows, shares = read_shares(predictions(tmp_path / "p.csv", "7,a|a|background,a|b|background", "3,a,a"))
-    assert rows == (7, 3) and shares.tolist() == pytest.approx([2 / 3, 1.0])
+    rows, shares, seconds = read_shares(predictions(tmp_path / "p.csv", "7,a|a|background,a|b|background", "3,a,a"))
+    assert rows == (7, 3) and shares.tolist() == pytest.approx([2 / 3, 1.0]) and seconds.tolist() == [3, 1]
+
+
+def test_a_difference_without_replicates_is_that_of_all_seconds(results: list[Result]):
+    cell = dataclasses.replace(results[0].cell, config=results[0].cell.config.model_copy(
+        update={"evaluate": results[0].cell.config.evaluate.model_copy(update={"bootstrap": 0})}))
+    shares = [torch.tensor([row], dtype=torch.float64) for row in ([1.0, 0.0], [0.0, 1.0])]
+    seconds = torch.tensor([9, 1])
+    one, two = (dataclasses.replace(results[0], cell=cell, shares=each, seconds=seconds) for each in shares)
+    assert one.against(two).difference == pytest.approx(80) and one.interval is None
 
 
 @pytest.mark.parametrize("lines", [(), ("7,a|b,a",), ("x,a,a",), ("7",)])

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -72,11 +74,11 @@ def same(one: Features, two: Features) -> bool:
 class Counting:
     """The local engine, which writes down what it was asked to encode and can be cut off."""
 
-    def __init__(self, stop_after: int | None = None) -> None:
+    def __init__(self, stop_after: int | None = None, own_length: bool = False) -> None:
         self.asked: list[str] = []
         self.stop_after = stop_after
         frames, sound = SignalFrames(width=16, batch_size=T), SignalAudio(width=16)
-        self.engine = LocalEngine(frames, sound, segments=T, frames_per_segment=1, workers=0)
+        self.engine = LocalEngine(frames, sound, segments=T, frames_per_segment=1, workers=0, own_length=own_length)
 
     def run(self, videos: Sequence[Video]) -> Iterator[Outcome]:
         self.asked = [video.id for video in videos]
@@ -377,3 +379,73 @@ def test_settings_that_make_no_sense_are_refused(root: Path, settings: dict[str,
     with pytest.raises(ExtractionError, match=r"=(0|-1)"):
         run(root, **settings)
     assert not (root / "features.h5.parts").exists()
+
+
+# Videos at their own length.
+
+
+def test_videos_at_their_own_length_are_not_padded_and_not_cut_short(root: Path):
+    report = run(root, own_length=True)
+    store, padded = read_store(root / "features.h5"), run(root, out="padded.h5")
+    assert store.video_ids == ("a", "b", "a", "short", "c") and store.seconds.tolist() == [2, 2, 2, 1, 2]
+    assert not report.incomplete and list(padded.incomplete) == ["short"]
+    there = read_store(root / "padded.h5")
+    for kind in ("audio", "visual"):
+        for at, end in enumerate(store.seconds.tolist()):
+            torch.testing.assert_close(getattr(store, kind)[at, :end], getattr(there, kind)[at, :end])
+    assert store.provenance["extraction"]["own_length"] is True
+    assert "own_length" not in there.provenance["extraction"]
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_stopped_run_at_their_own_length_goes_on_and_ends_the_same(root: Path, after: int):
+    run(root, out="whole.h5", own_length=True)
+    engines = [Counting(stop_after=after, own_length=True), Counting(own_length=True)]
+    with pytest.raises(KeyboardInterrupt):
+        run(root, engine=engines[0], own_length=True)
+    run(root, engine=engines[1], own_length=True)
+    assert same(read_store(root / "whole.h5"), read_store(root / "features.h5"))
+    assert read_store(root / "features.h5").lengths.tolist() == [2, 2, 2, 1, 2]
+
+
+def test_a_store_at_their_own_length_is_added_to_and_not_mixed_with_padded_ones(root: Path, make_clip: Callable):
+    run(root, own_length=True)
+    make_clip(root / "videos" / "gone.mp4", seconds=1.0, size=(64, 48))
+    assert run(root, own_length=True).encoded == 1
+    assert read_store(root / "features.h5").lengths.tolist() == [2, 2, 2, 1, 1, 2]
+    with pytest.raises(ExtractionError, match="own_length: true there, null now"):
+        run(root)
+
+
+def test_shards_at_their_own_length_make_the_whole(root: Path):
+    run(root, out="whole.h5", own_length=True)
+    annotations = read_annotations(root / "Annotations.txt", T)
+    for number in (1, 2, 3):
+        run(root, plan_annotated(root / "videos", annotations, Shard(number, 3)), own_length=True)
+    merge(root / "features.h5", [root / f"features.{number}-of-3.h5" for number in (1, 2, 3)])
+    whole, joined = read_store(root / "whole.h5"), read_store(root / "features.h5")
+    assert torch.equal(whole.seconds, joined.seconds) and whole.rows.tolist() == joined.rows.tolist()
+    torch.testing.assert_close(whole.audio, joined.audio, rtol=0, atol=1e-6)
+
+
+def test_parts_of_a_release_that_knew_one_length_are_gone_on_with(root: Path):
+    run(root, out="whole.h5")
+    with pytest.raises(KeyboardInterrupt):
+        run(root, engine=Counting(stop_after=2))
+    for path in (root / "features.h5.parts").glob("part-*.npz"):
+        with np.load(path) as file:
+            arrays = {key: file[key] for key in file if key != "lengths"}
+        np.savez(path, **arrays)
+    again = Counting()
+    run(root, engine=again)
+    assert "a" not in again.asked
+    assert same(read_store(root / "whole.h5"), read_store(root / "features.h5"))
+
+
+def test_annotated_videos_at_their_own_length_load(root: Path):
+    for split, rows in (("train", [0, 1, 5]), ("val", [6])):
+        with h5py.File(root / f"{split}_order.h5", "w") as file:
+            file["order"] = rows
+    run(root, own_length=True)
+    data = load_dataset(DataConfig(root=root, features="features.h5", missing="drop"))
+    assert data.train.seconds.tolist() == [2, 2, 1] and data.val.seconds.tolist() == [2]

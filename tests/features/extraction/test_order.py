@@ -8,7 +8,8 @@ import pytest
 
 from avsgn_pyg.features.compute import EncoderError
 from avsgn_pyg.features.encoder import EncoderChoice
-from avsgn_pyg.features.extraction.order import OPTIONS, Order
+from avsgn_pyg.features.extraction.jobs import ExtractionError
+from avsgn_pyg.features.extraction.order import OPTIONS, Order, carry_out
 
 HERE = {"videos": Path("v"), "out": Path("f.h5")}
 
@@ -45,3 +46,11 @@ def test_the_plan_knows_the_annotated_classes_in_the_order_that_was_given(tmp_pa
     assert Order(**place, annotations=tmp_path / "rows.txt").plan().categories == ("Flute", "Bark")
     given = Order(**place, annotations=tmp_path / "rows.txt", labels=tmp_path / "classes.txt", shard="2/2").plan()
     assert given.categories == ("Bark", "Flute") and [each.id for each in given.missing] == ["b"]
+
+
+def test_a_cluster_reads_one_length_and_says_what_does_not(tmp_path: Path):
+    (tmp_path / "a.mp4").touch()
+    order = Order(videos=tmp_path, out=tmp_path / "f.h5", visual="signal", audio="signal", device="cpu", engine="ray",
+                  own_length=True)
+    with pytest.raises(ExtractionError, match=r"engine=ray reads videos of one length; .* use --shard"):
+        carry_out(order)

@@ -64,3 +64,17 @@ def test_a_store_without_its_videos_or_without_a_record_is_refused(root: Path, m
     write_store(root / "f.h5", dataclasses.replace(read_store(root / "f.h5"), provenance={}))
     with pytest.raises(DataError, match=r"f\.h5: its features were not made by tools/extract_features\.py"):
         verify(plan_folder(root / "videos"), root / "f.h5")
+
+
+def test_a_store_at_their_own_length_passes_and_a_video_of_another_length_fails(
+    root: Path, make_clip: Callable[..., Path]
+):
+    make_clip(root / "videos" / "1.mp4", seconds=1.0, size=(64, 48))
+    plan = plan_folder(root / "videos")
+    extract(plan, root / "own.h5", SignalFrames(width=16), SignalAudio(width=16), segments=2, workers=0,
+            progress=False, own_length=True)
+    assert read_store(root / "own.h5").lengths.tolist() == [2, 1, 2, 2]
+    assert verify(plan, root / "own.h5").passed
+    make_clip(root / "videos" / "1.mp4", seconds=2.0, size=(64, 48))
+    check = verify(plan_folder(root / "videos"), root / "own.h5")
+    assert not check.passed and "FAIL  1: has 2 seconds now, 1 in the store" in check.table()
