@@ -55,13 +55,14 @@ class Subgraph(nn.Module):
                  topology: Topology | None = None, timed: tuple[bool, bool] = (True, True)) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
+        self.topology, self.timed = topology or Topology(), timed
         convs = [module for module in self.layers.modules() if isinstance(module, Propagation)]
-        self.native = any(conv.backend == "native" for conv in convs)
+        # Along sparse edges, a layer that only sums makes no message.
+        self.native = any(conv.backend == "native" and (self.topology.complete or not conv.summed) for conv in convs)
         self.wide = max((conv.wide for conv in convs), default=0)
         self.adjacency = nn.ModuleList(
             AttentionAdjacency(dim) for _ in range(len(self.layers) if adjacency == "per_layer" else 1))
         self.time_bias = time_bias
-        self.topology, self.timed = topology or Topology(), timed
 
     def forward(self, first: Tensor, second: Tensor, real: Bool[Tensor, "B N"] | None = None,
                 scores: Float[Tensor, "N N"] | None = None) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
