@@ -80,7 +80,7 @@ class CMGI(nn.Module):
 
         self.subgraphs = nn.ModuleDict({name: build(name) for name in subgraphs})
         self._mergeable = len(self.subgraphs) > 1 and isinstance(conv, str) and edges.complete and road != "native"
-        self._conv, self._together = conv, Together()
+        self._conv, self._together = conv, Together(without="time_bias")
 
     def forward(self, streams: Streams, real: Bool[Tensor, "B T"] | None = None) -> Interaction:
         """`real` is False where a second only fills a shorter video up: nothing hears it."""
@@ -125,7 +125,7 @@ class CMGI(nn.Module):
         sizes = {streams.audio.shape, streams.visual.shape, streams.text.shape}
         if not (self._mergeable and real is None and len(sizes) == 1 and pays(streams.audio)):
             return None
-        forms = {form(part, without="time_bias") for part in self.subgraphs.values()}
+        forms = {form(part, self._together.without) for part in self.subgraphs.values()}
         return forms.pop() if len(forms) == 1 else None
 
     def check_size(self, videos: int, segments: int, text: int, width: int = 4, beside: float = 0.0) -> None:

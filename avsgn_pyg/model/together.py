@@ -61,26 +61,31 @@ def form(module: nn.Module, without: str) -> Form | None:
     Args:
         without: a child that takes no part.
     """
-    found = []
+    found: list[Any] = []
     for name, part in module.named_modules():
-        if name.split(".", 1)[0] == without:
+        if name.startswith(without):
             continue
         if (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
                 or part._buffers):
             return None
-        settings = tuple((key, value) for key, value in vars(part).items() if type(value) in _PLAIN)
-        sizes = tuple((key, value.shape, value.dtype) for key, value in part._parameters.items() if value is not None)
-        found.append((name, type(part), settings, sizes))
+        found.append(type(part))
+        found += [value for value in vars(part).values() if type(value) in _PLAIN]
+        found += [(key, value.shape, value.dtype) for key, value in part._parameters.items() if value is not None]
     return tuple(found)
 
 
-_PLAIN = (bool, int, float, str, type(None))
+_PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 class Together:
-    """Runs modules of one :func:`form`; holds what it recorded, and no module."""
+    """Runs modules of one :func:`form`; holds what it recorded, and no module.
 
-    def __init__(self) -> None:
+    Args:
+        without: a child of theirs that takes no part.
+    """
+
+    def __init__(self, without: str) -> None:
+        self.without = without
         self.recorded: OrderedDict[Form, Callable] = OrderedDict()
         self._seen: Counter[Form] = Counter()
 
@@ -88,12 +93,13 @@ class Together:
         """``module(*given)`` of each, every answer stacked along a new first axis.
 
         Args:
-            shared: their form; parameters that stand in it are stacked.
+            shared: their form.
             given: tensors stacked along a first axis, one slice a module, or ``None``.
         """
-        names = [f"{part}.{key}" if part else key for part, _, _, sizes in shared for key, _, _ in sizes]
-        own = [dict(module.named_parameters()) for module in modules]
-        weights = [torch.stack([part[name] for part in own]) for name in names]
+        own = [{name: value for name, value in module.named_parameters() if not name.startswith(self.without)}
+               for module in modules]
+        names = list(own[0])
+        weights = [torch.stack(kind) for kind in zip(*(part.values() for part in own), strict=True)]
         axes = ([0] * len(weights), *(None if value is None else 0 for value in given))
 
         def one(values: list[Tensor], *inputs: Any) -> Any:
@@ -120,10 +126,10 @@ class Together:
 
     # A recording belongs to the process that made it: copies and pickles start without.
     def __deepcopy__(self, memo: dict) -> Together:
-        return Together()
+        return Together(self.without)
 
     def __reduce__(self) -> tuple:
-        return Together, ()
+        return Together, (self.without,)
 
 
 def _recordable() -> bool:
