@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from avsgn_pyg.baselines import avel, avsdn, cmbs, cmran, cpsp, late_fusion, psp, vscg
+from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fusion, psp, vscg
 from avsgn_pyg.baselines.options import build_with
 from avsgn_pyg.config import ConfigError, HeadConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
@@ -216,6 +216,7 @@ MODELS: dict[str, Row] = {
     "avsdn": _baseline(avsdn.AVSDN, avsdn.AVSDNObjective),
     "cmran": _baseline(cmran.CMRAN, cmran.CMRANObjective),
     "cmbs": _baseline(cmbs.CMBS, cmbs.CMBSObjective),
+    "cacenet": _baseline(cacenet.CACENet, cacenet.CACENetObjective),
     "psp": _baseline(psp.PSP, psp.PSPObjective),
     "cpsp": _baseline(cpsp.CPSP, cpsp.CPSPObjective),
     "vscg": _baseline(vscg.VSCG, vscg.VSCGObjective),

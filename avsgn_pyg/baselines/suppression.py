@@ -1,4 +1,4 @@
-"""Cross-modal background suppression, introduced by CMBS; on segment vectors.
+"""Cross-modal background suppression, introduced by CMBS and built upon by CACE-Net; on segment vectors.
 
 Letters: B videos, T segments, D width, C classes, a / v widths of the features.
 """

@@ -1,4 +1,4 @@
-"""What CMBS introduced, by its formulas."""
+"""What CMBS introduced and CACE-Net builds upon, by its formulas."""
 
 from __future__ import annotations
 
