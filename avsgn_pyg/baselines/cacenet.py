@@ -8,7 +8,8 @@ projections of a video's event seconds, and those of the same seconds with noise
 apart from background (supervised contrast, temperature .01); lambda times the projection is added to the fused second
 whose relevance is read. (The paper's third part, encoders fine-tuned on AVE, is features and not a method here.)
 
-On segment vectors the guided attention keeps its channel half and both of its views of sight; regions are one.
+On segment vectors the guided attention keeps its channel half and both of its views of sight; what asks and chooses
+among regions drops out.
 
 Published code differs: (a) the contrast joins the sum after an eighth of the epochs (``contrast_from``), and the
 projection is added to the fused second from then on, so that the network changes in mid-training; here it is added
@@ -41,8 +42,8 @@ from avsgn_pyg.baselines.common import (
     category_term,
     joint_term,
     relevance_term,
-    streams,
 )
+from avsgn_pyg.baselines.regions import Alone, RegionMixing, Regions, region_streams
 from avsgn_pyg.baselines.suppression import (
     ActivationLevel,
     EventLevel,
@@ -73,18 +74,19 @@ class Asking(nn.Module):
 class CoGuidance(nn.Module):
     """Sound guides sight, and sight guides sound: the new audio and visual features."""
 
-    def __init__(self, audio_width: int, width: int, beta: float, psi: float) -> None:
+    def __init__(self, audio_width: int, width: int, beta: float, psi: float, regions: bool) -> None:
         super().__init__()
-        self.sight = GuidedAttention(audio_width, width, beta)
+        self.sight = GuidedAttention(audio_width, width, beta, regions)
+        self.mix = RegionMixing(width) if regions else Alone()
         self.view, self.view_norm = nn.Linear(width, width), nn.LayerNorm(width)
         self.listen, self.audio_norm = Asking(audio_width, audio_width), nn.LayerNorm(audio_width)
         self.sound = Asking(width, audio_width)
         self.dropout = nn.Dropout(0.2)
         self.psi = psi
 
-    def forward(self, audio: Float[Tensor, "B T a"], visual: Float[Tensor, "B T v"]
+    def forward(self, audio: Float[Tensor, "B T a"], visual: Regions
                 ) -> tuple[Float[Tensor, "B T a"], Float[Tensor, "B T v"]]:
-        view = self.view_norm(visual + self.dropout(self.view(visual)))
+        view = self.view_norm(visual + self.dropout(self.mix(visual, self.view(visual)))).mean(-2)
         heard = self.audio_norm(audio + self.dropout(self.listen(audio, audio)))
         guided = audio * (1 + self.psi * self.sound(view, heard).sigmoid())
         return guided, self.sight(audio, visual)
@@ -120,7 +122,7 @@ class CACENet(SuppressedRelations):
     """The network; defaults are those of the full setting, the weak YAML has CMBS's weak ones.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
         psi: of the guidance of sound by sight.
         enhance, noise: lambda, and the noise's standard deviation; under full supervision.
         dim, alpha, beta, gamma, recurrent, heads, heads_interaction, hidden, hidden_across, visual_dim: as of
@@ -128,8 +130,8 @@ class CACENet(SuppressedRelations):
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
-                 psi: float = 0.3, enhance: float = 0.6, noise: float = 0.1, dim: int = 256, alpha: float = 0.1,
-                 beta: float = 0.4, gamma: float = 0.3, recurrent: bool = True, heads: int = 4,
+                 regions: bool = False, psi: float = 0.3, enhance: float = 0.6, noise: float = 0.1, dim: int = 256,
+                 alpha: float = 0.1, beta: float = 0.4, gamma: float = 0.3, recurrent: bool = True, heads: int = 4,
                  heads_interaction: int = 4, hidden: int = 1024, hidden_across: int = 512,
                  visual_dim: int = 512) -> None:
         localize = {"full": lambda: ContrastLevel(dim, classes, gamma, enhance, noise),
@@ -138,10 +140,10 @@ class CACENet(SuppressedRelations):
             audio_width=audio_width, visual_width=visual_width, supervision=supervision, dim=dim, alpha=alpha,
             recurrent=recurrent, heads=heads, heads_interaction=heads_interaction, hidden=hidden,
             hidden_across=hidden_across, visual_dim=visual_dim,
-            guide=lambda: CoGuidance(audio_width, visual_dim, beta, psi), localize=localize)
+            guide=lambda: CoGuidance(audio_width, visual_dim, beta, psi, regions), localize=localize)
 
     def forward(self, batch: HeteroData) -> Localization:
-        audio, visual = streams(batch)
+        audio, visual = region_streams(batch)
         return self.relate(*self.guide(audio, self.regions(visual)))
 
 

@@ -8,7 +8,8 @@ streams are ``(1 - alpha) x + alpha g x``; the fused class activations are weigh
 activations, their four highest seconds averaged; the gates' mean, in place of a relevance head, shares the class
 scores out over the seconds.
 
-On segment vectors the guided attention keeps its channel half and its global visual gate; regions are one.
+On segment vectors the guided attention keeps its channel half and its global visual gate; what asks and chooses
+among regions drops out.
 
 Published code differs: (a) the gates' product, a probability, is given to a loss that applies a sigmoid again
 (``double_sigmoid``); (b) at test its weak model's gate, a probability again, passes a second sigmoid and so exceeds .5
@@ -27,7 +28,8 @@ from typing import Literal
 
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term, streams
+from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term
+from avsgn_pyg.baselines.regions import region_streams
 from avsgn_pyg.baselines.suppression import (
     ActivationLevel,
     EventLevel,
@@ -43,7 +45,7 @@ class CMBS(SuppressedRelations):
     """The network; defaults are those of the full setting, the weak YAML gives the weak code's.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
         dim: D, even.
         alpha, beta, gamma: of the time level, the guided attention and the event level.
         recurrent: LSTMs in front of the relations.
@@ -53,19 +55,19 @@ class CMBS(SuppressedRelations):
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
-                 dim: int = 256, alpha: float = 0.1, beta: float = 0.4, gamma: float = 0.3, recurrent: bool = True,
-                 heads: int = 4, heads_interaction: int = 4, hidden: int = 1024, hidden_across: int = 1024,
-                 visual_dim: int = 512) -> None:
+                 regions: bool = False, dim: int = 256, alpha: float = 0.1, beta: float = 0.4, gamma: float = 0.3,
+                 recurrent: bool = True, heads: int = 4, heads_interaction: int = 4, hidden: int = 1024,
+                 hidden_across: int = 1024, visual_dim: int = 512) -> None:
         localize = {"full": EventLevel, "weak": ActivationLevel}[supervision]
         super().__init__(
             audio_width=audio_width, visual_width=visual_width, supervision=supervision, dim=dim, alpha=alpha,
             recurrent=recurrent, heads=heads, heads_interaction=heads_interaction, hidden=hidden,
             hidden_across=hidden_across, visual_dim=visual_dim,
-            guide=lambda: GuidedAttention(audio_width, visual_dim, beta),
+            guide=lambda: GuidedAttention(audio_width, visual_dim, beta, regions),
             localize=lambda: localize(dim, classes, gamma))
 
     def forward(self, batch: HeteroData) -> Localization:
-        audio, visual = streams(batch)
+        audio, visual = region_streams(batch)
         return self.relate(audio, self.guide(audio, self.regions(visual)))
 
 

@@ -1,6 +1,6 @@
-"""Cross-modal background suppression, introduced by CMBS and built upon by CACE-Net; on segment vectors.
+"""Cross-modal background suppression, introduced by CMBS and built upon by CACE-Net.
 
-Letters: B videos, T segments, D width, C classes, a / v widths of the features.
+Letters: B videos, T segments, R regions, D width, C classes, a / v widths of the features.
 """
 
 from __future__ import annotations
@@ -13,6 +13,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from avsgn_pyg.baselines.common import Loss, at_least_single, class_loss
+from avsgn_pyg.baselines.regions import (
+    Alone,
+    Chosen,
+    GlobalAttention,
+    OneRegion,
+    RegionMixing,
+    Regions,
+    SpatialAttention,
+)
 from avsgn_pyg.baselines.relation import (
     ChannelAttention,
     CrossModalRelation,
@@ -33,18 +42,25 @@ def highest(activations: Float[Tensor, "B T C"], k: int = 4) -> Float[Tensor, "B
 
 
 class GuidedAttention(nn.Module):
-    """Sound weighs channels, then sight weighs itself: ``u = LN(v + W v)``, ``c + beta sigmoid(u) c``."""
+    """Sound weighs channels and chooses among regions, then sight weighs itself.
 
-    def __init__(self, audio_width: int, width: int, beta: float) -> None:
+    Regions that have asked each other, ``u = LN(v + mix(W v))``, are what sound is compared with; of what it chooses,
+    c, the view of the whole picture strengthens channels: ``c + beta sigmoid(whole(u)) c``.
+    """
+
+    def __init__(self, audio_width: int, width: int, beta: float, regions: bool) -> None:
         super().__init__()
         self.value, self.norm, self.dropout = nn.Linear(width, width), nn.LayerNorm(width), nn.Dropout(0.2)
         self.channels = ChannelAttention(audio_width, width)
+        self.mix = RegionMixing(width) if regions else Alone()
+        self.choose = SpatialAttention(audio_width, width) if regions else OneRegion()
+        self.whole = GlobalAttention(width) if regions else OneRegion()
         self.beta = beta
 
-    def forward(self, audio: Float[Tensor, "B T a"], visual: Float[Tensor, "B T v"]) -> Float[Tensor, "B T v"]:
-        aware = self.norm(visual + self.dropout(self.value(visual)))
-        chosen = self.channels(audio, aware, visual)
-        return chosen + self.beta * aware.sigmoid() * chosen
+    def forward(self, audio: Float[Tensor, "B T a"], visual: Regions) -> Chosen:
+        aware = self.norm(visual + self.dropout(self.mix(visual, self.value(visual))))
+        chosen = self.choose(audio, self.channels(audio, aware, visual))
+        return chosen + self.beta * self.whole(aware).sigmoid() * chosen
 
 
 class Recurrent(nn.Module):

@@ -24,24 +24,27 @@ def ask(layer, rows: list[torch.Tensor], memory: list[torch.Tensor]) -> list[tor
     return found
 
 
-def test_sight_guides_sound_and_sound_guides_sight():
+@pytest.mark.parametrize("regions", [1, 3])
+def test_sight_guides_sound_and_sound_guides_sight(regions: int):
     psi = 0.3
-    block = CoGuidance(5, 8, beta=0.4, psi=psi).eval()
-    audio, visual = torch.randn(2, 4, 5), torch.randn(2, 4, 8)
+    block = CoGuidance(5, 8, beta=0.4, psi=psi, regions=regions > 1).eval()
+    audio, visual = torch.randn(2, 4, 5), torch.randn(2, 4, regions, 8)
     guided, chosen = block(audio, visual)
+    mixed = block.mix(visual, block.view(visual))
     for video in range(2):
         seconds = list(audio[video])
         heard = [block.audio_norm(a + g) for a, g in zip(seconds, ask(block.listen, seconds, seconds), strict=True)]
-        views = [block.view_norm(v + block.view(v)) for v in visual[video]]
+        views = [sum(block.view_norm(visual[video, t, r] + mixed[video, t, r]) for r in range(regions)) / regions
+                 for t in range(4)]
         for t, answer in enumerate(ask(block.sound, views, heard)):
             assert torch.allclose(guided[video, t], seconds[t] + psi * answer.sigmoid() * seconds[t], atol=1e-5)
     assert torch.equal(chosen, block.sight(audio, visual))
 
 
 def test_without_psi_sound_stays_as_it_is():
-    block = CoGuidance(5, 8, beta=0.4, psi=0.0)
+    block = CoGuidance(5, 8, beta=0.4, psi=0.0, regions=False)
     audio = torch.randn(2, 4, 5)
-    assert torch.equal(block(audio, torch.randn(2, 4, 8))[0], audio)
+    assert torch.equal(block(audio, torch.randn(2, 4, 1, 8))[0], audio)
 
 
 def contrast(rows: torch.Tensor, noisy: torch.Tensor, target: list[list[float]], temperature: float) -> float:
@@ -88,7 +91,7 @@ def test_noise_is_of_training_alone():
 
 def streams_inside(model: CACENet, audio: torch.Tensor, visual: torch.Tensor):
     """Both streams after suppression, their fusion, and the gates."""
-    guided, chosen = model.guide(audio, model.regions(visual))
+    guided, chosen = model.guide(audio, model.regions(visual[:, :, None]))
     audio, visual = model.over_time(guided, chosen)
     within = {AUDIO: model.within[AUDIO](audio), VISUAL: model.within[VISUAL](visual)}
     gates = {name: torch.sigmoid(model.gates[name](rows)) for name, rows in within.items()}

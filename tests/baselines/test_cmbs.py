@@ -15,7 +15,7 @@ AUDIO, VISUAL = "audio", "visual"
 
 def inside(model: CMBS, audio: torch.Tensor, visual: torch.Tensor):
     """Queried streams and gates before any suppression."""
-    audio, visual = model.over_time(audio, model.guide(audio, model.regions(visual)))
+    audio, visual = model.over_time(audio, model.guide(audio, model.regions(visual[:, :, None])))
     within = {AUDIO: model.within[AUDIO](audio), VISUAL: model.within[VISUAL](visual)}
     gates = {name: torch.sigmoid(model.gates[name](rows)) for name, rows in within.items()}
     return (model.across[AUDIO](audio, within[VISUAL]), model.across[VISUAL](visual, within[AUDIO])), gates

@@ -22,11 +22,20 @@ def test_highest_averages_a_class_s_four_best_seconds():
 
 
 def test_guided_attention_weighs_channels_by_sound_then_by_sight():
-    layer = GuidedAttention(4, 8, beta=0.4).eval()
-    audio, visual = torch.randn(2, 3, 4), torch.randn(2, 3, 8)
+    layer = GuidedAttention(4, 8, beta=0.4, regions=False).eval()
+    audio, visual = torch.randn(2, 3, 4), torch.randn(2, 3, 1, 8)
     aware = layer.norm(visual + layer.value(visual))
-    chosen = layer.channels(audio, aware, visual)
-    assert torch.allclose(layer(audio, visual), chosen * (1 + 0.4 * aware.sigmoid()), atol=1e-6)
+    chosen = layer.channels(audio, aware, visual)[:, :, 0]
+    assert torch.allclose(layer(audio, visual), chosen * (1 + 0.4 * aware[:, :, 0].sigmoid()), atol=1e-6)
+
+
+def test_on_regions_guided_attention_mixes_chooses_and_looks_at_the_whole():
+    layer = GuidedAttention(4, 8, beta=0.4, regions=True).eval()
+    audio, visual = torch.randn(2, 3, 4), torch.randn(2, 3, 5, 8)
+    aware = layer.norm(visual + layer.mix(visual, layer.value(visual)))
+    chosen = layer.choose(audio, layer.channels(audio, aware, visual))
+    expected = chosen + 0.4 * layer.whole(aware).sigmoid() * chosen
+    assert torch.allclose(layer(audio, visual), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("double", "p"), [(False, 0.3 * 0.6), (True, sigmoid(0.3 * 0.6))])
