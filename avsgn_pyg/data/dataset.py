@@ -18,6 +18,7 @@ from avsgn_pyg.data import ave, sources
 from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.feature_store import LabelText, read_label_text, width_mismatches
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.maps import Maps, open_maps
 from avsgn_pyg.data.parsing import load_llp
 from avsgn_pyg.data.sources import ABSENT, EXTRACTION, FeatureSource, LegacySource, StoreSource
 from avsgn_pyg.data.synthetic import make_synthetic
@@ -69,11 +70,12 @@ def _load_ave(config: DataConfig) -> Dataset:
     _refuse_empty(splits, "all its videos also stand in val or test")
     splits, dropped = _without_failed(config, annotations, splits, places, source)
     label_text = _label_text(config, root, annotations, source)
+    maps = open_maps(root / config.visual_features) if config.regions == "keep" else None
     features = source.read()
     return Dataset(
         name=config.name,
         categories=annotations.categories,
-        **{split: _videos(annotations, rows, features, places) for split, rows in _present(splits)},
+        **{split: _videos(annotations, rows, features, places, maps) for split, rows in _present(splits)},
         label_text=label_text,
         provenance={
             "features": source.provenance,
@@ -84,7 +86,8 @@ def _load_ave(config: DataConfig) -> Dataset:
     )
 
 
-def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor) -> Videos:
+def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor,
+            maps: Maps | None) -> Videos:
     audio, visual = (modality[places[rows]] for modality in features)
     relevance = annotations.relevance[rows]
     return Videos(
@@ -95,6 +98,7 @@ def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tens
         row=rows,
         video_ids=tuple(annotations.video_ids[row] for row in rows.tolist()),
         text_nodes=annotations.segments,
+        maps=None if maps is None else maps.take(places[rows]),
     )
 
 

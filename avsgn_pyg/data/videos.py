@@ -17,7 +17,10 @@ from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.maps import Maps
 from avsgn_pyg.graph.build import build_batch, build_video
+from avsgn_pyg.graph.regions import REGIONS, with_regions
+from avsgn_pyg.graph.schema import VISUAL
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Videos:
         row: [N] row in the annotation file, which tells videos apart.
         video_ids: one a video; the same id may stand in several rows.
         text_nodes: text nodes in each video's graph.
+        maps: regional features of the same seconds, which a graph then carries beside `visual`.
 
     Raises:
         DataError: no video, or the parts differ in N or T.
@@ -44,6 +48,7 @@ class Videos:
     row: Int[Tensor, "N"]
     video_ids: tuple[str, ...]
     text_nodes: int
+    maps: Maps | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         sizes = {name: tuple(value.shape) for name, value in self._tensors()}
@@ -52,6 +57,8 @@ class Videos:
         one = {sizes["category"], sizes["row"], (videos,)}
         if len(both) != 1 or len(one) != 1 or next(iter(both))[0] != videos or not videos:
             raise DataError(f"videos need a row or more, and parts of one length; got {videos} ids, {sizes}")
+        if self.maps is not None and len(self.maps) != videos:
+            raise DataError(f"maps of {len(self.maps)} videos came for {videos}")
         if self.text_nodes < 1:
             raise DataError(f"text_nodes={self.text_nodes}; a video needs at least one text node")
 
@@ -61,7 +68,7 @@ class Videos:
     def __getitem__(self, number: int) -> HeteroData:
         """One video as a graph; IndexError past the last."""
         number = range(len(self))[number]
-        return build_video(
+        video = build_video(
             self.audio[number],
             self.visual[number],
             text_nodes=self.text_nodes,
@@ -69,27 +76,32 @@ class Videos:
             relevance=self.relevance[number],
             row=int(self.row[number]),
         )
+        if self.maps is not None:
+            video[VISUAL][REGIONS] = self.maps.read(torch.tensor([number]))[0].to(self.visual.device)
+        return video
 
     def batch(self, index: Int[Tensor, "B"]) -> Batch:
         """The videos at `index` as one ``HeteroDataBatch``, in that order, on the features' device."""
-        index = index.to(self.audio.device)
-        return build_batch(
-            self.audio.index_select(0, index),
-            self.visual.index_select(0, index),
+        here = index.to(self.audio.device)
+        batch = build_batch(
+            self.audio.index_select(0, here),
+            self.visual.index_select(0, here),
             text_nodes=self.text_nodes,
-            category=self.category.index_select(0, index),
-            relevance=self.relevance.index_select(0, index),
-            row=self.row.index_select(0, index),
+            category=self.category.index_select(0, here),
+            relevance=self.relevance.index_select(0, here),
+            row=self.row.index_select(0, here),
         )
+        return batch if self.maps is None else with_regions(batch, self.maps.read(index).to(self.visual.device))
 
     def take(self, index: Int[Tensor, "B"]) -> Videos:
         """A split of the videos at `index`, in that order."""
         here = index.to(self.audio.device)
         parts = {name: value[here] for name, value in self._tensors()}
-        return dataclasses.replace(self, **parts, video_ids=tuple(self.video_ids[i] for i in index.tolist()))
+        maps = None if self.maps is None else self.maps.take(index)
+        return dataclasses.replace(self, **parts, video_ids=tuple(self.video_ids[i] for i in index.tolist()), maps=maps)
 
     def to(self, device: torch.device | str) -> Videos:
-        """The same videos with every tensor on `device`."""
+        """The same videos with every tensor on `device`; maps stay in their file."""
         return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors()})
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:

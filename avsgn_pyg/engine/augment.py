@@ -15,6 +15,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.config import AugmentConfig
+from avsgn_pyg.graph.regions import has_regions
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, PASTED, RELEVANCE, VISUAL
 
 #: A pasted run leaves at least this many event seconds, the shortest event of AVE.
@@ -42,10 +43,13 @@ def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = 
         segment_labels: whether relevance may be read, which weak supervision forbids.
 
     Raises:
-        ValueError: videos of mixed lengths.
+        ValueError: videos of mixed lengths, or with regions.
     """
     if not (recipe.recombine or recipe.boundary or recipe.time_flip or recipe.noise):
         return batch
+    if has_regions(batch):
+        raise ValueError("train.augment changes one vector a second, and this batch holds regions of its seconds; "
+                         "set its rates to 0, or data.regions=pool")
     videos, segments = batch[RELEVANCE].shape
     if any(len(batch[node].x) != videos * segments for node in (AUDIO, VISUAL)):
         raise ValueError(f"train.augment works on videos of one length, and these {videos} are of mixed lengths up to "
