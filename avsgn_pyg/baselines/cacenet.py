@@ -17,9 +17,10 @@ from the start, which is what is tested in the end; (b) the class is read from t
 (c) both of its views of sight share one norm and a second norm is never used, here each has its own; (d) its
 contrast is made for double precision, where ``exp(1 / .01)`` is a number, here in logarithms; (e) the products of
 queries and keys are not scaled, as here; (f) it has CMBS's double sigmoid of the gates (``double_sigmoid``) and a
-third of its weights are never trained; (g) it selects its epoch on the test split. The paper is fully supervised. The
-code's weak class cannot be built (it names parts that are not there) and no script trains it; the weak row here is
-CMBS's with co-guidance, without the contrast, which needs the seconds' labels.
+third of its weights are never trained; (g) it selects its epoch on the test split. Of the paper a summary was at hand
+and not its equations: those here are the code's. No weak result is known; the code's weak class cannot be built (it
+names parts that are not there) and no script trains it. The weak row here is CMBS's with co-guidance, without the
+contrast, which needs the seconds' labels.
 
 Letters: B videos, T segments, D width, C classes.
 """
