@@ -99,7 +99,15 @@ class DataConfig(Section):
     visual_labels: str | None = None
     drop_leaking: Switch = False
     missing: Literal["refuse", "drop"] = "refuse"
+    regions: Literal["pool", "keep"] = "pool"
     synthetic: SyntheticConfig = SyntheticConfig()
+
+    @model_validator(mode="after")
+    def _regions_are_in_the_release_s_file(self) -> DataConfig:
+        if self.regions == "keep" and (self.kind != "ave" or self.features is not None):
+            raise ValueError(f"regions=keep reads the maps in visual_features; kind={self.kind} with features="
+                             f"{self.features} has one vector a second: set regions=pool, or kind=ave, features=null")
+        return self
 
 
 class TextConfig(Section):
@@ -331,6 +339,9 @@ class Config(Section):
                              "the 29-way scores are what that loss trains")
         if self.data.kind != "llp" and self.parsing != ParsingConfig():
             raise ValueError(f"parsing is the objective of data.kind=llp; data.kind={self.data.kind} has objective")
+        if self.data.regions == "keep" and self.train.augment != AugmentConfig():
+            raise ValueError("train.augment changes one vector a second and would not change the regions that "
+                             "data.regions=keep reads; leave train.augment at its defaults, or set data.regions=pool")
         if "pasted" in losses and not self.train.augment.boundary:
             raise ValueError("the loss 'pasted' reads what train.augment.boundary pastes; "
                              "set that to the share of videos, such as 0.9")

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from avsgn_pyg.baselines import avel, avsdn, cmbs, cmran, cpsp, late_fusion, psp, vscg
+from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fusion, psp, vscg
 from avsgn_pyg.baselines.options import build_with
 from avsgn_pyg.config import ConfigError, HeadConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
@@ -42,12 +42,14 @@ class Shape:
         audio_width, visual_width: feature widths d_a and d_v.
         segments: T, of the longest video.
         classes: C, background not counted.
+        regions: R, regional features of a second's picture; 1 where it is a vector.
     """
 
     audio_width: int
     visual_width: int
     segments: int
     classes: int
+    regions: int = 1
 
 
 def text_nodes(config: ModelConfig, shape: Shape) -> int:
@@ -62,10 +64,12 @@ class Row:
     Attributes:
         model: ``(config, shape, label bank, supervision) -> model`` that answers a batch with a Localization.
         objective: ``config -> objective``: named losses of an answer, and their ``total``.
+        regional: whether it chooses among a second's regions, where the data keep them.
     """
 
     model: Callable[[ModelConfig, Shape, LabelBanks | None, str], nn.Module]
     objective: Callable[[ObjectiveConfig], Any]
+    regional: bool = False
 
 
 def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
@@ -83,6 +87,8 @@ def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
         ConfigError: names the setting that cannot be met, and what would work.
     """
     row = find_row(config.name)
+    if shape.regions > 1:
+        refuse_maps(config.name)
     try:
         return row.model(config, shape, label_text, supervision)
     except ConfigError:
@@ -115,16 +121,28 @@ def find_row(name: str) -> Row:
     return MODELS[name]
 
 
+def refuse_maps(name: str) -> None:
+    """ConfigError for a model that does not choose among regions; names those that do."""
+    if not find_row(name).regional:
+        regional = sorted(other for other, row in MODELS.items() if row.regional)
+        raise ConfigError(f"data.regions=keep: model.name={name} reads one vector a second; set data.regions=pool, "
+                          f"or choose one of {regional}")
+
+
 def _objective(config: ObjectiveConfig) -> Objective:
     return Objective(**config.model_dump(exclude={"options"}))
 
 
-def _baseline(model: type[nn.Module], objective: type) -> Row:
+def _baseline(model: type[nn.Module], objective: type, *, regional: bool = True) -> Row:
     """A published method: what its constructors take beside shape and supervision are its options."""
-    return Row(
-        lambda config, shape, _, supervision: build_with(
-            model, config.options, **dataclasses.asdict(shape), supervision=supervision),
-        lambda config: build_with(objective, config.options, supervision=config.supervision))
+
+    def build(config: ModelConfig, shape: Shape, _: LabelBanks | None, supervision: str) -> nn.Module:
+        given = dataclasses.asdict(shape) | {"regions": shape.regions > 1}
+        if not regional:
+            del given["regions"]
+        return build_with(model, config.options, **given, supervision=supervision)
+
+    return Row(build, lambda config: build_with(objective, config.options, supervision=config.supervision), regional)
 
 
 def build_parser(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
@@ -211,11 +229,12 @@ def _label_text(config: ModelConfig, shape: Shape, bank: LabelBanks | None, rows
 #: ``model.name`` -> how it is built and trained.
 MODELS: dict[str, Row] = {
     "avsgn": Row(_avsgn, _objective),
-    "late_fusion": _baseline(late_fusion.LateFusion, late_fusion.LateFusionObjective),
+    "late_fusion": _baseline(late_fusion.LateFusion, late_fusion.LateFusionObjective, regional=False),
     "avel": _baseline(avel.AVEL, avel.AVELObjective),
-    "avsdn": _baseline(avsdn.AVSDN, avsdn.AVSDNObjective),
+    "avsdn": _baseline(avsdn.AVSDN, avsdn.AVSDNObjective, regional=False),
     "cmran": _baseline(cmran.CMRAN, cmran.CMRANObjective),
     "cmbs": _baseline(cmbs.CMBS, cmbs.CMBSObjective),
+    "cacenet": _baseline(cacenet.CACENet, cacenet.CACENetObjective),
     "psp": _baseline(psp.PSP, psp.PSPObjective),
     "cpsp": _baseline(cpsp.CPSP, cpsp.CPSPObjective),
     "vscg": _baseline(vscg.VSCG, vscg.VSCGObjective),

@@ -256,6 +256,17 @@ def test_null_as_a_section_is_refused_by_name(write):
         load_config(write("empty.yaml", "train:\n"))
 
 
+@pytest.mark.parametrize(("overrides", "message"), [
+    (["data.features=store.h5"], r"regions=keep reads the maps .* kind=ave with features=store\.h5 has one vector"),
+    (["data.kind=synthetic"], "kind=synthetic with features=None has one vector a second: set regions=pool"),
+    (["train.augment.noise=0.1"], r"train\.augment changes one vector .* set data\.regions=pool"),
+])
+def test_regions_are_kept_where_there_are_any(overrides: list[str], message: str):
+    load_config(None, ["data.regions=keep"])
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, ["data.regions=keep", *overrides])
+
+
 @pytest.mark.parametrize(("setting", "message"), [
     ("model.cmgi.window=3", "window=3 is read by topology=window alone, and this is topology=complete"),
     ("model.cmgi.topk=3", "topk=3 is read by topology=topk alone"),

@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from avsgn_pyg import recipes
 from avsgn_pyg.config import Config, ConfigError, Loss, ObjectiveConfig, Subgraph, load_config
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
+from avsgn_pyg.engine.checkpoint import CheckpointError
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS
 from avsgn_pyg.graph.topology import TOPOLOGIES
@@ -338,6 +339,10 @@ RUNS = {
         "train.learning_rate=1e-3", "train.seed=3", "train.select=last", "train.accumulate=2",
         "train.checkpoint_every=2", "evaluate.split=train",
     ],
+    "maps": [
+        "model.dim=256", "model.name=avel", "model.options={hidden: 8}", "data.regions=keep",
+        "data.audio_features=a.h5", "data.visual_features=maps.h5",
+    ],
     "store": [
         "data.features=store.h5", "data.missing=drop", "train.schedule=cosine", "train.early_stop=1",
         "train.select=val", "evaluate.split=val",
@@ -373,6 +378,8 @@ def ave_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with h5py.File(root / f"{name}.h5", "w") as file:
             file["avadataset"] = stream
     audio, visual, *text = map(torch.from_numpy, (*streams, *labels))
+    with h5py.File(root / "maps.h5", "w") as file:
+        file["avadataset"] = draw.normal(size=(videos, 10, 7, 7, WIDTH))
     names = tuple(f"class {c}" for c in range(C))
     features = Features(audio, visual, ids, categories=names, label_text=LabelText(*text))
     write_store(root / "store.h5", features)
@@ -387,6 +394,21 @@ def test_every_option_of_data_and_training_runs_to_its_table(run: str, ave_folde
     assert len(result.evaluations) == len(config.train.seeds or [0])
     for evaluation in result.evaluations:
         assert evaluation.split == config.evaluate.split and 0 <= evaluation.report.segment_accuracy <= 100
+
+
+def test_what_was_trained_on_maps_is_not_scored_on_vectors(ave_folder: Path, tmp_path: Path):
+    given = [*SMALL, f"data.root={ave_folder}", f"run_dir={tmp_path}", *RUNS["maps"], "train.epochs=1"]
+    first = recipes.train(load_config(None, given), progress=False).evaluations[0].report.segment_accuracy
+    again = recipes.evaluate_run(tmp_path / "avsgn", progress=False)
+    assert again.evaluations[0].report.segment_accuracy == first
+    with pytest.raises(CheckpointError, match=r"trained with data\.regions=keep, the data were opened with pool"):
+        recipes.evaluate_run(tmp_path / "avsgn", overrides=["data.regions=pool"], progress=False)
+
+
+@pytest.mark.parametrize("name", ["avsgn", "late_fusion"])
+def test_maps_are_refused_for_models_of_vectors_before_anything_is_read(name: str, tmp_path: Path):
+    with pytest.raises(ConfigError, match=rf"model\.name={name} reads one vector .* choose one of \['avel', 'cacenet'"):
+        recipes.train(load_config(None, [f"model.name={name}", "data.regions=keep", f"data.root={tmp_path}"]))
 
 
 def test_no_option_of_parsing_is_ignored():

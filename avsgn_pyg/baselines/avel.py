@@ -4,8 +4,8 @@ In words: sound attends to the 7 x 7 regions of the picture; a bidirectional LST
 multimodal residual block (DMRN) adds the mean of both transformed streams to each stream, ``tanh(h + (U_a h_a + U_v
 h_v) / 2)``, and averages the two results; one layer scores every second over C classes and background.
 
-On segment vectors the attention has one region to choose from: its softmax is 1 and it drops out. Nothing is lost, and
-nothing of it is tested either.
+On segment vectors the attention has one region to choose from: its softmax is 1 and it drops out. On maps it is the
+paper's, which adds what sound says to every region; the code adds its k-th number to the k-th region.
 
 Published code differs: it lays a multi-label soft margin on softmaxed scores where cross-entropy is meant; in the
 block each stream's residual is the *other's* (after one block the average is the same); its weak model does not have
@@ -31,8 +31,8 @@ from avsgn_pyg.baselines.common import (
     from_segment_scores,
     pooled_term,
     segment_term,
-    streams,
 )
+from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
 
@@ -72,7 +72,7 @@ class AVEL(nn.Module):
     """LSTMs, a fusion, and C + 1 scores a second.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
         hidden: of an LSTM in one direction; D is twice that.
         fusion: ``dmrn`` or ``concat``.
         blocks: of ``dmrn``.
@@ -80,9 +80,10 @@ class AVEL(nn.Module):
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
-                 hidden: int = 128, fusion: Literal["dmrn", "concat"] = "dmrn", blocks: int = 1,
+                 regions: bool = False, hidden: int = 128, fusion: Literal["dmrn", "concat"] = "dmrn", blocks: int = 1,
                  narrow: int = 64) -> None:
         super().__init__()
+        self.choose = AudioGuidedAttention(audio_width, visual_width) if regions else OneRegion()
         self.over_time = nn.ModuleDict({
             AUDIO: nn.LSTM(audio_width, hidden, batch_first=True, bidirectional=True),
             VISUAL: nn.LSTM(visual_width, hidden, batch_first=True, bidirectional=True)})
@@ -91,8 +92,8 @@ class AVEL(nn.Module):
         self.scores = nn.Linear({"dmrn": 2 * hidden, "concat": narrow}[fusion], classes + 1)
 
     def forward(self, batch: HeteroData) -> Localization:
-        audio, visual = streams(batch)
-        (heard, _), (seen, _) = self.over_time[AUDIO](audio), self.over_time[VISUAL](visual)
+        audio, visual = region_streams(batch)
+        (heard, _), (seen, _) = self.over_time[AUDIO](audio), self.over_time[VISUAL](self.choose(audio, visual))
         return from_segment_scores(self.scores(self.fuse(heard, seen)))
 
 

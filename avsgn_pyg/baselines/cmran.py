@@ -5,7 +5,7 @@ another (two attention blocks); each then asks the other's seconds and its own a
 both once more; heads for relevance and class. Full: binary cross-entropy and cross-entropy. Weak: ``sigmoid(r_t)
 e_c``, the highest second of each class against the video's class.
 
-On segment vectors the choice among regions is trivial, the choice among channels is not: it is kept.
+On segment vectors the choice among regions is trivial and drops out, the choice among channels is not.
 
 Published code differs: audio must be 128 wide; a third of its weights are layers that are copied and not used; its
 weak head has a background column that only 178 background clips could teach, and its weak loss is a multi-label soft
@@ -22,7 +22,8 @@ from typing import Literal
 from torch import nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term, streams
+from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term
+from avsgn_pyg.baselines.regions import OneRegion, SpatialAttention, region_streams
 from avsgn_pyg.baselines.relation import (
     ChannelAttention,
     CrossModalRelation,
@@ -39,7 +40,7 @@ class CMRAN(nn.Module):
     """The network.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
         dim: D.
         heads, heads_interaction: of the relation blocks, and of the last attention.
         hidden: of their feed-forward layers.
@@ -47,22 +48,23 @@ class CMRAN(nn.Module):
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
-                 dim: int = 256, heads: int = 4, heads_interaction: int = 4, hidden: int = 2048,
+                 regions: bool = False, dim: int = 256, heads: int = 4, heads_interaction: int = 4, hidden: int = 2048,
                  visual_dim: int = 512) -> None:
         super().__init__()
         widths = {AUDIO: audio_width, VISUAL: visual_dim}
         block = {"heads": heads, "hidden": hidden}
         self.regions = RegionFeatures(visual_width, visual_dim)
         self.guide = ChannelAttention(audio_width, visual_dim)
+        self.choose = SpatialAttention(audio_width, visual_dim) if regions else OneRegion()
         self.within = nn.ModuleDict({name: TemporalRelation(width, dim, **block) for name, width in widths.items()})
         self.across = nn.ModuleDict({name: CrossModalRelation(width, dim, **block) for name, width in widths.items()})
         self.interact = Interaction(dim, heads=heads_interaction, attention_dropout=0.1)
         self.heads = LocalizationHeads(dim, classes)
 
     def forward(self, batch: HeteroData) -> Localization:
-        audio, visual = streams(batch)
+        audio, visual = region_streams(batch)
         regions = self.regions(visual)
-        visual = self.guide(audio, regions, regions)
+        visual = self.choose(audio, self.guide(audio, regions, regions))
         heard = self.across[AUDIO](audio, self.within[VISUAL](visual))
         seen = self.across[VISUAL](visual, self.within[AUDIO](audio))
         category, relevance = self.heads(self.interact(seen, heard))

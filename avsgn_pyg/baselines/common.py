@@ -97,10 +97,11 @@ def from_segment_scores(scores: Float[Tensor, "B T K"], **more: object) -> Local
 
 @dataclass(frozen=True)
 class Term:
-    """One named loss and its weight in the sum."""
+    """One named loss, its weight in the sum, and the share of training after which it joins the sum."""
 
     loss: Loss
     weight: float = 1.0
+    since: float = 0.0
 
 
 class TermObjective:
@@ -114,6 +115,11 @@ class TermObjective:
     def __init__(self, supervision: str, *, full: Mapping[str, Term], weak: Mapping[str, Term]) -> None:
         self.supervision = supervision
         self.terms = dict({"full": full, "weak": weak}[supervision])
+        self.trained = 1.0
+
+    def begin(self, trained: float) -> None:
+        """Hear which share of training is behind; until then every term counts."""
+        self.trained = trained
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,8 +134,10 @@ class TermObjective:
         return {name: term.loss(answer, category, relevance) for name, term in self.terms.items()}
 
     def total(self, losses: Mapping[str, Tensor]) -> Scalar:
-        """The weighted sum that is descended."""
-        return torch.stack([self.terms[name].weight * loss for name, loss in losses.items()]).sum()
+        """The weighted sum that is descended; a term that has not begun weighs 0."""
+        terms = {name: self.terms[name] for name in losses}
+        weights = {name: term.weight * (self.trained >= term.since) for name, term in terms.items()}
+        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
 
 def category_term(answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:

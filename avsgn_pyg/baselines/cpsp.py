@@ -6,7 +6,7 @@ seconds than to its background, ``-log(P / (P + N))`` with P the sum over event 
 of ``exp(cos / t)``. *Video*: a video's farthest of its own class should be nearer, by a margin, than its nearest of
 others. Weak: ``sigmoid(r_t) e_c``, its highest second against the class, plus the video level with another margin.
 
-On segment vectors the audio-guided attention has one region and drops out.
+In front of the streams is AVEL's audio-guided attention; on segment vectors it has one region and drops out.
 
 Published code differs: its segment loss sums over the wrong axis, so an event second meets no background and a
 background second no event: the loss is a constant and its gradient is zero. Here each event second is contrasted with
@@ -33,7 +33,6 @@ from avsgn_pyg.baselines.common import (
     category_term,
     joint_term,
     relevance_term,
-    streams,
 )
 from avsgn_pyg.baselines.pairs import (
     PROPAGATED,
@@ -43,6 +42,7 @@ from avsgn_pyg.baselines.pairs import (
     pair_term,
     video_triplet_loss,
 )
+from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
 
@@ -51,16 +51,18 @@ class CPSP(nn.Module):
     """The network; arguments are those of :class:`avsgn_pyg.baselines.psp.PSP`."""
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
-                 hidden: int = 128, between: int = 256, width: int = 128, threshold: float = 0.099,
-                 dropout: float = 0.1) -> None:
+                 regions: bool = False, hidden: int = 128, between: int = 256, width: int = 128,
+                 threshold: float = 0.099, dropout: float = 0.1) -> None:
         super().__init__()
+        self.choose = AudioGuidedAttention(audio_width, visual_width) if regions else OneRegion()
         self.encode = RecurrentStreams(audio_width, visual_width, between=between, width=width, hidden=hidden)
         self.propagate = PositiveSamplePropagation(2 * hidden, threshold, dropout)
         self.relevance = nn.Linear(2 * hidden, 1)
         self.category = nn.Linear(2 * hidden, classes)
 
     def forward(self, batch: HeteroData) -> Localization:
-        heard, seen = self.propagate(*self.encode(*streams(batch)))
+        audio, visual = region_streams(batch)
+        heard, seen = self.propagate(*self.encode(audio, self.choose(audio, visual)))
         fused = mean_of(heard, seen)
         return Localization(self.category(fused.mean(1)), self.relevance(fused).squeeze(-1),
                             stages={PROPAGATED: {AUDIO: heard, VISUAL: seen, "fused": fused}})

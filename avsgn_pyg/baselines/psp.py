@@ -6,7 +6,7 @@ Full: cross-entropy of every second plus 100 times the audio-visual pair similar
 second's two streams to follow the event. Weak: a second's scores are weighted by ``sigmoid(relu(W s_t))``, averaged
 over time, and compared with the video's label.
 
-On segment vectors the audio-guided attention in front of the streams has one region and drops out.
+In front of the streams is AVEL's audio-guided attention; on segment vectors it has one region and drops out.
 
 Published code differs: its weak label is not the video's class but the *share of seconds* of each class and of
 background, so it is told how long the event is; its weak model lacks the two linear layers and the second
@@ -31,9 +31,9 @@ from avsgn_pyg.baselines.common import (
     from_segment_scores,
     pooled_term,
     segment_term,
-    streams,
 )
 from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, RecurrentStreams, mean_of, pair_term
+from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
 
@@ -53,7 +53,7 @@ class PSP(nn.Module):
     """The network.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
         hidden: of an LSTM in one direction; D is twice that.
         between, width: of the two linear layers in front of it.
         threshold: of similarities, in shares of one; a tenth is what ten equal seconds have. The weak code's is .095.
@@ -62,9 +62,10 @@ class PSP(nn.Module):
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
-                 hidden: int = 128, between: int = 256, width: int = 128, threshold: float = 0.099,
-                 dropout: float = 0.1, narrow: int = 64) -> None:
+                 regions: bool = False, hidden: int = 128, between: int = 256, width: int = 128,
+                 threshold: float = 0.099, dropout: float = 0.1, narrow: int = 64) -> None:
         super().__init__()
+        self.choose = AudioGuidedAttention(audio_width, visual_width) if regions else OneRegion()
         self.encode = RecurrentStreams(audio_width, visual_width, between=between, width=width, hidden=hidden)
         self.propagate = PositiveSamplePropagation(2 * hidden, threshold, dropout)
         self.scores = nn.Sequential(nn.Linear(2 * hidden, narrow, bias=False), nn.ReLU(),
@@ -72,7 +73,8 @@ class PSP(nn.Module):
         self.weigh = {"full": nn.Identity, "weak": lambda: Weighting(classes + 1)}[supervision]()
 
     def forward(self, batch: HeteroData) -> Localization:
-        heard, seen = self.propagate(*self.encode(*streams(batch)))
+        audio, visual = region_streams(batch)
+        heard, seen = self.propagate(*self.encode(audio, self.choose(audio, visual)))
         fused = mean_of(heard, seen)
         stages = {PROPAGATED: {AUDIO: heard, VISUAL: seen, "fused": fused}}
         return from_segment_scores(self.weigh(self.scores(fused)), stages=stages)

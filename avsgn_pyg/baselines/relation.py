@@ -1,6 +1,6 @@
-"""Relation-aware attention, introduced by CMRAN and built upon by CMBS and CACE-Net; on segment vectors.
+"""Relation-aware attention, introduced by CMRAN and built upon by CMBS and CACE-Net.
 
-Letters: B videos, T segments, M rows of memory, D width, d_a / d_v widths of the features.
+Letters: B videos, T segments, R regions, M rows of memory, D width, d_a / d_v widths of the features.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ class Interaction(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Sound weighs the channels of sight: ``v (1 + sigmoid(W relu(U (relu(A a) * relu(V s)))))``.
+    """Sound weighs the channels of sight: ``v_r (1 + sigmoid(W relu(U mean_r(relu(A a) * relu(V s_r)))))``.
 
-    `s` is what sound is compared with; CMRAN compares with `v` itself. The spatial half of the published attention
-    chooses among regions and is 1 where a second is one vector.
+    `s` is what sound is compared with; CMRAN compares with `v` itself. Which region counts is the other half's matter
+    (:class:`avsgn_pyg.baselines.regions.SpatialAttention`).
     """
 
     def __init__(self, audio_width: int, width: int, bottleneck: int = 256) -> None:
@@ -97,9 +97,10 @@ class ChannelAttention(nn.Module):
         self.ask_visual = nn.Linear(width, width)
         self.weigh = nn.Sequential(nn.Linear(width, bottleneck), nn.ReLU(), nn.Linear(bottleneck, width), nn.Sigmoid())
 
-    def forward(self, audio: Float[Tensor, "B T a"], compared: Float[Tensor, "B T v"],
-                visual: Float[Tensor, "B T v"]) -> Float[Tensor, "B T v"]:
-        return visual * (1 + self.weigh(self.ask_audio(audio).relu() * self.ask_visual(compared).relu()))
+    def forward(self, audio: Float[Tensor, "B T a"], compared: Float[Tensor, "B T R v"],
+                visual: Float[Tensor, "B T R v"]) -> Float[Tensor, "B T R v"]:
+        alike = self.ask_audio(audio).relu() * self.ask_visual(compared).relu().mean(-2)
+        return visual * (1 + self.weigh(alike).unsqueeze(-2))
 
 
 class RegionFeatures(nn.Sequential):

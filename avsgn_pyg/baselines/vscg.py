@@ -7,7 +7,7 @@ bidirectional GRU over each stream, so that every second is read with that knowl
 consistency); the streams' mean has a relevance and a class head. Full: relevance, class, and a loss on pairs of both
 streams.
 
-On segment vectors the audio-guided attention has one region and drops out.
+In front of the streams is AVEL's audio-guided attention; on segment vectors it has one region and drops out.
 
 Published code differs: its pooling is made for eight to eleven seconds (here the second pooling gives two steps for
 any length); it decodes with a threshold of .7, chosen where it is reported; it selects its epoch on the test split;
@@ -27,8 +27,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term, streams
+from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term
 from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, RecurrentStreams, mean_of, pair_term
+from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
@@ -73,7 +74,7 @@ class VSCG(nn.Module):
     """The network.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
         hidden: of an LSTM in one direction; D is twice that.
         between, width: of the two linear layers in front of it.
         threshold: of the propagation.
@@ -81,9 +82,10 @@ class VSCG(nn.Module):
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
-                 hidden: int = 128, between: int = 256, width: int = 128, threshold: float = 0.099,
-                 dropout: float = 0.2, dropout_consistency: float = 0.1) -> None:
+                 regions: bool = False, hidden: int = 128, between: int = 256, width: int = 128,
+                 threshold: float = 0.099, dropout: float = 0.2, dropout_consistency: float = 0.1) -> None:
         super().__init__()
+        self.choose = AudioGuidedAttention(audio_width, visual_width) if regions else OneRegion()
         self.encode = RecurrentStreams(audio_width, visual_width, between=between, width=width, hidden=hidden)
         self.propagate = PositiveSamplePropagation(2 * hidden, threshold, dropout)
         self.consist = SemanticConsistency(2 * hidden, dropout_consistency)
@@ -91,7 +93,8 @@ class VSCG(nn.Module):
         self.category = nn.Linear(2 * hidden, classes)
 
     def forward(self, batch: HeteroData) -> Localization:
-        heard, seen = self.consist(*self.propagate(*self.encode(*streams(batch))))
+        audio, visual = region_streams(batch)
+        heard, seen = self.consist(*self.propagate(*self.encode(audio, self.choose(audio, visual))))
         fused = mean_of(heard, seen)
         return Localization(self.category(fused.amax(1)), self.relevance(fused).squeeze(-1),
                             stages={PROPAGATED: {AUDIO: heard, VISUAL: seen, "fused": fused}})

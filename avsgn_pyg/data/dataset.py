@@ -19,6 +19,7 @@ from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.label_text import LabelText, read_label_text, width_mismatches
 from avsgn_pyg.data.lengths import told
+from avsgn_pyg.data.maps import Maps, open_maps
 from avsgn_pyg.data.parsing import load_llp
 from avsgn_pyg.data.sources import ABSENT, EXTRACTION, FeatureSource, LegacySource, StoreSource
 from avsgn_pyg.data.synthetic import make_synthetic
@@ -72,11 +73,12 @@ def _load_ave(config: DataConfig) -> Dataset:
     _refuse_empty(splits, "all its videos also stand in val or test")
     splits, dropped = _without_failed(config, annotations, splits, places, source)
     label_text = _label_text(config, root, annotations, source)
+    maps = open_maps(root / config.visual_features) if config.regions == "keep" else None
     features = source.read()
     return Dataset(
         name=config.name,
         categories=annotations.categories,
-        **{split: _videos(annotations, rows, features, places, source) for split, rows in _present(splits)},
+        **{split: _videos(annotations, rows, features, places, source, maps) for split, rows in _present(splits)},
         label_text=label_text,
         provenance={
             "features": source.provenance,
@@ -87,9 +89,8 @@ def _load_ave(config: DataConfig) -> Dataset:
     )
 
 
-def _videos(
-    annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor, source: FeatureSource
-) -> Videos:
+def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor,
+            source: FeatureSource, maps: Maps | None) -> Videos:
     audio, visual = (modality[places[rows]] for modality in features)
     relevance = annotations.relevance[rows]
     return Videos(
@@ -101,6 +102,7 @@ def _videos(
         video_ids=tuple(annotations.video_ids[row] for row in rows.tolist()),
         text_nodes=annotations.segments,
         lengths=None if source.lengths is None else source.lengths[places[rows]],
+        maps=None if maps is None else maps.take(places[rows]),
     )
 
 

@@ -179,7 +179,7 @@ def _check_format(path: Path, file: Any) -> dict[str, Any]:
 def legacy_shape(path: str | Path, key: str = "avadataset") -> tuple[int, int, int]:
     """(N, T, d) of a legacy file after pooling, without reading it; refuses the same forms."""
     with h5.opened(Path(path)) as file:
-        shape = _legacy_dataset(Path(path), file, key).shape
+        shape = legacy_dataset(Path(path), file, key).shape
     return shape[0], shape[1], shape[-1]
 
 
@@ -197,7 +197,7 @@ def read_legacy_features(path: str | Path, key: str = "avadataset") -> Float[Ten
     """
     path = Path(path)
     with h5.opened(path) as file:
-        dataset = _legacy_dataset(path, file, key)
+        dataset = legacy_dataset(path, file, key)
         grid = tuple(range(2, dataset.ndim - 1))
         result = np.empty((*dataset.shape[:2], dataset.shape[-1]), np.float32)
         videos = max(1, CHUNK_BYTES // max(1, dataset.nbytes // len(dataset)))
@@ -211,7 +211,8 @@ def read_legacy_features(path: str | Path, key: str = "avadataset") -> Float[Ten
     return torch.from_numpy(result)
 
 
-def _legacy_dataset(path: Path, file: Any, key: str) -> Any:
+def legacy_dataset(path: Path, file: Any, key: str) -> Any:
+    """The dataset of an open legacy file, or a DataError."""
     dataset = h5.dataset(path, file, key)
     if dataset.dtype.kind != "f":
         raise DataError(f"{path}: {key!r} holds {dataset.dtype}; features are float16, float32 or float64")

@@ -20,8 +20,11 @@ from torch_geometric.data import Batch, HeteroData
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.lengths import checked_lengths
+from avsgn_pyg.data.maps import Maps
 from avsgn_pyg.graph.build import build_batch, build_video
 from avsgn_pyg.graph.mixed import build_mixed, real_seconds
+from avsgn_pyg.graph.regions import REGIONS, with_regions
+from avsgn_pyg.graph.schema import VISUAL
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Videos:
         text_nodes: text nodes in each video's graph.
         lengths: [N] seconds of each video, on the CPU wherever the features are; what the others hold after a video's
             end is never read. ``None`` where every video has all T, even if they were given.
+        maps: regional features of the same seconds, which a graph then carries beside `visual`; of one length alone.
 
     Raises:
         DataError: no video, the parts differ in N or T, or a length outside 1..T.
@@ -51,6 +55,7 @@ class Videos:
     video_ids: tuple[str, ...]
     text_nodes: int
     lengths: Int[Tensor, "N"] | None = dataclasses.field(default=None, kw_only=True)
+    maps: Maps | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         sizes = {name: tuple(value.shape) for name, value in self._tensors()}
@@ -59,10 +64,14 @@ class Videos:
         one = {sizes["category"], sizes["row"], (videos,)}
         if len(both) != 1 or len(one) != 1 or next(iter(both))[0] != videos or not videos:
             raise DataError(f"videos need a row or more, and parts of one length; got {videos} ids, {sizes}")
+        if self.maps is not None and len(self.maps) != videos:
+            raise DataError(f"maps of {len(self.maps)} videos came for {videos}")
         if self.text_nodes < 1:
             raise DataError(f"text_nodes={self.text_nodes}; a video needs at least one text node")
         if self.lengths is not None:
             object.__setattr__(self, "lengths", checked_lengths(self.lengths, *sizes["relevance"]))
+        if self.lengths is not None and self.maps is not None:
+            raise DataError("maps came for videos of mixed lengths; data.regions=keep reads files of one length")
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -71,7 +80,7 @@ class Videos:
         """One video as a graph; IndexError past the last."""
         number = range(len(self))[number]
         end = self.audio.shape[1] if self.lengths is None else int(self.lengths[number])
-        return build_video(
+        video = build_video(
             self.audio[number, :end],
             self.visual[number, :end],
             text_nodes=self.text_nodes,
@@ -79,20 +88,24 @@ class Videos:
             relevance=self.relevance[number, :end],
             row=int(self.row[number]),
         )
+        if self.maps is not None:
+            video[VISUAL][REGIONS] = self.maps.read(torch.tensor([number]))[0].to(self.visual.device)
+        return video
 
     def batch(self, index: Int[Tensor, "B"]) -> Batch:
         """The videos at `index` as one ``HeteroDataBatch``, in that order, on the features' device."""
         if self.lengths is not None:
             return self._mixed(index.cpu(), self.lengths[index.cpu()])
-        index = index.to(self.audio.device)
-        return build_batch(
-            self.audio.index_select(0, index),
-            self.visual.index_select(0, index),
+        here = index.to(self.audio.device)
+        batch = build_batch(
+            self.audio.index_select(0, here),
+            self.visual.index_select(0, here),
             text_nodes=self.text_nodes,
-            category=self.category.index_select(0, index),
-            relevance=self.relevance.index_select(0, index),
-            row=self.row.index_select(0, index),
+            category=self.category.index_select(0, here),
+            relevance=self.relevance.index_select(0, here),
+            row=self.row.index_select(0, here),
         )
+        return batch if self.maps is None else with_regions(batch, self.maps.read(index).to(self.visual.device))
 
     def _mixed(self, index: Int[Tensor, "B"], lengths: Int[Tensor, "B"]) -> Batch:
         """The same of videos with a length each: real seconds are picked, filling is left behind."""
@@ -125,10 +138,11 @@ class Videos:
         parts = {name: value[here] for name, value in self._tensors()}
         if self.lengths is not None:
             parts["lengths"] = self.lengths[index.cpu()]
-        return dataclasses.replace(self, **parts, video_ids=tuple(self.video_ids[i] for i in index.tolist()))
+        maps = None if self.maps is None else self.maps.take(index)
+        return dataclasses.replace(self, **parts, video_ids=tuple(self.video_ids[i] for i in index.tolist()), maps=maps)
 
     def to(self, device: torch.device | str) -> Videos:
-        """The same videos with every tensor on `device`."""
+        """The same videos with every tensor on `device`; maps stay in their file."""
         return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors()})
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:

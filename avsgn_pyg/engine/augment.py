@@ -18,6 +18,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.config import AugmentConfig
+from avsgn_pyg.graph.regions import has_regions
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, PASTED, RELEVANCE, VISUAL
 from avsgn_pyg.graph.views import padded_view
 
@@ -47,9 +48,15 @@ def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = 
             alike); ``noise`` is the standard deviation of Gaussian noise in units of each stream's root
             mean square over the batch.
         segment_labels: whether relevance may be read, which weak supervision forbids.
+
+    Raises:
+        ValueError: videos with regions.
     """
     if not (recipe.recombine or recipe.boundary or recipe.time_flip or recipe.noise):
         return batch
+    if has_regions(batch):
+        raise ValueError("train.augment changes one vector a second, and this batch holds regions of its seconds; "
+                         "set its rates to 0, or data.regions=pool")
     (audio, real), (visual, _) = padded_view(batch, AUDIO), padded_view(batch, VISUAL)
     seconds, given = _Seconds(audio, visual, batch[RELEVANCE], torch.zeros_like(batch[RELEVANCE])), batch[CATEGORY]
     known = {"segment_labels": segment_labels, "real": real}

@@ -33,6 +33,14 @@ class NamedLosses(Protocol):
     def total(self, losses: Mapping[str, Tensor]) -> Tensor: ...
 
 
+@runtime_checkable
+class Scheduled(Protocol):
+    """An objective that changes while training goes on."""
+
+    def begin(self, trained: float) -> None:
+        """Hear, before each epoch, which share of the epochs is behind."""
+
+
 class Learner(nn.Module):
     """Model and objective as one module, which is what several processes synchronise.
 

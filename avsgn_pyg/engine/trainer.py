@@ -23,7 +23,7 @@ from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
 from avsgn_pyg.engine.devices import is_on, mean_everywhere, place, same_everywhere, share_batches
 from avsgn_pyg.engine.evaluator import predict, selection_scores
 from avsgn_pyg.engine.journal import Journal, note_environment, versions
-from avsgn_pyg.engine.losses import Learner, LossLog, NamedLosses, check_weights
+from avsgn_pyg.engine.losses import Learner, LossLog, NamedLosses, Scheduled, check_weights
 from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule
 from avsgn_pyg.engine.run_folder import Index, RunFolder
 from avsgn_pyg.graph.schema import CATEGORY
@@ -134,6 +134,8 @@ class Trainer:
         started = time.perf_counter()
         self.learner.train()
         self.sampler.set_epoch(epoch - 1)
+        if isinstance(self.objective, Scheduled):
+            self.objective.begin((epoch - 1) / self.recipe.epochs)
         log = LossLog(epoch, scaled=self.accelerator.scaler is not None)
         rate = self.schedule.get_last_lr()[0]
         for batch in self.loader:

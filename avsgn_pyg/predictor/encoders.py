@@ -162,11 +162,14 @@ def _refuse_other_bank(checkpoint: Checkpoint, provenance: Mapping[str, Any], en
             )
 
 
-def refuse_parsers(checkpoint: Checkpoint) -> None:
-    """ConfigError for a model of several events a video, whose answer is no Localization."""
+def refuse_foreign(checkpoint: Checkpoint) -> None:
+    """ConfigError for a model whose answer is no Localization, or whose features are no encoder's here."""
     if checkpoint.config.data.kind == "llp":
         raise ConfigError(f"{checkpoint.path}: parses videos (data.kind=llp); predictions are of models that localize "
                           "one event, and tools/train_parsing.py --score takes this one")
+    if checkpoint.config.data.regions == "keep":
+        raise ConfigError(f"{checkpoint.path}: trained on regions (data.regions=keep), and clips are encoded as one "
+                          "vector a second; predictions are of models trained with data.regions=pool")
 
 
 def refuse_other_classes(checkpoint: Checkpoint) -> None:

@@ -30,7 +30,7 @@ from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.open_vocabulary import DEFAULT, Temperatures
 from avsgn_pyg.predictor import pretrained
-from avsgn_pyg.predictor.encoders import Encoders, Given, features_of, rebuild, refuse_other_classes, refuse_parsers
+from avsgn_pyg.predictor.encoders import Encoders, Given, features_of, rebuild, refuse_foreign, refuse_other_classes
 from avsgn_pyg.predictor.encoding import encode_clip, pad
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.vocabulary import Vocabulary, encode_labels, labels_of
@@ -69,7 +69,7 @@ class Predictor:
         labels: Sequence[str] | Path | Vocabulary | None = None,
         temperatures: Temperatures = DEFAULT,
     ) -> None:
-        refuse_parsers(checkpoint)
+        refuse_foreign(checkpoint)
         self._labels = labels if labels is None or isinstance(labels, Vocabulary) else labels_of(labels)
         self._temperatures = temperatures
         self.checkpoint, self.meta, self.config = checkpoint, checkpoint.meta, checkpoint.config

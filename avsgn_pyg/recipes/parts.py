@@ -23,12 +23,14 @@ def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:
     """The config's data set, with as many text nodes as its model makes text rows.
 
     Raises:
-        ConfigError: videos to parse where one event is to be localized, or the other way round; videos of mixed
-            lengths under a setting that takes one length.
+        ConfigError: videos to parse where one event is to be localized, or the other way round; maps for a model
+            of vectors; videos of mixed lengths under a setting that takes one length.
     """
     if (config.data.kind == "llp") != parsing:
         use = "tools/train.py" if parsing else "tools/train_parsing.py"
         raise ConfigError(f"data.kind={config.data.kind} is another task; {use} trains and scores it")
+    if config.data.regions == "keep":
+        zoo.refuse_maps(config.model.name)
     dataset = load_dataset(config.data)
     _refuse_mixed_lengths(config, dataset)
     return dataset.with_text_nodes(zoo.text_nodes(config.model, shape_of(dataset)))
@@ -48,8 +50,9 @@ def _refuse_mixed_lengths(config: Config, dataset: Dataset) -> None:
 
 
 def shape_of(dataset: Dataset) -> zoo.Shape:
-    audio, visual = dataset.train.audio, dataset.train.visual
-    return zoo.Shape(audio.shape[-1], visual.shape[-1], dataset.span[1], len(dataset.categories))
+    audio, visual, maps = dataset.train.audio, dataset.train.visual, dataset.train.maps
+    return zoo.Shape(audio.shape[-1], visual.shape[-1], dataset.span[1], len(dataset.categories),
+                     regions=1 if maps is None else maps.regions)
 
 
 def meta_of(dataset: Dataset) -> Meta:
@@ -100,6 +103,9 @@ def check_recipe(config: Config, dataset: Dataset) -> None:
 def check_fits(checkpoint: Checkpoint, dataset: Dataset) -> None:
     """Refuse data of other classes or widths than the checkpoint's, or of a length its model cannot take."""
     model = checkpoint.config.model
+    there, here = checkpoint.config.data.regions, "pool" if dataset.train.maps is None else "keep"
+    if there != here:
+        raise CheckpointError(f"{checkpoint.path}: trained with data.regions={there}, the data were opened with {here}")
     any_length = model.text.slots == "per_class" and model.time_encoding != "learned"
     length = () if any_length else ("segments",)
     _compare(checkpoint.path, dataset, ("categories", "audio_width", "visual_width", *length))

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
-from avsgn_pyg.baselines.cmbs import CMBS, CMBSObjective, GuidedAttention, gate_loss, highest
+from avsgn_pyg.baselines.cmbs import CMBS, CMBSObjective
+from avsgn_pyg.baselines.suppression import highest
 from avsgn_pyg.localization import decode
 
 SMALL = {"dim": 8, "heads": 2, "heads_interaction": 2, "hidden": 8, "hidden_across": 8, "visual_dim": 12}
 AUDIO, VISUAL = "audio", "visual"
 
 
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
-
-
 def inside(model: CMBS, audio: torch.Tensor, visual: torch.Tensor):
     """Queried streams and gates before any suppression."""
-    audio, visual = model.over_time(audio, model.guide(audio, model.regions(visual)))
+    audio, visual = model.over_time(audio, model.guide(audio, model.regions(visual[:, :, None])))
     within = {AUDIO: model.within[AUDIO](audio), VISUAL: model.within[VISUAL](visual)}
     gates = {name: torch.sigmoid(model.gates[name](rows)) for name, rows in within.items()}
     return (model.across[AUDIO](audio, within[VISUAL]), model.across[VISUAL](visual, within[AUDIO])), gates
@@ -49,34 +44,6 @@ def test_each_stream_is_held_down_by_the_other_s_gate(supervision: str, recurren
         relevance = torch.log(mean / (1 - mean))
     assert torch.allclose(answer.category, category, atol=1e-5)
     assert torch.allclose(answer.relevance, relevance, atol=1e-5)
-
-
-def test_highest_averages_a_class_s_four_best_seconds():
-    activations = torch.tensor([[[1.0], [5.0], [3.0], [2.0], [4.0], [0.0]]])
-    assert highest(activations).item() == 3.5 and highest(activations[:, :3]).item() == 3.0
-
-
-def test_guided_attention_weighs_channels_by_sound_then_by_sight():
-    layer = GuidedAttention(4, 8, beta=0.4).eval()
-    audio, visual = torch.randn(2, 3, 4), torch.randn(2, 3, 8)
-    aware = layer.norm(visual + layer.value(visual))
-    chosen = layer.channels(audio, aware, visual)
-    assert torch.allclose(layer(audio, visual), chosen * (1 + 0.4 * aware.sigmoid()), atol=1e-6)
-
-
-@pytest.mark.parametrize(("double", "p"), [(False, 0.3 * 0.6), (True, sigmoid(0.3 * 0.6))])
-def test_the_gates_product_is_a_probability_and_the_code_squashes_it_again(double: bool, p: float):
-    gates = {AUDIO: torch.tensor([[[0.3], [0.3]]]), VISUAL: torch.tensor([[[0.6], [0.6]]])}
-    expected = -(math.log(p) + math.log(1 - p)) / 2
-    assert gate_loss(gates, torch.tensor([[1.0, 0.0]]), double).item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_closed_and_open_gates_have_a_finite_loss_and_gradient():
-    raw = torch.tensor([[[-200.0], [200.0]]], requires_grad=True)
-    gates = {AUDIO: raw.sigmoid(), VISUAL: raw.sigmoid()}
-    loss = gate_loss(gates, torch.tensor([[1.0, 0.0]]), False)
-    loss.backward()
-    assert loss.isfinite() and raw.grad.isfinite().all()
 
 
 def test_a_second_sigmoid_on_a_gate_never_calls_a_second_background():

@@ -14,8 +14,8 @@ def test_the_streams_meet_as_in_the_paper(shape, make_batch):
     model = CMRAN(**shape, supervision="full", **SMALL).eval()
     audio, visual = torch.randn(4, 6, 10), torch.randn(4, 6, 14)
     answer = model(make_batch(audio, visual))
-    region = model.regions[0](visual).relu()
-    sight = model.guide(audio, region, region)
+    region = model.regions[0](visual).relu()[:, :, None]
+    sight = model.guide(audio, region, region)[:, :, 0]
     heard = model.across["audio"](audio, model.within["visual"](sight))  # sound asks sight
     seen = model.across["visual"](sight, model.within["audio"](audio))
     category, relevance = model.heads(model.interact(seen, heard))

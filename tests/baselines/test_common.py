@@ -109,6 +109,15 @@ def test_total_weighs_each_term():
     assert full.total({"a": torch.tensor(2.0), "b": torch.tensor(4.0)}) == 8
 
 
+def test_a_term_that_has_not_begun_is_seen_and_not_summed():
+    late = TermObjective("full", full={"a": Term(category_term), "b": Term(relevance_term, 2.0, since=0.5)}, weak={})
+    losses = {"a": torch.tensor(1.0), "b": torch.tensor(3.0)}
+    assert late.total(losses) == 7
+    for trained, total in ((0.0, 1), (0.49, 1), (0.5, 7), (0.9, 7)):
+        late.begin(trained)
+        assert late.total(losses) == total
+
+
 def test_half_precision_is_brought_to_single():
     logits = torch.randn(2, 3, dtype=torch.bfloat16)
     for loss in (class_loss, soft_margin_loss):

@@ -67,13 +67,17 @@ def test_the_interaction_s_query_is_the_product_of_both():
     assert torch.allclose(layer(one, two), expected, atol=1e-5)
 
 
-def test_sound_weighs_the_channels_of_sight():
+@pytest.mark.parametrize("regions", [1, 4])
+def test_sound_weighs_the_channels_of_sight(regions: int):
     layer = ChannelAttention(4, D, bottleneck=5)
-    audio, compared, visual = torch.randn(2, 3, 4), torch.randn(2, 3, D), torch.randn(2, 3, D)
+    audio = torch.randn(2, 3, 4)
+    compared, visual = torch.randn(2, 3, regions, D), torch.randn(2, 3, regions, D)
     first, _, second, _ = layer.weigh
-    alike = layer.ask_audio(audio).relu() * layer.ask_visual(compared).relu()
-    weight = second(first(alike).relu()).sigmoid()
-    assert torch.allclose(layer(audio, compared, visual), visual + weight * visual, atol=1e-6)
+    alike = sum(layer.ask_audio(audio).relu() * layer.ask_visual(compared[:, :, r]).relu() for r in range(regions))
+    weight = second(first(alike / regions).relu()).sigmoid()
+    for r in range(regions):
+        expected = visual[:, :, r] + weight * visual[:, :, r]
+        assert torch.allclose(layer(audio, compared, visual)[:, :, r], expected, atol=1e-6)
 
 
 def test_the_class_is_read_from_the_maximum_over_time_of_every_feature():

@@ -176,6 +176,25 @@ def test_missing_features_name_the_settings(root: Path) -> None:
         load_dataset(config(root))
 
 
+def test_maps_follow_the_rows_of_their_split(root: Path) -> None:
+    draw = np.random.default_rng(0).normal(size=(6, SEGMENTS, 7, 7, 5))
+    h5(root / "visual_feature.h5", "avadataset", draw)
+    assert load_dataset(config(root)).train.maps is None
+    kept = load_dataset(config(root, regions="keep"))
+    for split, rows in ORDERS.items():
+        videos = kept.split(split)
+        batch = videos.batch(torch.arange(len(videos)))
+        expected = torch.from_numpy(draw[rows].astype("float32")).reshape(-1, 49, 5)
+        assert torch.equal(batch["visual"].regions, expected)
+        assert torch.allclose(batch["visual"].x, expected.mean(1), atol=1e-6)
+
+
+def test_maps_of_a_file_of_vectors_are_refused(root: Path) -> None:
+    h5(root / "visual_feature.h5", "avadataset", np.zeros((6, SEGMENTS, 5)))
+    with pytest.raises(DataError, match=r"visual_feature\.h5: 'avadataset' is \[6, 6, 5\], one vector a second"):
+        load_dataset(config(root, regions="keep"))
+
+
 def test_features_of_another_number_of_videos_name_both_files(root: Path) -> None:
     h5(root / "audio_feature.h5", "avadataset", np.zeros((5, SEGMENTS, 4)))
     with pytest.raises(DataError, match=r"audio_feature\.h5 holds 5 videos .*visual_feature\.h5 6 of 6"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.maps import open_maps
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.build import collate
 from avsgn_pyg.graph.schema import NO_EVENT
@@ -36,6 +39,23 @@ def test_a_batch_equals_its_videos_collated_one_by_one() -> None:
         assert torch.equal(fast[key].x, plain[key].x)
     assert fast["text"].num_nodes == plain["text"].num_nodes == 12
     assert all(torch.equal(fast[edge].edge_index, plain[edge].edge_index) for edge in plain.edge_types)
+
+
+def test_with_maps_a_batch_equals_its_videos_too(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["avadataset"] = torch.randn(5, 3, 7, 7, 7).numpy()
+    split = dataclasses.replace(videos(), maps=open_maps(tmp_path / "v.h5"))
+    fast = split.batch(torch.tensor([3, 0, 3]))
+    plain = Batch.from_data_list([split[3], split[0], split[3]])
+    assert torch.equal(fast["visual"].regions, plain["visual"].regions) and fast["visual"].regions.shape == (9, 49, 7)
+    part = split.take(torch.tensor([4, 3])).to("cpu")
+    assert torch.equal(part[1]["visual"].regions, split[3]["visual"].regions)
+    assert torch.equal(fast.to_data_list()[2]["visual"].regions, split[3]["visual"].regions)
+    with pytest.raises(DataError, match="maps of 2 videos came for 5"):
+        dataclasses.replace(videos(), maps=split.maps.take(torch.tensor([0, 1])))
+    seconds = split.audio.shape[1]
+    with pytest.raises(DataError, match=r"mixed lengths; data\.regions=keep reads files of one length"):
+        dataclasses.replace(split, lengths=torch.tensor([seconds - 1] + [seconds] * (len(split) - 1)))
 
 
 def test_a_video_keeps_its_row_and_its_missing_event() -> None:

@@ -8,12 +8,20 @@ import torch
 from avsgn_pyg.config import AugmentConfig
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.augment import _Seconds, add_noise, augment, flip_time, paste_boundaries
+from avsgn_pyg.graph.regions import with_regions
 from avsgn_pyg.graph.views import dense_view, padded_view
 
 
 def test_without_rates_the_batch_itself_comes_back(videos: Videos) -> None:
     batch = videos.batch(torch.arange(4))
     assert augment(batch, AugmentConfig()) is batch
+
+
+def test_regions_would_not_follow_and_are_refused(videos: Videos) -> None:
+    batch = with_regions(videos.batch(torch.arange(4)), torch.randn(4, videos.visual.shape[1], 3, 6))
+    assert augment(batch, AugmentConfig()) is batch
+    with pytest.raises(ValueError, match=r"holds regions of its seconds; set its rates to 0, or data\.regions=pool"):
+        augment(batch, AugmentConfig(noise=0.1))
 
 
 def test_a_certain_flip_turns_sound_sight_and_relevance_around(videos: Videos) -> None:

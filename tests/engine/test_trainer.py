@@ -251,6 +251,18 @@ def test_selecting_does_not_change_the_training(
     assert_same(final_weights(tmp_path / "val"), final_weights(tmp_path / "last"))
 
 
+def test_an_objective_that_is_scheduled_hears_how_far_training_is(
+    make_config: Make, make_trainer: Make, tiny_objective: type, tmp_path: Path
+) -> None:
+    objective, heard = tiny_objective(), []
+    objective.begin = heard.append
+    config = make_config(checkpoint_every=2)
+    stop_after(make_trainer(config, tmp_path / "r", objective=objective), 2)
+    assert heard == [0.0, 0.25, 0.5]
+    make_trainer(config, tmp_path / "r", objective=objective).fit()
+    assert heard[3:] == [0.5, 0.75]
+
+
 def test_early_stop_counts_epochs_without_a_better_score(
     make_config: Make, make_trainer: Make, tmp_path: Path
 ) -> None:

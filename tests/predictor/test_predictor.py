@@ -154,6 +154,11 @@ def test_a_run_of_several_seeds_names_them(run: Path) -> None:
         Predictor.from_checkpoint(both)
 
 
+def test_a_model_that_chooses_among_regions_has_no_encoder_here(checkpoint) -> None:
+    with pytest.raises(ConfigError, match=r"trained on regions .* models trained with data\.regions=pool"):
+        Predictor.from_checkpoint(checkpoint(data_settings={"regions": "keep"}))
+
+
 def test_other_classes_than_the_bank_has_are_refused(checkpoint) -> None:
     folder = checkpoint()
     meta = json.loads((folder / "meta.json").read_text())

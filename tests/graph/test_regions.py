@@ -1,0 +1,42 @@
+"""Regional features on a batch: beside the vectors, parted with them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from avsgn_pyg.graph.build import build_batch
+from avsgn_pyg.graph.regions import has_regions, region_rows, with_regions
+
+B, T, R, D = 3, 4, 5, 6
+
+
+def batch():
+    return build_batch(torch.randn(B, T, D), torch.randn(B, T, D), text_nodes=T, category=torch.arange(B),
+                       relevance=torch.ones(B, T), row=torch.arange(B))
+
+
+def test_vectors_are_regions_of_one():
+    plain = batch()
+    assert not has_regions(plain) and torch.equal(region_rows(plain), plain["visual"].x[:, None])
+
+
+def test_regions_lie_beside_the_vectors_and_part_with_them():
+    plain, regions = batch(), torch.randn(B, T, R, D)
+    vectors = plain["visual"].x.clone()
+    full = with_regions(plain, regions)
+    assert has_regions(full) and torch.equal(full["visual"].x, vectors)
+    assert torch.equal(region_rows(full), regions.flatten(0, 1))
+    for number, video in enumerate(full.to_data_list()):
+        assert torch.equal(video["visual"].regions, regions[number])
+        assert torch.equal(video["visual"].x, vectors.view(B, T, D)[number])
+
+
+def test_another_batch_of_the_same_size_has_none_of_them():
+    with_regions(batch(), torch.randn(B, T, R, D))
+    assert not has_regions(batch()) and not hasattr(batch().to_data_list()[0]["visual"], "regions")
+
+
+def test_regions_of_other_videos_are_refused():
+    with pytest.raises(ValueError, match="regions of 2 videos of 4 s came, the batch has 12 visual nodes"):
+        with_regions(batch(), torch.randn(2, T, R, D))
