@@ -112,6 +112,8 @@ class Together:
             return call(weights, *given)
         key = _key(shared, given)
         if key not in self.recorded:
+            if len(self._seen) > 8 * KEPT and key not in self._seen:  # sizes that never come back
+                self._seen.clear()
             self._seen[key] += 1
             if self._seen[key] < OFTEN:
                 return call(weights, *given)
@@ -122,7 +124,7 @@ class Together:
     def _keep(self, key: Form, recording: Callable) -> None:
         self.recorded[key] = recording
         if len(self.recorded) > KEPT:
-            self._seen.pop(self.recorded.popitem(last=False)[0])
+            self._seen.pop(self.recorded.popitem(last=False)[0], None)
 
     # A recording belongs to the process that made it: copies and pickles start without.
     def __deepcopy__(self, memo: dict) -> Together:

@@ -195,6 +195,14 @@ def test_only_the_last_recordings_are_kept():
     assert len(module._together.recorded) == together.KEPT
 
 
+def test_sizes_that_never_come_back_are_forgotten():
+    module = made()
+    for rows in range(1, 20 * together.KEPT):
+        streams = Streams(*(torch.randn(1, rows % 100 + 1, D, dtype=torch.float64) for _ in range(3)))
+        module.train(rows % 200 < 100)(streams)
+    assert len(module._together._seen) <= 8 * together.KEPT + 1
+
+
 def test_inference_mode_records_nothing_that_training_would_trip_over():
     module, streams = made(), given()
     with torch.inference_mode():
