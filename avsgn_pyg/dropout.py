@@ -14,6 +14,8 @@ from torch import Tensor, nn
 FEW = 4096
 #: Bits of a draw, and draws in one 64-bit integer.
 BITS, DRAWS = 16, 4
+#: Of 2^16, so few kept or dropped that sixteen bits would be too coarse.
+RARE = 64
 
 
 def dropout(x: Tensor, rate: float, training: bool = True) -> Tensor:
@@ -21,15 +23,14 @@ def dropout(x: Tensor, rate: float, training: bool = True) -> Tensor:
 
     Args:
         x: of any shape and floating type.
-        rate: in [0, 1); met to within 2^-17. Masks come from torch's own generator.
+        rate: in [0, 1]; met to within 2^-17, and the mean is kept exactly. Masks come from torch's own generator.
     """
-    if not training or not 0 < rate < 1 or x.device.type != "cpu" or x.numel() < FEW:
+    kept = round((1 - rate) * 2**BITS)
+    if not training or x.device.type != "cpu" or x.numel() < FEW or not RARE <= kept <= 2**BITS - RARE:
         return F.dropout(x, rate, training)
-    count = -(-x.numel() // DRAWS)
-    drawn = torch.randint(-(2**63), 2**63 - 1, (count,)).view(torch.int16)[: x.numel()]
-    half = 2 ** (BITS - 1)
-    kept = drawn < min(round((1 - rate) * 2**BITS) - half, half - 1)
-    return x * kept.view(x.shape).to(x.dtype).mul_(1 / (1 - rate))
+    drawn = torch.randint(-(2**63), 2**63 - 1, (-(-x.numel() // DRAWS),), device=x.device).view(torch.int16)
+    stays = drawn[: x.numel()].view(x.shape) < kept - 2 ** (BITS - 1)
+    return x * stays.to(x.dtype).mul_(2**BITS / kept)
 
 
 class Dropout(nn.Dropout):

@@ -198,6 +198,7 @@ COMPANIONS: dict[str, list[str]] = {
     'objective.losses=["pasted"]': ["objective.supervision=weak", "train.augment.boundary=0.9"],
     "objective.pasted_weight": ["objective.supervision=weak", "objective.losses=[mil,pasted]",
                                 "train.augment.boundary=0.9"],
+    "model.cmgi.backend": ["model.dropout.graph=0"],  # subgraphs at once draw in another order than in turn
     "model.options": ["model.name=late_fusion"],
     "objective.options": ["model.name=late_fusion"],
     "objective.mil_pooling": ["objective.supervision=weak"],

@@ -34,8 +34,11 @@ def filled_up(seconds: Float[Tensor, "S d"], lengths: Int[Tensor, "N"]) -> Float
     """The other way: every video as long as the longest, zeros after its end.
 
     Raises:
-        DataError: another number of seconds than the videos have together.
+        DataError: no video, one without a second, or another number of seconds than they have together.
     """
+    if lengths.ndim != 1 or not len(lengths) or int(lengths.min()) < 1:
+        least = f", the least {int(lengths.min())}" if lengths.numel() else ""
+        raise DataError(f"lengths must be one a video, each a second or more; got {list(lengths.shape)}{least}")
     if seconds.ndim != 2 or len(seconds) != int(lengths.sum()):
         raise DataError(f"videos of {int(lengths.sum())} seconds together need features of as many, [seconds, width]; "
                         f"got {list(seconds.shape)}")

@@ -102,4 +102,4 @@ class AVSGN(nn.Module):
                 f"build the data with text_nodes={self.label_text.rows} (text_slots: segments fixes the number of "
                 "segments, per_class takes any)")
         beside = self.cmsa.numbers(videos, segments, timed=self.cmsa_time is not None)
-        self.cmgi.check_size(videos, segments, self.label_text.rows, audio.element_size(), beside)
+        self.cmgi.check_size(videos, segments, self.label_text.rows, audio.element_size(), beside, audio.device.type)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -80,7 +81,7 @@ class CMGI(nn.Module):
 
         self.subgraphs = nn.ModuleDict({name: build(name) for name in subgraphs})
         self._mergeable = len(self.subgraphs) > 1 and isinstance(conv, str) and edges.complete and road != "native"
-        self._conv, self._together = conv, Together(without="time_bias")
+        self._proven, self._conv, self._together = False, conv, Together(without="time_bias")
 
     def forward(self, streams: Streams, real: Bool[Tensor, "B T"] | None = None) -> Interaction:
         """`real` is False where a second only fills a shorter video up: nothing hears it."""
@@ -108,15 +109,21 @@ class CMGI(nn.Module):
                          for end in (0, 1))
         scores = [part.time_scores(first.shape[2], second.shape[2]) for part in parts]
         timed = None if scores[0] is None else torch.stack(scores)
+        drawn = None if self._proven else _random_states(first.device)
         try:
             one, two, made = self._together(parts, shared, first, second, None, timed)
         except (FallbackError, torch.OutOfMemoryError):
             raise
         except RuntimeError as refusal:
+            if self._proven:
+                raise
+            _put_back(first.device, drawn)
+            answers = list(self._in_turn(streams, None))  # what is wrong with the call itself is told here
             self._mergeable = False
             warnings.warn(f"conv={self._conv} does not run under torch.func.vmap, so subgraphs run one after another, "
                           f"which is slower for small batches and on a GPU: {refusal}", stacklevel=2)
-            return None
+            return answers
+        self._proven = True
         matrices = zip(*(matrix.unbind() for matrix in made), strict=True)
         return zip(self.subgraphs, zip(one.unbind(), two.unbind(), matrices, strict=True), strict=True)
 
@@ -128,12 +135,14 @@ class CMGI(nn.Module):
         forms = {form(part, self._together.without) for part in self.subgraphs.values()}
         return forms.pop() if len(forms) == 1 else None
 
-    def check_size(self, videos: int, segments: int, text: int, width: int = 4, beside: float = 0.0) -> None:
+    def check_size(self, videos: int, segments: int, text: int, width: int = 4, beside: float = 0.0,
+                   device: str = "cpu") -> None:
         """Refuse a batch whose attention and messages cannot be afforded, before anything of them is made.
 
         Args:
             width: bytes of a number.
             beside: numbers that the alignment in front holds, :meth:`.cmsa.CMSA.numbers`.
+            device: its type; elsewhere than on a CPU all subgraphs' messages may be held at once.
 
         Raises:
             ValueError: more than `limit_gib` by :meth:`Subgraph.numbers`; it says what to use.
@@ -142,7 +151,8 @@ class CMGI(nn.Module):
         sizes = {name: tuple(rows[modality] for modality in SUBGRAPHS[name]) for name in self.subgraphs}
         counts = [subgraph.numbers(videos, Layout(sizes[name], subgraph.timed), self.dim)
                   for name, subgraph in self.subgraphs.items()]
-        inside = sum(attention for attention, _ in counts) + max((one for _, one in counts), default=0)
+        held = sum if self._mergeable and device != "cpu" else partial(max, default=0)
+        inside = sum(attention for attention, _ in counts) + held(messages for _, messages in counts)
         need = width / 2**30 * (inside + beside)
         if need > self.limit_gib:
             raise ValueError(
@@ -162,6 +172,17 @@ class CMGI(nn.Module):
             ways.append("use model.cmgi.topology=window (with model.text.slots=per_class), which grows with the length "
                         "and not with its square, in alignment too")
         return ", ".join([*ways, "fewer of model.cmgi.subgraphs", "smaller batches"])
+
+
+def _random_states(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def _put_back(device: torch.device, states: tuple[Tensor, Tensor | None]) -> None:
+    """As if nothing had been drawn: a run that goes on later tries again, and must come to the same numbers."""
+    torch.set_rng_state(states[0])
+    if states[1] is not None:
+        torch.cuda.set_rng_state(states[1], device)
 
 
 _RELATIONS = {"shared": lambda build: build(), "typed": TypedPropagation}

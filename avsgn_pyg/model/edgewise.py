@@ -36,10 +36,17 @@ def weighted_sum(x: Float[Tensor, "M D"], weight: Float[Tensor, "E"],
     return _Sums.apply(x.to(dtype), weight.to(dtype), index)
 
 
-class _Scores(torch.autograd.Function):
+class _Function(torch.autograd.Function):
+    """Keeps what it was given; ``torch.func.grad`` may pass, ``vmap`` may not."""
+
     @staticmethod
-    def forward(ctx: Any, asked: Tensor, told: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(asked, told, index)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+
+class _Scores(_Function):
+    @staticmethod
+    def forward(asked: Tensor, told: Tensor, index: Tensor) -> Tensor:
         if _has_kernels(asked):
             nothing = _matrix(index, asked.new_zeros(index.shape[1]), len(asked))
             return torch.sparse.sampled_addmm(nothing, asked, told.T, beta=0.0).values()
@@ -53,10 +60,9 @@ class _Scores(torch.autograd.Function):
                 weighted_sum(asked, *_turned(gradient, index)) if of_told else None, None)
 
 
-class _Sums(torch.autograd.Function):
+class _Sums(_Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight, index)
+    def forward(x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
         if _has_kernels(x):
             return torch.sparse.mm(_matrix(index, weight, len(x)), x, "sum")
         out, parts = torch.zeros_like(x), _parts(index, x.shape[1])

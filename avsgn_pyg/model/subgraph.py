@@ -20,6 +20,9 @@ from avsgn_pyg.model.time import SubgraphTime
 
 #: Matrices of an adjacency's size that training holds at once for each of them: scores, weights, gradients.
 COPIES = 4.5
+#: The same of an edge, in numbers of four bytes, along a list: both its ends besides, and again turned round with the
+#: order that turns them.
+EDGE_COPIES = 14.5
 
 
 class GraphLayer(nn.Module):
@@ -91,7 +94,8 @@ class Subgraph(nn.Module):
         """
         edges, learns = float(videos * self.topology.count(layout)), torch.is_grad_enabled()
         messages = max(self.wide - (not learns), 0) if self.topology.complete else 0
-        return (COPIES if learns else 1) * len(self.adjacency) * edges, max(self.native, messages) * edges * dim
+        copies = (COPIES if learns else 1) if self.topology.complete else (EDGE_COPIES if learns else 5)
+        return copies * len(self.adjacency) * edges, max(self.native, messages) * edges * dim
 
     def _attend(self, adjacency: AttentionAdjacency, x: Tensor, layout: Layout,
                 scores: Tensor | None) -> Tensor | SparseAdjacency:

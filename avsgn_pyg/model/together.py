@@ -10,6 +10,7 @@ operations, so it pays where these are small, or are launched one by one on a GP
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,9 +19,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils._pytree import tree_leaves
 
 from avsgn_pyg.blocks.count import counting
 
@@ -56,20 +59,25 @@ def form(module: nn.Module, without: str) -> Form | None:
     """What two modules must share to be run as one: kinds, sizes and every plain setting of all their parts.
 
     ``None`` where a module can only run by itself: somebody listens inside (a hook would be handed all of them at
-    once), or it keeps statistics (which could not be written from within).
+    once), it keeps statistics (which could not be written from within), or its weights are no parameters of its own
+    (as under wrappers that shard or copy them).
 
     Args:
         without: a child that takes no part.
     """
+    if _has_any_global_hook():
+        return None
     found: list[Any] = []
     for name, part in module.named_modules():
         if name.startswith(without):
             continue
-        if (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
-                or part._buffers):
-            return None
         found.append(type(part))
-        found += [value for value in vars(part).values() if type(value) in _PLAIN]
+        for key, value in vars(part).items():
+            if type(value) in _PLAIN:
+                found.append(value)
+            elif isinstance(value, Tensor) or (key == "_buffers" and value) or (
+                    value and key.endswith("_hooks") and "state_dict" not in key):
+                return None
         found += [(key, value.shape, value.dtype) for key, value in part._parameters.items() if value is not None]
     return tuple(found)
 
@@ -86,8 +94,9 @@ class Together:
 
     def __init__(self, without: str) -> None:
         self.without = without
-        self.recorded: OrderedDict[Form, Callable] = OrderedDict()
+        self.recorded: OrderedDict[Form, Callable | None] = OrderedDict()
         self._seen: Counter[Form] = Counter()
+        self._lock = threading.Lock()
 
     def __call__(self, modules: Sequence[nn.Module], shared: Form, *given: Tensor | None) -> Any:
         """``module(*given)`` of each, every answer stacked along a new first axis.
@@ -96,14 +105,14 @@ class Together:
             shared: their form.
             given: tensors stacked along a first axis, one slice a module, or ``None``.
         """
-        own = [{name: value for name, value in module.named_parameters() if not name.startswith(self.without)}
+        own = [{name: value for name, value in module.named_parameters(remove_duplicate=False)
+                if not name.startswith(self.without)}
                for module in modules]
-        names = list(own[0])
         weights = [torch.stack(kind) for kind in zip(*(part.values() for part in own), strict=True)]
         axes = ([0] * len(weights), *(None if value is None else 0 for value in given))
 
         def one(values: list[Tensor], *inputs: Any) -> Any:
-            return functional_call(modules[0], dict(zip(names, values, strict=True)), inputs)
+            return _shell(modules[0], self.without, iter(values))(*inputs)
 
         return self._run(vmap(one, in_dims=axes, randomness="different"), shared, weights, *given)
 
@@ -111,20 +120,21 @@ class Together:
         if not _recordable():
             return call(weights, *given)
         key = _key(shared, given)
-        if key not in self.recorded:
-            if len(self._seen) > 8 * KEPT and key not in self._seen:  # sizes that never come back
-                self._seen.clear()
-            self._seen[key] += 1
-            if self._seen[key] < OFTEN:
-                return call(weights, *given)
-            self._keep(key, _record(call, weights, given))
-        self.recorded.move_to_end(key)
-        return self.recorded[key](weights, *given)
+        with self._lock:
+            recording = self.recorded.get(key)
+            if key in self.recorded:
+                self.recorded.move_to_end(key)
+            elif self._often(key):
+                recording = self.recorded[key] = _record(call, weights, given)
+                if len(self.recorded) > KEPT:
+                    self._seen.pop(self.recorded.popitem(last=False)[0], None)
+        return (recording or call)(weights, *given)
 
-    def _keep(self, key: Form, recording: Callable) -> None:
-        self.recorded[key] = recording
-        if len(self.recorded) > KEPT:
-            self._seen.pop(self.recorded.popitem(last=False)[0], None)
+    def _often(self, key: Form) -> bool:
+        if len(self._seen) > 8 * KEPT and key not in self._seen:  # sizes that never come back
+            self._seen.clear()
+        self._seen[key] += 1
+        return self._seen[key] >= OFTEN
 
     # A recording belongs to the process that made it: copies and pickles start without.
     def __deepcopy__(self, memo: dict) -> Together:
@@ -148,11 +158,47 @@ def _key(shared: Form, given: Sequence[Tensor | None]) -> Form:
     return shared, kinds, torch.is_grad_enabled(), lowered
 
 
-def _record(call: Callable, weights: list[Tensor], given: Sequence[Tensor | None]) -> Callable:
-    """`call` as its operations on these sizes, ready for gradients; drawing again wherever it drew."""
-    values = [None if value is None else value.detach() for value in given]
+def _shell(module: nn.Module, without: str, weights: Iterator[Tensor]) -> nn.Module:
+    """A module like `module`, its settings and parts shared or copied, with these weights in the parameters' order.
+
+    The module itself is never touched, so that threads may call it at the same time.
+    """
+    twin = object.__new__(type(module))
+    vars(twin).update(vars(module))
+    vars(twin)["_parameters"] = {key: value if value is None else next(weights)
+                                 for key, value in module._parameters.items()}
+    vars(twin)["_modules"] = {key: part if part is None or key == without else _shell(part, "", weights)
+                              for key, part in module._modules.items()}
+    return twin
+
+
+def _record(call: Callable, weights: list[Tensor], given: Sequence[Tensor | None]) -> Callable | None:
+    """`call` as its operations on these sizes, ready for gradients; drawing again wherever it drew.
+
+    What is recorded are operations below autograd. ``None`` where that loses something (a part under ``no_grad``, a
+    gradient of the layer's own): there the gradients of one pass differ, and the call stays as it is.
+    """
     with torch.random.fork_rng(_devices(weights[0])):
-        return make_fx(call)([weight.detach() for weight in weights], *values).forward
+        values = [None if value is None else value.detach() for value in given]
+        recording = make_fx(call)([weight.detach() for weight in weights], *values).forward
+    if not torch.is_grad_enabled():
+        return recording
+    found, expected = (_gradients(one, weights, given) for one in (recording, call))
+    near = all(torch.allclose(one, two, rtol=1e-3, atol=1e-3 * float(two.abs().max()), equal_nan=True)
+               for one, two in zip(found, expected, strict=True))
+    return recording if near else None
+
+
+def _gradients(call: Callable, weights: list[Tensor], given: Sequence[Tensor | None]) -> list[Tensor]:
+    """Answers of a call on copies, and the gradients of their mean squares, random numbers drawn alike."""
+    leaves = [weight.detach().clone().requires_grad_() for weight in weights]
+    inputs = [None if value is None else value.detach().clone().requires_grad_() for value in given]
+    with torch.random.fork_rng(_devices(weights[0])):
+        answers = [answer for answer in tree_leaves(call(leaves, *inputs)) if answer.is_floating_point()]
+    loss = torch.stack([answer.square().mean() for answer in answers if answer.requires_grad]).sum()
+    wanted = [leaf for leaf in (*leaves, *inputs) if leaf is not None]
+    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    return [*(answer.detach() for answer in answers), *(torch.zeros(()) if one is None else one for one in found)]
 
 
 def _devices(weight: Tensor) -> list[torch.device]:

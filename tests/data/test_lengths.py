@@ -36,3 +36,9 @@ def test_lengths_that_cannot_be_are_refused(lengths: list) -> None:
 
 def test_a_span_is_told_in_words() -> None:
     assert (told((10, 10)), told((6, 14))) == ("10", "6 to 14")
+
+
+@pytest.mark.parametrize("lengths", [[-1, 3], [0, 2], []])
+def test_lengths_that_no_video_can_have_are_refused_before_anything_is_filled(lengths: list[int]):
+    with pytest.raises(DataError, match="each a second or more"):
+        filled_up(torch.ones(2, 3), torch.tensor(lengths, dtype=torch.int64))

@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 
+from avsgn_pyg.graph.topology import Layout
 from avsgn_pyg.model.cmgi import CMGI
 from avsgn_pyg.model.cmsa import CMSA, Streams
 from avsgn_pyg.model.time import SubgraphTime
@@ -103,7 +104,24 @@ def test_a_topology_that_leaves_no_edge_out_is_the_complete_graph(topology: str,
 def test_blocks_are_for_complete_graphs():
     with pytest.raises(ValueError, match="backend=blocks needs complete graphs, topology=topk has fewer edges"):
         CMGI(D, topology="topk", backend="blocks")
-    assert CMGI(D, topology="topk").subgraphs["av"].native and not CMGI(D).subgraphs["av"].native
+    for topology, road in (("topk", "native"), ("complete", "auto")):
+        assert CMGI(D, topology=topology).subgraphs["av"].layers[0].propagation.backend == road
+
+
+def test_only_layers_that_make_messages_are_counted_with_them():
+    def messages(**settings: str) -> float:
+        subgraph = CMGI(D, **settings).subgraphs["av"]
+        return subgraph.numbers(1, Layout((T, T), (True, True)), D)[1]
+
+    assert messages(topology="topk", conv="gat") > 0 < messages(backend="native")
+    assert messages(topology="topk") == 0 == messages()
+
+
+def test_elsewhere_than_on_a_cpu_all_subgraphs_messages_are_counted():
+    module = CMGI(256, conv="gatv2", limit_gib=0.5)
+    module.check_size(1, 170, 56)
+    with pytest.raises(ValueError, match="needs about"):
+        module.check_size(1, 170, 56, device="cuda")
 
 
 def test_what_attention_needs_is_counted_before_it_is_made():

@@ -76,3 +76,12 @@ def test_nothing_is_said_about_beta():
            "weighted_sum(torch.ones(1, 1), torch.ones(1), torch.zeros(2, 1, dtype=torch.int64))")
     told = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", say], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
+
+
+def test_functional_gradients_pass():
+    x, weight, index = torch.randn(3, 2), torch.rand(4), torch.tensor([[0, 1, 2, 0], [0, 0, 1, 2]])
+    of_x = torch.func.grad(lambda rows: weighted_sum(rows, weight, index).sum())(x)
+    of_asked = torch.func.grad(lambda rows: edge_scores(rows, x, index).sum())(x)
+    leaf = x.clone().requires_grad_()
+    assert torch.allclose(of_x, torch.autograd.grad(weighted_sum(leaf, weight, index).sum(), leaf)[0])
+    assert torch.allclose(of_asked, torch.autograd.grad(edge_scores(leaf, x, index).sum(), leaf)[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+import threading
 import warnings
 from collections.abc import Callable
 
@@ -223,28 +224,129 @@ def test_autocast_gives_the_same_at_once(monkeypatch: pytest.MonkeyPatch):
     torch.testing.assert_close(found, [want] * 3, rtol=2e-2, atol=2e-2)
 
 
-class Looks(MessagePassing):
-    """Reads a number of what came, which vmap cannot do."""
+# --- What may go wrong ------------------------------------------------------------------------------
 
-    def __init__(self, dim: int) -> None:
+
+def test_weights_that_are_no_parameters_of_the_subgraphs_own_run_in_turn(in_turn: Callable):
+    """As wrappers leave them that shard or copy a model."""
+    module, streams = made(), given()
+    want = in_turn(module, streams)[0]
+    for part in list(module.modules()):
+        for key, weight in list(part._parameters.items()):
+            if weight is not None:
+                del part._parameters[key]
+                setattr(part, key, weight.detach())
+    for _ in range(3):
+        torch.testing.assert_close(module(streams).audio, want)
+
+
+class Layer(MessagePassing):
+    """A layer of a user's own, with something in the middle."""
+
+    def __init__(self, dim: int, middle: Callable[[Tensor], Tensor]) -> None:
         super().__init__(aggr="add")
-        self.lin = nn.Linear(dim, dim)
+        self.lin, self.middle = nn.Linear(dim, dim), middle
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-        scale = 2.0 if float(x.detach().sum()) > 0 else 1.0
         # propagate_type: (x: Tensor, edge_weight: Tensor)
-        return scale * self.propagate(edge_index, x=self.lin(x), edge_weight=edge_weight)
+        return self.propagate(edge_index, x=self.middle(self.lin(x)), edge_weight=edge_weight)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         return edge_weight[:, None] * x_j
 
 
+def scaled_without_gradient(rows: Tensor) -> Tensor:
+    with torch.no_grad():
+        length = rows.norm(dim=-1, keepdim=True)
+    return rows / (1 + length)
+
+
+class StraightThrough(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor) -> Tensor:
+        return rows.sign()
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: tuple, output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+@pytest.mark.parametrize("middle", [scaled_without_gradient, StraightThrough.apply], ids=["no_grad", "Function"])
+def test_a_layer_whose_gradient_a_recording_would_lose_is_not_recorded(
+        middle: Callable, monkeypatch: pytest.MonkeyPatch, in_turn: Callable):
+    monkeypatch.setitem(CONVS, "own", convs.ConvRow(lambda dim: Layer(dim, middle), convs.EDGE_WEIGHT))
+    module, streams = made(conv="own"), given()
+    want = in_turn(module, streams)
+    for _ in range(4):
+        agree(outcome(module, streams), want)
+    assert list(module._together.recorded.values()) == [None]
+
+
+def test_threads_may_call_one_model():
+    module, streams = made(), given()
+    want = module(streams).audio
+    wrong: list[object] = []
+
+    def work() -> None:
+        with torch.inference_mode():
+            for _ in range(15):
+                try:
+                    if not torch.allclose(module(streams).audio, want):
+                        wrong.append("another answer")
+                except Exception as error:
+                    wrong.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong and module._mergeable
+
+
+def test_a_hook_of_pyg_is_called_for_every_subgraph():
+    module, streams, called = made(), given(), []
+    for subgraph in module.subgraphs.values():
+        subgraph.layers[0].propagation.conv.register_propagate_forward_hook(lambda *_: called.append(1))
+    for _ in range(3):
+        module(streams)
+    assert len(called) == 9
+
+
+def test_a_batch_that_cannot_be_multiplied_says_so_and_turns_nothing_off():
+    for warmed in (False, True):
+        module, wrong = made(), Streams(*(torch.randn(B, T, D + 1, dtype=torch.float64) for _ in range(3)))
+        for _ in range(3 * warmed):
+            module(given())
+        with warnings.catch_warnings(record=True) as told, pytest.raises(RuntimeError, match=r"mat1 and mat2|size"):
+            module(wrong)
+        assert not told
+        assert module._mergeable
+
+
+def looked_at(rows: Tensor) -> Tensor:
+    """Reads a number of what came, which vmap cannot do; and draws before it does."""
+    rows = nn.functional.dropout(rows, 0.5)
+    return rows * (2.0 if float(rows.detach().sum()) > 0 else 1.0)
+
+
 def test_a_layer_that_vmap_cannot_run_is_told_once_and_runs_in_turn(monkeypatch: pytest.MonkeyPatch, in_turn: Callable):
-    monkeypatch.setitem(CONVS, "looks", convs.ConvRow(lambda dim: Looks(dim), convs.EDGE_WEIGHT))
+    monkeypatch.setitem(CONVS, "looks", convs.ConvRow(lambda dim: Layer(dim, looked_at), convs.EDGE_WEIGHT))
     module, streams = made(conv="looks"), given()
-    with pytest.warns(UserWarning, match="conv=looks does not run under torch.func.vmap"):
-        found = outcome(module, streams)
-    agree(found, in_turn(module, streams))
+
+    def seeded(run: Callable[[CMGI, Streams], list[Tensor]]) -> list[Tensor]:
+        torch.manual_seed(0)
+        return run(module, streams)
+
+    with pytest.warns(UserWarning, match=r"conv=looks does not run under torch\.func\.vmap"):
+        found = seeded(outcome)
+    agree(found, seeded(in_turn))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        agree(outcome(module, streams), found)
+        agree(seeded(outcome), found)
