@@ -238,7 +238,7 @@ def test_a_second_that_is_no_number_is_refused_in_a_store_of_mixed_lengths(tmp_p
     [
         ([2, 4, 2], r"store\.h5: videos of 8 seconds together need .* got \[7, 5\]"),
         ([2, 5], r"store\.h5: 2 videos have 3 ids"),
-        ([3, 4, 0], r"store\.h5: lengths must be \[3\], one a video, from 1 to 4 seconds; got \[3\] from 0"),
+        ([3, 4, 0], r"store\.h5: lengths must be one a video, each a second or more; got \[3\], the least 0"),
     ],
 )
 @pytest.mark.usefixtures("as_installed")

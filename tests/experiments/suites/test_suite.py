@@ -53,7 +53,8 @@ def train_a_batch(config: Config) -> None:
                         category=category, relevance=relevance, row=torch.arange(B))
     model = build_model(config.model, shape, bank, config.objective.supervision)
     objective = build_objective(config.objective, config.model.name)
-    total = objective.total(objective(model(batch), category, relevance))
+    pasted = {"pasted": (torch.arange(T) < 2).float().expand(B, T)} if "pasted" in objective.names else {}
+    total = objective.total(objective(model(batch), category, relevance, **pasted))
     total.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert total.isfinite() and any(gradient.any() for gradient in gradients)
