@@ -147,7 +147,8 @@ class Together:
 def _recordable() -> bool:
     """Nobody else is watching operations or transforming them, and what comes out may be used anywhere."""
     return not (counting() or torch.is_inference_mode_enabled() or torch.compiler.is_compiling()
-                or _get_current_dispatch_mode() is not None or torch._C._functorch.peek_interpreter_stack() is not None)
+                or _get_current_dispatch_mode() is not None or torch._C._functorch.peek_interpreter_stack() is not None
+                or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()))
 
 
 def _key(shared: Form, given: Sequence[Tensor | None]) -> Form:
