@@ -21,11 +21,12 @@ from avsgn_pyg.blocks import FallbackError
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import TOPOLOGIES, Layout, Window
 from avsgn_pyg.model.cmsa import Streams
+from avsgn_pyg.model.forms import Form
 from avsgn_pyg.model.propagation import Propagation
 from avsgn_pyg.model.relations import TypedPropagation
 from avsgn_pyg.model.subgraph import GraphLayer, Subgraph
 from avsgn_pyg.model.time import SubgraphTime
-from avsgn_pyg.model.together import Form, Together, form, pays
+from avsgn_pyg.model.together import Together, pays
 
 
 class Interaction(NamedTuple):
@@ -132,8 +133,7 @@ class CMGI(nn.Module):
         sizes = {streams.audio.shape, streams.visual.shape, streams.text.shape}
         if not (self._mergeable and real is None and len(sizes) == 1 and pays(streams.audio)):
             return None
-        forms = {form(part, self._together.without) for part in self.subgraphs.values()}
-        return forms.pop() if len(forms) == 1 else None
+        return self._together.shared_form(list(self.subgraphs.values()))
 
     def check_size(self, videos: int, segments: int, text: int, width: int = 4, beside: float = 0.0,
                    device: str = "cpu") -> None:

@@ -20,12 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import _get_current_dispatch_mode
-from torch.utils._pytree import tree_leaves
 
 from avsgn_pyg.blocks.count import counting
+from avsgn_pyg.model.forms import Form, Forms
+from avsgn_pyg.model.recording import record
 
 #: Rows a module below which S of them are quicker together on a CPU; above, each fills core and caches by itself.
 CPU_ROWS = 128
@@ -34,8 +33,7 @@ OFTEN = 16
 #: Recordings that are kept, the latest used: train and evaluate, each with its full and its last batch, twice over.
 KEPT = 8
 
-Form = tuple[Any, ...]
-
+Key = tuple[Any, ...]
 
 _always: ContextVar[bool] = ContextVar("always", default=False)
 
@@ -55,38 +53,8 @@ def pays(rows: Tensor) -> bool:
     return _always.get() or rows.device.type != "cpu" or rows.shape[:-1].numel() < CPU_ROWS
 
 
-def form(module: nn.Module, without: str) -> Form | None:
-    """What two modules must share to be run as one: kinds, sizes and every plain setting of all their parts.
-
-    ``None`` where a module can only run by itself: somebody listens inside (a hook would be handed all of them at
-    once), it keeps statistics (which could not be written from within), or its weights are no parameters of its own
-    (as under wrappers that shard or copy them).
-
-    Args:
-        without: a child that takes no part.
-    """
-    if _has_any_global_hook():
-        return None
-    found: list[Any] = []
-    for name, part in module.named_modules():
-        if name.startswith(without):
-            continue
-        found.append(type(part))
-        for key, value in vars(part).items():
-            if type(value) in _PLAIN:
-                found.append(value)
-            elif isinstance(value, Tensor) or (key == "_buffers" and value) or (
-                    value and key.endswith("_hooks") and "state_dict" not in key):
-                return None
-        found += [(key, value.shape, value.dtype) for key, value in part._parameters.items() if value is not None]
-    return tuple(found)
-
-
-_PLAIN = frozenset({bool, int, float, str, type(None)})
-
-
 class Together:
-    """Runs modules of one :func:`form`; holds what it recorded, and no module.
+    """Runs modules of one form; holds what it recorded and found of them.
 
     Args:
         without: a child of theirs that takes no part.
@@ -94,21 +62,24 @@ class Together:
 
     def __init__(self, without: str) -> None:
         self.without = without
-        self.recorded: OrderedDict[Form, Callable | None] = OrderedDict()
-        self._seen: Counter[Form] = Counter()
+        self.recorded: OrderedDict[Key, Callable | None] = OrderedDict()
+        self._forms = Forms(without)
+        self._seen: Counter[Key] = Counter()
         self._lock = threading.Lock()
+
+    def shared_form(self, modules: Sequence[nn.Module]) -> Form | None:
+        """The form of all of `modules`, where they have the same."""
+        first, *others = (self._forms.of(module) for module in modules)
+        return first if all(other == first for other in others) else None
 
     def __call__(self, modules: Sequence[nn.Module], shared: Form, *given: Tensor | None) -> Any:
         """``module(*given)`` of each, every answer stacked along a new first axis.
 
         Args:
-            shared: their form.
+            shared: their :meth:`shared_form`.
             given: tensors stacked along a first axis, one slice a module, or ``None``.
         """
-        own = [{name: value for name, value in module.named_parameters(remove_duplicate=False)
-                if not name.startswith(self.without)}
-               for module in modules]
-        weights = [torch.stack(kind) for kind in zip(*(part.values() for part in own), strict=True)]
+        weights = [torch.stack(kind) for kind in zip(*map(self._forms.weights, modules), strict=True)]
         axes = ([0] * len(weights), *(None if value is None else 0 for value in given))
 
         def one(values: list[Tensor], *inputs: Any) -> Any:
@@ -125,12 +96,12 @@ class Together:
             if key in self.recorded:
                 self.recorded.move_to_end(key)
             elif self._often(key):
-                recording = self.recorded[key] = _record(call, weights, given)
+                recording = self.recorded[key] = record(call, weights, given)
                 if len(self.recorded) > KEPT:
                     self._seen.pop(self.recorded.popitem(last=False)[0], None)
         return (recording or call)(weights, *given)
 
-    def _often(self, key: Form) -> bool:
+    def _often(self, key: Key) -> bool:
         if len(self._seen) > 8 * KEPT and key not in self._seen:  # sizes that never come back
             self._seen.clear()
         self._seen[key] += 1
@@ -151,7 +122,7 @@ def _recordable() -> bool:
                 or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()))
 
 
-def _key(shared: Form, given: Sequence[Tensor | None]) -> Form:
+def _key(shared: Form, given: Sequence[Tensor | None]) -> Key:
     """What a recording depends on: the form, the sizes that came, gradients and precision."""
     kinds = tuple(None if value is None else (value.shape, value.dtype, value.device) for value in given)
     device = next(value.device.type for value in given if value is not None)
@@ -171,36 +142,3 @@ def _shell(module: nn.Module, without: str, weights: Iterator[Tensor]) -> nn.Mod
     vars(twin)["_modules"] = {key: part if part is None or key == without else _shell(part, "", weights)
                               for key, part in module._modules.items()}
     return twin
-
-
-def _record(call: Callable, weights: list[Tensor], given: Sequence[Tensor | None]) -> Callable | None:
-    """`call` as its operations on these sizes, ready for gradients; drawing again wherever it drew.
-
-    What is recorded are operations below autograd. ``None`` where that loses something (a part under ``no_grad``, a
-    gradient of the layer's own): there the gradients of one pass differ, and the call stays as it is.
-    """
-    with torch.random.fork_rng(_devices(weights[0])):
-        values = [None if value is None else value.detach() for value in given]
-        recording = make_fx(call)([weight.detach() for weight in weights], *values).forward
-    if not torch.is_grad_enabled():
-        return recording
-    found, expected = (_gradients(one, weights, given) for one in (recording, call))
-    near = all(torch.allclose(one, two, rtol=1e-3, atol=1e-3 * float(two.abs().max()), equal_nan=True)
-               for one, two in zip(found, expected, strict=True))
-    return recording if near else None
-
-
-def _gradients(call: Callable, weights: list[Tensor], given: Sequence[Tensor | None]) -> list[Tensor]:
-    """Answers of a call on copies, and the gradients of their mean squares, random numbers drawn alike."""
-    leaves = [weight.detach().clone().requires_grad_() for weight in weights]
-    inputs = [None if value is None else value.detach().clone().requires_grad_() for value in given]
-    with torch.random.fork_rng(_devices(weights[0])):
-        answers = [answer for answer in tree_leaves(call(leaves, *inputs)) if answer.is_floating_point()]
-    loss = torch.stack([answer.square().mean() for answer in answers if answer.requires_grad]).sum()
-    wanted = [leaf for leaf in (*leaves, *inputs) if leaf is not None]
-    found = torch.autograd.grad(loss, wanted, allow_unused=True)
-    return [*(answer.detach() for answer in answers), *(torch.zeros(()) if one is None else one for one in found)]
-
-
-def _devices(weight: Tensor) -> list[torch.device]:
-    return [weight.device] if weight.device.type == "cuda" else []

@@ -1,0 +1,104 @@
+"""Recorded calls: the same answers and draws, from fewer operations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from avsgn_pyg.model.recording import record, tidy
+
+
+def tidied(call: Callable, *given: Tensor) -> tuple[Callable, Counter[str]]:
+    module = make_fx(call)(*given)
+    tidy(module.graph)
+    module.recompile()
+    return module, Counter(node.target._schema.name.split("::")[1] for node in module.graph.nodes
+                           if node.op == "call_function")
+
+
+def test_of_a_row_of_views_the_last_one_stays():
+    rows = torch.randn(4, 6)
+    module, kinds = tidied(lambda x: x.view(24).view(2, 12).view(3, 8).relu(), rows)
+    assert kinds == {"view": 1, "relu": 1}
+    assert torch.equal(module(rows), rows.view(3, 8).relu())
+
+
+@pytest.mark.parametrize("idle", [lambda x: x.view(4, 6), lambda x: x.expand(4, 6), lambda x: x.view(2, 12).view(4, 6)])
+def test_a_view_of_the_size_that_is_there_goes(idle: Callable):
+    _, kinds = tidied(lambda x: idle(x).relu(), torch.randn(4, 6))
+    assert kinds == {"relu": 1}
+
+
+def test_an_expansion_that_makes_rows_stays():
+    rows = torch.randn(1, 6)
+    module, kinds = tidied(lambda x: x.expand(4, 6).relu(), rows)
+    assert kinds == {"expand": 1, "relu": 1}
+    assert torch.equal(module(rows), rows.expand(4, 6).relu())
+
+
+def test_what_was_turned_before_is_not_turned_again():
+    rows = torch.randn(4, 6)
+    module, kinds = tidied(lambda x: x.transpose(0, 1) + x.transpose(0, 1), rows)
+    assert kinds == {"transpose": 1, "add": 1}
+    assert torch.equal(module(rows), 2 * rows.T)
+
+
+def test_what_is_turned_otherwise_stays():
+    rows = torch.randn(3, 3, 3)
+    module, kinds = tidied(lambda x: x.transpose(0, 1) + x.transpose(1, 2), rows)
+    assert kinds["transpose"] == 2
+    assert torch.equal(module(rows), rows.transpose(0, 1) + rows.transpose(1, 2))
+
+
+def test_what_nobody_reads_goes_and_a_number_that_is_drawn_stays():
+    _, kinds = tidied(lambda x: (x.exp(), torch.rand_like(x), x.relu())[2], torch.randn(3))
+    assert kinds == {"rand_like": 1, "relu": 1}
+
+
+def test_a_graph_that_writes_in_place_is_left_as_it_is():
+    rows = torch.randn(4, 6)
+
+    def call(x: Tensor) -> Tensor:
+        x = x + 1
+        x.view(24).view(2, 12).zero_()
+        return x
+
+    module, kinds = tidied(call, rows)
+    assert kinds["view"] == 2
+    assert not module(rows).any()
+
+
+def test_an_answer_that_is_the_input_seen_again_is_a_tensor_of_its_own():
+    rows = torch.randn(4, 6)
+    module, _ = tidied(lambda x: x.view(4, 6), rows)
+    assert module(rows) is not rows
+
+
+def test_a_recording_hands_out_the_tree_that_the_call_does():
+    def call(weights: list[Tensor], first: Tensor, none: None, second: Tensor) -> tuple:
+        assert none is None
+        return first @ weights[0], (second, {"sum": first + second})
+
+    weights, first, second = [torch.randn(3, 3)], torch.randn(2, 3), torch.randn(2, 3)
+    recording = record(call, weights, (first, None, second))
+    for given in ((first, None, second), (torch.randn(2, 3), None, torch.randn(2, 3))):
+        want, (same, parts) = call(weights, *given)
+        found, (other, others) = recording(weights, *given)
+        assert torch.equal(want, found)
+        assert torch.equal(same, other)
+        assert torch.equal(parts["sum"], others["sum"])
+
+
+def test_without_gradients_answers_are_compared_too():
+    drawn = iter(range(10))
+
+    def call(weights: list[Tensor], rows: Tensor) -> Tensor:
+        return rows * weights[0] + next(drawn)  # another number at every call: no recording has it
+
+    with torch.no_grad():
+        assert record(call, [torch.randn(3)], (torch.randn(3),)) is None
