@@ -7,6 +7,7 @@ only asked whether anything in the module has been replaced since.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
+from itertools import chain
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -19,21 +20,20 @@ Form = tuple[int, tuple[Hashable, ...]]
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
-class _Part(NamedTuple):
-    """A module of a tree as it was found: what it had, and which of these are looked into."""
+class _Found(NamedTuple):
+    """A module as it was found: the form of its parts, and all that says whether they are still so."""
 
-    own: Mapping[str, Any]
+    number: int
+    sizes: tuple[int, ...]
+    owns: tuple[Mapping[str, Any], ...]
     values: tuple[Any, ...]
     empty: tuple[Any, ...]
-    weights: Mapping[str, nn.Parameter | None]
-    children: Mapping[str, nn.Module | None]
-    child: tuple[nn.Module | None, ...]
+    weights: tuple[Mapping[str, nn.Parameter | None], ...]
 
     def same(self) -> bool:
-        """Nothing in it was set anew, and nobody listens. What its parameters are is not asked here."""
-        return (len(self.own) == len(self.values) and all(map(is_, self.own.values(), self.values))
-                and not any(self.empty)
-                and len(self.children) == len(self.child) and all(map(is_, self.children.values(), self.child)))
+        """No part was given or set anything, or another child, and nobody listens; parameters are not asked here."""
+        return (tuple(map(len, self.owns)) == self.sizes and not any(self.empty)
+                and all(map(is_, chain.from_iterable(map(dict.values, self.owns)), self.values)))
 
 
 class Forms:
@@ -45,7 +45,7 @@ class Forms:
 
     def __init__(self, without: str) -> None:
         self.without = without
-        self._found: dict[nn.Module, tuple[int, list[_Part]]] = {}
+        self._found: dict[nn.Module, _Found] = {}
         self._numbers: dict[tuple[Hashable, ...], int] = {}
 
     def of(self, module: nn.Module) -> Form | None:
@@ -58,20 +58,19 @@ class Forms:
         if _has_any_global_hook():
             return None
         found = self._found.get(module)
-        if found is None or not all(part.same() for part in found[1]):
+        if found is None or not found.same():
             self._found.pop(module, None)
             settings = _settings(module, self.without)
             if settings is None:
                 return None
             number = self._numbers.setdefault(settings, len(self._numbers))
-            found = self._found[module] = number, [_part(part) for _, part in _parts(module, self.without)]
-        number, parts = found
-        return number, tuple((key, value.shape, value.dtype)
-                             for part in parts for key, value in part.weights.items() if value is not None)
+            found = self._found[module] = _found(number, [part for _, part in _parts(module, self.without)])
+        return found.number, tuple((key, value.shape, value.dtype)
+                                   for part in found.weights for key, value in part.items() if value is not None)
 
     def weights(self, module: nn.Module) -> list[nn.Parameter]:
         """The parameters of a module whose form was just asked for, those of a part before those of its children."""
-        return [value for part in self._found[module][1] for value in part.weights.values() if value is not None]
+        return [value for part in self._found[module].weights for value in part.values() if value is not None]
 
 
 def _parts(module: nn.Module, without: str) -> Iterator[tuple[str, nn.Module]]:
@@ -95,7 +94,9 @@ def _stays_empty(key: str) -> bool:
     return key == "_buffers" or (key.endswith("_hooks") and "state_dict" not in key)
 
 
-def _part(part: nn.Module) -> _Part:
-    own = vars(part)
-    return _Part(own, tuple(own.values()), tuple(value for key, value in own.items() if _stays_empty(key)),
-                 part._parameters, part._modules, tuple(part._modules.values()))
+def _found(number: int, parts: list[nn.Module]) -> _Found:
+    owns = tuple(own for part in parts for own in (vars(part), part._modules))
+    empty = [value for part in parts for key, value in vars(part).items() if _stays_empty(key)]
+    empty += [part._parameters for part in parts if not part._parameters]
+    return _Found(number, tuple(map(len, owns)), owns, tuple(chain.from_iterable(map(dict.values, owns))),
+                  tuple(empty), tuple(part._parameters for part in parts if part._parameters))

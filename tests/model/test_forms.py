@@ -56,7 +56,8 @@ def test_weights_come_as_they_are_now():
     lambda module: setattr(module, "more", 1), lambda module: module[2].append(nn.ReLU()),
     lambda module: module.__setitem__(1, nn.Identity()), lambda module: setattr(module[0], "bias", None),
     lambda module: setattr(module[0], "weight", nn.Parameter(torch.zeros(5, 3))),
-], ids=["setting", "mode", "precision", "attribute", "child", "another child", "no bias", "another size"])
+    lambda module: module[1].register_parameter("scale", nn.Parameter(torch.ones(4))),
+], ids=["setting", "mode", "precision", "attribute", "child", "another child", "no bias", "another size", "new weight"])
 def test_a_change_inside_is_another_form(change: Callable):
     known, module = Forms("none"), made()
     before = known.of(module)
