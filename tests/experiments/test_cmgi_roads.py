@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from avsgn_pyg.experiments.cmgi_roads import Case, forward_backward, peak_case
+from avsgn_pyg.model.cmgi import CMGI, Interaction
+from avsgn_pyg.model.cmsa import Streams
 
 CASE = Case(3, 4, dim=8)
 
@@ -51,3 +53,18 @@ def test_the_pass_measured_for_its_memory_is_the_same_pass():
     torch.set_default_dtype(torch.float32)
     for mine, theirs in zip(peak_case(CASE)(), forward_backward(CASE)(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_no_pass_of_a_size_is_made_before_its_memory_is_measured(monkeypatch: pytest.MonkeyPatch):
+    """What a pass leaves behind would be taken for what the process held all along."""
+    sizes, forward = [], CMGI.forward
+
+    def watched(self: CMGI, streams: Streams) -> Interaction:
+        sizes.append(len(streams.audio))
+        return forward(self, streams)
+
+    monkeypatch.setattr(CMGI, "forward", watched)
+    work = peak_case(CASE.on("blocks"))
+    assert CASE.videos not in sizes
+    work()
+    assert sizes[-1] == CASE.videos
