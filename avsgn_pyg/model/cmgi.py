@@ -21,7 +21,7 @@ from avsgn_pyg.blocks import FallbackError
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import TOPOLOGIES, Layout, Window
 from avsgn_pyg.model.cmsa import Streams
-from avsgn_pyg.model.forms import Form
+from avsgn_pyg.model.forms import Shared
 from avsgn_pyg.model.propagation import Propagation
 from avsgn_pyg.model.relations import TypedPropagation
 from avsgn_pyg.model.subgraph import GraphLayer, Subgraph
@@ -88,7 +88,7 @@ class CMGI(nn.Module):
         """`real` is False where a second only fills a shorter video up: nothing hears it."""
         answers: dict[str, list[Tensor]] = {modality: [] for modality in Streams._fields}
         adjacency: dict[str, tuple[Tensor, ...]] = {}
-        shared = self._shared_form(streams, real)
+        shared = self._shared(streams, real)
         for name, (one, two, adjacency[name]) in self._at_once(streams, shared) or self._in_turn(streams, real):
             for modality, answer in zip(SUBGRAPHS[name], (one, two), strict=True):
                 answers[modality].append(answer)
@@ -101,7 +101,7 @@ class CMGI(nn.Module):
             pair = {modality: getattr(streams, modality) for modality in SUBGRAPHS[name]}
             yield name, subgraph(*pair.values(), None if real is None else _real(pair, real))
 
-    def _at_once(self, streams: Streams, shared: Form | None) -> Iterable[tuple[str, tuple]] | None:
+    def _at_once(self, streams: Streams, shared: Shared | None) -> Iterable[tuple[str, tuple]] | None:
         """All subgraphs as one, the same values in a third of the operations; ``None`` where they share no form."""
         if shared is None:
             return None
@@ -112,7 +112,7 @@ class CMGI(nn.Module):
         timed = None if scores[0] is None else torch.stack(scores)
         drawn = None if self._proven else _random_states(first.device)
         try:
-            one, two, made = self._together(parts, shared, first, second, None, timed)
+            one, two, made = self._together(parts[0], shared, first, second, None, timed)
         except (FallbackError, torch.OutOfMemoryError):
             raise
         except RuntimeError as refusal:
@@ -128,12 +128,12 @@ class CMGI(nn.Module):
         matrices = zip(*(matrix.unbind() for matrix in made), strict=True)
         return zip(self.subgraphs, zip(one.unbind(), two.unbind(), matrices, strict=True), strict=True)
 
-    def _shared_form(self, streams: Streams, real: Tensor | None) -> Form | None:
+    def _shared(self, streams: Streams, real: Tensor | None) -> Shared | None:
         """What all subgraphs have in common, where they are of one form and size and better run at once."""
         sizes = {streams.audio.shape, streams.visual.shape, streams.text.shape}
         if not (self._mergeable and real is None and len(sizes) == 1 and pays(streams.audio)):
             return None
-        return self._together.shared_form(list(self.subgraphs.values()))
+        return self._together.shared(list(self.subgraphs.values()))
 
     def check_size(self, videos: int, segments: int, text: int, width: int = 4, beside: float = 0.0,
                    device: str = "cpu") -> None:

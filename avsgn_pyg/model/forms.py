@@ -6,38 +6,51 @@ only asked whether anything in the module has been replaced since.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
-from itertools import chain
+import threading
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import chain, count
 from operator import is_
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-#: Equal for two modules of one form: a number for their parts and settings, then the parameters of all parts.
-Form = tuple[int, tuple[Hashable, ...]]
+#: Equal for two modules of one form: a number for their parts and settings, then the parameters of every part.
+Form = tuple[int, tuple[tuple[Hashable, ...], ...]]
 
+#: Settings that are kept, each with a number of its own; then all are looked up anew.
+KEPT = 64
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
+class Shared(NamedTuple):
+    """The form of some modules, and the parameters of each as they are now: a part's before its children's."""
+
+    form: Form
+    weights: list[list[nn.Parameter]]
+
+
 class _Found(NamedTuple):
-    """A module as it was found: the form of its parts, and all that says whether they are still so."""
+    """A module as it was found: the number of its settings, and all that says whether they still hold."""
 
     number: int
-    sizes: tuple[int, ...]
+    parts: tuple[nn.Module, ...]
+    kinds: tuple[type, ...]
     owns: tuple[Mapping[str, Any], ...]
+    sizes: tuple[int, ...]
     values: tuple[Any, ...]
     empty: tuple[Any, ...]
-    weights: tuple[Mapping[str, nn.Parameter | None], ...]
 
     def same(self) -> bool:
-        """No part was given or set anything, or another child, and nobody listens; parameters are not asked here."""
-        return (tuple(map(len, self.owns)) == self.sizes and not any(self.empty)
+        """No part was given, set or made anything else, no child replaced, and nobody listens."""
+        half = len(self.parts)
+        return (tuple(map(type, self.parts)) == self.kinds and all(map(is_, map(vars, self.parts), self.owns[:half]))
+                and tuple(map(len, self.owns)) == self.sizes and not any(self.empty)
                 and all(map(is_, chain.from_iterable(map(dict.values, self.owns)), self.values)))
 
 
 class Forms:
-    """The forms of some modules, looked up anew only where something changed.
+    """The forms of the modules that were asked for last, looked up anew only where something changed.
 
     Args:
         without: a child of theirs that takes no part.
@@ -45,42 +58,55 @@ class Forms:
 
     def __init__(self, without: str) -> None:
         self.without = without
-        self._found: dict[nn.Module, _Found] = {}
+        self._found: dict[int, _Found] = {}
         self._numbers: dict[tuple[Hashable, ...], int] = {}
+        self._next, self._lock = count(), threading.Lock()
 
-    def of(self, module: nn.Module) -> Form | None:
-        """Kinds, sizes and every plain setting of all parts of `module`.
+    def shared(self, modules: Sequence[nn.Module]) -> Shared | None:
+        """Kinds, sizes and every plain setting of all parts, where all `modules` have the same.
 
-        ``None`` where it can only run by itself: somebody listens inside (a hook would be handed all modules at
-        once), it keeps statistics (which could not be written from within), or its weights are no parameters of its
-        own (as under wrappers that shard or copy them).
+        ``None`` where they differ, or where one can only run by itself: somebody listens inside (a hook would be
+        handed all modules at once), it keeps statistics (which could not be written from within), or its weights are
+        no parameters of its own (as under wrappers that shard or copy them).
         """
-        if _has_any_global_hook():
-            return None
-        found = self._found.get(module)
-        if found is None or not found.same():
-            self._found.pop(module, None)
-            settings = _settings(module, self.without)
-            if settings is None:
+        with self._lock:
+            if _has_any_global_hook():
                 return None
-            number = self._numbers.setdefault(settings, len(self._numbers))
-            found = self._found[module] = _found(number, [part for _, part in _parts(module, self.without)])
-        return found.number, tuple((key, value.shape, value.dtype)
-                                   for part in found.weights for key, value in part.items() if value is not None)
+            found = [self._of(module) for module in modules]
+            self._found = {id(one.parts[0]): one for one in found if one is not None}
+            if None in found or len({one.number for one in found}) > 1:
+                return None
+            held = [[part._parameters for part in one.parts] for one in found]
+            forms = {tuple(tuple((key, value.shape, value.dtype) for key, value in part.items() if value is not None)
+                           for part in parts) for parts in held}
+            if len(forms) > 1:
+                return None
+            return Shared((found[0].number, forms.pop()),
+                          [[value for part in parts for value in part.values() if value is not None] for parts in held])
 
-    def weights(self, module: nn.Module) -> list[nn.Parameter]:
-        """The parameters of a module whose form was just asked for, those of a part before those of its children."""
-        return [value for part in self._found[module].weights for value in part.values() if value is not None]
+    def _of(self, module: nn.Module) -> _Found | None:
+        found = self._found.get(id(module))
+        if found is not None and found.same():
+            return found
+        parts = list(_parts(module, self.without))
+        settings = _settings(parts)
+        if settings is None:
+            return None
+        if len(self._numbers) >= KEPT and settings not in self._numbers:
+            self._numbers.clear()
+            self._found.clear()
+        number = self._numbers.setdefault(settings, next(self._next))
+        return _find(number, [part for _, part in parts])
 
 
 def _parts(module: nn.Module, without: str) -> Iterator[tuple[str, nn.Module]]:
     return ((name, part) for name, part in module.named_modules(remove_duplicate=False)
-            if not name.startswith(without))
+            if name != without and not name.startswith(f"{without}."))
 
 
-def _settings(module: nn.Module, without: str) -> tuple[Hashable, ...] | None:
+def _settings(parts: Sequence[tuple[str, nn.Module]]) -> tuple[Hashable, ...] | None:
     found: list[Hashable] = []
-    for name, part in _parts(module, without):
+    for name, part in parts:
         found += [name, type(part)]
         for key, value in vars(part).items():
             if type(value) in _PLAIN:
@@ -94,9 +120,8 @@ def _stays_empty(key: str) -> bool:
     return key == "_buffers" or (key.endswith("_hooks") and "state_dict" not in key)
 
 
-def _found(number: int, parts: list[nn.Module]) -> _Found:
-    owns = tuple(own for part in parts for own in (vars(part), part._modules))
-    empty = [value for part in parts for key, value in vars(part).items() if _stays_empty(key)]
-    empty += [part._parameters for part in parts if not part._parameters]
-    return _Found(number, tuple(map(len, owns)), owns, tuple(chain.from_iterable(map(dict.values, owns))),
-                  tuple(empty), tuple(part._parameters for part in parts if part._parameters))
+def _find(number: int, parts: Sequence[nn.Module]) -> _Found:
+    owns = (*map(vars, parts), *(part._modules for part in parts))
+    return _Found(number, tuple(parts), tuple(map(type, parts)), owns, tuple(map(len, owns)),
+                  tuple(chain.from_iterable(map(dict.values, owns))),
+                  tuple(value for part in parts for key, value in vars(part).items() if _stays_empty(key)))

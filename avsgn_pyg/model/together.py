@@ -23,7 +23,7 @@ from torch.func import vmap
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from avsgn_pyg.blocks.count import counting
-from avsgn_pyg.model.forms import Form, Forms
+from avsgn_pyg.model.forms import Form, Forms, Shared
 from avsgn_pyg.model.recording import record
 
 #: Rows a module below which S of them are quicker together on a CPU; above, each fills core and caches by itself.
@@ -67,25 +67,25 @@ class Together:
         self._seen: Counter[Key] = Counter()
         self._lock = threading.Lock()
 
-    def shared_form(self, modules: Sequence[nn.Module]) -> Form | None:
-        """The form of all of `modules`, where they have the same."""
-        first, *others = (self._forms.of(module) for module in modules)
-        return first if all(other == first for other in others) else None
+    def shared(self, modules: Sequence[nn.Module]) -> Shared | None:
+        """What `modules` have in common, where they can be run as one."""
+        return self._forms.shared(modules)
 
-    def __call__(self, modules: Sequence[nn.Module], shared: Form, *given: Tensor | None) -> Any:
+    def __call__(self, module: nn.Module, shared: Shared, *given: Tensor | None) -> Any:
         """``module(*given)`` of each, every answer stacked along a new first axis.
 
         Args:
-            shared: their :meth:`shared_form`.
+            module: one of those that share it; the others differ in their weights alone.
+            shared: what they have in common.
             given: tensors stacked along a first axis, one slice a module, or ``None``.
         """
-        weights = [torch.stack(kind) for kind in zip(*map(self._forms.weights, modules), strict=True)]
+        weights = [torch.stack(kind) for kind in zip(*shared.weights, strict=True)]
         axes = ([0] * len(weights), *(None if value is None else 0 for value in given))
 
         def one(values: list[Tensor], *inputs: Any) -> Any:
-            return _shell(modules[0], self.without, iter(values))(*inputs)
+            return _shell(module, self.without, iter(values))(*inputs)
 
-        return self._run(vmap(one, in_dims=axes, randomness="different"), shared, weights, *given)
+        return self._run(vmap(one, in_dims=axes, randomness="different"), shared.form, weights, *given)
 
     def _run(self, call: Callable, shared: Form, weights: list[Tensor], *given: Tensor | None) -> Any:
         if not _recordable():

@@ -60,6 +60,27 @@ def test_what_nobody_reads_goes_and_a_number_that_is_drawn_stays():
     assert kinds == {"rand_like": 1, "relu": 1}
 
 
+def test_a_write_into_what_was_just_made_does_not_stand_in_the_way():
+    rows = torch.ones(4, 6)
+
+    def call(x: Tensor) -> Tensor:
+        return x.view(24).view(2, 12) * (x.view(2, 12) > 0).to(x.dtype).mul_(3)
+
+    module, kinds = tidied(call, rows)
+    assert kinds["view"] == 1
+    assert torch.equal(module(rows), torch.full((2, 12), 3.0))
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: (x.view(24).view(2, 12), x.add_(1))[0], lambda x: (y := x + 1, y.view(24).view(2, 12), y.mul_(2))[1],
+    lambda x: (y := x + 1, z := y.view(24).view(2, 12), z.mul_(2), y)[3],
+], ids=["of what was given", "of what is read", "of a view"])
+def test_a_write_that_others_see_leaves_the_graph_as_it_is(call: Callable):
+    module, kinds = tidied(call, torch.ones(4, 6))
+    assert kinds["view"] == 2
+    assert torch.equal(module(torch.ones(4, 6)), call(torch.ones(4, 6)))
+
+
 def test_a_graph_that_writes_in_place_is_left_as_it_is():
     rows = torch.randn(4, 6)
 
@@ -102,3 +123,54 @@ def test_without_gradients_answers_are_compared_too():
 
     with torch.no_grad():
         assert record(call, [torch.randn(3)], (torch.randn(3),)) is None
+
+
+def test_two_answers_are_two_tensors():
+    def call(weights: list[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+        return rows.t(), rows.t()
+
+    one, two = record(call, [torch.randn(2)], (torch.randn(3, 4),))([torch.randn(2)], torch.randn(3, 4))
+    assert one is not two
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_value_that_is_no_number_stops_no_recording(value: float, learns: bool):
+    def call(weights: list[Tensor], rows: Tensor) -> Tensor:
+        return (rows @ weights[0]).relu()
+
+    rows = torch.randn(2, 3)
+    rows[0, 0] = value
+    with torch.set_grad_enabled(learns):
+        recording = record(call, [torch.randn(3, 3)], (rows,))
+    assert recording is not None
+
+
+def test_a_gradient_that_is_a_tenth_off_is_no_recording():
+    class Off(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, rows: Tensor) -> Tensor:
+            return rows * 1.0
+
+        @staticmethod
+        def backward(ctx: object, gradient: Tensor) -> Tensor:
+            return gradient * 1.1
+
+    def call(weights: list[Tensor], rows: Tensor) -> Tensor:
+        return Off.apply(rows @ weights[0])
+
+    assert record(call, [torch.randn(3, 3)], (torch.randn(2, 3),)) is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert record(call, [torch.randn(3, 3)], (torch.randn(2, 3),)) is None
+
+
+def test_an_operation_that_failed_and_was_caught_is_no_hindrance():
+    def call(weights: list[Tensor], rows: Tensor) -> Tensor:
+        try:
+            rows.t().view(-1)
+        except RuntimeError:
+            return rows.view(12).view(6, 2) @ weights[0]
+        raise AssertionError("that view is possible")
+
+    recording = record(call, [torch.randn(2, 2)], (torch.randn(4, 3),))
+    assert recording is not None

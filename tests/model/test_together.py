@@ -7,6 +7,7 @@ import itertools
 import pickle
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from avsgn_pyg.blocks import count_paths
-from avsgn_pyg.model import convs, together
+from avsgn_pyg.model import convs, recording, together
 from avsgn_pyg.model.cmgi import CMGI
 from avsgn_pyg.model.cmsa import Streams
 from avsgn_pyg.model.convs import CONVS
+from avsgn_pyg.model.recording import tidy
 from avsgn_pyg.model.time import SubgraphTime
 
 B, T, D = 2, 5, 8
@@ -58,6 +60,11 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> Callable[[CMGI, Streams], list[T
     return run
 
 
+def recordings(module: CMGI) -> int:
+    """Sizes that are repeated as a recording; one that could not be recorded is no such size."""
+    return sum(found is not None for found in module._together.recorded.values())
+
+
 def agree(one: list[Tensor], two: list[Tensor]) -> None:
     torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
 
@@ -70,7 +77,7 @@ def test_every_layer_gives_the_same_at_once_in_turn_and_recorded(name: str, sett
     want = in_turn(module, streams)
     for recorded in (0, 1, 1):
         agree(outcome(module, streams), want)
-        assert len(module._together.recorded) == (0 if name in IN_TURN else recorded)
+        assert recordings(module) == (0 if name in IN_TURN else recorded)
 
 
 @pytest.mark.parametrize("settings", [
@@ -82,7 +89,7 @@ def test_options_give_the_same_at_once(settings: dict, in_turn: Callable):
     want = in_turn(module, streams)
     for _ in range(3):
         agree(outcome(module, streams), want)
-    assert module._together.recorded
+    assert recordings(module)
 
 
 @pytest.mark.parametrize("settings", [
@@ -152,14 +159,17 @@ def test_dropout_is_drawn_anew_by_a_recording_and_stops_in_evaluation():
     assert torch.equal(module(streams).audio, module(streams).audio)
 
 
-def test_recording_draws_no_random_number():
-    module, streams = made(dropout=0.5), given()
-    draws = []
-    for _ in range(2):
+def test_recording_draws_no_random_number(monkeypatch: pytest.MonkeyPatch):
+    module, streams, draws = made(dropout=0.5), given(), []
+    for often in (2, 100):
+        monkeypatch.setattr(together, "OFTEN", often)
         torch.manual_seed(0)
         fresh = copy.deepcopy(module)
-        draws.append([fresh(streams).audio for _ in range(4)])
-    assert all(torch.equal(one, two) for one, two in zip(*draws, strict=True))
+        answers = [fresh(streams).audio for _ in range(2)]
+        draws.append([*answers, torch.rand(3)])
+        assert recordings(fresh) == (often == 2)
+    first, second = (drawn[0] for drawn in draws)
+    assert torch.equal(first, second)
 
 
 def test_a_hook_inside_is_handed_one_subgraph_at_a_time():
@@ -213,15 +223,48 @@ def test_inference_mode_records_nothing_that_training_would_trip_over():
     outcome(module, streams)
 
 
-def test_autocast_gives_the_same_at_once(monkeypatch: pytest.MonkeyPatch):
-    module = CMGI(D, dropout=0.0)
+@pytest.mark.parametrize("conv", ["gcn", "gat", "gatv2", "transformer"])
+def test_autocast_gives_the_same_at_once_and_recorded(conv: str, monkeypatch: pytest.MonkeyPatch):
+    module = CMGI(D, dropout=0.0, conv=conv)
     streams = Streams(*(torch.randn(B, T, D) for _ in range(3)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = [module(streams).audio for _ in range(3)]
         monkeypatch.setattr(together, "CPU_ROWS", 0)
         want = module(streams).audio
+    assert recordings(module) == 1
     assert all(one.dtype == want.dtype for one in found)
     torch.testing.assert_close(found, [want] * 3, rtol=2e-2, atol=2e-2)
+
+
+def test_weights_of_half_precision_are_recorded():
+    for seed in range(5):
+        torch.manual_seed(seed)
+        module = CMGI(64, dropout=0.0, conv="gat").bfloat16()
+        for _ in range(3):
+            module(Streams(*(torch.randn(1, 10, 64, dtype=torch.bfloat16) for _ in range(3))))
+        assert recordings(module) == 1
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+@pytest.mark.parametrize(("dim", "rows"), [(8, 5), (256, 10)], ids=["torch's dropout", "sixteen bits"])
+def test_a_recording_in_training_has_few_views(
+        rate: float, dim: int, rows: int, monkeypatch: pytest.MonkeyPatch):
+    kept = []
+    monkeypatch.setattr(recording, "tidy", lambda graph: (tidy(graph), kept.append(graph)))
+    module = CMGI(dim, dropout=rate)
+    for _ in range(2):
+        module(Streams(*(torch.randn(1, rows, dim) for _ in range(3))))
+    kinds = Counter(str(node.target) for node in kept[0].nodes)
+    assert kinds["aten.bmm.default"] == 7
+    assert kinds["aten.view.default"] + kinds["aten._unsafe_view.default"] < 30
+
+
+def test_a_bad_number_in_evaluation_is_handed_on():
+    module, streams = made().eval(), given()
+    streams.audio.data[0, 0, 0] = torch.nan
+    with torch.no_grad():
+        for _ in range(4):
+            assert module(streams).audio[0].isnan().any()
 
 
 # --- What may go wrong ------------------------------------------------------------------------------
