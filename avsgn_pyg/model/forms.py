@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-#: Equal for two modules of one form: a number for their parts and settings, then the parameters of every part.
-Form = tuple[int, tuple[tuple[Hashable, ...], ...]]
+#: Equal for two modules of one form: a number for their parts, settings and names, then sizes and types of parameters.
+Form = tuple[int, tuple[Hashable, ...]]
 
 #: Settings that are kept, each with a number of its own; then all are looked up anew.
 KEPT = 64
@@ -40,13 +40,20 @@ class _Found(NamedTuple):
     sizes: tuple[int, ...]
     values: tuple[Any, ...]
     empty: tuple[Any, ...]
+    held: tuple[Mapping[str, nn.Parameter | None], ...]
+    names: tuple[str, ...]
 
     def same(self) -> bool:
         """No part was given, set or made anything else, no child replaced, and nobody listens."""
         half = len(self.parts)
         return (tuple(map(type, self.parts)) == self.kinds and all(map(is_, map(vars, self.parts), self.owns[:half]))
                 and tuple(map(len, self.owns)) == self.sizes and not any(self.empty)
+                and tuple(chain.from_iterable(self.held)) == self.names
                 and all(map(is_, chain.from_iterable(map(dict.values, self.owns)), self.values)))
+
+    def parameters(self) -> list[nn.Parameter | None]:
+        """As they are now, ``None`` where a part has none of a name."""
+        return list(chain.from_iterable(map(dict.values, self.held)))
 
 
 class Forms:
@@ -76,13 +83,13 @@ class Forms:
             self._found = {id(one.parts[0]): one for one in found if one is not None}
             if None in found or len({one.number for one in found}) > 1:
                 return None
-            held = [[part._parameters for part in one.parts] for one in found]
-            forms = {tuple(tuple((key, value.shape, value.dtype) for key, value in part.items() if value is not None)
-                           for part in parts) for parts in held}
-            if len(forms) > 1:
+            weights = [one.parameters() for one in found]
+            first, *others = ([value if value is None else (value.shape, value.dtype) for value in part]
+                              for part in weights)
+            if any(other != first for other in others):
                 return None
-            return Shared((found[0].number, forms.pop()),
-                          [[value for part in parts for value in part.values() if value is not None] for parts in held])
+            return Shared((found[0].number, tuple(first)),
+                          [[value for value in part if value is not None] for part in weights])
 
     def _of(self, module: nn.Module) -> _Found | None:
         found = self._found.get(id(module))
@@ -107,7 +114,7 @@ def _parts(module: nn.Module, without: str) -> Iterator[tuple[str, nn.Module]]:
 def _settings(parts: Sequence[tuple[str, nn.Module]]) -> tuple[Hashable, ...] | None:
     found: list[Hashable] = []
     for name, part in parts:
-        found += [name, type(part)]
+        found += [name, type(part), *part._parameters]
         for key, value in vars(part).items():
             if type(value) in _PLAIN:
                 found += [key, value]
@@ -124,4 +131,7 @@ def _find(number: int, parts: Sequence[nn.Module]) -> _Found:
     owns = (*map(vars, parts), *(part._modules for part in parts))
     return _Found(number, tuple(parts), tuple(map(type, parts)), owns, tuple(map(len, owns)),
                   tuple(chain.from_iterable(map(dict.values, owns))),
-                  tuple(value for part in parts for key, value in vars(part).items() if _stays_empty(key)))
+                  (*(value for part in parts for key, value in vars(part).items() if _stays_empty(key)),
+                   *(part._parameters for part in parts if not part._parameters)),
+                  held := tuple(part._parameters for part in parts if part._parameters),
+                  tuple(chain.from_iterable(held)))
