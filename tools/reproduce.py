@@ -50,6 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=whole, metavar="N", help="runs at a time; default: one a device; 0: in here")
     parser.add_argument("--devices", nargs="+", default=[], metavar="D", help="cuda:0, cpu, auto; default: every GPU")
     parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="every N-th run, from the I-th on")
+    parser.add_argument("--finished", action="store_true", help="tables of what is finished; nothing is run")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_intermixed_args(arguments)
 
@@ -57,7 +58,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> Reproduction:
     suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision)
     return reproduce(suite, seeds=options.seeds, out=options.out, processes=options.jobs, devices=options.devices,
-                     shard=options.shard, progress=not options.quiet)
+                     shard=options.shard, progress=not options.quiet, train=not options.finished)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -69,6 +69,13 @@ def test_the_tool_prints_the_table_and_the_files(tool: ModuleType, suite: Path, 
     assert (out / "two.md").read_text() in said
 
 
+def test_the_tool_tabulates_what_is_finished(tool: ModuleType, suite: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    assert tool.main([str(suite), "--out", str(out), "--finished"]) == 0
+    assert "0 of 2 runs finished, 0 of them now" in capsys.readouterr().out
+    assert not list(out.rglob("journal.jsonl"))
+
+
 def test_failures_end_in_exit_code_1(tool: ModuleType, suite: Path, tmp_path: Path, capsys):
     (tmp_path / "two.yaml").write_text(SUITE.replace("model.dim: 32", "model.cmgi.conv: none"))
     asked = [str(suite), "train.epochs=1", "--out", str(tmp_path / "out"), "--jobs", "0", "--quiet"]

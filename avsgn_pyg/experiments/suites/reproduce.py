@@ -47,7 +47,7 @@ class Reproduction:
 
 def reproduce(
     suite: Suite, *, seeds: Sequence[int], out: Path, processes: int | None = None, devices: Sequence[str] = (),
-    shard: tuple[int, int] = (1, 1), progress: bool = True,
+    shard: tuple[int, int] = (1, 1), progress: bool = True, train: bool = True,
 ) -> Reproduction:
     """Run what is missing of rows x seeds, then write the suite's tables into `out`.
 
@@ -57,6 +57,7 @@ def reproduce(
         out: where runs and tables lie. Suites may share it: rows of one name are then one run.
         processes, devices, progress: see :func:`avsgn_pyg.experiments.suites.farm.work_off`.
         shard: (i, n) does every n-th run only, i from 1: one of n machines that share `out`.
+        train: ``False`` runs nothing: tables of what is finished, as of a suite that is still on its way.
 
     Raises:
         ConfigError, RunError: a setting cannot be used; a folder holds another recipe's run. Before anything runs.
@@ -64,7 +65,7 @@ def reproduce(
         KeyboardInterrupt: after all processes have stopped; the same call goes on.
     """
     jobs = plan(suite, seeds, out)
-    asked = unfinished(share(jobs, shard))
+    asked = unfinished(share(jobs, shard)) if train else []
     failures = work_off(asked, processes=processes, devices=devices, progress=progress)
     tables = tabulate(suite, jobs)
     paths = write_tables(tables, out, suite.name)

@@ -51,6 +51,13 @@ def test_more_seeds_are_the_only_ones_that_run(written: Path, copied: Path):
     assert set(starts(copied).values()) == {1} and len(starts(copied)) == 6
 
 
+def test_tables_of_what_is_finished_run_nothing(written: Path, copied: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recipes, "train", lambda *_, **__: pytest.fail("trained"))
+    found = again(written, copied, seeds=(0, 1, 2), train=False)
+    assert (found.done, found.left, found.total) == (0, 2, 6)
+    assert "2/3" in found.paths[0].read_text()
+
+
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_from_its_checkpoint(
     written: Path, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
