@@ -80,12 +80,15 @@ class Together:
             given: tensors stacked along a first axis, one slice a module, or ``None``.
         """
         weights = [torch.stack(kind) for kind in zip(*shared.weights, strict=True)]
-        axes = ([0] * len(weights), *(None if value is None else 0 for value in given))
 
         def one(values: list[Tensor], *inputs: Any) -> Any:
             return _shell(module, self.without, iter(values))(*inputs)
 
-        return self._run(vmap(one, in_dims=axes, randomness="different"), shared.form, weights, *given)
+        def call(stacked: list[Tensor], *inputs: Tensor | None) -> Any:
+            axes = ([0] * len(stacked), *(None if value is None else 0 for value in inputs))
+            return vmap(one, in_dims=axes, randomness="different")(stacked, *inputs)
+
+        return self._run(call, shared.form, weights, *given)
 
     def _run(self, call: Callable, shared: Form, weights: list[Tensor], *given: Tensor | None) -> Any:
         if not _recordable():
