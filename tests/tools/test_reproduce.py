@@ -65,7 +65,7 @@ def test_the_tool_prints_the_table_and_the_files(tool: ModuleType, suite: Path, 
     assert tool.main([str(suite), "train.epochs=1", "--out", str(out), "--jobs", "0", "--quiet"]) == 0
     said = capsys.readouterr().out
     assert "## Two rows: full supervision, test" in said and "2 of 2 runs finished, 2 of them now" in said
-    assert said.split()[-3:] == [str(out / f"two.{suffix}") for suffix in ("md", "csv", "tex")]
+    assert said.split()[-4:] == [str(out / f"two.{suffix}") for suffix in ("md", "csv", "tex", "runs.csv")]
     assert (out / "two.md").read_text() in said
 
 

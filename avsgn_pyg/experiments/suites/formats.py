@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,13 +23,14 @@ _LATEX: Final = {
 }
 
 
-def write_tables(tables: Sequence[Table], out: Path, name: str) -> tuple[Path, Path, Path]:
-    """Write ``<name>.md``, ``<name>.csv`` and ``<name>.tex`` into `out`; older ones are replaced."""
+def write_tables(tables: Sequence[Table], out: Path, name: str) -> tuple[Path, ...]:
+    """Write ``<name>.md``, ``.csv``, ``.tex`` and, run by run, ``.runs.csv`` into `out`; older ones are replaced."""
     out.mkdir(parents=True, exist_ok=True)
-    texts = {"md": markdown(tables), "csv": csv_text(tables), "tex": latex(tables)}
+    texts = {"md": markdown(tables), "csv": csv_text([record for table in tables for record in table.records]),
+             "tex": latex(tables), "runs.csv": csv_text([run for table in tables for run in table.runs])}
     for suffix, text in texts.items():
         replace_text(out / f"{name}.{suffix}", text)
-    return out / f"{name}.md", out / f"{name}.csv", out / f"{name}.tex"
+    return tuple(out / f"{name}.{suffix}" for suffix in texts)
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -37,9 +38,8 @@ def markdown(tables: Sequence[Table]) -> str:
     return "\n".join(_markdown(table) for table in tables)
 
 
-def csv_text(tables: Sequence[Table]) -> str:
-    """One line a row, numbers unrounded; an empty field is something that a row does not have."""
-    records = [record for table in tables for record in table.records]
+def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """A line each, numbers unrounded; an empty field is something that a record does not have."""
     names = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")

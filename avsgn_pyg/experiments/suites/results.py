@@ -56,11 +56,16 @@ class Result:
     @property
     def scores(self) -> dict[str, metrics.Summary]:
         """Name -> mean and sample standard deviation over the seeds, percent."""
+        runs = self.runs
+        return {name: metrics.mean_std_interval([run[name] for run in runs]) for name in runs[0]}
+
+    @property
+    def runs(self) -> list[dict[str, float]]:
+        """The same scores of each seed."""
         reports = [record["scores"] for record in self.records]
-        values = {name: [_number(report[name]) for report in reports] for name in SCORES}
-        for threshold in reports[0]["event_f1"]:
-            values[f"event_f1@{threshold}"] = [_number(report["event_f1"][threshold]) for report in reports]
-        return {name: metrics.mean_std_interval(found) for name, found in values.items()}
+        return [{name: _number(report[name]) for name in SCORES}
+                | {f"event_f1@{threshold}": _number(value) for threshold, value in report["event_f1"].items()}
+                for report in reports]
 
     @property
     def interval(self) -> metrics.Interval | None:

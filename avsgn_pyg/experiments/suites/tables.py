@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ class Table:
         groups: published rows, trained rows, constants; a rule stands between them.
         notes: below the table, without a number; `footnotes` with one, from 1.
         records: the numbers themselves, one a line, for a program.
+        runs: the scores of every run, a line each.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Table:
     notes: tuple[str, ...]
     footnotes: tuple[str, ...]
     records: tuple[dict[str, Any], ...]
+    runs: tuple[dict[str, Any], ...] = ()
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -77,7 +79,16 @@ def make_table(suite: Suite, supervision: str, split: str, results: Sequence[Res
     groups = (tuple(published), tuple(trained), _constants(there))
     title = f"{suite.file.title}: {supervision} supervision, {split}"
     return Table(title, tuple(group for group in groups if group), tuple(notes), tuple(footnotes),
-                 (*_published_records(suite, supervision, split), *records))
+                 (*_published_records(suite, supervision, split), *records), tuple(_runs(suite, there)))
+
+
+def _runs(suite: Suite, results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+    for result in results:
+        row = result.cell.row
+        of = {"suite": suite.name, "supervision": result.cell.supervision, "split": result.split, "row": row.name,
+              "label": row.title}
+        for seed, scores in zip(result.seeds, result.runs, strict=True):
+            yield of | {"seed": seed} | scores
 
 
 def _mark(footnotes: list[str], remarks: Sequence[str | None]) -> tuple[int, ...]:

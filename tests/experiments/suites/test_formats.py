@@ -18,6 +18,7 @@ TABLE = Table(
     notes=("± is < spread",),
     footnotes=("a_b", "100 % & more"),
     records=({"row": "a,b", "x": 0.1 + 0.2, "y": None}, {"row": "c", "z": float("nan"), "x": 1.0}),
+    runs=({"row": "a,b", "seed": 0, "x": 0.1}, {"row": "a,b", "seed": 1, "x": 0.2}),
 )
 
 
@@ -30,7 +31,7 @@ def test_markdown_has_a_cell_for_every_heading():
 
 
 def test_csv_is_read_back_unrounded_and_empty_where_nothing_is():
-    first, second = csv.DictReader(io.StringIO(csv_text([TABLE])))
+    first, second = csv.DictReader(io.StringIO(csv_text(TABLE.records)))
     assert first["row"] == "a,b" and float(first["x"]) == 0.1 + 0.2 and first["y"] == first["z"] == ""
     assert second["z"] == "" and float(second["x"]) == 1.0
 
@@ -74,7 +75,8 @@ def test_an_unbalanced_text_is_seen():
     assert not balanced("{") and not balanced("}{") and not balanced("\\begin{a}\\end{b}") and not balanced("$")
 
 
-def test_three_files_are_written(tmp_path):
+def test_four_files_are_written(tmp_path):
     paths = write_tables([TABLE], tmp_path / "new", "t")
-    assert [path.name for path in paths] == ["t.md", "t.csv", "t.tex"]
-    assert [path.read_text() for path in paths] == [markdown([TABLE]), csv_text([TABLE]), latex([TABLE])]
+    assert [path.name for path in paths] == ["t.md", "t.csv", "t.tex", "t.runs.csv"]
+    assert [path.read_text() for path in paths] == [
+        markdown([TABLE]), csv_text(TABLE.records), latex([TABLE]), csv_text(TABLE.runs)]

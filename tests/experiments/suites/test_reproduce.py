@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ def test_more_seeds_are_the_only_ones_that_run(written: Path, copied: Path):
     found = again(written, copied, seeds=(0, 1, 2))
     assert (found.done, found.left, found.total) == (2, 0, 6)
     assert set(starts(copied).values()) == {1} and len(starts(copied)) == 6
+
+
+def test_every_run_has_a_line_of_its_own_whose_mean_is_the_rows(written: Path, copied: Path):
+    found = again(written, copied)
+    runs, rows = (list(csv.DictReader(path.open(newline=""))) for path in (found.paths[3], found.paths[1]))
+    assert [(run["row"], run["seed"]) for run in runs] == [(name, seed) for name in ("ours", "no_av") for seed in "01"]
+    for row in (row for row in rows if row["kind"] == "trained"):
+        for score in ("segment_accuracy", "event_f1@0.7"):
+            values = [float(run[score]) for run in runs if run["row"] == row["row"]]
+            assert statistics.mean(values) == pytest.approx(float(row[score]))
+            assert statistics.stdev(values) == pytest.approx(float(row[f"{score}_std"]))
 
 
 def test_tables_of_what_is_finished_run_nothing(written: Path, copied: Path, monkeypatch: pytest.MonkeyPatch):
