@@ -27,7 +27,7 @@ class Shared(NamedTuple):
     """The form of some modules, and the parameters of each as they are now: a part's before its children's."""
 
     form: Form
-    weights: list[list[nn.Parameter]]
+    weights: list[list[Tensor]]
 
 
 class _Found(NamedTuple):
@@ -40,7 +40,7 @@ class _Found(NamedTuple):
     sizes: tuple[int, ...]
     values: tuple[Any, ...]
     empty: tuple[Any, ...]
-    held: tuple[Mapping[str, nn.Parameter | None], ...]
+    held: tuple[Mapping[str, Tensor | None], ...]
     names: tuple[str, ...]
 
     def same(self) -> bool:
@@ -51,7 +51,7 @@ class _Found(NamedTuple):
                 and tuple(chain.from_iterable(self.held)) == self.names
                 and all(map(is_, chain.from_iterable(map(dict.values, self.owns)), self.values)))
 
-    def parameters(self) -> list[nn.Parameter | None]:
+    def parameters(self) -> list[Tensor | None]:
         """As they are now, ``None`` where a part has none of a name."""
         return list(chain.from_iterable(map(dict.values, self.held)))
 

@@ -1,7 +1,7 @@
 """A call on fixed sizes as its plain list of operations, repeated without the Python that led to them.
 
 What is recorded are operations below autograd, which takes them up again when they are repeated. Between them stand
-views without end, from ``vmap``, from blocks, from the layers' own reshaping; of a row of these the last one is enough.
+views without end, from ``vmap``, from blocks, from the layers' own reshaping; of a row of these one is enough.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ Call = Callable[..., Any]
 
 _VIEW = torch.ops.aten.view.default
 _VIEWS = frozenset({_VIEW, torch.ops.aten._unsafe_view.default})
-_TURNS = frozenset({torch.ops.aten.transpose.int, torch.ops.aten.t.default, torch.ops.aten.unsqueeze.default})
-_TIDIED = _TURNS | {_VIEW, torch.ops.aten.expand.default}
+_TIDIED = _VIEWS | {torch.ops.aten.expand.default}
 
 
 def record(call: Call, weights: list[Tensor], given: Given) -> Call | None:
     """`call` as its operations on these sizes, ready for gradients; drawing again wherever it drew.
+
+    It is tidied where that changes no bit: a gradient is a sum over all who read a tensor, and with fewer views its
+    order may be another. A run that was stopped, and records later, must come to the same weights.
 
     ``None`` where a recording loses something (a part under ``no_grad``, a gradient of the layer's own): there the
     answers or gradients of one pass differ, and the call has to stay as it is.
@@ -33,11 +35,18 @@ def record(call: Call, weights: list[Tensor], given: Given) -> Call | None:
         call: ``call(weights, *given)``, a tree of tensors.
         given: tensors, or ``None`` where nothing is given.
     """
-    with torch.random.fork_rng(_devices(weights[0])):
-        recording = _recorded(call, weights, given)
     learns = torch.is_grad_enabled()
-    found, expected = (_outcome(one, weights, given, learns) for one in (recording, call))
-    return recording if _near(found, expected) else None
+    expected = _outcome(call, weights, given, learns)
+    for neat, agree in ((True, _equal), (False, _near)):
+        with torch.random.fork_rng(_devices(weights[0])):
+            recording = _recorded(call, weights, given, neat)
+        if agree(_outcome(recording, weights, given, learns), expected):
+            return recording
+    return None
+
+
+def _equal(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    return all(torch.equal(one.nan_to_num(), two.nan_to_num()) for one, two in zip(found, expected, strict=True))
 
 
 def _near(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
@@ -56,7 +65,7 @@ def _size(values: Tensor) -> float:
     return float(values.nan_to_num(0, 0, 0).abs().max()) if values.numel() else 0.0
 
 
-def _recorded(call: Call, weights: list[Tensor], given: Given) -> Call:
+def _recorded(call: Call, weights: list[Tensor], given: Given, neat: bool) -> Call:
     count, present = len(weights), [value is not None for value in given]
     forms = []
 
@@ -69,34 +78,42 @@ def _recorded(call: Call, weights: list[Tensor], given: Given) -> Call:
     tensors = [value.detach() for value in (*weights, *given) if value is not None]
     module = make_fx(flat)(*tensors)
     module.graph.set_codegen(fx.graph.CodeGen())  # tensors in, tensors out: no tree to be taken apart at every call
-    tidy(module.graph)
+    if neat:
+        tidy(module.graph)
     module.recompile()
     run, form = module.forward, forms[-1]
     return lambda weights, *given: tree_unflatten(run(*weights, *(value for value in given if value is not None)), form)
 
 
 def tidy(graph: fx.Graph) -> None:
-    """Leave out views that another follows, that change nothing, or that were made before; and what nobody reads.
+    """Leave out views that another follows, or that change nothing; and what nobody reads.
 
-    Where something is written into memory that others may see, the graph is left as it is.
+    Who reads a tensor, and in which order, stays as it is wherever more than two do: a gradient is their sum. Where
+    something is written into memory that others may see, the graph is left as it is.
     """
     if not all(_writes_its_own(node) for node in graph.nodes):
         return
     graph.eliminate_dead_code(lambda node: node.is_impure() or _draws(node))
-    made: dict[tuple, fx.Node] = {}
     for node in list(graph.nodes):
-        if node.target in _VIEWS:
-            origin = node.args[0]
-            while origin.target in _VIEWS:
-                origin = origin.args[0]
-            node.target, node.args = _VIEW, (origin, list(node.meta["val"].shape))
-        if node.target not in _TIDIED or _is_answer(node):  # what is handed out stays a tensor of its own
+        origin = node.args[0] if node.target in _TIDIED and not _is_answer(node) else None
+        if origin is None:
             continue
-        if node.target not in _TURNS and node.args[0].meta["val"].shape == node.meta["val"].shape:
-            node.replace_all_uses_with(node.args[0])
-        elif (first := made.setdefault((node.target, str(node.args)), node)) is not node:
-            node.replace_all_uses_with(first)
-    graph.eliminate_dead_code(lambda node: node.is_impure() or _draws(node))
+        if node.target in _VIEWS and origin.target in _VIEWS and len(origin.users) == 1:
+            origin.target, origin.args = _VIEW, (origin.args[0], list(node.meta["val"].shape))
+            origin.meta["val"] = node.meta["val"]
+            node.replace_all_uses_with(origin)
+            graph.erase_node(node)
+            node = origin
+        _leave_out(node)
+
+
+def _leave_out(node: fx.Node) -> None:
+    """A view of the size that is there already, where its readers may as well read what it sees."""
+    origin = node.args[0]
+    idle = origin.meta["val"].shape == node.meta["val"].shape and not _is_answer(node)
+    if idle and (len(origin.users) == 1 or (len(origin.users) == 2 and len(node.users) == 1)):
+        node.replace_all_uses_with(origin)
+        node.graph.erase_node(node)
 
 
 def _writes_its_own(node: fx.Node) -> bool:
