@@ -46,7 +46,8 @@ def record(call: Call, weights: list[Tensor], given: Given) -> Call | None:
 
 
 def _equal(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-    return all(torch.equal(one.nan_to_num(), two.nan_to_num()) for one, two in zip(found, expected, strict=True))
+    return all(torch.allclose(one, two, rtol=0, atol=0, equal_nan=True)
+               for one, two in zip(found, expected, strict=True))
 
 
 def _near(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
@@ -95,9 +96,9 @@ def tidy(graph: fx.Graph) -> None:
         return
     graph.eliminate_dead_code(lambda node: node.is_impure() or _draws(node))
     for node in list(graph.nodes):
-        origin = node.args[0] if node.target in _TIDIED and not _is_answer(node) else None
-        if origin is None:
+        if node.target not in _TIDIED or _is_answer(node):  # what is handed out stays a tensor of its own
             continue
+        origin = node.args[0]
         if node.target in _VIEWS and origin.target in _VIEWS and len(origin.users) == 1:
             origin.target, origin.args = _VIEW, (origin.args[0], list(node.meta["val"].shape))
             origin.meta["val"] = node.meta["val"]
@@ -110,7 +111,7 @@ def tidy(graph: fx.Graph) -> None:
 def _leave_out(node: fx.Node) -> None:
     """A view of the size that is there already, where its readers may as well read what it sees."""
     origin = node.args[0]
-    idle = origin.meta["val"].shape == node.meta["val"].shape and not _is_answer(node)
+    idle = origin.meta["val"].shape == node.meta["val"].shape
     if idle and (len(origin.users) == 1 or (len(origin.users) == 2 and len(node.users) == 1)):
         node.replace_all_uses_with(origin)
         node.graph.erase_node(node)

@@ -123,6 +123,15 @@ def test_a_recording_hands_out_the_tree_that_the_call_does():
         assert torch.equal(parts["sum"], others["sum"])
 
 
+def test_a_value_that_is_no_number_is_not_taken_for_zero():
+    drawn = iter([0.0, torch.nan, torch.nan])
+
+    def call(weights: list[Tensor], rows: Tensor) -> Tensor:
+        return rows * weights[0] * next(drawn)
+
+    assert record(call, [torch.randn(3)], (torch.randn(3),)) is None
+
+
 def test_without_gradients_answers_are_compared_too():
     drawn = iter(range(10))
 

@@ -168,8 +168,7 @@ def test_recording_draws_no_random_number(monkeypatch: pytest.MonkeyPatch):
         answers = [fresh(streams).audio for _ in range(2)]
         draws.append([*answers, torch.rand(3)])
         assert recordings(fresh) == (often == 2)
-    first, second = (drawn[0] for drawn in draws)
-    assert torch.equal(first, second)
+    assert all(torch.equal(one, two) for one, two in zip(*draws, strict=True))
 
 
 def test_a_hook_inside_is_handed_one_subgraph_at_a_time():
