@@ -50,6 +50,17 @@ def test_a_view_that_several_read_stays():
     assert torch.equal(module(rows), 2 * (rows + 1).view(24) + (rows + 1).sum())
 
 
+@pytest.mark.parametrize(("readers", "views"), [(1, 0), (2, 0), (3, 1)])
+def test_a_view_of_the_size_that_is_there_stays_beside_two_other_readers(readers: int, views: int):
+    """Two gradients have one sum; of three, the order counts."""
+    def call(x: Tensor) -> Tensor:
+        y = x + 1
+        others = [one(y) for one in (torch.exp, torch.sin)[: readers - 1]]
+        return torch.stack([y.view(4, 6).relu(), *others])
+
+    assert tidied(call, torch.randn(4, 6))[1]["view"] == views
+
+
 def test_a_recording_equals_its_call_to_the_bit():
     def call(weights: list[Tensor], rows: Tensor) -> Tensor:
         parts = [rows.view(6, 10).view(60, 1).view(6, 10) @ weight.t().t() for weight in weights]
