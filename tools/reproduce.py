@@ -32,10 +32,10 @@ def whole(text: str) -> int:
 
 
 def seeds(text: str) -> tuple[int, ...]:
-    numbers = [whole(part) for part in text.split(",")]
+    numbers = [whole(part) for part in text.removesuffix(",").split(",")]
     found = tuple(numbers) if "," in text else tuple(range(numbers[0]))
     if not found or len(set(found)) < len(found):
-        raise argparse.ArgumentTypeError(f"{text!r} names no seed, or one twice; give a count, or seeds such as 0,3,4")
+        raise argparse.ArgumentTypeError(f"{text!r} names no seed, or one twice; give a count, or seeds: 0,3,4 or 3,")
     return found
 
 
@@ -43,7 +43,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", type=Path, metavar="SUITE", help="a YAML of configs/suites")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings of all rows")
-    parser.add_argument("--seeds", type=seeds, default=(0,), metavar="N", help="0 to N-1, or a list: 0,3,4; default: 1")
+    parser.add_argument("--seeds", type=seeds, default=(0,), metavar="N", help="0 to N-1, or a list: 0,3,4 or 3,")
     parser.add_argument("--out", type=Path, default=Path("runs/suites"), metavar="DIR", help="default: runs/suites")
     parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="these alone, and the one that is ours")
     parser.add_argument("--supervision", nargs="+", default=[], choices=("full", "weak"), help="default: both")

@@ -65,7 +65,8 @@ def test_the_tool_prints_the_table_and_the_files(tool: ModuleType, suite: Path, 
     assert tool.main([str(suite), "train.epochs=1", "--out", str(out), "--jobs", "0", "--quiet"]) == 0
     said = capsys.readouterr().out
     assert "## Two rows: full supervision, test" in said and "2 of 2 runs finished, 2 of them now" in said
-    assert said.split()[-4:] == [str(out / f"two.{suffix}") for suffix in ("md", "csv", "tex", "runs.csv")]
+    suffixes = ("md", "csv", "tex", "runs.csv", "videos.csv")
+    assert said.split()[-5:] == [str(out / f"two.{suffix}") for suffix in suffixes]
     assert (out / "two.md").read_text() in said
 
 
@@ -98,8 +99,8 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(
 
 
 def test_seeds_are_a_count_or_a_list(tool: ModuleType):
-    assert tool.seeds("3") == (0, 1, 2) and tool.seeds("4,1") == (4, 1)
-    for text in ("0", "1,1", "-1", "a"):
+    assert tool.seeds("3") == (0, 1, 2) and tool.seeds("4,1") == (4, 1) and tool.seeds("3,") == (3,)
+    for text in ("0", "1,1", "-1", "a", ",", "1,,"):
         with pytest.raises(argparse.ArgumentTypeError):
             tool.seeds(text)
 

@@ -24,10 +24,14 @@ _LATEX: Final = {
 
 
 def write_tables(tables: Sequence[Table], out: Path, name: str) -> tuple[Path, ...]:
-    """Write ``<name>.md``, ``.csv``, ``.tex`` and, run by run, ``.runs.csv`` into `out`; older ones are replaced."""
+    """Write ``<name>.md``, ``.csv``, ``.tex`` and, run by run, ``.runs.csv`` and ``.videos.csv`` into `out`.
+
+    Older ones are replaced.
+    """
     out.mkdir(parents=True, exist_ok=True)
     texts = {"md": markdown(tables), "csv": csv_text([record for table in tables for record in table.records]),
-             "tex": latex(tables), "runs.csv": csv_text([run for table in tables for run in table.runs])}
+             "tex": latex(tables), "runs.csv": csv_text([run for table in tables for run in table.runs]),
+             "videos.csv": csv_text([run for table in tables for run in table.videos])}
     for suffix, text in texts.items():
         replace_text(out / f"{name}.{suffix}", text)
     return tuple(out / f"{name}.{suffix}" for suffix in texts)

@@ -68,6 +68,11 @@ class Result:
                 for report in reports]
 
     @property
+    def right(self) -> Int[Tensor, "S N"]:
+        """[seeds, videos] segments of each video that are right."""
+        return (self.shares * self.seconds).round().long()
+
+    @property
     def interval(self) -> metrics.Interval | None:
         """95 % interval of the segment accuracy over videos, seeds pooled; ``None`` where none is asked for."""
         replicates = self.cell.config.evaluate.bootstrap

@@ -37,7 +37,7 @@ class Table:
         groups: published rows, trained rows, constants; a rule stands between them.
         notes: below the table, without a number; `footnotes` with one, from 1.
         records: the numbers themselves, one a line, for a program.
-        runs: the scores of every run, a line each.
+        runs: the scores of every run, a line each; `videos`, how many seconds of each video it has right.
     """
 
     title: str
@@ -46,6 +46,7 @@ class Table:
     footnotes: tuple[str, ...]
     records: tuple[dict[str, Any], ...]
     runs: tuple[dict[str, Any], ...] = ()
+    videos: tuple[dict[str, Any], ...] = ()
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -79,16 +80,27 @@ def make_table(suite: Suite, supervision: str, split: str, results: Sequence[Res
     groups = (tuple(published), tuple(trained), _constants(there))
     title = f"{suite.file.title}: {supervision} supervision, {split}"
     return Table(title, tuple(group for group in groups if group), tuple(notes), tuple(footnotes),
-                 (*_published_records(suite, supervision, split), *records), tuple(_runs(suite, there)))
+                 (*_published_records(suite, supervision, split), *records), tuple(_runs(suite, there)),
+                 tuple(_videos(suite, there)))
 
 
 def _runs(suite: Suite, results: Sequence[Result]) -> Iterator[dict[str, Any]]:
     for result in results:
-        row = result.cell.row
-        of = {"suite": suite.name, "supervision": result.cell.supervision, "split": result.split, "row": row.name,
-              "label": row.title}
+        of = _circumstances(suite, result) | {"label": result.cell.row.title}
         for seed, scores in zip(result.seeds, result.runs, strict=True):
             yield of | {"seed": seed} | scores
+
+
+def _videos(suite: Suite, results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+    """A column for each video, named by its annotation row."""
+    for result in results:
+        for seed, right in zip(result.seeds, result.right.tolist(), strict=True):
+            yield _circumstances(suite, result) | {"seed": seed} | dict(zip(map(str, result.rows), right, strict=True))
+
+
+def _circumstances(suite: Suite, result: Result) -> dict[str, str]:
+    return {"suite": suite.name, "supervision": result.cell.supervision, "split": result.split,
+            "row": result.cell.row.name}
 
 
 def _mark(footnotes: list[str], remarks: Sequence[str | None]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ TABLE = Table(
     footnotes=("a_b", "100 % & more"),
     records=({"row": "a,b", "x": 0.1 + 0.2, "y": None}, {"row": "c", "z": float("nan"), "x": 1.0}),
     runs=({"row": "a,b", "seed": 0, "x": 0.1}, {"row": "a,b", "seed": 1, "x": 0.2}),
+    videos=({"row": "a,b", "seed": 0, "17": 9, "20": 10},),
 )
 
 
@@ -75,8 +76,9 @@ def test_an_unbalanced_text_is_seen():
     assert not balanced("{") and not balanced("}{") and not balanced("\\begin{a}\\end{b}") and not balanced("$")
 
 
-def test_four_files_are_written(tmp_path):
+def test_five_files_are_written(tmp_path):
     paths = write_tables([TABLE], tmp_path / "new", "t")
-    assert [path.name for path in paths] == ["t.md", "t.csv", "t.tex", "t.runs.csv"]
+    assert [path.name for path in paths] == ["t.md", "t.csv", "t.tex", "t.runs.csv", "t.videos.csv"]
     assert [path.read_text() for path in paths] == [
-        markdown([TABLE]), csv_text(TABLE.records), latex([TABLE]), csv_text(TABLE.runs)]
+        markdown([TABLE]), csv_text(TABLE.records), latex([TABLE]), csv_text(TABLE.runs),
+        csv_text(TABLE.videos)]

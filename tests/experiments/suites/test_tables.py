@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import statistics
@@ -51,6 +52,19 @@ def test_the_difference_has_the_sign_of_better_or_worse(made: Table):
     said = cell(lines(made)["✗ [50 %]"], "against ours")
     assert said.startswith(f"{record['against']:+.2f}".replace("-", "−"))
     assert cell(lines(made)["✓ (ours)"], "against ours") == "–" and "against" not in ours
+
+
+def test_a_run_s_line_of_videos_is_its_predictions(made: Table, out: Path):
+    runs = [(line["row"], line["seed"]) for line in made.videos]
+    assert runs == [("ours", 0), ("ours", 1), ("no_av", 0), ("no_av", 1)]
+    for line in made.videos:
+        folder = out / f"full/{line['row']}/seed-{line['seed']}/evaluation-test"
+        with (folder / "predictions.csv").open(newline="") as file:
+            right = {video["row"]: sum(map(str.__eq__, video["true_labels"].split("|"),
+                                           video["predicted_labels"].split("|"))) for video in csv.DictReader(file)}
+        assert {name: value for name, value in line.items() if name.isdigit()} == right
+        accuracy = json.loads((folder / "metrics.json").read_text())["scores"]["segment_accuracy"]
+        assert accuracy == pytest.approx(10.0 * sum(right.values()) / len(right))
 
 
 def test_published_rows_come_first_and_constants_last(made: Table, out: Path):
