@@ -9,12 +9,13 @@ streams.
 
 In front of the streams is AVEL's audio-guided attention; on segment vectors it has one region and drops out.
 
-Published code differs: its pooling is made for eight to eleven seconds (here the second pooling gives two steps for
-any length); it decodes with a threshold of .7, chosen where it is reported; it selects its epoch on the test split;
-its weak label is PSP's share of seconds. *Not followed here*: the paper's own pair loss, which filters negative pairs
-(PSP's AVPS stands in its place, with the code's weight of 1), and the weak model, which scores every second over 29
-columns, starts each GRU from the other modality's representation, and applies a second softmax to smooth its loss.
-The weak row is the full model with ``sigmoid(r_t) e_c``, the highest second against the class, as in CPSP.
+Published code differs: its pooling, two halvings that drop an odd second, is made for eight to eleven seconds (here
+the same there, and two steps for any other length); it decodes with a threshold of .7, chosen where it is reported; it
+selects its epoch on the test split; its weak label is PSP's share of seconds. *Not followed here*: the paper's own pair
+loss, which filters negative pairs (PSP's AVPS stands in its place, with the code's weight of 1), and the weak model,
+which scores every second over 29 columns, starts each GRU from the other modality's representation, and applies a
+second softmax to smooth its loss. The weak row is the full model with ``sigmoid(r_t) e_c``, the highest second against
+the class, as in CPSP.
 
 Letters: B videos, T segments, D width of a stream (both directions), h half of it.
 """
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
@@ -45,11 +47,12 @@ class EventRepresentation(nn.Module):
         super().__init__()
         self.first = nn.Conv1d(dim, dim // 2, 5, padding=2)
         self.second = nn.Conv1d(dim // 2, dim // 2, 5, padding=2)
-        self.halve, self.two = nn.MaxPool1d(2, ceil_mode=True), nn.AdaptiveMaxPool1d(2)
 
     def forward(self, rows: Float[Tensor, "B T D"]) -> Float[Tensor, "2 B h"]:
-        pooled = self.halve(self.first(rows.mT).relu())
-        return self.two(self.second(pooled).relu()).permute(2, 0, 1).contiguous()
+        found = self.first(rows.mT).relu()
+        found = self.second(F.max_pool1d(found, min(2, found.shape[-1]))).relu()
+        even = max(1, found.shape[-1] // 2 * 2)
+        return F.adaptive_max_pool1d(found[..., :even], 2).permute(2, 0, 1).contiguous()
 
 
 class SemanticConsistency(nn.Module):
