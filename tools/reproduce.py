@@ -43,7 +43,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", type=Path, metavar="SUITE", help="a YAML of configs/suites")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings of all rows")
-    parser.add_argument("--seeds", type=seeds, default=(0,), metavar="N", help="0 to N-1, or a list: 0,3,4 or 3,")
+    parser.add_argument("--seeds", type=seeds, metavar="N", help="0 to N-1, or a list: 0,3,4 or 3,; default: 0")
     parser.add_argument("--out", type=Path, default=Path("runs/suites"), metavar="DIR", help="default: runs/suites")
     parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="these alone, and the one that is ours")
     parser.add_argument("--supervision", nargs="+", default=[], choices=("full", "weak"), help="default: both")

@@ -100,10 +100,14 @@ def format_table(evaluation: Evaluation) -> str:
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write ``metrics.json`` and ``predictions.csv``, each whole or not at all; older ones are replaced."""
+    """Write ``predictions.csv`` and ``metrics.json``, each whole or not at all; older ones are replaced.
+
+    The scores come last: where they stand, the predictions that they are of stand too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(evaluation.as_dict(), folder / "metrics.json")
+    (folder / "metrics.json").unlink(missing_ok=True)
     write_predictions(evaluation, folder / "predictions.csv")
+    write_json(evaluation.as_dict(), folder / "metrics.json")
 
 
 def write_json(values: dict[str, Any], path: Path) -> None:

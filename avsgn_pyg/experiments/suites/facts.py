@@ -15,7 +15,7 @@ from avsgn_pyg.experiments.suites.results import Result
 READING: Final = (
     "± is the sample standard deviation over seeds. The interval is a 95 % bootstrap over videos, seeds pooled. A "
     "difference is paired: both rows on the same resampled videos, each video's correctness averaged over the seeds; "
-    "an interval without 0 tells the two rows apart. The seeds' own spread is not in it.",
+    "an interval without 0 tells these trained runs apart on such videos. The seeds' own spread is not in it.",
     "The oracle gives the true class to every second, background too: an accuracy below it needs no localization.",
 )
 WEAK: Final = ("Weak: training reads the video's class and nothing of its seconds. Published weak numbers mix this "
@@ -51,7 +51,8 @@ def missing(result: Result) -> str | None:
     """What is said of a row whose seeds are not all there."""
     if len(result.seeds) == result.asked:
         return None
-    return f"{len(result.seeds)} of {result.asked} seeds: the others failed or are not finished"
+    there = f" ({', '.join(map(str, result.seeds))})" if result.seeds else ""
+    return f"{len(result.seeds)} of {result.asked} seeds{there}: the others failed or are not finished"
 
 
 def _data(result: Result) -> str:
@@ -89,5 +90,4 @@ def _encoder(encoder: Mapping[str, Any]) -> str:
 def _selection(record: Mapping[str, Any]) -> str:
     chosen = record["trained"]["selected_on"]
     said = "the last epoch; none was chosen." if chosen == "last" else f"the epoch that is best on {chosen}."
-    marks = "".join(f" Flattered: {mark}." for mark in record["marks"])
-    return f"{said}{marks} (The field mostly chooses on test; the paper does not say.)"
+    return f"{said} (The field mostly chooses on test; the paper does not say.)"

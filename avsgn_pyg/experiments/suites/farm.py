@@ -58,10 +58,14 @@ def work_off(
         work: what is done with a job.
 
     Raises:
-        ConfigError: a device's name cannot be read, or is not there.
+        ConfigError: a device's name cannot be read, or is not there, or is given where no process is.
         KeyboardInterrupt: after everything has stopped.
     """
-    devices = tuple(devices) or devices_here()
+    devices = tuple(devices)
+    if processes == 0 and devices:
+        raise ConfigError(f"devices {', '.join(devices)}: with 0 processes runs are trained in this one, on "
+                          "train.device; set that, or ask for a process")
+    devices = devices or devices_here()
     _check_devices(devices)
     if processes == 0:
         return _here(jobs, work, progress)

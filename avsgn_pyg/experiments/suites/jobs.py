@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from avsgn_pyg import recipes
-from avsgn_pyg.config import Config
-from avsgn_pyg.engine.checkpoint import CheckpointError, read_json
-from avsgn_pyg.engine.run_folder import RunError, RunFolder
+from avsgn_pyg.config import Config, load_config
+from avsgn_pyg.data.dataset import Dataset
+from avsgn_pyg.engine.checkpoint import CONFIG, CheckpointError, read_json
+from avsgn_pyg.engine.run_folder import RunError, RunFolder, seed_folders
 from avsgn_pyg.experiments.suites.suite import Cell, Suite
+from avsgn_pyg.recipes.parts import check_same_data, open_dataset
 
 try:
     import fcntl
@@ -21,6 +23,8 @@ except ImportError:  # Windows
 
 #: Beside the supervisions' folders: what each run printed, and the locks of those that run.
 LOGS, LOCKS = "logs", ".locks"
+
+_WAY: Final = "Give this table another --out, or remove that folder: a table holds one {}."
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,38 @@ def unfinished(jobs: Sequence[Job]) -> list[Job]:
     try:
         return [job for job in jobs if not job.is_done()]
     except RunError as error:
-        way = "Give this table another --out, or remove that folder: a table holds one recipe."
-        raise RunError(f"{error}\n{way}") from None
+        raise RunError(f"{error}\n{_WAY.format('recipe')}") from None
+
+
+def refuse_other_data(jobs: Sequence[Job]) -> None:
+    """See that runs which are there were trained on the data that are asked for, where those lie elsewhere now.
+
+    Raises:
+        RunError: they were not.
+        ConfigError, DataError: the data cannot be opened.
+    """
+    opened: dict[str, Dataset] = {}
+    for job in jobs:
+        root, last = job.config.data.root, RunFolder(job.folder).last
+        if root is None or last is None or _same_place(root, load_config(job.folder / CONFIG).data.root):
+            continue
+        key = job.config.data.model_dump_json()
+        if key not in opened:
+            opened[key] = open_dataset(job.config)
+        try:
+            check_same_data(last, opened[key])
+        except CheckpointError as error:
+            raise RunError(f"{error}\n{_WAY.format('data')}") from None
+
+
+def _same_place(one: Path, other: Path | None) -> bool:
+    return other is not None and one.resolve() == other.resolve()
+
+
+def seeds_there(cells: Sequence[Cell], out: Path) -> tuple[int, ...]:
+    """Every seed that a row has a folder of."""
+    folders = [folder for cell in cells for folder in seed_folders(out / cell.supervision / cell.row.name)]
+    return tuple(sorted({int(folder.name.removeprefix("seed-")) for folder in folders}))
 
 
 def share(jobs: Sequence[Job], shard: tuple[int, int]) -> list[Job]:
@@ -146,12 +180,30 @@ def train(job: Job) -> None:
 @contextmanager
 def _alone(job: Job) -> Iterator[None]:
     """Hold the job's lock; it ends with the process, however that ends."""
-    path = job.out / LOCKS / job.name.replace("/", "-")
+    with _lock(job.out, job.name.replace("/", "-")) as lock:
+        try:
+            lock(wait=False)
+        except OSError:
+            raise RunError(f"{job.folder}: another process is training it; wait for it, or stop it") from None
+        yield
+
+
+@contextmanager
+def in_turn(out: Path, name: str) -> Iterator[None]:
+    """Let processes that share `out` do what `name` stands for one after another."""
+    with _lock(out, name) as lock:
+        lock(wait=True)
+        yield
+
+
+@contextmanager
+def _lock(out: Path, name: str) -> Iterator[Callable[..., None]]:
+    """What takes the lock `name`, which ends with the process, however that ends; on Windows there is none."""
+    path = out / LOCKS / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{job.folder}: another process is training it; wait for it, or stop it") from None
-        yield
+        def take(*, wait: bool) -> None:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        yield take

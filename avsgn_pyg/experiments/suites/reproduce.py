@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avsgn_pyg.experiments.suites.farm import Failure, work_off
 from avsgn_pyg.experiments.suites.formats import markdown, write_tables
-from avsgn_pyg.experiments.suites.jobs import Job, plan, share, unfinished
+from avsgn_pyg.experiments.suites.jobs import Job, in_turn, plan, refuse_other_data, seeds_there, share, unfinished
 from avsgn_pyg.experiments.suites.results import collect
 from avsgn_pyg.experiments.suites.suite import Suite
 from avsgn_pyg.experiments.suites.tables import Table, make_table
@@ -46,29 +46,35 @@ class Reproduction:
 
 
 def reproduce(
-    suite: Suite, *, seeds: Sequence[int], out: Path, processes: int | None = None, devices: Sequence[str] = (),
-    shard: tuple[int, int] = (1, 1), progress: bool = True, train: bool = True,
+    suite: Suite, *, out: Path, seeds: Sequence[int] | None = None, processes: int | None = None,
+    devices: Sequence[str] = (), shard: tuple[int, int] = (1, 1), progress: bool = True, train: bool = True,
 ) -> Reproduction:
     """Run what is missing of rows x seeds, then write the suite's tables into `out`.
 
     Args:
         suite: of :func:`avsgn_pyg.experiments.suites.suite.load_suite`.
-        seeds: of every row.
         out: where runs and tables lie. Suites may share it: rows of one name are then one run.
+        seeds: of every row. ``None`` is seed 0, and without `train` every seed that `out` has a run of.
         processes, devices, progress: see :func:`avsgn_pyg.experiments.suites.farm.work_off`.
         shard: (i, n) does every n-th run only, i from 1: one of n machines that share `out`.
         train: ``False`` runs nothing: tables of what is finished, as of a suite that is still on its way.
 
     Raises:
-        ConfigError, RunError: a setting cannot be used; a folder holds another recipe's run. Before anything runs.
+        ConfigError, RunError: a setting cannot be used; a folder holds a run of another recipe or of other data. Before
+            anything runs.
         CheckpointError, DataError: what a finished run holds is damaged, or rows are not of the same videos.
         KeyboardInterrupt: after all processes have stopped; the same call goes on.
     """
+    if seeds is None:
+        seeds = (not train and seeds_there(suite.cells, out)) or (0,)
     jobs = plan(suite, seeds, out)
-    asked = unfinished(share(jobs, shard)) if train else []
+    missing = {job.name for job in unfinished(jobs)}
+    refuse_other_data(jobs)
+    asked = [job for job in share(jobs, shard) if job.name in missing] if train else []
     failures = work_off(asked, processes=processes, devices=devices, progress=progress)
-    tables = tabulate(suite, jobs)
-    paths = write_tables(tables, out, suite.name)
+    with in_turn(out, f"table-{suite.name}"):
+        tables = tabulate(suite, jobs)
+        paths = write_tables(tables, out, suite.name)
     left = len(unfinished(jobs))
     return Reproduction(tables, paths, len(asked) - len(failures), tuple(failures), left, len(jobs))
 

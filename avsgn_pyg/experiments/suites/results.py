@@ -49,6 +49,11 @@ class Result:
     records: tuple[dict[str, Any], ...] = ()
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        """What flatters one of the seeds or more."""
+        return tuple(dict.fromkeys(mark for record in self.records for mark in record["marks"]))
+
+    @property
     def first(self) -> dict[str, Any]:
         """Circumstances that all seeds share."""
         return self.records[0]
@@ -96,7 +101,8 @@ def collect(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Result]]:
     """Results by supervision and split, rows in the order of the suite, those without a finished seed too.
 
     Raises:
-        DataError: rows of one table were scored on different videos, or on data of another name.
+        DataError: rows of one table were scored on different videos or on other data, or a run's predictions are not
+            those that its scores are of.
         CheckpointError: a file of a run is damaged.
     """
     rows: dict[tuple[str, str], list[Job]] = {}
@@ -107,7 +113,7 @@ def collect(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Result]]:
         for split in seeds[0].splits:
             tables.setdefault((supervision, split), []).append(_result(seeds, split))
     for (supervision, split), results in tables.items():
-        _refuse_other_videos(f"{supervision}, {split}", results)
+        _refuse_other_data(f"{supervision}, {split}", [result for result in results if result.seeds])
     return tables
 
 
@@ -136,24 +142,49 @@ def _result(jobs: Sequence[Job], split: str) -> Result:
     cell = jobs[0].cell
     if not found:
         return Result(cell, split, (), len(jobs))
-    read = [read_shares(scored(job, split) / "predictions.csv") for job, _ in found]
+    read = [_read(scored(job, split), record) for job, record in found]
     if len({(rows, *seconds.tolist()) for rows, _, seconds in read}) > 1:
         raise DataError(f"{found[0][0].folder.parent}: its seeds were scored on different videos of {split}")
+    if any(_source(record) != _source(found[0][1]) for _, record in found):
+        raise DataError(f"{found[0][0].folder.parent}: its seeds were trained on other features than one another; "
+                        "remove those of the wrong ones, and they are made again")
     seeds, records = tuple(job.seed for job, _ in found), tuple(record for _, record in found)
     (rows, _, seconds), shares = read[0], torch.stack([shares for _, shares, _ in read])
     return Result(cell, split, seeds, len(jobs), rows, shares, seconds, records)
 
 
-def _refuse_other_videos(where: str, results: Sequence[Result]) -> None:
-    there = [result for result in results if result.seeds]
-    for result in there[1:]:
-        same_data = (result.first["dataset"], result.rows) == (there[0].first["dataset"], there[0].rows)
-        if not same_data:
-            raise DataError(
-                f"{where}: row {result.cell.row.name} was scored on {len(result.rows)} videos of "
-                f"{result.first['dataset']}, row {there[0].cell.row.name} on {len(there[0].rows)} of "
-                f"{there[0].first['dataset']}, or on other ones; a table compares rows on the same videos"
-            )
+def _read(
+    folder: Path, record: dict[str, Any]
+) -> tuple[tuple[int, ...], Float[Tensor, "N"], Int[Tensor, "N"]]:
+    """:func:`read_shares` of a run's scores; refuses predictions of another evaluation than ``metrics.json``."""
+    rows, shares, seconds = read_shares(folder / "predictions.csv")
+    there, told = 100.0 * (shares * seconds).sum().item() / seconds.sum().item(), record["scores"]["segment_accuracy"]
+    if abs(there - told) > 1e-3:
+        raise DataError(f"{folder}: predictions.csv comes to {there:.2f} %, metrics.json says {told:.2f} %: they are "
+                        "of different evaluations; remove the folder, and both are made again")
+    return rows, shares, seconds
+
+
+def _source(record: dict[str, Any]) -> tuple[Any, ...]:
+    """Whose videos, and where their features come from."""
+    return record["dataset"], record["trained"]["provenance"]
+
+
+def _refuse_other_data(where: str, there: Sequence[Result]) -> None:
+    for number, result in enumerate(there):
+        for other in there[:number]:
+            one, two = ((each.first["dataset"], each.rows, each.seconds.tolist()) for each in (other, result))
+            if one != two:
+                raise DataError(
+                    f"{where}: row {result.cell.row.name} was scored on {len(result.rows)} videos of "
+                    f"{result.first['dataset']}, row {other.cell.row.name} on {len(other.rows)} of "
+                    f"{other.first['dataset']}, or on other ones; a table compares rows on the same videos"
+                )
+            same = result.cell.config.data == other.cell.config.data
+            if same and _source(result.first) != _source(other.first):
+                raise DataError(f"{where}: rows {other.cell.row.name} and {result.cell.row.name} have the same data "
+                                "settings, but were trained on other features than one another; give each data set an "
+                                "--out of its own")
 
 
 def _number(value: float | None) -> float:

@@ -70,9 +70,10 @@ def make_table(suite: Suite, supervision: str, split: str, results: Sequence[Res
             marks = _mark(footnotes, [row.note])
             published.append(Line(row.label, marks, _empty(paper=f"{row.paper[supervision]:.1f}")))
     for result in results:
-        remarks = [result.cell.row.note, facts.missing(result),
+        missing = facts.missing(result)
+        remarks = [result.cell.row.note, missing, *(f"flattered: {mark}" for mark in result.marks),
                    *(f"{topic}: {text}" for topic, text in told.get(result.cell.row.name, {}).items()
-                     if text != shared[topic] and topic != "seeds")]
+                     if text != shared[topic] and (topic != "seeds" or missing is None))]
         trained.append(Line(result.cell.row.title, _mark(footnotes, remarks), _cells(result, ours)))
     notes = [*suite.file.notes, *(f"{topic.capitalize()}: {text}" for topic, text in shared.items()),
              *([facts.WEAK] if supervision == "weak" else []), *facts.READING]
@@ -163,7 +164,7 @@ def _record(suite: Suite, supervision: str, split: str, result: Result, ours: Re
         "dataset": first["dataset"], "synthetic": first["synthetic"], "videos": first["scores"]["videos"],
         "tau": first["scores"]["tau"], "selected_on": first["trained"]["selected_on"],
         "epochs": " ".join(str(each["trained"]["epoch"]) for each in result.records),
-        "marks": "; ".join(first["marks"]),
+        "marks": "; ".join(result.marks),
     }
 
 

@@ -99,6 +99,8 @@ def test_ctrl_c_stops_every_process_and_is_passed_on(jobs: list[Job], work: Modu
 
 
 def test_a_device_that_is_not_there_is_refused(jobs: list[Job], work: ModuleType):
+    with pytest.raises(ConfigError, match=r"devices cpu: with 0 processes runs are trained in this one"):
+        work_off(jobs, processes=0, devices=["cpu"], progress=False, work=work.note)
     with pytest.raises(ConfigError, match=r"devices cuda:99: not here; there are .*cpu, auto"):
         work_off(jobs, devices=["cuda:99"], progress=False, work=work.note)
 

@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 
 from avsgn_pyg.engine.checkpoint import CheckpointError
-from avsgn_pyg.engine.run_folder import RunError
+from avsgn_pyg.engine.run_folder import RunError, RunFolder
 from avsgn_pyg.experiments.suites import load_suite
-from avsgn_pyg.experiments.suites.jobs import Job, plan, read_scores, share, train
+from avsgn_pyg.experiments.suites.jobs import (
+    Job,
+    plan,
+    read_scores,
+    refuse_other_data,
+    seeds_there,
+    share,
+    train,
+)
 
 
 @pytest.fixture
@@ -60,3 +68,25 @@ def test_shares_are_even_and_whole(job: Job):
     shares = [share(jobs, (number, 3)) for number in (1, 2, 3)]
     assert [len(part) for part in shares] == [3, 2, 2]
     assert sorted(job.splits[0] for part in shares for job in part) == [str(number) for number in range(7)]
+
+
+def moved(written: Path, job: Job, root: Path) -> list[Job]:
+    """The same runs, asked for with data in `root`."""
+    return plan(load_suite(written, [f"data.root={root}"], supervisions=["full"]), (0, 1), job.out)
+
+
+def test_the_same_data_may_lie_elsewhere(written: Path, job: Job, tmp_path: Path):
+    refuse_other_data(moved(written, job, tmp_path))
+
+
+def test_runs_of_other_data_are_refused(written: Path, job: Job, tmp_path: Path):
+    meta = RunFolder(job.folder).last / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"provenance": {"made by": "somebody else"}}))
+    with pytest.raises(RunError, match=r"provenance: .*somebody else[\s\S]*another --out.*one data"):
+        refuse_other_data(moved(written, job, tmp_path))
+
+
+def test_every_seed_that_a_row_has_is_found(written: Path, job: Job):
+    cells = load_suite(written).cells
+    (job.out / "weak" / "no_av" / "seed-7").mkdir(parents=True)
+    assert seeds_there(cells, job.out) == (0, 1, 7) and seeds_there(cells, job.out / "absent") == ()

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import statistics
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import torch
 from avsgn_pyg import recipes
 from avsgn_pyg.engine.run_folder import RunError, RunFolder
 from avsgn_pyg.experiments.suites import load_suite, reproduce
-from avsgn_pyg.experiments.suites.jobs import plan, unfinished
+from avsgn_pyg.experiments.suites.jobs import in_turn, plan, unfinished
 
 
 def again(written: Path, folder: Path, seeds=(0, 1), overrides=(), **options):
@@ -70,6 +71,24 @@ def test_tables_of_what_is_finished_run_nothing(written: Path, copied: Path, mon
     assert "2/3" in found.paths[0].read_text()
 
 
+def test_tables_of_what_is_finished_have_every_seed_there(written: Path, copied: Path):
+    found = again(written, copied, seeds=None, train=False)
+    assert (found.done, found.left, found.total) == (0, 0, 4)
+    assert again(written, copied.parent / "absent", seeds=None, train=False).total == 2
+
+
+def test_tables_that_share_a_folder_are_written_in_turn(written: Path, copied: Path):
+    pytest.importorskip("fcntl")
+    steps = []
+    with in_turn(copied, "table-pair"):
+        other = threading.Thread(target=lambda: steps.append(again(written, copied, train=False).total))
+        other.start()
+        other.join(1)
+        steps.append("released")
+    other.join()
+    assert steps == ["released", 4]
+
+
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_from_its_checkpoint(
     written: Path, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
@@ -117,6 +136,13 @@ def test_a_recipe_that_changed_is_refused_before_anything_runs(written: Path, co
     with pytest.raises(RunError, match=r"train.epochs: 2 in the run, 3 asked for[\s\S]*another --out"):
         again(written, copied, overrides=["train.epochs=3"])
     assert starts(copied) == before
+
+
+def test_another_shard_s_row_of_another_recipe_is_refused_before_anything_runs(written: Path, copied: Path):
+    shutil.rmtree(copied / "full" / "ours")
+    with pytest.raises(RunError, match="another --out"):
+        again(written, copied, seeds=(0,), overrides=["train.epochs=3"], shard=(1, 2))
+    assert not (copied / "full" / "ours").exists()
 
 
 def test_another_split_is_scored_without_training(written: Path, copied: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -90,8 +91,6 @@ def test_damaged_predictions_are_refused_by_name(tmp_path: Path, lines: tuple[st
 
 
 def test_rows_of_different_videos_are_not_compared(written: Path, out: Path, tmp_path: Path):
-    import shutil
-
     folder = Path(shutil.copytree(out, tmp_path / "out"))
     for seed in (0, 1):
         path = folder / "full" / "no_av" / f"seed-{seed}" / "evaluation-test" / "predictions.csv"
@@ -100,3 +99,37 @@ def test_rows_of_different_videos_are_not_compared(written: Path, out: Path, tmp
     jobs = plan(load_suite(written, supervisions=["full"]), (0, 1), folder)
     with pytest.raises(DataError, match="row no_av was scored on"):
         collect(jobs)
+
+
+def edited(out: Path, folder: Path, *runs: str, provenance: str) -> Path:
+    """A copy of `out` whose `runs` say that their features come from elsewhere."""
+    shutil.copytree(out, folder)
+    for run in runs:
+        path = folder / "full" / run / "evaluation-test" / "metrics.json"
+        record = json.loads(path.read_text())
+        record["trained"]["provenance"] = {"made by": provenance}
+        path.write_text(json.dumps(record))
+    return folder
+
+
+@pytest.mark.parametrize(("runs", "says"), [
+    (("ours/seed-1",), "ours: its seeds were trained on other features than one another"),
+    (("no_av/seed-0", "no_av/seed-1"), "rows ours and no_av have the same data settings, but were trained on other"),
+])
+def test_runs_of_other_features_are_not_mixed(written: Path, out: Path, tmp_path: Path, runs: tuple[str, ...], says):
+    folder = edited(out, tmp_path / "out", *runs, provenance="somebody else")
+    with pytest.raises(DataError, match=says):
+        collect(plan(load_suite(written, supervisions=["full"]), (0, 1), folder))
+
+
+def test_predictions_of_another_evaluation_are_refused(written: Path, out: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(out, tmp_path / "out"))
+    path = folder / "full" / "ours" / "seed-0" / "evaluation-test" / "predictions.csv"
+    head, *lines = path.read_text().splitlines()
+    names = head.split(",")
+    right = [dict(zip(names, line.split(","), strict=True)) for line in lines]
+    for line in right:
+        line["predicted_labels"] = line["true_labels"]
+    path.write_text("\n".join((head, *(",".join(line.values()) for line in right))) + "\n")
+    with pytest.raises(DataError, match=r"comes to 100.00 %, metrics.json says .* different evaluations"):
+        collect(plan(load_suite(written, supervisions=["full"]), (0, 1), folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 import statistics
@@ -12,7 +13,8 @@ import pytest
 
 from avsgn_pyg.experiments.suites import load_suite
 from avsgn_pyg.experiments.suites.jobs import plan
-from avsgn_pyg.experiments.suites.results import collect
+from avsgn_pyg.experiments.suites.results import Result, collect
+from avsgn_pyg.experiments.suites.suite import Suite
 from avsgn_pyg.experiments.suites.tables import HEADINGS, Line, Table, make_table
 
 
@@ -24,6 +26,12 @@ def table(written: Path, folder: Path, seeds=(0, 1), overrides=()) -> Table:
 @pytest.fixture(scope="module")
 def made(written: Path, out: Path) -> Table:
     return table(written, out)
+
+
+@pytest.fixture(scope="module")
+def results(written: Path, out: Path) -> tuple[Suite, list[Result]]:
+    suite = load_suite(written, supervisions=["full"])
+    return suite, collect(plan(suite, (0, 1), out))["full", "test"]
 
 
 def lines(made: Table) -> dict[str, Line]:
@@ -95,15 +103,38 @@ def test_a_row_made_otherwise_has_a_footnote(written: Path, out: Path, tmp_path:
         record["trained"]["selected_on"], record["marks"] = "test", ["selected on test"]
         path.write_text(json.dumps(record))
     found = table(written, folder)
-    assert [note for note in found.footnotes if note.startswith("selection: the epoch that is best on test. Flattered: "
-                                                               "selected on test.")]
-    assert lines(found)["✗ [50 %]"].marks == (2, 3) and "best on val" in " ".join(found.notes)
+    assert found.footnotes[2] == "flattered: selected on test"
+    assert found.footnotes[3].startswith("selection: the epoch that is best on test.")
+    assert lines(found)["✗ [50 %]"].marks == (2, 3, 4) and "best on val" in " ".join(found.notes)
+
+
+def test_every_row_with_one_flattered_seed_is_marked(written: Path, out: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(out, tmp_path / "out"))
+    for row in ("ours", "no_av"):
+        path = folder / f"full/{row}/seed-1/evaluation-test/metrics.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"marks": ["selected on test"]}))
+    found = table(written, folder)
+    number = found.footnotes.index("flattered: selected on test") + 1
+    assert all(number in lines(found)[label].marks for label in ("✓ (ours)", "✗ [50 %]"))
+    assert [record["marks"] for record in found.records if record["kind"] == "trained"] == ["selected on test"] * 2
 
 
 def test_seeds_that_are_not_there_are_said(written: Path, out: Path):
     found = table(written, out, seeds=(0, 1, 2))
     assert cell(lines(found)["✓ (ours)"], "seeds") == "2/3"
-    assert "2 of 3 seeds: the others failed or are not finished" in found.footnotes
+    assert "2 of 3 seeds (0, 1): the others failed or are not finished" in found.footnotes
+
+
+def test_rows_of_few_seeds_do_not_speak_for_the_others(results: tuple[Suite, list[Result]]):
+    suite, (ours, other) = results
+    few = dataclasses.replace(other, seeds=(0,), shares=other.shares[:1], records=other.records[:1])
+    for there, row in (((few, ours), "✓ (ours)"), ((ours, few), "✗ [50 %]")):
+        found = make_table(suite, "full", "test", there)
+        said = [found.footnotes[number - 1] for number in lines(found)[row].marks]
+        note = next(note for note in found.notes if note.startswith("Seeds: "))
+        assert note.startswith("Seeds: 0 (") == (there[0] is few)
+        assert (("seeds: 0, 1 (the paper does not say how many it ran)." in said) if there[0] is few else
+                ("1 of 2 seeds (0): the others failed or are not finished" in said))
 
 
 def test_a_table_without_any_run_has_the_paper_s_numbers(written: Path, tmp_path: Path):
