@@ -12,17 +12,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from avsgn_pyg import metrics, zoo
-from avsgn_pyg.config import ConfigError, TrainConfig, load_config
+from avsgn_pyg import metrics
+from avsgn_pyg.config import ConfigError, TrainConfig
 from avsgn_pyg.data.dataset import Videos
-from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, load_checkpoint, load_weights
 from avsgn_pyg.engine.devices import make_accelerator
-from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.recipes.evaluation import EVALUATION_SECTIONS
-from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
+from avsgn_pyg.recipes.parts import open_run
 from avsgn_pyg.visualize.theme import save_figure
-from avsgn_pyg.visualize.tsne import make_panel, tsne_figure
+from avsgn_pyg.visualize.tsne import SEEDS, make_panel, tsne_figure
 
 #: How the paper calls a stage.
 STAGES: Final = {"encoder": "after encoder", "cmsa": "after CMSA", "cmgi": "after CMGI"}
@@ -63,23 +60,16 @@ def embed_run(
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
-        ConfigError, DataError: a setting or the data cannot be used, or the model has no stages of both modalities.
+        ConfigError, DataError: a setting, the seed or the data cannot be used, or the model has no stages of both
+            modalities.
     """
     if most < 2:
         raise ConfigError(f"most={most} is too few points for a picture; give 2 or more")
-    for text in overrides:
-        if not text.startswith(EVALUATION_SECTIONS):
-            raise ConfigError(f"command line: {text}: a picture can change data.* and evaluate.*, nothing else")
-    checkpoint = load_checkpoint(find_checkpoint(run))
-    config = load_config(checkpoint.path / CONFIG, overrides)
-    dataset = open_dataset(config)
-    check_fits(checkpoint, dataset)
-    split = split or config.evaluate.split
-    videos = split_of(dataset, split, "split")
+    if not 0 <= seed < SEEDS:
+        raise ConfigError(f"seed={seed}: t-SNE takes seeds from 0 to {SEEDS - 1}")
+    checkpoint, config, dataset, split, videos, model = open_run(run, split=split, overrides=overrides, use="a picture")
     where = make_accelerator(TrainConfig(device=device)).device
-    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
-    load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
-    model.to(where).eval()
+    model.to(where)
     events = metrics.emptied(videos.relevance.cpu(), videos.mask) > 0
     labels = videos.category.cpu()[:, None].expand_as(events)[events].numpy()
     kept = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
@@ -118,7 +108,7 @@ def write_tsne(
     """``tsne.<format>`` in `folder`: audio above vision, a column a stage.
 
     Raises:
-        PictureError: scikit-learn is not installed, or there are too few seconds or classes.
+        PictureError: scikit-learn is not installed, the perplexity is none, or there are too few seconds or classes.
     """
     panels = {
         modality: {STAGES.get(stage, f"after {stage}"): make_panel(streams[modality], embedding.labels,

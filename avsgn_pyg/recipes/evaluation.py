@@ -23,12 +23,9 @@ from avsgn_pyg.engine.report import (
 )
 from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint, seed_folders
 from avsgn_pyg.engine.summary import SeedSummary, format_summary, summarise
-from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
+from avsgn_pyg.recipes.parts import check_fits, check_overrides, check_tau, open_dataset, shape_of, split_of
 from avsgn_pyg.visualize.confusion import confusion_figure
 from avsgn_pyg.visualize.theme import save_figure
-
-#: What an evaluation may be told anew; everything else is the checkpoint's.
-EVALUATION_SECTIONS = ("data.", "evaluate.")
 
 Split = Literal["train", "val", "test"]
 
@@ -96,12 +93,8 @@ def evaluate_run(
     """
     if tau is not None and tau_from is not None:
         raise ConfigError(f"tau={tau} and tau_from={tau_from}: give one of them")
-    _check_tau(tau)
-    for text in overrides:
-        if not text.startswith(EVALUATION_SECTIONS):
-            raise ConfigError(
-                f"command line: {text}: an evaluation can change data.* and evaluate.*, nothing else"
-            )
+    check_tau(tau)
+    check_overrides(overrides, "an evaluation")
     where = make_accelerator(TrainConfig(device=device)).device
     seeds = [] if RunFolder(path).index is not None else seed_folders(path)
     evaluations = []
@@ -144,7 +137,7 @@ def evaluate_checkpoint(
         CheckpointError: the weights do not fit their config, or the data not the checkpoint.
         ConfigError: the data have no such split, or tau is out of range or not used by the model.
     """
-    _check_tau(tau)
+    check_tau(tau)
     config, meta = config or checkpoint.config, checkpoint.meta
     check_fits(checkpoint, dataset)
     videos = split_of(dataset, split, "evaluate.split")
@@ -212,8 +205,3 @@ def gather(
     if write:
         write_json(summary.as_dict(), folder / f"summary-{summary.split}.json")
     return RunResult(folder, tuple(evaluations), summary)
-
-
-def _check_tau(tau: float | None) -> None:
-    if tau is not None and not 0.0 <= tau < 1.0:
-        raise ConfigError(f"tau={tau} is no threshold of a relevance; give one in [0, 1), such as 0.6")

@@ -1,22 +1,87 @@
-"""What training and evaluation both ask: the data a config names, and whether everything fits."""
+"""What training, evaluation and pictures all ask: the data a config names, whether everything fits, a run's model."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
 
 from avsgn_pyg import zoo
-from avsgn_pyg.config import AVSGN, Config, ConfigError
+from avsgn_pyg.config import AVSGN, Config, ConfigError, load_config
 from avsgn_pyg.data.dataset import DataError, Dataset, Videos, load_dataset
-from avsgn_pyg.engine.checkpoint import Checkpoint, CheckpointError, Meta, read_meta
+from avsgn_pyg.engine.checkpoint import (
+    CONFIG,
+    MODEL,
+    Checkpoint,
+    CheckpointError,
+    Meta,
+    load_checkpoint,
+    load_weights,
+    read_meta,
+)
 from avsgn_pyg.engine.losses import TrainingError
-from avsgn_pyg.engine.run_folder import RunError
+from avsgn_pyg.engine.run_folder import RunError, find_checkpoint
 
 logger = logging.getLogger(__name__)
 
 #: What a tool shows as a plain sentence: the message says what came and what would work.
 EXPECTED_ERRORS = (ConfigError, DataError, CheckpointError, RunError, TrainingError)
+
+#: What may be told anew of a run that is trained; everything else is the checkpoint's.
+FREE_SECTIONS = ("data.", "evaluate.")
+
+
+class Opened(NamedTuple):
+    """A run's selected checkpoint, the split of its data that is asked for, and its model, on the CPU."""
+
+    checkpoint: Checkpoint
+    config: Config
+    dataset: Dataset
+    split: str
+    videos: Videos
+    model: nn.Module
+
+
+def open_run(run: Path, *, split: str | None, overrides: Sequence[str], use: str) -> Opened:
+    """Everything that it takes to let a run answer a split.
+
+    Args:
+        run: a run's folder or a checkpoint's.
+        split: ``None`` takes the config's ``evaluate.split``.
+        overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
+        use: what for, as an error says it: ``a picture``.
+
+    Raises:
+        CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
+        ConfigError, DataError: a setting or the data cannot be used.
+    """
+    check_overrides(overrides, use)
+    checkpoint = load_checkpoint(find_checkpoint(run))
+    config = load_config(checkpoint.path / CONFIG, overrides)
+    dataset = open_dataset(config)
+    check_fits(checkpoint, dataset)
+    split = split or config.evaluate.split
+    videos = split_of(dataset, split, "split")
+    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
+    load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
+    return Opened(checkpoint, config, dataset, split, videos, model.eval())
+
+
+def check_overrides(overrides: Sequence[str], use: str) -> None:
+    """ConfigError for a setting that would be another run's."""
+    for text in overrides:
+        if not text.startswith(FREE_SECTIONS):
+            raise ConfigError(f"command line: {text}: {use} can change data.* and evaluate.*, nothing else")
+
+
+def check_tau(tau: float | None) -> None:
+    """ConfigError for what is no threshold of a relevance."""
+    if tau is not None and not 0.0 <= tau < 1.0:
+        raise ConfigError(f"tau={tau} is no threshold of a relevance; give one in [0, 1), such as 0.6")
 
 
 def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:

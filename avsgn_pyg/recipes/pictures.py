@@ -9,15 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch_geometric.data import Batch
 
-from avsgn_pyg import metrics, zoo
-from avsgn_pyg.config import Config, ConfigError, load_config
+from avsgn_pyg import metrics
+from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.data.dataset import Dataset, Videos
-from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, load_checkpoint, load_weights
-from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.graph.export import save_attention
 from avsgn_pyg.localization import Localization, events
-from avsgn_pyg.recipes.evaluation import EVALUATION_SECTIONS
-from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
+from avsgn_pyg.recipes.parts import check_tau, open_run
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names, write_graph
 
@@ -47,23 +44,12 @@ def answer_row(
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
         ConfigError, DataError: a setting, the row or the data cannot be used.
     """
-    if tau is not None and not 0.0 <= tau < 1.0:
-        raise ConfigError(f"tau={tau} is no threshold of a relevance; give one in [0, 1), such as 0.6")
-    for text in overrides:
-        if not text.startswith(EVALUATION_SECTIONS):
-            raise ConfigError(f"command line: {text}: a picture can change data.* and evaluate.*, nothing else")
-    checkpoint = load_checkpoint(find_checkpoint(run))
-    config = load_config(checkpoint.path / CONFIG, overrides)
-    dataset = open_dataset(config)
-    check_fits(checkpoint, dataset)
-    split = split or config.evaluate.split
-    videos = split_of(dataset, split, "split")
+    check_tau(tau)
+    checkpoint, config, dataset, split, videos, model = open_run(run, split=split, overrides=overrides, use="a picture")
     number = _number(videos, row, split)
-    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
-    load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
     batch = videos.batch(torch.tensor([number]))
     with torch.inference_mode():
-        found = model.eval()(batch)
+        found = model(batch)
     if tau is not None and found.segment_scores is not None:
         raise ConfigError(f"tau={tau}: {checkpoint.path} scores every segment, which is decoded without "
                           "tau; leave it out")

@@ -23,6 +23,9 @@ from avsgn_pyg.visualize.theme import COLOURS, TEXT_WIDTH, styled, text_width, w
 HUES: Final = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255")
 SHAPES: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 
+#: Seeds that t-SNE takes: from 0 on, below this.
+SEEDS: Final = 2**32
+
 _EDGE, _GAP, _PAD = 0.08, 0.12, 0.06
 _TITLE_FONT, _TITLE_LINE, _NAME_FONT, _NAME_LINE = 9.0, 0.16, 7.5, 0.14
 _KEY_FONT, _KEY_LINE, _KEY_MARK = 6.5, 0.13, 0.14
@@ -40,13 +43,16 @@ def make_panel(features: Float[np.ndarray, "M d"], labels: Int[np.ndarray, "M"],
     """t-SNE and silhouette of features by their classes, both by cosine distance.
 
     Args:
-        perplexity: about how many neighbours a point has; less where there are few points.
-        seed: of t-SNE.
+        perplexity: about how many neighbours a point has, 1 or more; less where there are few points.
+        seed: of t-SNE, 0 or more and below :data:`SEEDS`.
 
     Raises:
-        PictureError: scikit-learn is not there, fewer than two classes, no class with two points, or features that are
-            not finite.
+        PictureError: scikit-learn is not there, fewer than two classes, no class with two points, features that are
+            not finite, or a seed or a perplexity that t-SNE does not take.
     """
+    if not 0 <= seed < SEEDS or not 1 <= perplexity < float("inf"):
+        raise PictureError(f"seed={seed}, perplexity={perplexity}: t-SNE takes seeds from 0 to {SEEDS - 1}, and a "
+                           "perplexity of 1 or more, such as 30")
     sklearn = _sklearn()
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2 or counts.max() < 2:
@@ -57,7 +63,7 @@ def make_panel(features: Float[np.ndarray, "M d"], labels: Int[np.ndarray, "M"],
     few = max(1.0, min(perplexity, (len(labels) - 1) / 3))
     # Spread of the start that scikit-learn's own has; PCA's would be 0 / 0 for features that are all alike.
     start = 1e-4 * np.random.default_rng(seed).standard_normal((len(labels), 2))
-    if features.std(0).max() > 1e-6:
+    if features.shape[1] > 1 and features.std(0).max() > 1e-6:
         start = "pca"
     tsne = sklearn.manifold.TSNE(perplexity=few, metric="cosine", init=start, random_state=seed, n_jobs=1)
     points = tsne.fit_transform(features.astype(np.float32)).astype(np.float32)

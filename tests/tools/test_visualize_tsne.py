@@ -45,6 +45,8 @@ def test_the_tool_writes_the_figure_and_names_it(tool, run, tmp_path, capsys):
     (["{run}/absent"], "no such folder"),
     (["{run}", "--points", "1"], "most=1"),
     (["{run}", "model.dim=4"], "model.dim"),
+    (["{run}", "--seed", "-1"], "seed=-1"),
+    (["{run}", "--perplexity", "nan"], "perplexity=nan"),
 ])
 def test_what_cannot_be_drawn_is_one_line_and_exit_code_2(tool, run, capsys, arguments, says):
     assert tool.main([argument.format(run=run) for argument in arguments]) == 2

@@ -57,6 +57,16 @@ def test_one_seed_gives_one_picture():
     assert np.array_equal(once, again) and once.shape == other.shape
 
 
+@pytest.mark.parametrize("asked", [{"seed": -1}, {"seed": 2**32}, {"perplexity": 0.5}, {"perplexity": float("nan")}])
+def test_numbers_that_t_sne_does_not_take_are_refused(asked: dict):
+    with pytest.raises(PictureError, match="t-SNE takes seeds from 0 to 4294967295, and a perplexity of 1 or more"):
+        make_panel(clusters(0.5), LABELS, **asked)
+
+
+def test_features_of_one_number_have_a_picture_too():
+    assert make_panel(np.linspace(1.0, 2.0, 24, dtype=np.float32)[:, None], LABELS).points.shape == (24, 2)
+
+
 def test_features_that_are_all_alike_have_a_picture_too():
     assert np.isfinite(make_panel(np.ones((24, 4), np.float32), LABELS).points).all()
 
