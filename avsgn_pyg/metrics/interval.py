@@ -80,7 +80,7 @@ def paired_bootstrap(
     level: float = 0.95,
     seconds: Int[Tensor, "N"] | None = None,
 ) -> Difference:
-    """How much better a is than b *on the same videos*; an interval without 0 tells them apart.
+    """How much better a is than b *on the same videos*; an interval without 0 tells them apart, as trained.
 
     Both models are scored on the same resampled videos, so the videos' difficulty cancels. Arguments and
     errors are :func:`bootstrap_interval`'s; a and b may have different numbers of seeds.

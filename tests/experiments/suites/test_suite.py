@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,6 +135,23 @@ def test_table1_has_every_method_of_the_paper():
         found = {row.label: row.paper.get(supervision) for row in (*file.published, *file.rows)}
         assert {label: found.get(label) for label in paper} == paper
         assert found["AVSGN (ours)"] == {"full": 83.1, "weak": 78.8}[supervision]
+
+
+def test_table1_trains_every_method_that_there_is():
+    for supervision in ("full", "weak"):
+        end = f"_{supervision}.yaml"
+        there = {path.name.removesuffix(end) for path in CONFIGS.glob(f"baselines/*{end}")}
+        assert len(there) == 9 and there <= {row.name for row in suite(f"table1_{supervision}").file.rows}
+
+
+def test_the_manual_counts_the_rows_of_every_suite():
+    manual = (CONFIGS.parent / "docs" / "suites.md").read_text()
+    lines = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\|(.*)\|$", manual, re.MULTILINE)
+    said = {name: counts for names, counts in lines for name in re.findall(r"`(\w+)`", names)}
+    for path in SHIPPED:
+        for supervision in shipped(path).supervisions:
+            rows = sum(cell.supervision == supervision for cell in shipped(path).cells)
+            assert f"{rows} {supervision}" in said[path.stem], path.stem
 
 
 def test_tables_2_to_4_switch_what_the_paper_switches():
