@@ -54,8 +54,8 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def latex(tables: Sequence[Table]) -> str:
-    """A ``table*`` each, with booktabs' rules; notes below in small print."""
-    head = "% needs \\usepackage{booktabs,amssymb}\n"
+    """A ``table*`` each, with booktabs' rules, never wider than the text; notes below in small print."""
+    head = "% needs \\usepackage{booktabs,amssymb,graphicx}\n"
     return head + "\n".join(_latex(table) for table in tables)
 
 
@@ -81,15 +81,26 @@ def _latex(table: Table) -> str:
     groups = [[" & ".join((_marked(line, "\\textsuperscript{{{}}}", escape), *map(escape, line.cells))) + r" \\"
                for line in group] for group in table.groups]
     rules = "\n\\midrule\n".join("\n".join(group) for group in groups)
-    head = " & ".join(map(escape, table.headings)) + r" \\"
+    head = " & ".join(map(_stacked, table.headings)) + r" \\"
     notes = [f"\\textsuperscript{{{number}}} {escape(text)}" for number, text in enumerate(table.footnotes, 1)]
     notes += map(escape, table.notes)
     return "\n".join((
-        "\\begin{table*}", "\\centering\\small", f"\\caption{{{escape(table.title)}.}}",
+        "\\begin{table*}", "\\centering\\footnotesize",
+        "\\setlength{\\tabcolsep}{3pt}\\setlength{\\belowcaptionskip}{4pt}", f"\\caption{{{escape(table.title)}.}}",
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{l{'c' * (len(table.headings) - 1)}}}", "\\toprule", head, "\\midrule", rules,
-        "\\bottomrule", "\\end{tabular}", "\\\\[2pt]",
+        "\\bottomrule", "\\end{tabular}}", "\\\\[2pt]",
         "\\parbox{\\linewidth}{\\footnotesize", "\\\\\n".join(notes), "}", "\\end{table*}", "",
     ))
+
+
+def _stacked(heading: str) -> str:
+    """A heading on two lines, broken at the space nearest its middle."""
+    spaces = [place for place, letter in enumerate(heading) if letter == " "]
+    if not spaces:
+        return escape(heading)
+    place = min(spaces, key=lambda place: abs(2 * place + 1 - len(heading)))
+    return f"\\shortstack{{{escape(heading[:place])}\\strut\\\\{escape(heading[place + 1:])}\\strut}}"
 
 
 def _marked(line: Line, form: str, escaped: Any = str) -> str:

@@ -108,7 +108,7 @@ def _mark(footnotes: list[str], remarks: Sequence[str | None]) -> tuple[int, ...
     """Numbers of a row's remarks among the footnotes; the same words have one number."""
     said = [remark for remark in remarks if remark]
     footnotes += [remark for remark in dict.fromkeys(said) if remark not in footnotes]
-    return tuple(footnotes.index(remark) + 1 for remark in said)
+    return tuple(sorted(footnotes.index(remark) + 1 for remark in said))
 
 
 def _empty(**cells: str) -> tuple[str, ...]:

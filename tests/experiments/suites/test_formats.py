@@ -59,6 +59,14 @@ def test_latex_is_balanced_and_every_line_has_its_columns():
     assert columns is not None and len(columns[1]) == len(HEADINGS)
 
 
+def test_latex_is_never_wider_than_the_text_and_breaks_its_headings():
+    text = latex([TABLE])
+    assert "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n\\begin{tabular}" in text
+    assert "graphicx" in text.splitlines()[0]
+    assert "\\shortstack{segment\\strut\\\\accuracy\\strut}" in text
+    assert "\\shortstack{event F1\\strut\\\\@ 0.7\\strut}" in text
+
+
 def test_latex_never_meets_a_letter_that_it_reads_otherwise():
     text = latex([TABLE])
     bare = re.sub(r"\\.", "", text.split("\n", 1)[1])
