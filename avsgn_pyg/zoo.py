@@ -65,11 +65,13 @@ class Row:
         model: ``(config, shape, label bank, supervision) -> model`` that answers a batch with a Localization.
         objective: ``config -> objective``: named losses of an answer, and their ``total``.
         regional: whether it chooses among a second's regions, where the data keep them.
+        segment_scores: whether it answers with C + 1 scores a second, under either supervision; avsgn's config says so.
     """
 
     model: Callable[[ModelConfig, Shape, LabelBanks | None, str], nn.Module]
     objective: Callable[[ObjectiveConfig], Any]
     regional: bool = False
+    segment_scores: bool = False
 
 
 def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
@@ -121,6 +123,11 @@ def find_row(name: str) -> Row:
     return MODELS[name]
 
 
+def scores_segments(config: ModelConfig) -> bool:
+    """Whether the model of this section answers with C + 1 scores a second, which are decoded without tau."""
+    return config.head.segment_scores or find_row(config.name).segment_scores
+
+
 def refuse_maps(name: str) -> None:
     """ConfigError for a model that does not choose among regions; names those that do."""
     if not find_row(name).regional:
@@ -133,7 +140,9 @@ def _objective(config: ObjectiveConfig) -> Objective:
     return Objective(**config.model_dump(exclude={"options"}))
 
 
-def _baseline(model: type[nn.Module], objective: type, *, regional: bool = True) -> Row:
+def _baseline(
+    model: type[nn.Module], objective: type, *, regional: bool = True, segment_scores: bool = False
+) -> Row:
     """A published method: what its constructors take beside shape and supervision are its options."""
 
     def build(config: ModelConfig, shape: Shape, _: LabelBanks | None, supervision: str) -> nn.Module:
@@ -142,7 +151,8 @@ def _baseline(model: type[nn.Module], objective: type, *, regional: bool = True)
             del given["regions"]
         return build_with(model, config.options, **given, supervision=supervision)
 
-    return Row(build, lambda config: build_with(objective, config.options, supervision=config.supervision), regional)
+    return Row(build, lambda config: build_with(objective, config.options, supervision=config.supervision), regional,
+               segment_scores)
 
 
 def build_parser(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
@@ -230,12 +240,12 @@ def _label_text(config: ModelConfig, shape: Shape, bank: LabelBanks | None, rows
 MODELS: dict[str, Row] = {
     "avsgn": Row(_avsgn, _objective),
     "late_fusion": _baseline(late_fusion.LateFusion, late_fusion.LateFusionObjective, regional=False),
-    "avel": _baseline(avel.AVEL, avel.AVELObjective),
-    "avsdn": _baseline(avsdn.AVSDN, avsdn.AVSDNObjective, regional=False),
+    "avel": _baseline(avel.AVEL, avel.AVELObjective, segment_scores=True),
+    "avsdn": _baseline(avsdn.AVSDN, avsdn.AVSDNObjective, regional=False, segment_scores=True),
     "cmran": _baseline(cmran.CMRAN, cmran.CMRANObjective),
     "cmbs": _baseline(cmbs.CMBS, cmbs.CMBSObjective),
     "cacenet": _baseline(cacenet.CACENet, cacenet.CACENetObjective),
-    "psp": _baseline(psp.PSP, psp.PSPObjective),
+    "psp": _baseline(psp.PSP, psp.PSPObjective, segment_scores=True),
     "cpsp": _baseline(cpsp.CPSP, cpsp.CPSPObjective),
     "vscg": _baseline(vscg.VSCG, vscg.VSCGObjective),
 }

@@ -11,7 +11,7 @@ import torch
 from avsgn_pyg.config import ConfigError, load_config, save_config
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.model.convs import CONVS, ConvRow
-from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, text_nodes
+from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, scores_segments, text_nodes
 
 B, T, C = 2, 5, 3
 SHAPE = Shape(audio_width=16, visual_width=16, segments=T, classes=C)
@@ -131,6 +131,17 @@ def test_a_baseline_answers_as_a_localization(name: str, supervision: str):
     answer = model(batch(text_nodes(config.model, SHAPE)))
     assert answer.category.shape == (B, C) and answer.relevance.shape == (B, T)
     assert answer.segment_scores is None or answer.segment_scores.shape == (B, T, C + 1)
+
+
+@pytest.mark.parametrize(("name", "supervision"), [*SETTINGS, ("avsgn", "full"), ("avsgn", "weak")])
+def test_the_table_says_whether_a_model_scores_every_second_over_all_classes(name: str, supervision: str):
+    config, model, _ = of_a_baseline(name, supervision)
+    assert scores_segments(config.model) == (model(batch(T)).segment_scores is not None)
+
+
+def test_avsgn_scores_every_second_where_its_config_says_so():
+    config = load_config(None, ["model.head.segment_scores=true", "objective.losses=[segment]"]).model
+    assert scores_segments(config) and build_model(config, SHAPE, bank())(batch(T)).segment_scores is not None
 
 
 @pytest.mark.parametrize("name", BASELINES)

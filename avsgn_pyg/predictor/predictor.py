@@ -237,7 +237,7 @@ class Predictor:
 
     def check_tau(self, tau: float | None) -> float | None:
         """The threshold that counts: the one given, or the config's; ConfigError where it cannot be one."""
-        if self.config.model.head.segment_scores and self._labels is None:
+        if zoo.scores_segments(self.config.model) and self._labels is None:
             if tau is not None:
                 raise ConfigError(f"tau={tau}: {self.checkpoint.path} scores every segment over "
                                   f"{len(self.categories) + 1} classes, which is decoded without tau; leave it out")

@@ -91,14 +91,16 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
         model: dict[str, Any] | None = None, data: dict[str, Any] | None = None, bank_of: tuple[str, ...] = CATEGORIES,
         data_settings: dict[str, Any] | None = None, **settings: Any,
     ) -> Path:
-        config = Config.model_validate({"model": {"dim": 16, **(model or {})}, "evaluate": {"tau": 0.5},
+        size = {} if model and "name" in model else {"dim": 16}
+        config = Config.model_validate({"model": {**size, **(model or {})}, "evaluate": {"tau": 0.5},
                                         "data": data_settings or {}, **settings})
         torch.manual_seed(1)
         built = zoo.build_model(
-            config.model, zoo.Shape(WIDTH, WIDTH, 10, len(bank_of)), label_text(*encoders(), bank_of, PROMPTS)
+            config.model, zoo.Shape(WIDTH, WIDTH, 10, len(bank_of)), label_text(*encoders(), bank_of, PROMPTS),
+            config.objective.supervision,
         )
         # Untrained heads answer nearly the same everywhere; larger weights make seconds differ.
-        for parameter in built.head.parameters():
+        for parameter in built.head.parameters() if hasattr(built, "head") else ():
             parameter.data.mul_(8)
         said = store_provenance() if features is None else features
         meta = Meta(

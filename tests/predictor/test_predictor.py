@@ -196,6 +196,18 @@ def test_a_model_of_all_way_scores_takes_no_threshold(checkpoint, features) -> N
         predictor.localize(*features, tau=0.5)
 
 
+@pytest.mark.parametrize("supervision", ["full", "weak"])
+@pytest.mark.parametrize("name", ["avel", "avsdn", "psp"])
+def test_a_baseline_of_all_way_scores_takes_no_threshold_and_reports_none(
+    checkpoint, features, name: str, supervision: str
+) -> None:
+    folder = checkpoint(model={"name": name, "options": {"hidden": 8}}, objective={"supervision": supervision})
+    predictor = Predictor.from_checkpoint(folder, device="cpu")
+    assert predictor.localize(*features).tau is None
+    with pytest.raises(ConfigError, match="4 classes, which is decoded without tau"):
+        predictor.localize(*features, tau=0.5)
+
+
 def test_nobodys_random_numbers_are_disturbed(checkpoint) -> None:
     folder = checkpoint()
     before = torch.get_rng_state()
