@@ -28,12 +28,12 @@ from avsgn_pyg.features.encoder import choose_device
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.localization import Localization
-from avsgn_pyg.model.open_vocabulary import DEFAULT, Temperatures
+from avsgn_pyg.model.open_vocabulary import Temperatures
 from avsgn_pyg.predictor import pretrained
 from avsgn_pyg.predictor.encoders import Encoders, Given, features_of, rebuild, refuse_foreign, refuse_other_classes
 from avsgn_pyg.predictor.encoding import encode_clip, pad
 from avsgn_pyg.predictor.prediction import Prediction
-from avsgn_pyg.predictor.vocabulary import Vocabulary, encode_labels, labels_of
+from avsgn_pyg.predictor.vocabulary import Vocabulary, check_widths, encode_labels, labels_of, temperatures_of
 from avsgn_pyg.predictor.windows import average, cut, light, together, window_starts
 
 
@@ -48,12 +48,12 @@ class Predictor:
             :func:`avsgn_pyg.predictor.encoders.rebuild`. They are made when the first clip comes, so features can be
             localized without them.
         batch_size: windows, and frames or sounds of an encoder, at once.
-        labels: two labels or more, a file of them (one a line), or a vocabulary, in place of the trained classes; see
-            :mod:`avsgn_pyg.predictor.vocabulary`.
-        temperatures: of the labels' scores; a vocabulary brings its own.
+        labels: two labels or more, the path of a file of them (one a line), or a vocabulary, in place of the trained
+            classes; see :mod:`avsgn_pyg.predictor.vocabulary`.
+        temperatures: of the labels' scores; ``None`` takes the default. A vocabulary brings its own.
 
     Raises:
-        ConfigError: labels that cannot be used, or a model that parses videos.
+        ConfigError: labels or temperatures that cannot be used, or a model that parses videos.
         CheckpointError: weights, config and classes do not belong together.
         EncoderError: the device or the precision is not there.
     """
@@ -66,18 +66,20 @@ class Predictor:
         precision: str = "fp32",
         encoders: Given | None = None,
         batch_size: int = 64,
-        labels: Sequence[str] | Path | Vocabulary | None = None,
-        temperatures: Temperatures = DEFAULT,
+        labels: Sequence[str] | str | Path | Vocabulary | None = None,
+        temperatures: Temperatures | None = None,
     ) -> None:
         refuse_foreign(checkpoint)
         self._labels = labels if labels is None or isinstance(labels, Vocabulary) else labels_of(labels)
-        self._temperatures = temperatures
+        self._temperatures = temperatures_of(temperatures, self._labels)
         self.checkpoint, self.meta, self.config = checkpoint, checkpoint.meta, checkpoint.config
         self.device = choose_device(device, precision)
         self._given, self._precision, self._batch_size = encoders, precision, batch_size
         shape = zoo.Shape(self.meta.audio_width, self.meta.visual_width, self.meta.segments, len(self.meta.categories))
         self._text_nodes = zoo.text_nodes(self.config.model, shape)
         refuse_other_classes(checkpoint)
+        if isinstance(self._labels, Vocabulary):
+            check_widths(self._labels.text, self.meta.audio_width, self.meta.visual_width)
         # Weights are laid over it, so building the model may not disturb the caller's random numbers.
         with torch.random.fork_rng(devices=[]):
             self.model = zoo.build_model(self.config.model, shape, supervision=self.config.objective.supervision)
@@ -174,7 +176,7 @@ class Predictor:
         encoders = self.encoders
         found = encode_clip(path, encoders.visual, encoders.audio, segments=self.segments,
                             frames_per_segment=encoders.frames_per_segment)
-        prediction = self._joined(self._named(found.audio, found.visual), found.seconds, tau, path.name)
+        prediction = self._joined(self._named(found.audio, found.visual, found.seconds), found.seconds, tau, path.name)
         return replace(prediction, path=path, duration=found.duration, seen=found.seen, heard=found.heard,
                        notes=found.notes)
 
@@ -196,7 +198,7 @@ class Predictor:
                 f"[S, {wanted[0]}] and [S, {wanted[1]}] of the same seconds, one at least"
             )
         windows = (cut(pad(rows.float().cpu(), self.segments), self.segments) for rows in (audio, visual))
-        return self._joined(self._named(*windows), seconds, tau, name)
+        return self._joined(self._named(*windows, seconds), seconds, tau, name)
 
     @torch.inference_mode()
     def answer(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]) -> Localization:
@@ -214,10 +216,10 @@ class Predictor:
             ))))
         return together(parts)
 
-    def _named(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]) -> Localization:
+    def _named(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"], seconds: int) -> Localization:
         """The model's answer, over the labels given where there are any."""
         answer = self.answer(audio, visual)
-        return answer if self.vocabulary is None else self.vocabulary.answer(answer, audio, visual)
+        return answer if self.vocabulary is None else self.vocabulary.answer(answer, audio, visual, seconds)
 
     def _joined(self, answer: Localization, seconds: int, tau: float | None, name: str) -> Prediction:
         """The windows' probabilities averaged into those of every second."""

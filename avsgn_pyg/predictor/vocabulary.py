@@ -7,6 +7,7 @@ All labels of a list are scored alike, those that happen to be trained classes t
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.config import ConfigError
-from avsgn_pyg.data.feature_store import LabelText
+from avsgn_pyg.data.label_text import LabelText, width_mismatches
 from avsgn_pyg.features.encoder import PROMPTS, label_text
 from avsgn_pyg.features.extraction.jobs import read_labels
 from avsgn_pyg.localization import Localization
@@ -38,29 +39,33 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         check_labels(self.labels)
+        check_temperatures(self.temperatures)
         if len(self.text.audio) != len(self.labels):
             raise ConfigError(f"{len(self.labels)} labels came with {len(self.text.audio)} text embeddings")
 
     def answer(
-        self, answer: Localization, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]
+        self, answer: Localization, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"], seconds: int
     ) -> Localization:
         """The model's answer with the labels' scores in place of its classes'; relevance and gates are kept.
 
         Of a model of C + 1 scores, relevance is the log-odds of "some trained class" over background.
+
+        Args:
+            seconds: of the video. What fills a shorter video up to T names nothing.
         """
-        text = (self.text.audio, self.text.visual)
-        scores = label_scores(audio, visual, answer.relevance.sigmoid(), *text, self.temperatures)
+        parts = (rows[:, :seconds] for rows in (audio, visual, answer.relevance.sigmoid()))
+        scores = label_scores(*parts, self.text.audio, self.text.visual, self.temperatures)
         return dataclasses.replace(answer, category=scores, gate_category=None, segment_scores=None)
 
 
-def labels_of(given: Sequence[str] | Path) -> tuple[str, ...]:
-    """A list of labels as it came, or of a file with one a line.
+def labels_of(given: Sequence[str] | str | Path) -> tuple[str, ...]:
+    """A list of labels as it came, or of a file with one a line; text by itself is the file's path.
 
     Raises:
         ConfigError: fewer than two, an empty one, or one that stands twice.
         DataError: the file cannot be read.
     """
-    labels = read_labels(given) if isinstance(given, Path) else tuple(given)
+    labels = read_labels(given) if isinstance(given, (str, Path)) else tuple(given)
     check_labels(labels)
     return labels
 
@@ -70,6 +75,31 @@ def check_labels(labels: Sequence[str]) -> None:
     if len(labels) < 2 or any(not label.strip() for label in labels) or len(set(labels)) != len(labels):
         raise ConfigError(f"labels={list(labels)}: give two labels or more, none empty, each once; a list of one would "
                           "call everything that")
+
+
+def check_temperatures(temperatures: Temperatures) -> None:
+    """ConfigError for a temperature that is no positive, finite number."""
+    if not all(math.isfinite(temperature) and temperature > 0 for temperature in temperatures):
+        raise ConfigError(f"temperatures={tuple(temperatures)} divide cosines; give positive, finite numbers, such as "
+                          f"{tuple(DEFAULT)}")
+
+
+def temperatures_of(given: Temperatures | None, labels: Sequence[str] | Vocabulary | None) -> Temperatures:
+    """Those given, or the default; ConfigError for unusable ones, and where no label would be scored by them."""
+    if given is None:
+        return DEFAULT
+    check_temperatures(given)
+    if labels is None or isinstance(labels, Vocabulary):
+        raise ConfigError(f"temperatures={tuple(given)} are of labels=[...] or a file of labels: the trained classes "
+                          "have none, and a Vocabulary brings its own")
+    return given
+
+
+def check_widths(text: LabelText, audio: int, visual: int) -> None:
+    """ConfigError for label text of other widths than the model's features."""
+    wrong = "; ".join(width_mismatches(text, audio, visual))
+    if wrong:
+        raise ConfigError(f"labels: {wrong}")
 
 
 def encode_labels(

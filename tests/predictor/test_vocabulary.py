@@ -13,7 +13,7 @@ from avsgn_pyg.config import ConfigError
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.features.encoder import label_text
-from avsgn_pyg.model.open_vocabulary import Temperatures
+from avsgn_pyg.model.open_vocabulary import Temperatures, label_scores
 from avsgn_pyg.predictor import Predictor
 from avsgn_pyg.predictor.vocabulary import Vocabulary
 
@@ -49,6 +49,16 @@ def test_long_videos_name_every_window_by_itself(checkpoint) -> None:
     assert found.labels[:10].tolist() == [0] * 10 and found.labels[-10:].tolist() == [1] * 10
 
 
+def test_what_fills_a_short_video_up_names_nothing(checkpoint) -> None:
+    words = made(temperatures=Temperatures(0.2, 0.1))
+    predictor = Predictor.from_checkpoint(checkpoint(), device="cpu", labels=words)
+    audio, visual = words.text.audio[:2], words.text.visual[:2]
+    found = predictor.localize(audio, visual)
+    alone = label_scores(audio[None], visual[None], found.relevance[None], audio_text=words.text.audio,
+                         visual_text=words.text.visual, temperatures=words.temperatures)
+    torch.testing.assert_close(found.category, alone.softmax(-1).expand(2, -1), atol=1e-5, rtol=1e-4)
+
+
 def test_a_clip_is_named_by_the_encoders_text_in_the_trained_prompts(checkpoint, clip) -> None:
     predictor = Predictor.from_checkpoint(checkpoint(), device="cpu", labels=list(LABELS))
     found = predictor(clip(3))
@@ -71,8 +81,9 @@ def test_a_model_of_all_way_scores_is_cut_by_tau_where_labels_are_given(checkpoi
 
 def test_labels_come_from_a_file_too(checkpoint, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("whistle\n\n a cat \n")
-    predictor = Predictor.from_checkpoint(checkpoint(), device="cpu", labels=tmp_path / "names.txt")
-    assert predictor.categories == ("whistle", "a cat")
+    folder = checkpoint()
+    for path in (tmp_path / "names.txt", str(tmp_path / "names.txt")):
+        assert Predictor.from_checkpoint(folder, device="cpu", labels=path).categories == ("whistle", "a cat")
     with pytest.raises(DataError, match="cannot be read as text"):
         Predictor.from_checkpoint(checkpoint("other"), device="cpu", labels=tmp_path / "absent.txt")
 
@@ -86,6 +97,31 @@ def test_lists_that_name_nothing_are_refused(checkpoint, labels: list[str]) -> N
 def test_text_of_another_number_of_labels_is_refused() -> None:
     with pytest.raises(ConfigError, match="2 labels came with 3 text embeddings"):
         Vocabulary(("a", "b"), LabelText(torch.ones(3, 16), torch.ones(3, 16)))
+
+
+def test_text_by_itself_is_a_path_and_no_list_of_letters(checkpoint) -> None:
+    with pytest.raises(DataError, match="dog: cannot be read as text"):
+        Predictor.from_checkpoint(checkpoint(), device="cpu", labels="dog")
+
+
+def test_text_of_another_width_than_the_features_is_refused(checkpoint) -> None:
+    words = Vocabulary(("a", "b"), LabelText(torch.ones(2, 16), torch.ones(2, 12)))
+    with pytest.raises(ConfigError, match="labels: visual label text is 12 wide, features are 16"):
+        Predictor.from_checkpoint(checkpoint(), device="cpu", labels=words)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, float("nan"), float("inf")])
+def test_temperatures_are_positive_numbers(checkpoint, value: float) -> None:
+    with pytest.raises(ConfigError, match="positive, finite numbers"):
+        Predictor.from_checkpoint(checkpoint(), device="cpu", labels=LABELS, temperatures=Temperatures(value, 0.1))
+    with pytest.raises(ConfigError, match="positive, finite numbers"):
+        made(temperatures=Temperatures(0.1, value))
+
+
+@pytest.mark.parametrize("labels", [None, made()])
+def test_temperatures_without_labels_of_the_same_call_are_refused(checkpoint, labels: Vocabulary | None) -> None:
+    with pytest.raises(ConfigError, match="a Vocabulary brings its own"):
+        Predictor.from_checkpoint(checkpoint(), device="cpu", labels=labels, temperatures=Temperatures(0.1, 0.1))
 
 
 def test_a_parser_is_no_predictor(checkpoint) -> None:
