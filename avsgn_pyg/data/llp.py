@@ -85,6 +85,10 @@ class LLP:
     notes: tuple[str, ...] = ()
 
 
+class BeyondEndError(DataError):
+    """A time after the last of T segments: the file is wrong, or T is."""
+
+
 class _Line(NamedTuple):
     number: int
     fields: tuple[str, ...]
@@ -140,7 +144,7 @@ def read_segments(
 
     Raises:
         DataError: file and line of another header, a wrong field count, a time that is no whole second of 0..T, an
-            unknown event; or a video that neither file mentions.
+            unknown event; or a video that neither file mentions. A time after T is a :class:`BeyondEndError`.
     """
     place = {name: number for number, name in enumerate(video_ids)}
     index = {name: number for number, name in enumerate(categories)}
@@ -218,7 +222,8 @@ def _index(path: Path, number: int, event: str, index: dict[str, int]) -> int:
 
 def _second(path: Path, number: int, text: str, segments: int) -> int:
     if not text.isdecimal() or int(text) > segments:
-        raise DataError(f"{path}, line {number}: {text!r} is no whole second of 0..{segments}")
+        error = BeyondEndError if text.isdecimal() else DataError
+        raise error(f"{path}, line {number}: {text!r} is no whole second of 0..{segments}")
     return int(text)
 
 

@@ -19,7 +19,7 @@ from avsgn_pyg.data import made_llp
 from avsgn_pyg.data.feature_store import Features, read_store
 from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.lengths import told
-from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, LLP, WEAK_FILES, SegmentLabels, read_llp
+from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, LLP, WEAK_FILES, BeyondEndError, SegmentLabels, read_llp
 from avsgn_pyg.data.sources import file_record
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.schema import LABELS, NO_EVENT, ROW
@@ -88,10 +88,13 @@ def load_llp(config: DataConfig) -> Dataset:
                         "length: extract them without --own-length")
     categories = _class_order(path, store)
     segments = store.audio.shape[1]
-    llp = read_llp(config.root, segments, categories)
+    try:
+        llp = read_llp(config.root, segments, categories)
+    except BeyondEndError as error:
+        raise DataError(f"{path}: {segments} segments in a video, but {error}; segments must be seconds") from None
     _refuse_other_time_scale(path, llp, segments)
     place = _places(path, store)
-    parts, notes = {}, list(llp.notes)
+    parts, notes = {}, [*llp.notes, *_silent(llp)]
     for split in llp.weak:
         parts[split], lost = _videos(llp, split, store, place, path, config.missing)
         notes += lost
@@ -121,10 +124,21 @@ def _class_order(path: Path, store: Features) -> tuple[str, ...]:
 
 
 def _refuse_other_time_scale(path: Path, llp: LLP, segments: int) -> None:
-    last = [int((part.audio | part.visual).any(-1).any(0).nonzero().max()) for part in llp.segments.values()]
-    if last and max(last) + 1 < segments:
-        raise DataError(f"{path}: {segments} segments in a video, but the last event ends at second {max(last) + 1}; "
+    marked = [second for part in llp.segments.values() for second in _marked(part).nonzero().flatten().tolist()]
+    if marked and max(marked) + 1 < segments:
+        raise DataError(f"{path}: {segments} segments in a video, but the last event ends at second {max(marked) + 1}; "
                         "segments must be seconds")
+
+
+def _silent(llp: LLP) -> list[str]:
+    """Splits without any event's second. That is legal, and a parser that answers nothing is then right."""
+    return [f"{split}: the eval files mark no second in it" for split, part in llp.segments.items()
+            if not _marked(part).any()]
+
+
+def _marked(part: SegmentLabels) -> Bool[Tensor, "T"]:
+    """Seconds in which some video of the split has an event."""
+    return (part.audio | part.visual).any(-1).any(0)
 
 
 def _places(path: Path, store: Features) -> dict[str, int]:

@@ -106,7 +106,8 @@ def test_missing_videos_are_refused_or_left_out_with_a_note(load):
 @pytest.mark.parametrize(("change", "words"), [
     (lambda s: dataclasses.replace(s, categories=("x", *s.categories[1:])), "not LLP's 25; 'Speech' is in one"),
     (lambda s: dataclasses.replace(s, video_ids=("c_0_10", *s.video_ids[1:])), "1 ids stand more than once"),
-    (lambda s: dataclasses.replace(s, audio=s.audio[:, :8], visual=s.visual[:, :8]), r"no whole second of 0\.\.8"),
+    (lambda s: dataclasses.replace(s, audio=s.audio[:, :8], visual=s.visual[:, :8]),
+     r"made\.h5: 8 segments in a video, but .*AVVP_eval_audio\.csv, line 2: '10' is no whole second of 0\.\.8; seg"),
     (lambda s: dataclasses.replace(s, audio=s.audio.repeat(1, 2, 1), visual=s.visual.repeat(1, 2, 1)),
      "20 segments in a video, but the last event ends at second 10"),
     (lambda s: dataclasses.replace(s, video_ids=tuple(map(str, range(6)))), "have no features, first 'a_b_0_10'"),
@@ -114,6 +115,22 @@ def test_missing_videos_are_refused_or_left_out_with_a_note(load):
 def test_a_store_that_does_not_fit_is_refused(load, change, words: str):
     with pytest.raises(DataError, match=words):
         load(change)
+
+
+def test_a_split_whose_events_have_no_second_is_legal_and_noted(root: Path, load):
+    file = root / EVAL_FILES["audio"]
+    file.write_text(file.read_text().replace("\t0\t10\t", "\t4\t4\t").replace("\t2\t4\t", "\t4\t2\t"))
+    dataset = load()
+    assert "val: the eval files mark no second in it" in dataset.notes and not dataset.val.heard.any()
+    assert not any(note.startswith("test: the eval") for note in dataset.notes)
+
+
+def test_eval_files_without_any_second_are_legal_and_noted(root: Path, load):
+    for file in EVAL_FILES.values():
+        lines = ["filename\tonset\toffset\tevent_labels", "-x_20_30\t4\t4\tDog", "v_0_10\t4\t4\tCat",
+                 "y_1.5_11.5\t4\t4\tCat", ""]
+        (root / file).write_text("\n".join(lines))
+    assert sum("mark no second in it" in note for note in load().notes) == 2
 
 
 def test_root_and_features_are_needed(root: Path):
