@@ -88,9 +88,13 @@ def measure_held_out(
     """Hold classes out, `seeds` draws of them, and score their videos by text alone.
 
     Raises:
-        DataError: the data cannot be used, or have no label text or no such split.
-        ConfigError: `held_out` leaves no class on one of the two sides, or no seed.
+        DataError: the data cannot be used, or have no label text or no such split; a draw without a video of its
+            held-out classes in the split, or of the others in train.
+        ConfigError: `held_out` leaves no class on one of the two sides, or no seed; or videos of many classes each.
     """
+    if config.kind == "llp":
+        raise ConfigError("data.kind=llp: its videos hold several events each, and this asks which one; give data of "
+                          "one class a video, data.kind=ave or synthetic")
     dataset = load_dataset(config)
     if dataset.label_text is None:
         raise DataError(f"{dataset.name} brings no label text; give data.audio_labels and data.visual_labels, or a "
@@ -122,6 +126,9 @@ def _draw(seed: int, held_out: int, dataset: Dataset, train: tuple, judged: tupl
     temperatures = fit_temperatures(*train, seen)
     (heard, shown), category = judged
     rows = torch.isin(category, new)
+    if not rows.any():
+        raise DataError(f"{dataset.name}: seed {seed} holds out {', '.join(dataset.categories[c] for c in new)}, and "
+                        "none of the videos to be judged is of them; hold out more classes, or take another split")
     ways = {"both": heard / temperatures.audio + shown / temperatures.visual, "audio": heard, "visual": shown}
     scores = {way: values[rows] for way, values in ways.items()}
     truth = category[rows]
@@ -134,8 +141,15 @@ def _draw(seed: int, held_out: int, dataset: Dataset, train: tuple, judged: tupl
 def fit_temperatures(
     cosines: tuple[Float[Tensor, "N C"], Float[Tensor, "N C"]], category: Int[Tensor, "N"], classes: Int[Tensor, "K"]
 ) -> Temperatures:
-    """The pair of :data:`GRID` with the least cross-entropy on the videos of `classes`, among those labels."""
+    """The pair of :data:`GRID` with the least cross-entropy on the videos of `classes`, among those labels.
+
+    Raises:
+        DataError: there is no such video.
+    """
     rows = torch.isin(category, classes) & (category != NO_EVENT)
+    if not rows.any():
+        raise DataError(f"temperatures are fitted on train's videos of the {len(classes)} classes that are not held "
+                        "out, and there is none; hold out fewer classes")
     target = torch.searchsorted(classes, category[rows])
     heard, shown = (values[rows][:, classes] for values in cosines)
     tried = [Temperatures(*pair) for pair in itertools.product(GRID, GRID)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 import torch
 
 from avsgn_pyg.config import ConfigError, DataConfig, SyntheticConfig
+from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.experiments.open_vocabulary import GRID, _cosines, fit_temperatures, measure_held_out
 from avsgn_pyg.model.open_vocabulary import Temperatures, label_scores
@@ -57,6 +59,38 @@ def test_temperatures_are_those_of_the_least_cross_entropy_on_the_other_classes(
 def test_a_side_without_classes_is_refused(held_out: int):
     with pytest.raises(ConfigError, match="hold out 2 to 4 of the 6 classes"):
         measure_held_out(DATA, held_out=held_out)
+
+
+def without(split: str, classes: list[int]):
+    """The made data with no video of `classes` in a split."""
+    dataset = make_synthetic(MADE)
+    videos = dataset.split(split)
+    kept = (~torch.isin(videos.category, torch.tensor(classes))).nonzero().flatten()
+    return dataclasses.replace(dataset, **{split: videos.take(kept)})
+
+
+def held_out_by(seed: int) -> list[int]:
+    names = make_synthetic(MADE).categories
+    return [names.index(name) for name in measure_held_out(DATA, held_out=2, seeds=[seed]).draws[0].classes]
+
+
+def test_a_draw_without_a_video_to_judge_is_refused(monkeypatch: pytest.MonkeyPatch):
+    dataset = without("val", held_out_by(4))
+    monkeypatch.setattr("avsgn_pyg.experiments.open_vocabulary.load_dataset", lambda _: dataset)
+    with pytest.raises(DataError, match=r"seed 4 holds out .*, and none of the videos to be judged is of them"):
+        measure_held_out(DATA, held_out=2, seeds=[4])
+
+
+def test_temperatures_are_not_fitted_on_nothing(monkeypatch: pytest.MonkeyPatch):
+    dataset = without("train", [c for c in range(6) if c not in held_out_by(4)])
+    monkeypatch.setattr("avsgn_pyg.experiments.open_vocabulary.load_dataset", lambda _: dataset)
+    with pytest.raises(DataError, match="train's videos of the 4 classes that are not held out, and there is none"):
+        measure_held_out(DATA, held_out=2, seeds=[4])
+
+
+def test_videos_of_several_events_are_refused():
+    with pytest.raises(ConfigError, match=r"data\.kind=llp: its videos hold several events"):
+        measure_held_out(DataConfig(kind="llp"))
 
 
 def test_seconds_after_a_video_s_end_count_nothing(monkeypatch: pytest.MonkeyPatch):
