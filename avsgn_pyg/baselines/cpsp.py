@@ -22,7 +22,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
@@ -73,15 +73,21 @@ def segment_contrast_loss(fused: Float[Tensor, "B T D"], target: Float[Tensor, "
     """The segment level: averaged over a video's event seconds, then over the videos that have any.
 
     An event second counts among its own positives; a video without background has nothing to be told from: zero.
+    In logarithms, since ``exp(cos / t)`` is no number below a temperature of .011.
     """
     rows = F.normalize(at_least_single(fused), dim=-1)
-    likeness = (rows @ rows.mT / temperature).exp()
-    event, background = target, 1 - target
-    positives = (likeness * event[:, None]).sum(-1)
-    negatives = (likeness * background[:, None]).sum(-1) / background.sum(-1, keepdim=True).clamp(min=1)
-    each = torch.log1p(negatives / positives.clamp(min=1e-12)) * event
-    has = event.sum(-1) > 0
-    return (each.sum(-1) / event.sum(-1).clamp(min=1)).sum() / has.sum().clamp(min=1)
+    likeness = rows @ rows.mT / temperature
+    event = target > 0
+    negative = _log_sum(likeness, ~event) - (~event).sum(-1, keepdim=True).clamp(min=1).log()
+    counted = event & (~event).any(-1, keepdim=True)
+    each = torch.where(counted, F.softplus(negative - _log_sum(likeness, event)), 0)
+    return (each.sum(-1) / event.sum(-1).clamp(min=1)).sum() / event.any(-1).sum().clamp(min=1)
+
+
+def _log_sum(likeness: Float[Tensor, "B T T"], columns: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """Logarithm of the sum of exponentials over `columns`; over all where a video has none, so that it stays finite."""
+    taken = columns | ~columns.any(-1, keepdim=True)
+    return likeness.masked_fill(~taken[:, None], -torch.inf).logsumexp(-1)
 
 
 class CPSPObjective(TermObjective):
@@ -90,7 +96,7 @@ class CPSPObjective(TermObjective):
     Args:
         supervision: ``full`` or ``weak``.
         pair_weight, segment_weight, video_weight: of the three levels.
-        temperature: t of the segment level.
+        temperature: t of the segment level, more than 0.
         margin: of the video level; ``None`` is .2 under full and .6 under weak supervision.
         negatives: nearest videos of other classes that the video level averages.
         video_loss: how the weak loss compares.
@@ -99,6 +105,8 @@ class CPSPObjective(TermObjective):
     def __init__(self, *, supervision: str, pair_weight: float = 100.0, segment_weight: float = 0.01,
                  video_weight: float = 1.0, temperature: float = 0.6, margin: float | None = None, negatives: int = 3,
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
+        if not temperature > 0:
+            raise ValueError(f"temperature={temperature:g} divides cosines; it must be more than 0, such as 0.6")
         margin = {"full": 0.2, "weak": 0.6}[supervision] if margin is None else margin
 
         def segment(answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:

@@ -35,6 +35,36 @@ def test_event_seconds_are_drawn_together_and_held_off_the_background(relevance)
     assert found.item() == pytest.approx(contrast(fused, relevance, 0.6), rel=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [0.011, 0.005, 0.001])
+def test_a_low_temperature_has_the_formula_s_value_and_finite_gradients(relevance, temperature: float):
+    fused = torch.randn(4, 6, 5, requires_grad=True)
+    found = segment_contrast_loss(fused, relevance, temperature)
+    found.backward()
+    wanted = contrast(fused.detach().double(), relevance, max(temperature, 0.002))
+    assert fused.grad.isfinite().all() and found.isfinite()
+    if temperature > 0.002:  # below that the loop's own exponentials end
+        assert found.item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_gradients_are_those_of_the_plain_formula(relevance):
+    fused = torch.randn(4, 6, 5, dtype=torch.float64, requires_grad=True)
+    rows = torch.nn.functional.normalize(fused, dim=-1)
+    like, event = (rows @ rows.mT / 0.6).exp(), relevance.double()
+    negatives = (like * (1 - event)[:, None]).sum(-1) / (1 - event).sum(-1, keepdim=True).clamp(min=1)
+    each = torch.log1p(negatives / (like * event[:, None]).sum(-1).clamp(min=1e-12)) * event
+    plain = (each.sum(-1) / event.sum(-1).clamp(min=1)).sum() / (event.sum(-1) > 0).sum()
+    wanted = torch.autograd.grad(plain, fused)[0]
+    found = torch.autograd.grad(segment_contrast_loss(fused, relevance, 0.6), fused)[0]
+    torch.testing.assert_close(found, wanted)
+    assert not found[1].any() and not found[3].any()  # no event; no background
+
+
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])
+def test_a_temperature_of_zero_or_less_is_refused(temperature: float):
+    with pytest.raises(ValueError, match="must be more than 0, such as"):
+        CPSPObjective(supervision="full", temperature=temperature)
+
+
 @pytest.mark.parametrize("row", [torch.zeros(1, 6), torch.ones(1, 6)])
 def test_a_video_of_one_kind_has_nothing_to_contrast(row: torch.Tensor):
     assert segment_contrast_loss(torch.randn(1, 6, 5), row, 0.6) == 0
