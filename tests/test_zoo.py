@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -195,6 +199,70 @@ def test_settings_of_another_model_are_refused_by_name(overrides: list[str], wor
 def test_an_option_that_a_baseline_cannot_use_is_refused_before_training(overrides: list[str], words: str):
     with pytest.raises(ConfigError, match=words):
         of_a_baseline("cmbs", "full", *overrides)
+
+
+def changed(build: type) -> dict[str, Any]:
+    """Another value for every option of a model or an objective, beside the defaults and :func:`small` widths."""
+    given = {"audio_width", "visual_width", "segments", "classes", "supervision", "regions", "self"}
+    hints, found = get_type_hints(build.__init__), {}
+    for option, parameter in inspect.signature(build).parameters.items():
+        default, kind = parameter.default, hints[option]
+        if option in given:
+            continue
+        if get_origin(kind) is Literal:
+            found[option] = next(value for value in get_args(kind) if value != default)
+        elif isinstance(default, bool):
+            found[option] = not default
+        elif isinstance(default, int):
+            found[option] = 8 if default > WIDE else default // 2 or 2
+        else:
+            found[option] = 0.9 if default is None else 2 * default + 0.1
+    return found
+
+
+#: Above it, a whole number among the options is a width.
+WIDE = 32
+
+
+def small(model: type) -> dict[str, int]:
+    """Widths of a model at which a step takes no time."""
+    defaults = {name: each.default for name, each in inspect.signature(model).parameters.items()}
+    return {option: 16 for option, default in defaults.items()
+            if type(default) is int and default > WIDE and option not in getattr(model, "only", {})}
+
+
+def outcome(name: str, supervision: str, *overrides: str) -> tuple[dict[str, torch.Size], dict[str, float]]:
+    """Shapes of the weights, and the losses of a batch that is the same for all of a model's options."""
+    torch.manual_seed(3)
+    _, model, objective = of_a_baseline(name, supervision, *overrides)
+    objective.begin(0.2)
+    torch.manual_seed(4)
+    six = build_batch(torch.randn(6, T, 16), torch.randn(6, T, 16), text_nodes=T, category=torch.zeros(6).long(),
+                      relevance=torch.ones(6, T), row=torch.arange(6))
+    relevance = (torch.rand(6, T) < 0.5).float()
+    losses = objective(model(six), torch.tensor([0, 1, 2, 0, 1, 2]), relevance)
+    total = objective.total(losses).item()
+    return {key: weight.shape for key, weight in model.named_parameters()}, {"total": total}
+
+
+@pytest.mark.parametrize(("name", "supervision"), SETTINGS)
+def test_an_option_of_a_baseline_changes_something_or_is_refused(name: str, supervision: str):
+    module = importlib.import_module(f"avsgn_pyg.baselines.{name}")
+    classes = {each.__name__.lower(): each for each in vars(module).values() if inspect.isclass(each)}
+    key = name.replace("_", "")
+    model, objective = classes[key], classes[f"{key}objective"]
+    widths = f"model.options={json.dumps(small(model))}"
+    plain = outcome(name, supervision, widths)
+    for section, build in (("model", model), ("objective", objective)):
+        for option, value in changed(build).items():
+            setting = f"{section}.options.{option}={json.dumps(value)}"
+            keyword, under = getattr(build, "only", {}).get(option, ("supervision", supervision))
+            if under in (supervision, "dmrn"):
+                assert outcome(name, supervision, widths, setting) != plain, option
+            else:
+                words = f"{option}={value!r} of {build.__name__} is read under {keyword}={under} alone"
+                with pytest.raises(ConfigError, match=words):
+                    outcome(name, supervision, widths, setting)
 
 
 def test_options_reach_model_and_objective():

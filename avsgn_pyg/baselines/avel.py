@@ -10,15 +10,16 @@ paper's, which adds what sound says to every region; the code adds its k-th numb
 Published code differs: it lays a multi-label soft margin on softmaxed scores where cross-entropy is meant; in the
 block each stream's residual is the *other's* (after one block the average is the same); its weak model does not have
 DMRN but concatenates the streams before two layers, and pools by the maximum; 178 background clips, which cannot be
-encoded anew, teach its background column. Here: cross-entropy (``soft_margin`` is an option of the weak loss), own
-residuals, ``fusion: concat`` for the weak row. Without those clips nothing rewards background under weak supervision.
+encoded anew, teach its background column; its full setting selects its epoch on the test split (what it calls val
+reads the test order). Here: cross-entropy (``soft_margin`` is an option of the weak loss), own residuals, ``fusion:
+concat`` for the weak row. Without those clips nothing rewards background under weak supervision.
 
 Letters: B videos, T segments, D width of a stream (both directions), C classes.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import (
+    WEAK_ONLY,
     Term,
     TermObjective,
     from_segment_scores,
@@ -79,6 +81,8 @@ class AVEL(nn.Module):
         narrow: of ``concat``.
     """
 
+    only: ClassVar = {"blocks": ("fusion", "dmrn"), "narrow": ("fusion", "concat")}
+
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
                  regions: bool = False, hidden: int = 128, fusion: Literal["dmrn", "concat"] = "dmrn", blocks: int = 1,
                  narrow: int = 64) -> None:
@@ -105,6 +109,8 @@ class AVELObjective(TermObjective):
         pooling: of the weak loss over time; ``max`` is the code's.
         video_loss: how it compares; ``soft_margin`` is the code's.
     """
+
+    only: ClassVar = {"pooling": WEAK_ONLY, "video_loss": WEAK_ONLY}
 
     def __init__(self, *, supervision: str, pooling: Literal["max", "mean"] = "max",
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:

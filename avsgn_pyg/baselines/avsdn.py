@@ -15,7 +15,7 @@ Letters: B videos, T segments, H width of a state, C classes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import (
+    WEAK_ONLY,
     Term,
     TermObjective,
     from_segment_scores,
@@ -82,6 +83,8 @@ class AVSDNObjective(TermObjective):
         pooling: of the weak loss over time.
         video_loss: how it compares.
     """
+
+    only: ClassVar = {"pooling": WEAK_ONLY, "video_loss": WEAK_ONLY}
 
     def __init__(self, *, supervision: str, pooling: Literal["max", "mean"] = "max",
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:

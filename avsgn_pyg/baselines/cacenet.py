@@ -28,7 +28,7 @@ Letters: B videos, T segments, D width, C classes.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,8 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import (
+    FULL_ONLY,
+    WEAK_ONLY,
     Term,
     TermObjective,
     at_least_single,
@@ -131,6 +133,8 @@ class CACENet(SuppressedRelations):
             :class:`avsgn_pyg.baselines.cmbs.CMBS`.
     """
 
+    only: ClassVar = {"enhance": FULL_ONLY, "noise": FULL_ONLY}
+
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
                  regions: bool = False, psi: float = 0.3, enhance: float = 0.6, noise: float = 0.1, dim: int = 256,
                  alpha: float = 0.1, beta: float = 0.4, gamma: float = 0.3, recurrent: bool = True, heads: int = 4,
@@ -179,6 +183,10 @@ class CACENetObjective(TermObjective):
         double_sigmoid: the code's loss of the gates.
         video_loss: how the weak loss compares; ``soft_margin`` is the code's.
     """
+
+    only: ClassVar = {"gate_weight": FULL_ONLY, "activation_weight": FULL_ONLY, "contrast_weight": FULL_ONLY,
+                      "contrast_from": FULL_ONLY, "temperature": FULL_ONLY, "double_sigmoid": FULL_ONLY,
+                      "video_loss": WEAK_ONLY}
 
     def __init__(self, *, supervision: str, gate_weight: float = 1.0, activation_weight: float = 1.0,
                  contrast_weight: float = 1.0, contrast_from: float = 0.125, temperature: float = 0.01,

@@ -17,12 +17,20 @@ Letters: B videos, T segments, D width, C classes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term
+from avsgn_pyg.baselines.common import (
+    FULL_ONLY,
+    WEAK_ONLY,
+    Term,
+    TermObjective,
+    category_term,
+    joint_term,
+    relevance_term,
+)
 from avsgn_pyg.baselines.regions import OneRegion, SpatialAttention, region_streams
 from avsgn_pyg.baselines.relation import (
     ChannelAttention,
@@ -79,6 +87,8 @@ class CMRANObjective(TermObjective):
         relevance_weight: of the relevance loss.
         video_loss: how the weak loss compares; ``soft_margin`` is the code's.
     """
+
+    only: ClassVar = {"relevance_weight": FULL_ONLY, "video_loss": WEAK_ONLY}
 
     def __init__(self, *, supervision: str, relevance_weight: float = 1.0,
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:

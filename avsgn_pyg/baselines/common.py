@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,10 @@ from avsgn_pyg.graph.views import dense_view
 from avsgn_pyg.localization import Localization
 
 Scalar = Float[Tensor, ""]
+
+#: For a class's ``only`` (:func:`avsgn_pyg.baselines.options.build_with`): the option is read under that supervision.
+FULL_ONLY: Final = ("supervision", "full")
+WEAK_ONLY: Final = ("supervision", "weak")
 
 #: An answer, the videos' classes [B] and, under full supervision only, their event seconds [B, T] -> a scalar.
 Loss = Callable[[Localization, Tensor, "Tensor | None"], Tensor]

@@ -18,7 +18,7 @@ Letters: B videos, T segments, D width, C classes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import (
+    FULL_ONLY,
+    WEAK_ONLY,
     Term,
     TermObjective,
     at_least_single,
@@ -101,6 +103,9 @@ class CPSPObjective(TermObjective):
         negatives: nearest videos of other classes that the video level averages.
         video_loss: how the weak loss compares.
     """
+
+    only: ClassVar = {"pair_weight": FULL_ONLY, "segment_weight": FULL_ONLY, "temperature": FULL_ONLY,
+                      "video_loss": WEAK_ONLY}
 
     def __init__(self, *, supervision: str, pair_weight: float = 100.0, segment_weight: float = 0.01,
                  video_weight: float = 1.0, temperature: float = 0.6, margin: float | None = None, negatives: int = 3,

@@ -8,13 +8,22 @@ Letters: B videos, T segments, D width, C classes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term, streams
+from avsgn_pyg.baselines.common import (
+    FULL_ONLY,
+    WEAK_ONLY,
+    Term,
+    TermObjective,
+    category_term,
+    joint_term,
+    relevance_term,
+    streams,
+)
 from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.localization import Localization
 
@@ -63,6 +72,8 @@ class LateFusionObjective(TermObjective):
         relevance_weight: of the relevance loss.
         video_loss: how the weak loss compares (:data:`avsgn_pyg.baselines.common.VIDEO_LOSSES`).
     """
+
+    only: ClassVar = {"relevance_weight": FULL_ONLY, "video_loss": WEAK_ONLY}
 
     def __init__(self, *, supervision: str, relevance_weight: float = 1.0,
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:

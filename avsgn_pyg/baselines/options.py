@@ -22,8 +22,12 @@ def build_with(build: type, options: Mapping[str, Any], **given: Any) -> Any:
         build: a class whose keywords beside `given` are its options; each an int, float, bool or literal, or such or
             ``None``.
 
+    Where `build` has an ``only``, option -> (keyword, value), that option is read under that value alone (of the
+    supervision, or of another option), and is refused elsewhere unless it is left at its default.
+
     Raises:
-        ValueError: an unknown option, or a value that cannot be used; it names what would work.
+        ValueError: an unknown option, a value that cannot be used, or one that would not be read; it names what would
+            work.
     """
     allowed = sorted(set(inspect.signature(build).parameters) - set(given))
     hints = get_type_hints(build.__init__)
@@ -31,7 +35,17 @@ def build_with(build: type, options: Mapping[str, Any], **given: Any) -> Any:
     if unknown:
         raise ValueError(f"options: {build.__name__} has no option {unknown[0]!r}; it has {allowed}")
     used = {option: _fit(build.__name__, option, hints[option], value) for option, value in options.items()}
+    _refuse_unread(build, used, given)
     return build(**given, **used)
+
+
+def _refuse_unread(build: type, used: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    defaults = {name: each.default for name, each in inspect.signature(build).parameters.items()}
+    taken = defaults | dict(given) | dict(used)
+    for option, (keyword, value) in getattr(build, "only", {}).items():
+        if taken[keyword] != value and taken[option] != defaults[option]:
+            raise ValueError(f"options: {option}={taken[option]!r} of {build.__name__} is read under {keyword}={value} "
+                             f"alone, and this is {keyword}={taken[keyword]}; set that or leave {option} out")
 
 
 def _fit(owner: str, option: str, hint: Any, value: Any) -> Any:

@@ -10,22 +10,26 @@ In front of the streams is AVEL's audio-guided attention; on segment vectors it 
 
 Published code differs: its weak label is not the video's class but the *share of seconds* of each class and of
 background, so it is told how long the event is; its weak model lacks the two linear layers and the second
-normalization of the similarities, which are kept here; it drops the last part of an epoch and selects its epoch on the
-test split. Here: the video's class only, compared by cross-entropy (or the code's kind of loss on softmaxed scores,
-``soft_margin``). The weighting stays above .5, so it can at most halve a second; nothing in it rewards background.
+normalization of the similarities, which are kept here; nor does its weak propagation have a layer behind the sum, it
+is ``layer_norm(v + cross)``, where here ``audio_out`` and ``visual_out`` with their dropout are kept; it drops the
+last part of an epoch and selects its epoch on the test split. Here: the video's class only, compared by cross-entropy
+(or the code's kind of loss on softmaxed scores, ``soft_margin``). The weighting stays above .5, so it can at most
+halve a second; nothing in it rewards background.
 
 Letters: B videos, T segments, D width, C classes.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import (
+    FULL_ONLY,
+    WEAK_ONLY,
     Term,
     TermObjective,
     from_segment_scores,
@@ -89,6 +93,8 @@ class PSPObjective(TermObjective):
         pooling: of the weak loss over time.
         video_loss: how it compares.
     """
+
+    only: ClassVar = {"pair_weight": FULL_ONLY, "pooling": WEAK_ONLY, "video_loss": WEAK_ONLY}
 
     def __init__(self, *, supervision: str, pair_weight: float = 100.0, pooling: Literal["mean", "max"] = "mean",
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:

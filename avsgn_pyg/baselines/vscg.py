@@ -22,14 +22,22 @@ Letters: B videos, T segments, D width of a stream (both directions), h half of 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import Term, TermObjective, category_term, joint_term, relevance_term
+from avsgn_pyg.baselines.common import (
+    FULL_ONLY,
+    WEAK_ONLY,
+    Term,
+    TermObjective,
+    category_term,
+    joint_term,
+    relevance_term,
+)
 from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, RecurrentStreams, mean_of, pair_term
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.dropout import Dropout
@@ -111,6 +119,8 @@ class VSCGObjective(TermObjective):
         pair_weight: of the pair loss.
         video_loss: how the weak loss compares.
     """
+
+    only: ClassVar = {"pair_weight": FULL_ONLY, "video_loss": WEAK_ONLY}
 
     def __init__(self, *, supervision: str, pair_weight: float = 1.0,
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:

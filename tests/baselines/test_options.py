@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -19,6 +19,25 @@ def test_options_and_what_is_given_meet_in_the_constructor():
     made = build_with(Made, {"dim": 8, "rate": 1, "on": False, "margin": None, "kind": "b"}, width=3)
     assert made.all == (3, 8, 1.0, False, None, "b") and isinstance(made.all[2], float)
     assert build_with(Made, {"margin": 2}, width=3).all[4] == 2.0
+
+
+class Choosy:
+    only: ClassVar = {"rate": ("supervision", "full"), "narrow": ("fusion", "concat")}
+
+    def __init__(self, *, supervision: str, rate: float = 0.5, narrow: int = 4, fusion: Literal["sum", "concat"] = "sum"
+                 ) -> None:
+        self.all = (supervision, rate, narrow, fusion)
+
+
+def test_an_option_that_nothing_would_read_is_refused_and_its_default_is_not():
+    made = build_with(Choosy, {"rate": 1, "narrow": 2, "fusion": "concat"}, supervision="full")
+    assert made.all == ("full", 1.0, 2, "concat")
+    assert build_with(Choosy, {"rate": 0.5, "narrow": 4}, supervision="weak").all == ("weak", 0.5, 4, "sum")
+    with pytest.raises(ValueError, match=r"rate=0\.2 of Choosy is read under supervision=full alone, and this is "
+                                         "supervision=weak; set that or leave rate out"):
+        build_with(Choosy, {"rate": 0.2}, supervision="weak")
+    with pytest.raises(ValueError, match="narrow=2 of Choosy is read under fusion=concat alone"):
+        build_with(Choosy, {"narrow": 2}, supervision="full")
 
 
 @pytest.mark.parametrize(("options", "words"), [
