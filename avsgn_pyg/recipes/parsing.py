@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from accelerate.utils import set_seed
@@ -157,10 +157,24 @@ def evaluate_parsing_run(
     return result
 
 
+#: Settings that localization reads and parsing does not.
+UNREAD: Final = {
+    "evaluate": ("tau", "bootstrap"),
+    "data": ("annotations", "splits", "audio_features", "visual_features", "audio_labels", "visual_labels",
+             "drop_leaking", "synthetic"),
+}
+
+
 def _check(config: Config) -> None:
     """Refuse what parsing would ignore."""
     if config.data.kind != "llp":
         raise ConfigError(f"data.kind={config.data.kind}: parsing needs data.kind=llp; tools/train.py takes the others")
+    for name, keys in UNREAD.items():
+        section = getattr(config, name)
+        for key in keys:
+            if getattr(section, key) != type(section).model_fields[key].default:
+                raise ConfigError(f"{name}.{key}={getattr(section, key)}: parsing (data.kind=llp) does not read it; "
+                                  "leave it out; docs/parsing.md says what it reads")
     if config.objective != ObjectiveConfig():
         raise ConfigError("objective: it trains the localization of one event; parsing's losses are set under parsing")
     augment = config.train.augment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.run_folder import RunError
 from avsgn_pyg.recipes.parsing import evaluate_parsing_run, restart_parsing, train_parsing
 
+#: Settings of localization's data and scores.
+UNREAD = [
+    ("evaluate.tau", "0.5"), ("evaluate.bootstrap", "20"), ("data.annotations", "a.txt"), ("data.splits", "txt"),
+    ("data.audio_features", "a.h5"), ("data.visual_features", "v.h5"), ("data.audio_labels", "a.npy"),
+    ("data.visual_labels", "v.npy"), ("data.drop_leaking", "True"),
+]
 SIZES = {"train": 96, "val": 24, "test": 24}
 
 
@@ -114,6 +121,8 @@ def test_other_data_than_the_run_began_with_are_refused(config, root: Path, tmp_
     (["evaluate.split=train"], "segment labels in val and test"),
     (["train.select=last", "train.early_stop=2"], "needs a split to watch"),
     (["model.head.gates=vector"], "a head of its own"),
+    (["data.synthetic.classes=3"], r"data\.synthetic=.* does not read it"),
+    *((["=".join(pair)], rf"{re.escape(pair[0])}={pair[1]}.*: parsing .* does not read it") for pair in UNREAD),
 ])
 def test_what_parsing_would_ignore_is_refused_before_a_file_is_touched(config, tmp_path: Path, settings, words):
     with pytest.raises(ConfigError, match=words):
