@@ -24,6 +24,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue this run's folder with its own config")
     parser.add_argument("--score", type=Path, metavar="RUN", help="only score this run's folder, or a checkpoint's")
     parser.add_argument("--split", choices=("val", "test"), help="of --score; default: the config's evaluate.split")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="of --score; default: auto")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     parser.add_argument("--quiet", action="store_true", help="no bar, no line an epoch")
@@ -35,6 +36,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("give one of CONFIG, --resume RUN and --score RUN")
     if options.split is not None and options.score is None:
         parser.error("--split is of --score; a training scores evaluate.split=...")
+    if options.device is not None and options.score is None:
+        parser.error("--device is of --score; a training computes on train.device=...")
     if options.overwrite and options.config is None:
         parser.error("--overwrite begins anew, which takes a CONFIG")
     return options
@@ -42,7 +45,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> parsing.ParsingResult:
     if options.score is not None:
-        return parsing.evaluate_parsing_run(options.score, split=options.split, overrides=options.overrides)
+        return parsing.evaluate_parsing_run(options.score, split=options.split, overrides=options.overrides,
+                                            device=options.device or "auto")
     if options.resume is not None:
         return parsing.restart_parsing(options.resume, options.overrides, progress=not options.quiet)
     config = load_config(options.config, options.overrides)

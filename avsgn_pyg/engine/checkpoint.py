@@ -51,7 +51,8 @@ class Meta(BaseModel):
         step: optimizer steps behind them.
         seed: of the run.
         selected_on: the split that chose among the epochs, ``last`` where none did.
-        selection_score: segment accuracy on that split, percent; ``None`` under ``last``.
+        selection_score: segment accuracy on that split, of parsers segment-level Type@AV; percent, ``None`` under
+            ``last``.
         versions: package -> version at the time of writing.
     """
 

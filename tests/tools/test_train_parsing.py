@@ -55,10 +55,18 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(words, capsys, given, says):
 
 
 @pytest.mark.parametrize("given", [[], ["a.yaml", "--resume", "x"], ["a.yaml", "--split", "val"],
-                                   ["--score", "x", "--overwrite"]])
+                                   ["a.yaml", "--device", "cpu"], ["--score", "x", "--overwrite"]])
 def test_requests_that_contradict_themselves_are_refused(given):
     with pytest.raises(SystemExit):
         tool.main(given)
+
+
+@pytest.mark.parametrize(("given", "device"), [([], "auto"), (["--device", "cpu"], "cpu")])
+def test_a_score_is_computed_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, given, device):
+    seen = {}
+    monkeypatch.setattr(tool.parsing, "evaluate_parsing_run", lambda *_, **options: seen.update(options))
+    tool.run(tool.parse(["--score", "x", *given]))
+    assert seen["device"] == device
 
 
 def test_an_interrupt_tells_how_to_continue(words, capsys, monkeypatch):
