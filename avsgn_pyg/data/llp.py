@@ -114,8 +114,7 @@ def read_weak(path: str | Path, categories: Sequence[str] = CATEGORIES) -> WeakL
             unknown label.
     """
     path, index = Path(path), {name: number for number, name in enumerate(categories)}
-    names: dict[str, int] = {}
-    labels = []
+    names, labels = {}, []
     for line in _lines(path, WEAK_HEADER):
         name, events = line.fields
         try:
@@ -222,8 +221,8 @@ def _index(path: Path, number: int, event: str, index: dict[str, int]) -> int:
 
 def _second(path: Path, number: int, text: str, segments: int) -> int:
     if not text.isdecimal() or int(text) > segments:
-        error = BeyondEndError if text.isdecimal() else DataError
-        raise error(f"{path}, line {number}: {text!r} is no whole second of 0..{segments}")
+        kind = BeyondEndError if text.isdecimal() else DataError
+        raise kind(f"{path}, line {number}: {text!r} is no whole second of 0..{segments}")
     return int(text)
 
 
@@ -231,9 +230,8 @@ def _refuse_overlap(weak: dict[str, WeakLabels]) -> None:
     first: dict[str, str] = {}
     for split, videos in weak.items():
         for name in videos.video_ids:
-            if name in first:
+            if first.setdefault(name, split) != split:
                 raise DataError(f"{videos.path}: {name!r} is in the {first[name]} split too")
-            first[name] = split
 
 
 def _refuse_contradiction(full: WeakLabels, weak: dict[str, WeakLabels]) -> None:
