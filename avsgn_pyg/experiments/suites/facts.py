@@ -55,6 +55,13 @@ def missing(result: Result) -> str | None:
     return f"{len(result.seeds)} of {result.asked} seeds{there}: the others failed or are not finished"
 
 
+def fewer(result: Result, ours: Result | None) -> str | None:
+    """What is said of a row that was not scored on all videos of ours."""
+    if ours is None or not ours.seeds or not result.seeds or result.rows == ours.rows:
+        return None
+    return f"compared with ours on the {len(set(result.rows) & set(ours.rows))} videos that both have"
+
+
 def _data(result: Result) -> str:
     record = result.first
     name = record["dataset"] + (", made features" if record["synthetic"] else "")

@@ -86,15 +86,23 @@ class Result:
         return metrics.bootstrap_interval(self.shares, replicates, seed=0, seconds=self.seconds)
 
     def against(self, other: Result) -> metrics.Difference:
-        """How much better this row is than `other` on the same videos, seeds averaged on each.
+        """How much better this row is than `other` on the videos that both were scored on, seeds averaged on each.
 
         Without replicates the interval is ``nan``.
         """
+        here, there, seconds = self.beside(other)
         replicates = self.cell.config.evaluate.bootstrap
         if not replicates:
-            one, two = ((each.shares * self.seconds).sum(-1).mean() / self.seconds.sum() for each in (self, other))
+            one, two = ((shares * seconds).sum(-1).mean() / seconds.sum() for shares in (here, there))
             return metrics.Difference(100.0 * (one - two).item(), math.nan, math.nan)
-        return metrics.paired_bootstrap(self.shares, other.shares, replicates, seed=0, seconds=self.seconds)
+        return metrics.paired_bootstrap(here, there, replicates, seed=0, seconds=seconds)
+
+    def beside(self, other: Result) -> tuple[Float[Tensor, "S n"], Float[Tensor, "S2 n"], Int[Tensor, "n"]]:
+        """Shares of this row and of `other`, and segments, of the videos that both were scored on."""
+        places = {row: place for place, row in enumerate(other.rows)}
+        pairs = [(place, places[row]) for place, row in enumerate(self.rows) if row in places]
+        mine, theirs = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
+        return self.shares[:, mine], other.shares[:, theirs], self.seconds[mine]
 
 
 def collect(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Result]]:
@@ -171,20 +179,23 @@ def _source(record: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _refuse_other_data(where: str, there: Sequence[Result]) -> None:
+    """Rows of the same data settings are of the same data; rows of others (an encoder each, say) share videos."""
     for number, result in enumerate(there):
         for other in there[:number]:
-            one, two = ((each.first["dataset"], each.rows, each.seconds.tolist()) for each in (other, result))
-            if one != two:
-                raise DataError(
-                    f"{where}: row {result.cell.row.name} was scored on {len(result.rows)} videos of "
-                    f"{result.first['dataset']}, row {other.cell.row.name} on {len(other.rows)} of "
-                    f"{other.first['dataset']}, or on other ones; a table compares rows on the same videos"
-                )
-            same = result.cell.config.data == other.cell.config.data
-            if same and _source(result.first) != _source(other.first):
-                raise DataError(f"{where}: rows {other.cell.row.name} and {result.cell.row.name} have the same data "
-                                "settings, but were trained on other features than one another; give each data set an "
-                                "--out of its own")
+            rows = f"{where}: rows {other.cell.row.name} and {result.cell.row.name}"
+            told = [f"{len(each.rows)} videos of {each.first['dataset']}" for each in (other, result)]
+            apart = f"{rows} were scored on different videos ({told[0]}; {told[1]}); a table compares on the same ones"
+            if other.first["dataset"] != result.first["dataset"]:
+                raise DataError(apart)
+            if result.cell.config.data == other.cell.config.data:
+                if (result.rows, result.seconds.tolist()) != (other.rows, other.seconds.tolist()):
+                    raise DataError(apart)
+                if _source(result.first) != _source(other.first):
+                    raise DataError(f"{rows} have the same data settings, but were trained on other features than one "
+                                    "another; give each data set an --out of its own")
+            one, two = (dict(zip(each.rows, each.seconds.tolist(), strict=True)) for each in (other, result))
+            if not (common := one.keys() & two.keys()) or any(one[row] != two[row] for row in common):
+                raise DataError(apart)
 
 
 def _number(value: float | None) -> float:

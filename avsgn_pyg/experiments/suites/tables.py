@@ -70,9 +70,10 @@ def make_table(suite: Suite, supervision: str, split: str, results: Sequence[Res
             marks = _mark(footnotes, [row.note])
             published.append(Line(row.label, marks, _empty(paper=f"{row.paper[supervision]:.1f}")))
     for result in results:
-        missing = facts.missing(result)
-        remarks = [result.cell.row.note, missing, *(f"flattered: {mark}" for mark in result.marks),
-                   *(f"{topic}: {text}" for topic, text in told.get(result.cell.row.name, {}).items()
+        missing, own = facts.missing(result), told.get(result.cell.row.name, {})
+        remarks = [result.cell.row.note, missing, facts.fewer(result, ours),
+                   *(f"flattered: {mark}" for mark in result.marks),
+                   *(f"{topic}: {text}" for topic, text in own.items()
                      if text != shared[topic] and (topic != "seeds" or missing is None))]
         trained.append(Line(result.cell.row.title, _mark(footnotes, remarks), _cells(result, ours)))
     notes = [*suite.file.notes, *(f"{topic.capitalize()}: {text}" for topic, text in shared.items()),

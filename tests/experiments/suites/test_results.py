@@ -14,8 +14,9 @@ import torch
 from avsgn_pyg import metrics, recipes
 from avsgn_pyg.data.dataset import DataError
 from avsgn_pyg.experiments.suites import load_suite
+from avsgn_pyg.experiments.suites.facts import fewer
 from avsgn_pyg.experiments.suites.jobs import plan
-from avsgn_pyg.experiments.suites.results import Result, collect, read_shares
+from avsgn_pyg.experiments.suites.results import Result, _refuse_other_data, collect, read_shares
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,8 @@ def test_a_difference_without_replicates_is_that_of_all_seconds(results: list[Re
         update={"evaluate": results[0].cell.config.evaluate.model_copy(update={"bootstrap": 0})}))
     shares = [torch.tensor([row], dtype=torch.float64) for row in ([1.0, 0.0], [0.0, 1.0])]
     seconds = torch.tensor([9, 1])
-    one, two = (dataclasses.replace(results[0], cell=cell, shares=each, seconds=seconds) for each in shares)
+    one, two = (dataclasses.replace(results[0], cell=cell, rows=(4, 7), shares=each, seconds=seconds)
+                for each in shares)
     assert one.against(two).difference == pytest.approx(80) and one.interval is None
 
 
@@ -97,8 +99,36 @@ def test_rows_of_different_videos_are_not_compared(written: Path, out: Path, tmp
         head, first, *others = path.read_text().splitlines()
         path.write_text("\n".join((head, *others, first)) + "\n")
     jobs = plan(load_suite(written, supervisions=["full"]), (0, 1), folder)
-    with pytest.raises(DataError, match="row no_av was scored on"):
+    with pytest.raises(DataError, match="rows ours and no_av were scored on different videos"):
         collect(jobs)
+
+
+def other_data(results: list[Result], **changes) -> list[Result]:
+    """The same results, the second as of other data settings."""
+    ours, other = results
+    data = other.cell.config.data.model_copy(update={"name": "of another encoder"})
+    cell = dataclasses.replace(other.cell, config=other.cell.config.model_copy(update={"data": data}))
+    return [ours, dataclasses.replace(other, cell=cell, **changes)]
+
+
+def test_rows_of_other_features_are_compared_on_the_videos_that_both_have(results: list[Result]):
+    ours, other = other_data(results, rows=results[1].rows[:0:-1], shares=results[1].shares[:, 1:].flip(1),
+                             seconds=results[1].seconds[1:].flip(0))
+    _refuse_other_data("full, test", [ours, other])
+    wanted = metrics.paired_bootstrap(results[1].shares[:, 1:].flip(1), ours.shares[:, 1:].flip(1), 50, seed=0)
+    assert other.against(ours) == pytest.approx(wanted)
+    assert fewer(other, ours) == f"compared with ours on the {len(ours.rows) - 1} videos that both have"
+    assert fewer(ours, ours) is None
+
+
+@pytest.mark.parametrize("changes", [
+    lambda other: {"rows": tuple(row + 1000 for row in other.rows)},
+    lambda other: {"seconds": other.seconds + 1},
+    lambda other: {"records": tuple(record | {"dataset": "another"} for record in other.records)},
+])
+def test_rows_without_a_video_in_common_are_not_compared(results: list[Result], changes):
+    with pytest.raises(DataError, match="were scored on different videos"):
+        _refuse_other_data("full, test", other_data(results, **changes(results[1])))
 
 
 def edited(out: Path, folder: Path, *runs: str, provenance: str) -> Path:
