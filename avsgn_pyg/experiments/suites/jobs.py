@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,16 +12,12 @@ from avsgn_pyg.config import Config, load_config
 from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.engine.checkpoint import CONFIG, CheckpointError, read_json
 from avsgn_pyg.engine.run_folder import RunError, RunFolder, seed_folders
+from avsgn_pyg.experiments.suites.locks import held
 from avsgn_pyg.experiments.suites.suite import Cell, Suite
 from avsgn_pyg.recipes.parts import check_same_data, open_dataset
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-#: Beside the supervisions' folders: what each run printed, and the locks of those that run.
-LOGS, LOCKS = "logs", ".locks"
+#: Beside the supervisions' folders: what each run printed.
+LOGS = "logs"
 
 _WAY: Final = "Give this table another --out, or remove that folder: a table holds one {}."
 
@@ -167,7 +162,9 @@ def train(job: Job) -> None:
         RunError: another process is at it.
         Any of :data:`avsgn_pyg.recipes.EXPECTED_ERRORS`.
     """
-    with _alone(job):
+    with held(job.out, job.name.replace("/", "-"), wait=False) as alone:
+        if not alone:
+            raise RunError(f"{job.folder}: another process is training it; wait for it, or stop it")
         first, *others = job.splits
         evaluate = job.config.evaluate.model_copy(update={"split": first})
         config = job.config.model_copy(update={"evaluate": evaluate})
@@ -175,35 +172,3 @@ def train(job: Job) -> None:
         for split in others:
             recipes.evaluate_run(job.folder, split=split, device=config.train.device, progress=False,
                                  overrides=[] if config.data.root is None else [f"data.root={config.data.root}"])
-
-
-@contextmanager
-def _alone(job: Job) -> Iterator[None]:
-    """Hold the job's lock; it ends with the process, however that ends."""
-    with _lock(job.out, job.name.replace("/", "-")) as lock:
-        try:
-            lock(wait=False)
-        except OSError:
-            raise RunError(f"{job.folder}: another process is training it; wait for it, or stop it") from None
-        yield
-
-
-@contextmanager
-def in_turn(out: Path, name: str) -> Iterator[None]:
-    """Let processes that share `out` do what `name` stands for one after another."""
-    with _lock(out, name) as lock:
-        lock(wait=True)
-        yield
-
-
-@contextmanager
-def _lock(out: Path, name: str) -> Iterator[Callable[..., None]]:
-    """What takes the lock `name`, which ends with the process, however that ends; on Windows there is none."""
-    path = out / LOCKS / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        def take(*, wait: bool) -> None:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-        yield take

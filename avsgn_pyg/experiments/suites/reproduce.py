@@ -8,7 +8,8 @@ from pathlib import Path
 
 from avsgn_pyg.experiments.suites.farm import Failure, work_off
 from avsgn_pyg.experiments.suites.formats import markdown, write_tables
-from avsgn_pyg.experiments.suites.jobs import Job, in_turn, plan, refuse_other_data, seeds_there, share, unfinished
+from avsgn_pyg.experiments.suites.jobs import Job, plan, refuse_other_data, seeds_there, share, unfinished
+from avsgn_pyg.experiments.suites.locks import held
 from avsgn_pyg.experiments.suites.results import collect
 from avsgn_pyg.experiments.suites.suite import Suite
 from avsgn_pyg.experiments.suites.tables import Table, make_table
@@ -72,7 +73,7 @@ def reproduce(
     refuse_other_data(jobs)
     asked = [job for job in share(jobs, shard) if job.name in missing] if train else []
     failures = work_off(asked, processes=processes, devices=devices, progress=progress)
-    with in_turn(out, f"table-{suite.name}"):
+    with held(out, f"table-{suite.name}", wait=True):
         tables = tabulate(suite, jobs)
         paths = write_tables(tables, out, suite.name)
     left = len(unfinished(jobs))

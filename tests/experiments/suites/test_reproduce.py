@@ -15,7 +15,8 @@ import torch
 from avsgn_pyg import recipes
 from avsgn_pyg.engine.run_folder import RunError, RunFolder
 from avsgn_pyg.experiments.suites import load_suite, reproduce
-from avsgn_pyg.experiments.suites.jobs import in_turn, plan, unfinished
+from avsgn_pyg.experiments.suites.jobs import plan, unfinished
+from avsgn_pyg.experiments.suites.locks import held
 
 
 def again(written: Path, folder: Path, seeds=(0, 1), overrides=(), **options):
@@ -80,7 +81,7 @@ def test_tables_of_what_is_finished_have_every_seed_there(written: Path, copied:
 def test_tables_that_share_a_folder_are_written_in_turn(written: Path, copied: Path):
     pytest.importorskip("fcntl")
     steps = []
-    with in_turn(copied, "table-pair"):
+    with held(copied, "table-pair", wait=True):
         other = threading.Thread(target=lambda: steps.append(again(written, copied, train=False).total))
         other.start()
         other.join(1)
