@@ -64,11 +64,12 @@ def test_latex_is_never_wider_than_the_text_and_breaks_its_headings():
     assert "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n\\begin{tabular}" in text
     assert "graphicx" in text.splitlines()[0]
     assert "\\shortstack{segment\\strut\\\\accuracy\\strut}" in text
-    assert "\\shortstack{event F1\\strut\\\\@ 0.7\\strut}" in text
+    assert "\\shortstack{event\\strut\\\\F1 @ 0.7\\strut}" in text
 
 
 def test_latex_never_meets_a_letter_that_it_reads_otherwise():
-    text = latex([TABLE])
+    own = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" "\n"
+    text = latex([TABLE]).replace(own, "", 1)
     bare = re.sub(r"\\.", "", text.split("\n", 1)[1])
     assert not re.search(r"[#%~^_<>]", bare)
     # After a line's end a bracket would be an argument of it.
