@@ -22,6 +22,9 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 #: First column of a table's head -> the supervision of its rows, and the row that they are compared with.
 HEADS = {"full supervision": ("full", "ours"), "video class alone": ("weak", "ours"), "without": ("full", "ours"),
          "localizing, without": ("weak", "ours_plus")}
+#: Configs of the first table -> supervision and row of their runs in the others.
+FIRST = {"ave_composite_full.yaml": ("full", "ours"), "ave_composite_weak.yaml": ("weak", "ours"),
+         "ave_composite_weak_plus.yaml": ("weak", "ours_plus")}
 #: Columns of the table -> of the file.
 SCORES = {"class accuracy": "class_accuracy", "background F1": "background_f1", "relevance AUC": "relevance_auc",
           "event F1 @ 0.7": "event_f1@0.7"}
@@ -76,6 +79,24 @@ def table_rows() -> dict[tuple[str, str], dict[str, str]]:
             supervision, ours = HEADS[head[0]]
             found[supervision, cells[0]] = dict(zip(head, cells, strict=True)) | {"ours": ours}
     return found
+
+
+def spread(score: str, of: tuple[str, str]) -> str:
+    """Mean and sample standard deviation of a row's runs."""
+    values = [float(run[score]) for many in runs().values() for run in many if (run["supervision"], run["row"]) == of]
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+@pytest.mark.parametrize(("config", "of"), FIRST.items(), ids=FIRST)
+def test_the_first_table_is_of_the_same_runs(config: str, of: tuple[str, str]):
+    line = next(line for line in (CONFIGS / "README.md").read_text().splitlines() if line.startswith(f"| [`{config}`]"))
+    accuracy, category, background, relevance, event = (cell.strip() for cell in line.strip("|").split("|")[1:])
+    kept, mean = shares(videos()[of]), mean_of(*of)
+    interval = around(mean, 100 * kept.mean().item(), *metrics.bootstrap_interval(kept, REPLICATES, seed=0))
+    assert accuracy == f"**{spread('segment_accuracy', of)}** {interval}"
+    assert (category, background, relevance) == tuple(
+        spread(score, of) for score in ("class_accuracy", "background_f1", "relevance_auc"))
+    assert event == " / ".join(spread(f"event_f1@{overlap}", of).split()[0] for overlap in (0.5, 0.7, 0.9))
 
 
 @pytest.mark.parametrize("row", table_rows(), ids=" ".join)
