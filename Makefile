@@ -20,8 +20,7 @@ demo: setup
 	  --visual signal --audio signal --out runs/scenes/features.h5
 	.venv/bin/python tools/train.py configs/demo.yaml
 	.venv/bin/python tools/predict.py runs/scenes/videos/$(CLIP).mp4 --checkpoint runs/demo
-	.venv/bin/python tools/visualize_timeline.py runs/demo --row $(ROW) --media runs/scenes/videos/$(CLIP).mp4 \
-	  --out runs/demo/pictures
+	.venv/bin/python tools/visualize_timeline.py runs/demo --row $(ROW) --media runs/scenes/videos/$(CLIP).mp4
 
 test: setup
 	.venv/bin/python -m pytest

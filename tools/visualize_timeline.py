@@ -31,7 +31,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--media", type=Path, metavar="CLIP", help="the row's video, for its frames and its sound")
     parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
-    parser.add_argument("--out", type=Path, default=Path("pictures"), metavar="DIR", help="default: pictures")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/pictures/row-N, or the clip's name")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
     of_rows = options.overrides or options.split or options.data or options.media
@@ -45,16 +45,19 @@ def run(options: argparse.Namespace) -> list[Path]:
         from avsgn_pyg.predictor.encoders import named
         from avsgn_pyg.predictor.pictures import write_clip_timeline
 
-        return write_clip_timeline(options.run, options.video, options.out, options.format, tau=options.tau,
+        folder = options.out or pictures.folder_in(options.run, options.video.stem)
+        return write_clip_timeline(options.run, options.video, folder, options.format, tau=options.tau,
                                    encoders=named(visual=options.visual, audio=options.audio))
     root = [] if options.data is None else [f"data.root={options.data}"]
-    picture = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
-                                  overrides=[*root, *options.overrides]).picture
+    answer = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
+                                 overrides=[*root, *options.overrides])
+    picture = answer.picture
     if options.media is not None:
         from avsgn_pyg.predictor.pictures import with_media
 
         picture = with_media(picture, options.media)
-    return write_timeline(picture, options.out, options.format)
+    folder = options.out or pictures.folder_in(options.run, f"row-{answer.row}")
+    return write_timeline(picture, folder, options.format)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg import recipes
+from avsgn_pyg.recipes import pictures
 from avsgn_pyg.recipes.embedding import embed_run, write_tsne
 from avsgn_pyg.visualize.picture import PictureError
 
@@ -27,7 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--perplexity", type=float, default=30.0, help="of t-SNE; default 30")
     parser.add_argument("--seed", type=int, default=0, help="of the draw and of t-SNE")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--out", type=Path, default=Path("pictures"), metavar="DIR", help="default: pictures")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/pictures/SPLIT")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
     return parser.parse_intermixed_args(arguments)
 
@@ -36,7 +37,8 @@ def run(options: argparse.Namespace) -> list[Path]:
     root = [] if options.data is None else [f"data.root={options.data}"]
     found = embed_run(options.run, split=options.split, overrides=[*root, *options.overrides], most=options.points,
                       seed=options.seed, device=options.device)
-    return write_tsne(found, options.out, options.format, perplexity=options.perplexity, seed=options.seed)
+    folder = options.out or pictures.folder_in(options.run, found.split)
+    return write_tsne(found, folder, options.format, perplexity=options.perplexity, seed=options.seed)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -30,12 +30,14 @@ class Embedding:
     """Features of a split's event seconds.
 
     Attributes:
+        split: whose seconds they are.
         title: data, split, number of seconds.
         stages: stage -> modality -> [M, width] features, stages in the model's order.
         labels: class of each second.
         names: of the classes.
     """
 
+    split: str
     title: str
     stages: dict[str, dict[str, Float[np.ndarray, "M d"]]]
     labels: Int[np.ndarray, "M"]
@@ -84,7 +86,7 @@ def embed_run(
     name = dataset.name + (" (synthetic)" if dataset.synthetic else "")
     count = f"{len(kept)}" + (f" of {len(labels)}" if len(kept) < len(labels) else "")
     title = f"{name}, {split}: t-SNE of {count} event seconds"
-    return Embedding(title, stages, labels[kept], dataset.categories)
+    return Embedding(split, title, stages, labels[kept], dataset.categories)
 
 
 def _stages(

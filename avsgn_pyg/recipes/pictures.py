@@ -20,8 +20,9 @@ from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names
 
 
 class Answer(NamedTuple):
-    """One video: what there is to show, its graph as it went in, and what the model made of it."""
+    """One video: its row, what there is to show, its graph as it went in, and what the model made of it."""
 
+    row: int
     picture: Picture
     batch: Batch
     localization: Localization
@@ -54,7 +55,12 @@ def answer_row(
         raise ConfigError(f"tau={tau}: {checkpoint.path} scores every segment, which is decoded without "
                           "tau; leave it out")
     picture = _picture(config, dataset, videos, number, split, found, config.evaluate.tau if tau is None else tau)
-    return Answer(picture, batch, found)
+    return Answer(int(videos.row[number]), picture, batch, found)
+
+
+def folder_in(run: Path, what: str) -> Path:
+    """Where pictures of a run lie unless told otherwise: one folder for each thing that is drawn, beside its model."""
+    return run / "pictures" / what
 
 
 def write_answer(

@@ -46,6 +46,17 @@ def test_the_tool_writes_its_files_and_names_them(run, tmp_path, capsys):
     assert all(Path(line).is_file() for line in printed)
 
 
+def test_unless_told_otherwise_rows_and_clips_lie_with_their_run_each_in_a_folder(run, capsys, clip):
+    tool, media = load("visualize_graph"), clip(3)
+    row = run / "pictures" / "row-17"
+    assert tool.main([str(run), "--split", "val", "--row", "17", "--format", "svg"]) == 0
+    assert {Path(line).parent for line in capsys.readouterr().out.split()} == {row}
+    given = ["--visual", "signal", "width=16", "--audio", "signal", "width=16"]
+    with pytest.warns(UserWarning, match="unchecked"):
+        assert tool.main([str(run), "--video", str(media), "--format", "svg", *given]) == 0
+    assert {Path(line).parent for line in capsys.readouterr().out.split()} == {run / "pictures" / media.stem}
+
+
 @pytest.mark.parametrize(("arguments", "says"), [
     (["{run}/absent"], "no such folder"),
     (["{run}", "--row", "9999"], "row=9999 is not in the"),

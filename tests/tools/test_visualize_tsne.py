@@ -41,6 +41,12 @@ def test_the_tool_writes_the_figure_and_names_it(tool, run, tmp_path, capsys):
     assert capsys.readouterr().out.split() == [str(tmp_path / "tsne.svg")] and (tmp_path / "tsne.svg").is_file()
 
 
+def test_unless_told_otherwise_the_figure_lies_with_its_run_under_its_split(tool, run, capsys):
+    pytest.importorskip("sklearn")
+    assert tool.main([str(run), "--split", "val", "--points", "50", "--perplexity", "5", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.split() == [str(run / "pictures" / "val" / "tsne.png")]
+
+
 @pytest.mark.parametrize(("arguments", "says"), [
     (["{run}/absent"], "no such folder"),
     (["{run}", "--points", "1"], "most=1"),
