@@ -241,7 +241,7 @@ MODELS: dict[str, Row] = {
     "avsgn": Row(_avsgn, _objective),
     "late_fusion": _baseline(late_fusion.LateFusion, late_fusion.LateFusionObjective, regional=False),
     "avel": _baseline(avel.AVEL, avel.AVELObjective, segment_scores=True),
-    "avsdn": _baseline(avsdn.AVSDN, avsdn.AVSDNObjective, regional=False, segment_scores=True),
+    "avsdn": _baseline(avsdn.AVSDN, avsdn.AVSDNObjective, segment_scores=True),
     "cmran": _baseline(cmran.CMRAN, cmran.CMRANObjective),
     "cmbs": _baseline(cmbs.CMBS, cmbs.CMBSObjective),
     "cacenet": _baseline(cacenet.CACENet, cacenet.CACENetObjective),

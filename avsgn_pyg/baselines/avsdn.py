@@ -8,7 +8,8 @@ The authors' own code was not at hand; a later paper's copy of the network (CPSP
 states each by AVEL's dual residual block, on rectified states, with both directions of bidirectional LSTMs: that is
 followed here. Its copy has two heads in place of the paper's segment scores; the segment scores are kept here.
 
-On segment vectors the guided attention of the decoder's input has one region: both readings of sight are the same.
+Before either network reads sight, sound chooses among its regions by AVEL's attention, as in that copy; one vector a
+second leaves nothing to choose.
 
 Letters: B videos, T segments, H width of a state, C classes.
 """
@@ -29,8 +30,8 @@ from avsgn_pyg.baselines.common import (
     from_segment_scores,
     pooled_term,
     segment_term,
-    streams,
 )
+from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.localization import Localization
 
 State = Float[Tensor, "2 B H"]
@@ -54,13 +55,14 @@ class AVSDN(nn.Module):
     """Two encoders, a fusion of their states, a decoder.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
         hidden: H, of an LSTM in one direction.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
-                 hidden: int = 128) -> None:
+                 regions: bool = False, hidden: int = 128) -> None:
         super().__init__()
+        self.choose = AudioGuidedAttention(audio_width, visual_width) if regions else OneRegion()
         self.read_audio, self.read_visual, self.decode = (
             nn.LSTM(width, hidden, batch_first=True, bidirectional=True)
             for width in (audio_width, visual_width, audio_width + visual_width))
@@ -68,7 +70,8 @@ class AVSDN(nn.Module):
         self.scores = nn.Linear(2 * hidden, classes + 1)
 
     def forward(self, batch: HeteroData) -> Localization:
-        audio, visual = streams(batch)
+        audio, regions = region_streams(batch)
+        visual = self.choose(audio, regions)
         (_, heard), (_, seen) = self.read_audio(audio), self.read_visual(visual)
         state = tuple(self.fuse(one, two) for one, two in zip(heard, seen, strict=True))
         decoded, _ = self.decode(torch.cat((audio, visual), -1), state)

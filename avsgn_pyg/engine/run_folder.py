@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from avsgn_pyg.config import Config, load_config, save_config
 from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, CheckpointError, read_json, replace_text
 
-#: What a run writes into its folder; overwriting removes these and nothing else.
+#: What a run, and the tools that draw it, write into its folder; overwriting removes these and nothing else.
 PARTS: Final = (
     "config.yaml",
     "environment.json",
@@ -24,6 +24,7 @@ PARTS: Final = (
     "checkpoints",
     "summary-*.json",
     "evaluation-*",
+    "pictures",
     "seed-*",
 )
 #: Settings that do not change what is trained: where files lie (the data are compared by themselves) and what

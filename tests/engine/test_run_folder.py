@@ -96,7 +96,7 @@ def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
 def test_clearing_removes_the_runs_files_and_no_others(tmp_path: Path, meta: Meta) -> None:
     run = begun(tmp_path / "r", Config())
     write_checkpoint(run, "epoch-0001", meta)
-    for name in ("evaluation-test", "seed-0", "tensorboard"):
+    for name in ("evaluation-test", "pictures", "seed-0", "tensorboard"):
         (run.path / name).mkdir()
     (run.path / "notes.txt").write_text("mine")
     clear(run.path)

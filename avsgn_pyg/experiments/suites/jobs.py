@@ -118,19 +118,28 @@ def unfinished(jobs: Sequence[Job]) -> list[Job]:
         raise RunError(f"{error}\n{_WAY.format('recipe')}") from None
 
 
-def refuse_other_data(jobs: Sequence[Job]) -> None:
-    """See that runs which are there were trained on the data that are asked for, where those lie elsewhere now.
+def refuse_other_data(jobs: Sequence[Job], coming: Sequence[Job]) -> None:
+    """See that runs which are there were trained on the data that are asked for.
+
+    Data that lie where they lay are opened only if a run to come reads them anyway: a table of what is finished needs
+    no data.
+
+    Args:
+        jobs: the whole suite.
+        coming: those that are about to be trained.
 
     Raises:
         RunError: they were not.
         ConfigError, DataError: the data cannot be opened.
     """
     opened: dict[str, Dataset] = {}
+    read_anyway = {job.config.data.model_dump_json() for job in coming}
     for job in jobs:
-        root, last = job.config.data.root, RunFolder(job.folder).last
-        if root is None or last is None or _same_place(root, load_config(job.folder / CONFIG).data.root):
+        root, last, key = job.config.data.root, RunFolder(job.folder).last, job.config.data.model_dump_json()
+        if root is None or last is None:
             continue
-        key = job.config.data.model_dump_json()
+        if key not in read_anyway and _same_place(root, load_config(job.folder / CONFIG).data.root):
+            continue
         if key not in opened:
             opened[key] = open_dataset(job.config)
         try:

@@ -70,8 +70,8 @@ def reproduce(
         seeds = (not train and seeds_there(suite.cells, out)) or (0,)
     jobs = plan(suite, seeds, out)
     missing = {job.name for job in unfinished(jobs)}
-    refuse_other_data(jobs)
     asked = [job for job in share(jobs, shard) if job.name in missing] if train else []
+    refuse_other_data(jobs, asked)
     failures = work_off(asked, processes=processes, devices=devices, progress=progress)
     with held(out, f"table-{suite.name}", wait=True):
         tables = tabulate(suite, jobs)

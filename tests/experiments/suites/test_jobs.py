@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from avsgn_pyg.config import save_config
 from avsgn_pyg.engine.checkpoint import CheckpointError
 from avsgn_pyg.engine.run_folder import RunError, RunFolder
 from avsgn_pyg.experiments.suites import load_suite
@@ -76,14 +77,24 @@ def moved(written: Path, job: Job, root: Path) -> list[Job]:
 
 
 def test_the_same_data_may_lie_elsewhere(written: Path, job: Job, tmp_path: Path):
-    refuse_other_data(moved(written, job, tmp_path))
+    refuse_other_data(moved(written, job, tmp_path), [])
 
 
 def test_runs_of_other_data_are_refused(written: Path, job: Job, tmp_path: Path):
     meta = RunFolder(job.folder).last / "meta.json"
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"provenance": {"made by": "somebody else"}}))
     with pytest.raises(RunError, match=r"provenance: .*somebody else[\s\S]*another --out.*one data"):
-        refuse_other_data(moved(written, job, tmp_path))
+        refuse_other_data(moved(written, job, tmp_path), [])
+
+
+def test_data_replaced_where_they_lie_are_noticed_before_more_is_trained(written: Path, job: Job, tmp_path: Path):
+    jobs = moved(written, job, tmp_path)
+    save_config(jobs[0].config, job.folder / "config.yaml")
+    meta = RunFolder(job.folder).last / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"provenance": {"made by": "somebody else"}}))
+    refuse_other_data(jobs, [])  # the tables of what is finished read no data
+    with pytest.raises(RunError, match="somebody else"):
+        refuse_other_data(jobs, [one for one in jobs if one.seed == 1])
 
 
 def test_every_seed_that_a_row_has_is_found(written: Path, job: Job):
