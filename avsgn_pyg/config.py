@@ -98,9 +98,17 @@ class DataConfig(Section):
     audio_labels: str | None = None
     visual_labels: str | None = None
     drop_leaking: Switch = False
+    held_out: tuple[str, ...] = ()
     missing: Literal["refuse", "drop"] = "refuse"
     regions: Literal["pool", "keep"] = "pool"
     synthetic: SyntheticConfig = SyntheticConfig()
+
+    @model_validator(mode="after")
+    def _classes_are_held_out_of_one_class_a_video(self) -> DataConfig:
+        if self.held_out and self.kind == "llp":
+            raise ValueError(f"held_out={list(self.held_out)} leaves out videos by their one class, and kind=llp has "
+                             "several a video: set held_out=[]")
+        return self
 
     @model_validator(mode="after")
     def _regions_are_in_the_release_s_file(self) -> DataConfig:

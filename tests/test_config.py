@@ -283,3 +283,10 @@ def test_made_videos_have_one_length_or_a_range_of_lengths() -> None:
     for wrong in ("0", "[6]", "[14, 6]", "true", "[0, 3]", "long"):
         with pytest.raises(ConfigError, match=r"data\.synthetic\.segments: Input should be a video's seconds, or"):
             load_config(None, [f"data.synthetic.segments={wrong}"])
+
+
+def test_classes_are_held_out_where_a_video_has_one():
+    assert load_config(None, ["data.held_out=[Bark, 'Race car, auto racing']"]).data.held_out == (
+        "Bark", "Race car, auto racing")
+    with pytest.raises(ConfigError, match=r"held_out=\['Bark'\] leaves out videos by their one class.*held_out=\[\]"):
+        load_config(None, ["data.kind=llp", "data.held_out=[Bark]"])

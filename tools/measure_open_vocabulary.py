@@ -1,6 +1,9 @@
-"""How well labels that nobody trained are told apart by text alone, on classes of a data set held out by chance.
+"""How well labels that nobody trained are told apart by text, on classes of a data set that are held out.
 
 python tools/measure_open_vocabulary.py configs/ave_composite_full.yaml data.root=/data/ave-composite
+    by text alone, classes held out by chance, nothing trained
+python tools/measure_open_vocabulary.py runs/held_out data.root=/data/ave-composite
+    a run trained with data.held_out=[...]: its relevance and the labels' text, on the videos of those classes
 """
 
 from __future__ import annotations
@@ -8,28 +11,41 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from avsgn_pyg.config import load_config
-from avsgn_pyg.experiments.open_vocabulary import measure_held_out
+from avsgn_pyg.experiments.open_vocabulary import HeldOut, measure_held_out
+from avsgn_pyg.experiments.unseen_classes import Unseen, measure_unseen
 from avsgn_pyg.recipes import EXPECTED_ERRORS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", metavar="CONFIG", help="a YAML file; its data section counts")
+    parser.add_argument("source", type=Path, metavar="CONFIG|RUN", help="a YAML file (its data count), or a run")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as data.root=DIR")
-    parser.add_argument("--split", choices=("train", "val", "test"), default="val")
-    parser.add_argument("--held-out", type=int, default=7, metavar="K", help="classes of a draw; default 7")
-    parser.add_argument("--draws", type=int, default=20, metavar="N", help="seeds 0 to N - 1; default 20")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="default: val; of a run, its evaluate.split")
+    parser.add_argument("--held-out", type=int, metavar="K", help="of a CONFIG: classes of a draw; default 7")
+    parser.add_argument("--draws", type=int, metavar="N", help="of a CONFIG: seeds 0 to N - 1; default 20")
     parser.add_argument("--json", action="store_true", help="print JSON, every draw, in place of the table")
-    return parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
+    if options.source.is_dir() and not (options.held_out is options.draws is None):
+        parser.error("--held-out and --draws are of a CONFIG; a RUN's classes were held out when it was trained")
+    return options
+
+
+def measure(options: argparse.Namespace) -> HeldOut | Unseen:
+    if options.source.is_dir():
+        return measure_unseen(options.source, split=options.split, overrides=options.overrides)
+    data = load_config(options.source, options.overrides).data
+    return measure_held_out(data, split=options.split or "val",
+                            held_out=7 if options.held_out is None else options.held_out,
+                            seeds=range(20 if options.draws is None else options.draws))
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
-        data = load_config(options.config, options.overrides).data
-        found = measure_held_out(data, split=options.split, held_out=options.held_out, seeds=range(options.draws))
+        found = measure(options)
     except EXPECTED_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

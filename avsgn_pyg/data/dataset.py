@@ -5,6 +5,7 @@ An AVE-shaped folder holds annotations, splits and features; ``docs/data.md`` sh
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,17 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
     """
     kinds = {"synthetic": lambda: make_synthetic(config.synthetic), "llp": lambda: load_llp(config)}
     dataset = kinds.get(config.kind, lambda: _load_ave(config))()
+    if config.held_out:
+        dataset = _without_classes(dataset, config.held_out)
     return dataset if text_nodes is None else dataset.with_text_nodes(text_nodes)
+
+
+def _without_classes(dataset: Dataset, held_out: tuple[str, ...]) -> Dataset:
+    rest = dataset.of_classes([name for name in dataset.categories if name not in dataset.known(held_out)])
+    count = sum(map(len, dataset.splits.values())) - sum(map(len, rest.splits.values()))
+    note = f"{len(held_out)} classes are held out ({', '.join(held_out)}): {count} videos of them are left out"
+    return dataclasses.replace(rest, provenance=rest.provenance | {"held_out": sorted(held_out)},
+                               notes=(*rest.notes, note))
 
 
 def _load_ave(config: DataConfig) -> Dataset:

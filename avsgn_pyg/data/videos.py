@@ -8,7 +8,7 @@ Letters: N videos, T segments (of the longest video), da / dv feature widths, C 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from avsgn_pyg.data.maps import Maps
 from avsgn_pyg.graph.build import build_batch, build_video
 from avsgn_pyg.graph.mixed import build_mixed, real_seconds
 from avsgn_pyg.graph.regions import REGIONS, with_regions
-from avsgn_pyg.graph.schema import VISUAL
+from avsgn_pyg.graph.schema import NO_EVENT, VISUAL
 
 
 @dataclass(frozen=True)
@@ -196,3 +196,39 @@ class Dataset:
         """The same data set with `count` text nodes in every graph."""
         splits = {name: dataclasses.replace(videos, text_nodes=count) for name, videos in self.splits.items()}
         return dataclasses.replace(self, **splits)
+
+    def known(self, names: Sequence[str]) -> frozenset[str]:
+        """The same names, or a DataError for one that is no class here, or that stands twice."""
+        unknown = [name for name in names if name not in self.categories]
+        if unknown or len(set(names)) < len(names):
+            raise DataError(f"{self.name}: {unknown or list(names)}: give names of its classes, each once: "
+                            f"{', '.join(self.categories)}")
+        return frozenset(names)
+
+    def of_classes(self, names: Sequence[str]) -> Dataset:
+        """The same data set as if nothing else had been annotated: `names` are its classes, in their old order.
+
+        Videos without an event stay.
+
+        Raises:
+            DataError: a name that is no class, one that stands twice, fewer than two, or a split without a video left.
+        """
+        known = self.known(names)
+        kept = torch.tensor([place for place, name in enumerate(self.categories) if name in known])
+        if len(kept) < 2:
+            raise DataError(f"{self.name}: {list(names)} leaves {len(kept)} of {len(self.categories)} classes; "
+                            "two at least are told apart")
+        text = self.label_text
+        return dataclasses.replace(
+            self, categories=tuple(self.categories[place] for place in kept.tolist()),
+            label_text=None if text is None else LabelText(text.audio[kept], text.visual[kept]),
+            **{split: self._of_classes(split, videos, kept) for split, videos in self.splits.items()})
+
+    def _of_classes(self, split: str, videos: Videos, kept: Int[Tensor, "K"]) -> Videos:
+        here = torch.isin(videos.category, kept)
+        if not here.any():
+            raise DataError(f"{self.name}: the {split} split has no video of the {len(kept)} classes "
+                            f"{', '.join(self.categories[place] for place in kept.tolist())}; choose others")
+        left = videos.take((here | (videos.category == NO_EVENT)).nonzero().flatten())
+        renumbered = torch.searchsorted(kept, left.category.clamp_min(0))
+        return dataclasses.replace(left, category=torch.where(left.category == NO_EVENT, NO_EVENT, renumbered))

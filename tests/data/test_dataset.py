@@ -409,3 +409,22 @@ def test_ave_composite_loads_with_its_label_text(ave_composite_root: Path) -> No
     assert (data.train.category == NO_EVENT).sum() == 1
     torch.testing.assert_close(data.val.audio.norm(dim=-1), torch.ones(402, 10), rtol=0, atol=2e-3)
     assert any("10 with val" in note for note in data.notes)
+
+
+def test_classes_that_are_held_out_are_left_out_of_every_split_and_on_record():
+    made = DataConfig(kind="synthetic", synthetic=SyntheticConfig(videos=60, classes=4, width=8))
+    whole = load_dataset(made)
+    gone = whole.categories[2], whole.categories[0]
+    rest = load_dataset(made.model_copy(update={"held_out": gone}))
+    assert rest.categories == (whole.categories[1], whole.categories[3])
+    assert rest.provenance == whole.provenance | {"held_out": sorted(gone)}
+    for split, videos in rest.splits.items():
+        every = whole.split(split)
+        assert videos.row.tolist() == every.row[~torch.isin(every.category, torch.tensor([0, 2]))].tolist()
+    assert rest.notes[-1].startswith(f"2 classes are held out ({', '.join(gone)}): ")
+
+
+def test_a_class_that_is_held_out_must_be_one():
+    made = DataConfig(kind="synthetic", synthetic=SyntheticConfig(videos=60, classes=4, width=8))
+    with pytest.raises(DataError, match="nobody knows it"):
+        load_dataset(made.model_copy(update={"held_out": ("nobody knows it",)}))

@@ -11,6 +11,7 @@ import torch
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.label_text import LabelText
 from avsgn_pyg.data.maps import open_maps
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.build import collate
@@ -120,6 +121,41 @@ def test_a_missing_split_names_those_there_are() -> None:
     assert list(data.splits) == ["train", "test"]
     with pytest.raises(DataError, match="made has no split 'val'; it has train, test"):
         data.split("val")
+
+
+NAMES = ("bark", "bell", "flute", "horn")
+
+
+def labelled() -> Dataset:
+    """Four classes, a video of each and one without an event."""
+    text = LabelText(torch.randn(4, 6), torch.randn(4, 7))
+    return Dataset("made", NAMES, videos(), val=videos(), label_text=text)
+
+
+def test_of_some_classes_everything_is_left_as_if_no_other_had_been_annotated() -> None:
+    whole = labelled()
+    part = whole.of_classes(["flute", "bell"])
+    assert part.categories == ("bell", "flute")
+    assert part.train.category.tolist() == [NO_EVENT, 0, 1] and part.train.row.tolist() == [100, 102, 103]
+    assert torch.equal(part.val.audio, whole.val.audio[[0, 2, 3]])
+    assert torch.equal(part.label_text.audio, whole.label_text.audio[[1, 2]])
+    assert torch.equal(part.label_text.visual, whole.label_text.visual[[1, 2]])
+
+
+@pytest.mark.parametrize(("names", "says"), [
+    (["bell", "gong"], r"\['gong'\]: give names of its classes, each once: bark, bell, flute, horn"),
+    (["bell", "bell"], "each once"),
+    (["bell"], "leaves 1 of 4 classes"),
+])
+def test_classes_that_cannot_be_chosen_are_refused(names: list[str], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        labelled().of_classes(names)
+
+
+def test_a_split_without_a_video_of_the_classes_is_refused() -> None:
+    data = dataclasses.replace(labelled(), val=videos(3))  # nothing of flute and horn
+    with pytest.raises(DataError, match="the val split has no video of the 2 classes flute, horn"):
+        data.of_classes(["flute", "horn"])
 
 
 def test_text_nodes_change_in_every_split_at_once() -> None:
