@@ -46,6 +46,92 @@ def test_each_stream_is_held_down_by_the_other_s_gate(supervision: str, recurren
     assert torch.allclose(answer.relevance, relevance, atol=1e-5)
 
 
+def linear(layer, rows):
+    return rows @ layer.weight.T + layer.bias
+
+
+def norm(layer, rows):
+    centred = rows - rows.mean(-1, keepdim=True)
+    return layer.weight * centred / (centred.square().mean(-1, keepdim=True) + layer.eps).sqrt() + layer.bias
+
+
+def attend(layer, rows, memory):
+    """Head by head: softmax(q k / sqrt(width of a head)) v."""
+    width = rows.shape[-1] // layer.num_heads
+    weights, biases = layer.in_proj_weight.chunk(3), layer.in_proj_bias.chunk(3)
+    asked = [source @ weights[part].T + biases[part] for part, source in enumerate((rows, memory, memory))]
+    heads = zip(*(values.split(width, -1) for values in asked), strict=True)
+    found = [(query @ key.mT / width**0.5).softmax(-1) @ value for query, key, value in heads]
+    return linear(layer.out_proj, torch.cat(found, -1))
+
+
+def read(layer, rows):
+    """A bidirectional LSTM, second by second."""
+    both = []
+    for direction, step in (("", 1), ("_reverse", -1)):
+        into, again, bias, more = (getattr(layer, f"{name}_l0{direction}")
+                                   for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        state = cell = rows.new_zeros(len(rows), layer.hidden_size)
+        states = []
+        for row in list(rows.unbind(1))[::step]:
+            enter, forget, new, out = (row @ into.T + bias + state @ again.T + more).chunk(4, -1)
+            cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
+            state = out.sigmoid() * cell.tanh()
+            states.append(state)
+        both.append(torch.stack(states[::step], 1))
+    return torch.cat(both, -1)
+
+
+def relate(layer, rows, memory):
+    rows = norm(layer.after_attention, rows + attend(layer.attention, rows, memory))
+    first, last = layer.feed_forward[0], layer.feed_forward[-1]
+    return norm(layer.after_feed_forward, rows + linear(last, linear(first, rows).relu()))
+
+
+def written_out(model: CMBS, audio: torch.Tensor, visual: torch.Tensor, alpha: float, beta: float, gamma: float):
+    """The full network on vectors, from matrix products alone: class, relevance, class activations, gates."""
+    sight = linear(model.regions[0], visual).relu()
+    guide, channels = model.guide, model.guide.channels
+    aware = norm(guide.norm, sight + linear(guide.value, sight))
+    alike = linear(channels.ask_audio, audio).relu() * linear(channels.ask_visual, aware).relu()
+    chosen = sight * (1 + linear(channels.weigh[2], linear(channels.weigh[0], alike).relu()).sigmoid())
+    chosen = chosen + beta * aware.sigmoid() * chosen
+    streams = {AUDIO: read(model.over_time.audio, audio), VISUAL: read(model.over_time.visual, chosen)}
+    within, gates, held = {}, {}, {}
+    for name, rows in streams.items():
+        rows = linear(model.within[name].enter, rows)
+        for layer in model.within[name].layers:
+            rows = relate(layer, rows, rows)
+        within[name], gates[name] = rows, linear(model.gates[name], rows).sigmoid()
+    for name, other in ((AUDIO, VISUAL), (VISUAL, AUDIO)):
+        rows = linear(model.across[name].enter, streams[name])
+        rows = relate(model.across[name].layer, rows, torch.cat((within[other], rows), 1))
+        held[name] = rows + alpha * gates[other] * rows
+    sees, hears = model.interact[VISUAL], model.interact[AUDIO]
+    product = held[VISUAL] * held[AUDIO]
+    both = norm(sees.norm, product + attend(sees.attention, product, torch.cat((held[AUDIO], held[VISUAL]), 1)))
+    product = held[AUDIO] * both
+    heard = norm(hears.norm, product + attend(hears.attention, product, torch.cat((both, held[AUDIO]), 1)))
+    fused, last = (both + heard) / 2, model.localize
+    highest_four = [linear(layer, rows).sort(1, descending=True).values[:, :4].mean(1)
+                    for layer, rows in ((last.audio, held[AUDIO]), (last.visual, held[VISUAL]))]
+    activation = sum(highest_four) / 2
+    category = linear(last.heads.category, fused.max(1).values) + gamma * activation
+    return category, linear(last.heads.relevance, fused)[..., 0], activation, gates
+
+
+def test_the_full_network_is_its_equations_written_out(shape, make_batch):
+    model = CMBS(**shape, supervision="full", alpha=0.1, beta=0.4, gamma=0.3, **SMALL).double().eval()
+    audio, visual = torch.randn(4, 6, 10).double(), torch.randn(4, 6, 14).double()
+    answer = model(make_batch(audio, visual))
+    category, relevance, activation, gates = written_out(model, audio, visual, 0.1, 0.4, 0.3)
+    torch.testing.assert_close(answer.category, category, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(answer.relevance, relevance, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(answer.gate_category, activation, rtol=1e-12, atol=1e-12)
+    for name, gate in gates.items():
+        torch.testing.assert_close(answer.gates[name], gate, rtol=1e-12, atol=1e-12)
+
+
 def test_a_second_sigmoid_on_a_gate_never_calls_a_second_background():
     """Why the published weak decoding finds no background, and how ``tau=0`` reproduces it."""
     gates = torch.rand(1, 50)
