@@ -103,6 +103,13 @@ class DataConfig(Section):
     regions: Literal["pool", "keep"] = "pool"
     synthetic: SyntheticConfig = SyntheticConfig()
 
+    @field_validator("held_out")
+    @classmethod
+    def _held_out_has_no_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"{list(names)} names a class twice")
+        return tuple(sorted(names))
+
     @model_validator(mode="after")
     def _classes_are_held_out_of_one_class_a_video(self) -> DataConfig:
         if self.held_out and self.kind == "llp":

@@ -288,5 +288,8 @@ def test_made_videos_have_one_length_or_a_range_of_lengths() -> None:
 def test_classes_are_held_out_where_a_video_has_one():
     assert load_config(None, ["data.held_out=[Bark, 'Race car, auto racing']"]).data.held_out == (
         "Bark", "Race car, auto racing")
+    assert load_config(None, ["data.held_out=[Horse, Bark]"]).data.held_out == ("Bark", "Horse")
+    with pytest.raises(ConfigError, match="names a class twice"):
+        load_config(None, ["data.held_out=[Bark, Bark]"])
     with pytest.raises(ConfigError, match=r"held_out=\['Bark'\] leaves out videos by their one class.*held_out=\[\]"):
         load_config(None, ["data.kind=llp", "data.held_out=[Bark]"])

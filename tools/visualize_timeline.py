@@ -31,7 +31,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--media", type=Path, metavar="CLIP", help="the row's video, for its frames and its sound")
     parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/pictures/row-N, or the clip's name")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/pictures/row-N or clip-NAME")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
     of_rows = options.overrides or options.split or options.data or options.media
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> list[Path]:
         from avsgn_pyg.predictor.encoders import named
         from avsgn_pyg.predictor.pictures import write_clip_timeline
 
-        folder = options.out or pictures.folder_in(options.run, options.video.stem)
+        folder = options.out or pictures.folder_in(options.run, f"clip-{options.video.stem}")
         return write_clip_timeline(options.run, options.video, folder, options.format, tau=options.tau,
                                    encoders=named(visual=options.visual, audio=options.audio))
     root = [] if options.data is None else [f"data.root={options.data}"]

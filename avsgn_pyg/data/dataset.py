@@ -51,11 +51,14 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
 
 
 def _without_classes(dataset: Dataset, held_out: tuple[str, ...]) -> Dataset:
-    rest = dataset.of_classes([name for name in dataset.categories if name not in dataset.known(held_out)])
+    """Whatever is reported of the rest says so by its name."""
+    rest = dataset.without_classes(held_out)
     count = sum(map(len, dataset.splits.values())) - sum(map(len, rest.splits.values()))
-    note = f"{len(held_out)} classes are held out ({', '.join(held_out)}): {count} videos of them are left out"
-    return dataclasses.replace(rest, provenance=rest.provenance | {"held_out": sorted(held_out)},
-                               notes=(*rest.notes, note))
+    note = (f"{len(held_out)} classes are held out ({', '.join(held_out)}): {count} videos of them are left out, which "
+            "the other notes still count")
+    return dataclasses.replace(
+        rest, name=f"{dataset.name}, {len(rest.categories)} of {len(dataset.categories)} classes",
+        provenance=rest.provenance | {"held_out": list(held_out)}, notes=(*rest.notes, note))
 
 
 def _load_ave(config: DataConfig) -> Dataset:

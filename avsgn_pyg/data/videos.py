@@ -197,38 +197,40 @@ class Dataset:
         splits = {name: dataclasses.replace(videos, text_nodes=count) for name, videos in self.splits.items()}
         return dataclasses.replace(self, **splits)
 
-    def known(self, names: Sequence[str]) -> frozenset[str]:
-        """The same names, or a DataError for one that is no class here, or that stands twice."""
+    def places(self, names: Sequence[str]) -> Int[Tensor, "K"]:
+        """Class numbers of `names`, ascending; a DataError for one that is no class here."""
         unknown = [name for name in names if name not in self.categories]
-        if unknown or len(set(names)) < len(names):
-            raise DataError(f"{self.name}: {unknown or list(names)}: give names of its classes, each once: "
-                            f"{', '.join(self.categories)}")
-        return frozenset(names)
+        if unknown:
+            raise DataError(f"{self.name}: {unknown}: give names of its classes: {', '.join(self.categories)}")
+        return torch.tensor(sorted({self.categories.index(name) for name in names}), dtype=torch.long)
 
-    def of_classes(self, names: Sequence[str]) -> Dataset:
-        """The same data set as if nothing else had been annotated: `names` are its classes, in their old order.
+    def without_classes(self, names: Sequence[str]) -> Dataset:
+        """The same data set as if `names` had never been annotated: the other classes, in their old order.
 
-        Videos without an event stay.
+        A video goes whose class is among them in any of its rows, in whatever split. Videos without an event stay.
 
         Raises:
-            DataError: a name that is no class, one that stands twice, fewer than two, or a split without a video left.
+            DataError: a name that is no class, fewer than two classes left, or a split without a video left of them.
         """
-        known = self.known(names)
-        kept = torch.tensor([place for place, name in enumerate(self.categories) if name in known])
+        gone = self.places(names)
+        kept = torch.tensor([place for place in range(len(self.categories)) if place not in gone], dtype=torch.long)
         if len(kept) < 2:
-            raise DataError(f"{self.name}: {list(names)} leaves {len(kept)} of {len(self.categories)} classes; "
-                            "two at least are told apart")
+            raise DataError(f"{self.name}: without {list(names)} {len(kept)} of {len(self.categories)} classes are "
+                            "left; two at least are told apart")
+        ids = {one for videos in self.splits.values()
+               for one, is_gone in zip(videos.video_ids, torch.isin(videos.category.cpu(), gone).tolist(), strict=True)
+               if is_gone}
         text = self.label_text
         return dataclasses.replace(
             self, categories=tuple(self.categories[place] for place in kept.tolist()),
             label_text=None if text is None else LabelText(text.audio[kept], text.visual[kept]),
-            **{split: self._of_classes(split, videos, kept) for split, videos in self.splits.items()})
+            **{split: self._left(split, videos, kept, ids) for split, videos in self.splits.items()})
 
-    def _of_classes(self, split: str, videos: Videos, kept: Int[Tensor, "K"]) -> Videos:
-        here = torch.isin(videos.category, kept)
-        if not here.any():
-            raise DataError(f"{self.name}: the {split} split has no video of the {len(kept)} classes "
-                            f"{', '.join(self.categories[place] for place in kept.tolist())}; choose others")
-        left = videos.take((here | (videos.category == NO_EVENT)).nonzero().flatten())
+    def _left(self, split: str, videos: Videos, kept: Int[Tensor, "K"], gone: set[str]) -> Videos:
+        stays = torch.tensor([one not in gone for one in videos.video_ids])
+        left = videos.take(stays.nonzero().flatten())
+        if not torch.isin(left.category, kept).any():
+            raise DataError(f"{self.name}: the {split} split has no video left of the {len(kept)} classes "
+                            f"{', '.join(self.categories[place] for place in kept.tolist())}; hold out others")
         renumbered = torch.searchsorted(kept, left.category.clamp_min(0))
         return dataclasses.replace(left, category=torch.where(left.category == NO_EVENT, NO_EVENT, renumbered))

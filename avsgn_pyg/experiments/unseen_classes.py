@@ -1,7 +1,8 @@
-"""What a trained model finds in videos of classes that it never saw: when, by its relevance; what, by the labels' text.
+"""What a trained model finds in videos of classes that it was not taught: when, by its relevance; what, by text.
 
-The road of ``tools/predict.py --labels`` on annotated features: a run trained with ``data.held_out`` answers the videos
-of the classes that were held out of it. Nothing is fitted; temperatures are the shipped ones.
+What ``tools/predict.py --labels`` computes, on annotated features: a run trained with ``data.held_out`` answers the
+videos of the classes that were held out of it. Nothing is fitted; temperatures are the shipped ones. (The predictor
+cuts longer clips into windows and fills shorter ones up; here a video is one graph, as long as it is.)
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from torch import Tensor
 
 from avsgn_pyg import metrics
 from avsgn_pyg.config import ConfigError
-from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
+from avsgn_pyg.data.dataset import Videos, load_dataset
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.label_text import LabelText
 from avsgn_pyg.engine.evaluator import Predictions, predict
-from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.model.open_vocabulary import DEFAULT, label_scores
 from avsgn_pyg.recipes.parts import open_run
 
@@ -36,13 +37,13 @@ COLUMNS: Final = {"segment_accuracy": "segment accuracy", "force_all_foreground"
 
 @dataclass(frozen=True)
 class Unseen:
-    """The videos of held-out classes, as a run that never saw such answers them.
+    """The videos of held-out classes, as a run that was not taught them answers them.
 
     Attributes:
         dataset, split: whose.
         classes: those held out.
         labels: of all classes.
-        reports: list of :data:`LISTS` -> scores, as of any evaluation.
+        reports: list of :data:`LISTS` -> scores, as of any evaluation; of one class alone, "all" alone.
     """
 
     dataset: str
@@ -53,7 +54,7 @@ class Unseen:
 
     def table(self) -> str:
         """A line for each list."""
-        first = self.reports[LISTS[0]]
+        first = self.reports[LISTS[-1]]
         lines = [f"{self.dataset}, {self.split}: {first.videos} videos of {len(self.classes)} classes held out of "
                  f"training ({', '.join(self.classes)}); tau {first.tau:g}",
                  f"{'named from':<22}" + "".join(f"{name:>18}" for name in COLUMNS.values())]
@@ -82,7 +83,8 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
-        ConfigError, DataError: it was trained on every class; a setting or the data cannot be used; no label text.
+        ConfigError, DataError: it was trained on every class; a setting or the data cannot be used; no label text; no
+            video of the classes in the split, or longer ones than the model's learned time knows.
     """
     opened = open_run(run, split=split, overrides=overrides, use="a measurement")
     config, classes = opened.config, opened.config.data.held_out
@@ -93,24 +95,31 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
     if whole.label_text is None:
         raise DataError(f"{whole.name} brings no label text; give data.audio_labels and data.visual_labels, or a "
                         "store that was extracted with class names")
-    part = whole.of_classes(classes)
-    videos = part.split(opened.split)
-    videos = videos.take((videos.category != NO_EVENT).nonzero().flatten())
-    videos = dataclasses.replace(videos, text_nodes=opened.videos.text_nodes)
-    found = predict(opened.model, videos)
-    reports = {}
-    for name, names_from in zip(LISTS, (part, whole), strict=True):
-        category = torch.tensor([names_from.categories.index(part.categories[place])
-                                 for place in videos.category.tolist()])
-        reports[name] = metrics.evaluate(
-            _label_logits(found, videos, names_from), found.relevance, category, videos.relevance,
-            categories=names_from.categories, tau=config.evaluate.tau, bootstrap=config.evaluate.bootstrap,
+    held, every = whole.places(classes), torch.arange(len(whole.categories))
+    split = whole.split(opened.split)
+    rows = torch.isin(split.category, held).nonzero().flatten()
+    if not len(rows):
+        raise DataError(f"{whole.name}: the {opened.split} split has no video of {', '.join(classes)}; take another")
+    videos = split.take(rows)
+    longest, known = int(videos.seconds.max()), opened.dataset.span[1]
+    if config.model.time_encoding == "learned" and longest > known:
+        raise ConfigError(f"{opened.checkpoint.path}: model.time_encoding=learned knows {known} seconds, and a video "
+                          f"of {', '.join(classes)} has {longest}; train with another time encoding")
+    found = predict(opened.model, dataclasses.replace(videos, text_nodes=opened.videos.text_nodes))
+    lists = {name: places for name, places in zip(LISTS, (held, every), strict=True) if len(places) > 1}
+    reports = {
+        name: metrics.evaluate(
+            _label_logits(found, videos, whole.label_text)[:, places], found.relevance,
+            torch.searchsorted(places, videos.category), videos.relevance, tau=config.evaluate.tau,
+            categories=[whole.categories[place] for place in places.tolist()], bootstrap=config.evaluate.bootstrap,
             mask=videos.mask)
-    return Unseen(whole.name, opened.split, part.categories, len(whole.categories), reports)
+        for name, places in lists.items()}
+    names = tuple(whole.categories[place] for place in held.tolist())
+    return Unseen(whole.name, opened.split, names, len(every), reports)
 
 
-def _label_logits(found: Predictions, videos: Videos, labels: Dataset) -> Float[Tensor, "N L"]:
+def _label_logits(found: Predictions, videos: Videos, text: LabelText) -> Float[Tensor, "N L"]:
     """Seconds weighed by their relevance; what fills a shorter video up names nothing."""
     seconds = (metrics.emptied(values, videos.mask)
                for values in (videos.audio, videos.visual, found.relevance.sigmoid()))
-    return label_scores(*seconds, labels.label_text.audio, labels.label_text.visual, DEFAULT)
+    return label_scores(*seconds, text.audio, text.visual, DEFAULT)

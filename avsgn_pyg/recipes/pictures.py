@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,8 +60,16 @@ def answer_row(
 
 
 def folder_in(run: Path, what: str) -> Path:
-    """Where pictures of a run lie unless told otherwise: one folder for each thing that is drawn, beside its model."""
-    return run / "pictures" / what
+    """Where pictures lie unless told otherwise: beside their model, a folder for each row, clip or split.
+
+    Raises:
+        ConfigError: nothing can be written there.
+    """
+    folder = run / "pictures" / what
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise ConfigError(f"{folder}: cannot be written to; name another folder for the pictures, --out DIR")
+    return folder
 
 
 def write_answer(

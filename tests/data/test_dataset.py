@@ -417,11 +417,13 @@ def test_classes_that_are_held_out_are_left_out_of_every_split_and_on_record():
     gone = whole.categories[2], whole.categories[0]
     rest = load_dataset(made.model_copy(update={"held_out": gone}))
     assert rest.categories == (whole.categories[1], whole.categories[3])
-    assert rest.provenance == whole.provenance | {"held_out": sorted(gone)}
+    assert rest.provenance == whole.provenance | {"held_out": list(gone)}
+    assert rest.name == f"{whole.name}, 2 of 4 classes"
     for split, videos in rest.splits.items():
         every = whole.split(split)
         assert videos.row.tolist() == every.row[~torch.isin(every.category, torch.tensor([0, 2]))].tolist()
     assert rest.notes[-1].startswith(f"2 classes are held out ({', '.join(gone)}): ")
+    assert rest.notes[-1].endswith("which the other notes still count")
 
 
 def test_a_class_that_is_held_out_must_be_one():

@@ -129,12 +129,13 @@ NAMES = ("bark", "bell", "flute", "horn")
 def labelled() -> Dataset:
     """Four classes, a video of each and one without an event."""
     text = LabelText(torch.randn(4, 6), torch.randn(4, 7))
-    return Dataset("made", NAMES, videos(), val=videos(), label_text=text)
+    split = dataclasses.replace(videos(), video_ids=("silent", "a", "b", "c", "d"))
+    return Dataset("made", NAMES, split, val=split, label_text=text)
 
 
-def test_of_some_classes_everything_is_left_as_if_no_other_had_been_annotated() -> None:
+def test_without_classes_everything_is_left_as_if_they_had_never_been_annotated() -> None:
     whole = labelled()
-    part = whole.of_classes(["flute", "bell"])
+    part = whole.without_classes(["horn", "bark"])
     assert part.categories == ("bell", "flute")
     assert part.train.category.tolist() == [NO_EVENT, 0, 1] and part.train.row.tolist() == [100, 102, 103]
     assert torch.equal(part.val.audio, whole.val.audio[[0, 2, 3]])
@@ -142,20 +143,26 @@ def test_of_some_classes_everything_is_left_as_if_no_other_had_been_annotated() 
     assert torch.equal(part.label_text.visual, whole.label_text.visual[[1, 2]])
 
 
+def test_a_video_goes_whose_other_row_has_a_class_that_goes_in_another_split_too() -> None:
+    whole = labelled()
+    val = dataclasses.replace(whole.val, video_ids=("silent", "b", "x", "y", "z"))  # bark, and in train bell
+    part = dataclasses.replace(whole, val=val).without_classes(["bark"])
+    assert part.train.video_ids == ("silent", "c", "d") and part.val.video_ids == ("silent", "x", "y", "z")
+
+
 @pytest.mark.parametrize(("names", "says"), [
-    (["bell", "gong"], r"\['gong'\]: give names of its classes, each once: bark, bell, flute, horn"),
-    (["bell", "bell"], "each once"),
-    (["bell"], "leaves 1 of 4 classes"),
+    (["gong"], r"\['gong'\]: give names of its classes: bark, bell, flute, horn"),
+    (["bell", "bark", "horn"], "1 of 4 classes are left"),
 ])
-def test_classes_that_cannot_be_chosen_are_refused(names: list[str], says: str) -> None:
+def test_classes_that_cannot_go_are_refused(names: list[str], says: str) -> None:
     with pytest.raises(DataError, match=says):
-        labelled().of_classes(names)
+        labelled().without_classes(names)
 
 
-def test_a_split_without_a_video_of_the_classes_is_refused() -> None:
+def test_a_split_without_a_video_left_of_the_classes_is_refused() -> None:
     data = dataclasses.replace(labelled(), val=videos(3))  # nothing of flute and horn
-    with pytest.raises(DataError, match="the val split has no video of the 2 classes flute, horn"):
-        data.of_classes(["flute", "horn"])
+    with pytest.raises(DataError, match="the val split has no video left of the 2 classes flute, horn"):
+        data.without_classes(["bark", "bell"])
 
 
 def test_text_nodes_change_in_every_split_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -53,7 +54,14 @@ def test_unless_told_otherwise_rows_and_clips_lie_with_their_run_each_in_a_folde
     given = ["--visual", "signal", "width=16", "--audio", "signal", "width=16"]
     with pytest.warns(UserWarning, match="unchecked"):
         assert tool.main([str(run), "--video", str(media), "--format", "svg", *given]) == 0
-    assert {Path(line).parent for line in capsys.readouterr().out.split()} == {run / "pictures" / media.stem}
+    assert {Path(line).parent for line in capsys.readouterr().out.split()} == {run / "pictures" / f"clip-{media.stem}"}
+
+
+def test_a_run_that_cannot_be_written_to_is_told_before_it_is_drawn(run, tmp_path, capsys):
+    copy = Path(shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("pictures")))
+    (copy / "pictures").write_text("in the way")
+    assert load("visualize_timeline").main([str(copy), "--split", "val"]) == 2
+    assert "cannot be written to; name another folder for the pictures, --out DIR" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "says"), [

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from avsgn_pyg import recipes
-from avsgn_pyg.config import Config, load_config
-from avsgn_pyg.data.dataset import Dataset
+from avsgn_pyg.config import Config, ConfigError, load_config
+from avsgn_pyg.data.dataset import DataError, Dataset
 from avsgn_pyg.engine.checkpoint import CONFIG, CheckpointError, read_json
 from avsgn_pyg.engine.run_folder import RunError, RunFolder, seed_folders
 from avsgn_pyg.experiments.suites.locks import held
@@ -138,10 +138,16 @@ def refuse_other_data(jobs: Sequence[Job], coming: Sequence[Job]) -> None:
         root, last, key = job.config.data.root, RunFolder(job.folder).last, job.config.data.model_dump_json()
         if root is None or last is None:
             continue
-        if key not in read_anyway and _same_place(root, load_config(job.folder / CONFIG).data.root):
+        in_place = _same_place(root, load_config(job.folder / CONFIG).data.root)
+        if in_place and key not in read_anyway:
             continue
-        if key not in opened:
-            opened[key] = open_dataset(job.config)
+        try:
+            if key not in opened:
+                opened[key] = open_dataset(job.config)
+        except (ConfigError, DataError):
+            if not in_place:
+                raise
+            continue  # the run to come tells it of its own row
         try:
             check_same_data(last, opened[key])
         except CheckpointError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from avsgn_pyg.config import save_config
+from avsgn_pyg.data.dataset import DataError
 from avsgn_pyg.engine.checkpoint import CheckpointError
 from avsgn_pyg.engine.run_folder import RunError, RunFolder
 from avsgn_pyg.experiments.suites import load_suite
@@ -95,6 +96,18 @@ def test_data_replaced_where_they_lie_are_noticed_before_more_is_trained(written
     refuse_other_data(jobs, [])  # the tables of what is finished read no data
     with pytest.raises(RunError, match="somebody else"):
         refuse_other_data(jobs, [one for one in jobs if one.seed == 1])
+
+
+def test_data_that_are_gone_are_told_by_the_run_that_needs_them(written: Path, job: Job, tmp_path: Path):
+    jobs = [one for one in moved(written, job, tmp_path) if one.cell.row.name == "ours"]
+    absent = [dataclasses.replace(one, config=one.config.model_copy(update={"data": one.config.data.model_copy(
+        update={"kind": "ave"})})) for one in jobs]
+    for one in absent:
+        save_config(one.config, one.folder / "config.yaml")
+    refuse_other_data(absent, absent)
+    with pytest.raises(DataError, match="no such file"):
+        refuse_other_data(plan(load_suite(written, [f"data.root={tmp_path / 'elsewhere'}", "data.kind=ave"],
+                                          supervisions=["full"]), (0,), job.out), [])
 
 
 def test_every_seed_that_a_row_has_is_found(written: Path, job: Job):
