@@ -345,8 +345,8 @@ RUNS = {
         "data.audio_features=a.h5", "data.visual_features=maps.h5",
     ],
     "store": [
-        "data.features=store.h5", "data.missing=drop", "train.schedule=cosine", "train.early_stop=1",
-        "train.select=val", "evaluate.split=val",
+        "data.features=store.h5", "data.missing=drop", "data.held_out=[class 1]", "train.schedule=cosine",
+        "train.early_stop=1", "train.select=val", "evaluate.split=val",
     ],
 }
 SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]
@@ -408,7 +408,7 @@ def test_what_was_trained_on_maps_is_not_scored_on_vectors(ave_folder: Path, tmp
 
 @pytest.mark.parametrize("name", ["avsgn", "late_fusion"])
 def test_maps_are_refused_for_models_of_vectors_before_anything_is_read(name: str, tmp_path: Path):
-    with pytest.raises(ConfigError, match=rf"model\.name={name} reads one vector .* choose one of \['avel', 'cacenet'"):
+    with pytest.raises(ConfigError, match=rf"model\.name={name} reads one vector .* choose one of \['avel', 'avsdn'"):
         recipes.train(load_config(None, [f"model.name={name}", "data.regions=keep", f"data.root={tmp_path}"]))
 
 

@@ -35,7 +35,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=0.1, help="part of the edges that is drawn; default 0.1")
     parser.add_argument("--threshold", type=float, help="in place of --share: edges of at least this weight")
     parser.add_argument("--arrangement", choices=ARRANGEMENTS, default="beside", help="of the subgraphs")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/pictures/row-N or clip-NAME")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/pictures/row-N or clip-NAME-from-0")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
     of_rows = options.overrides or options.split or options.data or options.media
@@ -50,14 +50,12 @@ def run(options: argparse.Namespace) -> list[Path]:
         from avsgn_pyg.predictor.encoders import named
         from avsgn_pyg.predictor.pictures import write_clip_graph
 
-        window = "" if options.start is None else f"-from-{options.start}"
-        folder = options.out or pictures.folder_in(options.run, f"clip-{options.video.stem}{window}")
+        folder = options.out or pictures.folder_in(options.run, f"clip-{options.video.stem}-from-{options.start or 0}")
         return write_clip_graph(options.run, options.video, folder, options.format, start=options.start or 0,
                                 tau=options.tau, drawing=drawing,
                                 encoders=named(visual=options.visual, audio=options.audio))
-    root = [] if options.data is None else [f"data.root={options.data}"]
-    answer = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
-                                 overrides=[*root, *options.overrides])
+    given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
+    answer = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau, overrides=given)
     if options.media is not None:
         from avsgn_pyg.predictor.pictures import with_media
 
@@ -69,13 +67,12 @@ def run(options: argparse.Namespace) -> list[Path]:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
-        paths = run(options)
+        print(*run(options), sep="\n")
     except (*recipes.EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    print(*paths, sep="\n")
     return 0
 
 

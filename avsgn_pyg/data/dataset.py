@@ -5,7 +5,6 @@ An AVE-shaped folder holds annotations, splits and features; ``docs/data.md`` sh
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,19 +45,8 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
     kinds = {"synthetic": lambda: make_synthetic(config.synthetic), "llp": lambda: load_llp(config)}
     dataset = kinds.get(config.kind, lambda: _load_ave(config))()
     if config.held_out:
-        dataset = _without_classes(dataset, config.held_out)
+        dataset = dataset.without_classes(config.held_out)
     return dataset if text_nodes is None else dataset.with_text_nodes(text_nodes)
-
-
-def _without_classes(dataset: Dataset, held_out: tuple[str, ...]) -> Dataset:
-    """Whatever is reported of the rest says so by its name."""
-    rest = dataset.without_classes(held_out)
-    count = sum(map(len, dataset.splits.values())) - sum(map(len, rest.splits.values()))
-    note = (f"{len(held_out)} classes are held out ({', '.join(held_out)}): {count} videos of them are left out, which "
-            "the other notes still count")
-    return dataclasses.replace(
-        rest, name=f"{dataset.name}, {len(rest.categories)} of {len(dataset.categories)} classes",
-        provenance=rest.provenance | {"held_out": list(held_out)}, notes=(*rest.notes, note))
 
 
 def _load_ave(config: DataConfig) -> Dataset:

@@ -208,6 +208,7 @@ class Dataset:
         """The same data set as if `names` had never been annotated: the other classes, in their old order.
 
         A video goes whose class is among them in any of its rows, in whatever split. Videos without an event stay.
+        Name, provenance and notes say what went.
 
         Raises:
             DataError: a name that is no class, fewer than two classes left, or a split without a video left of them.
@@ -220,11 +221,16 @@ class Dataset:
         ids = {one for videos in self.splits.values()
                for one, is_gone in zip(videos.video_ids, torch.isin(videos.category.cpu(), gone).tolist(), strict=True)
                if is_gone}
-        text = self.label_text
+        text, held_out = self.label_text, [self.categories[place] for place in gone.tolist()]
+        splits = {split: self._left(split, videos, kept, ids) for split, videos in self.splits.items()}
+        count = sum(len(videos) - len(splits[split]) for split, videos in self.splits.items())
+        note = (f"{len(held_out)} classes are held out ({', '.join(held_out)}): {count} videos of them are left out, "
+                "which the other notes still count")
         return dataclasses.replace(
-            self, categories=tuple(self.categories[place] for place in kept.tolist()),
+            self, name=f"{self.name}, {len(kept)} of {len(self.categories)} classes",
+            categories=tuple(self.categories[place] for place in kept.tolist()),
             label_text=None if text is None else LabelText(text.audio[kept], text.visual[kept]),
-            **{split: self._left(split, videos, kept, ids) for split, videos in self.splits.items()})
+            provenance=self.provenance | {"held_out": held_out}, notes=(*self.notes, note), **splits)
 
     def _left(self, split: str, videos: Videos, kept: Int[Tensor, "K"], gone: set[str]) -> Videos:
         stays = torch.tensor([one not in gone for one in videos.video_ids])

@@ -21,12 +21,12 @@ from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names
 
 
 class Answer(NamedTuple):
-    """One video: its row, what there is to show, its graph as it went in, and what the model made of it."""
+    """One video: what there is to show, its graph as it went in, what the model made of it, and which row it is."""
 
-    row: int
     picture: Picture
     batch: Batch
     localization: Localization
+    row: int
 
 
 def answer_row(
@@ -56,7 +56,7 @@ def answer_row(
         raise ConfigError(f"tau={tau}: {checkpoint.path} scores every segment, which is decoded without "
                           "tau; leave it out")
     picture = _picture(config, dataset, videos, number, split, found, config.evaluate.tau if tau is None else tau)
-    return Answer(int(videos.row[number]), picture, batch, found)
+    return Answer(picture, batch, found, int(videos.row[number]))
 
 
 def folder_in(run: Path, what: str) -> Path:

@@ -414,7 +414,7 @@ def test_ave_composite_loads_with_its_label_text(ave_composite_root: Path) -> No
 def test_classes_that_are_held_out_are_left_out_of_every_split_and_on_record():
     made = DataConfig(kind="synthetic", synthetic=SyntheticConfig(videos=60, classes=4, width=8))
     whole = load_dataset(made)
-    gone = whole.categories[2], whole.categories[0]
+    gone = whole.categories[0], whole.categories[2]
     rest = load_dataset(made.model_copy(update={"held_out": gone}))
     assert rest.categories == (whole.categories[1], whole.categories[3])
     assert rest.provenance == whole.provenance | {"held_out": list(gone)}

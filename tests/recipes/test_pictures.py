@@ -32,7 +32,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_row_is_shown_as_it_was_evaluated(run: Path):
     dataset = open_dataset(load_checkpoint(find_checkpoint(run)).config)
     row = int(dataset.val.row[2])
-    picture, batch, found = answer_row(run, row=row, split="val", tau=0.3)
+    picture, batch, found, number = answer_row(run, row=row, split="val", tau=0.3)
+    assert number == row
     assert picture.title.endswith(f"val, row {row}, {dataset.val.video_ids[2]}") and int(batch.row[0]) == row
     assert np.allclose(picture.relevance, found.relevance[0].sigmoid())
     assert picture.category == dataset.categories[int(found.category[0].argmax())]
@@ -49,7 +50,7 @@ def test_a_row_is_shown_as_it_was_evaluated(run: Path):
 
 
 def test_the_graph_is_the_models_attention(run: Path):
-    picture, _, found = answer_row(run, split="val")
+    picture, _, found, _ = answer_row(run, split="val")
     assert picture.layers == ("layers 1 to 2", "rollout")
     assert np.array_equal(picture.adjacency["av"]["layers 1 to 2"], found.adjacency["av"][0][0].numpy())
     assert len(picture.text) == 6 and picture.text[0].endswith("(seen)") and picture.text[-1].endswith("(heard)")

@@ -55,7 +55,8 @@ def test_unless_told_otherwise_rows_and_clips_lie_with_their_run_each_in_a_folde
     given = ["--visual", "signal", "width=16", "--audio", "signal", "width=16"]
     with pytest.warns(UserWarning, match="unchecked"):
         assert tool.main([str(run), "--video", str(media), "--format", "svg", *given]) == 0
-    assert {Path(line).parent for line in capsys.readouterr().out.split()} == {run / "pictures" / f"clip-{media.stem}"}
+    drawn = run / "pictures" / f"clip-{media.stem}-from-0"
+    assert {Path(line).parent for line in capsys.readouterr().out.split()} == {drawn}
 
 
 def test_a_run_that_cannot_be_written_to_is_told_before_it_is_drawn(run, tmp_path, capsys):
