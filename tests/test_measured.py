@@ -20,8 +20,8 @@ from avsgn_pyg import metrics
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 #: First column of a table's head -> the supervision of its rows, and the row that they are compared with.
 HEADS = {"full supervision": ("full", "ours"), "video class alone": ("weak", "ours"), "without": ("full", "ours"),
-         "localizing, without": ("weak", "ours_plus"), "full, in another recipe": ("full", "ours"),
-         "video class alone, in another recipe": ("weak", "ours")}
+         "Eq. 18, without": ("weak", "ours"), "localizing, without": ("weak", "ours_plus"),
+         "full, in another recipe": ("full", "ours"), "video class alone, in another recipe": ("weak", "ours")}
 #: Configs of the first table -> supervision and row of their runs in the others.
 FIRST = {"ave_composite_full.yaml": ("full", "ours"), "avsgn_plus.yaml": ("full", "no_inter"),
          "ave_composite_weak.yaml": ("weak", "ours"), "ave_composite_weak_plus.yaml": ("weak", "ours_plus")}
