@@ -106,11 +106,12 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
         raise ConfigError(f"{opened.checkpoint.path}: model.time_encoding=learned knows {known} seconds, and a video "
                           f"of {', '.join(classes)} has {longest}; train with another time encoding")
     found = predict(opened.model, dataclasses.replace(videos, text_nodes=opened.videos.text_nodes))
+    logits = _label_logits(found, videos, whole.label_text)
     lists = {name: places for name, places in zip(LISTS, (held, every), strict=True) if len(places) > 1}
     reports = {
         name: metrics.evaluate(
-            _label_logits(found, videos, whole.label_text)[:, places], found.relevance,
-            torch.searchsorted(places, videos.category), videos.relevance, tau=config.evaluate.tau,
+            logits[:, places], found.relevance, torch.searchsorted(places, videos.category), videos.relevance,
+            tau=config.evaluate.tau,
             categories=[whole.categories[place] for place in places.tolist()], bootstrap=config.evaluate.bootstrap,
             mask=videos.mask)
         for name, places in lists.items()}

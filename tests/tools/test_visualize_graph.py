@@ -47,16 +47,12 @@ def test_the_tool_writes_its_files_and_names_them(run, tmp_path, capsys):
     assert all(Path(line).is_file() for line in printed)
 
 
-def test_unless_told_otherwise_rows_and_clips_lie_with_their_run_each_in_a_folder(run, capsys, clip):
+def test_unless_told_otherwise_rows_and_clips_lie_with_their_run_each_in_a_folder(run, folders_of, clip):
     tool, media = load("visualize_graph"), clip(3)
-    row = run / "pictures" / "row-17"
-    assert tool.main([str(run), "--split", "val", "--row", "17", "--format", "svg"]) == 0
-    assert {Path(line).parent for line in capsys.readouterr().out.split()} == {row}
-    given = ["--visual", "signal", "width=16", "--audio", "signal", "width=16"]
+    assert folders_of(tool, run, "--split", "val", "--row", 17, "--format", "svg") == {run / "pictures" / "row-17"}
+    given = ("--visual", "signal", "width=16", "--audio", "signal", "width=16", "--format", "svg")
     with pytest.warns(UserWarning, match="unchecked"):
-        assert tool.main([str(run), "--video", str(media), "--format", "svg", *given]) == 0
-    drawn = run / "pictures" / f"clip-{media.stem}-from-0"
-    assert {Path(line).parent for line in capsys.readouterr().out.split()} == {drawn}
+        assert folders_of(tool, run, "--video", media, *given) == {run / "pictures" / f"clip-{media.stem}-from-0"}
 
 
 def test_a_run_that_cannot_be_written_to_is_told_before_it_is_drawn(run, tmp_path, capsys):
