@@ -155,10 +155,9 @@ class CMGIConfig(Section):
     norm: Literal["none", "layer"] = "layer"
     adjacency: Literal["shared", "per_layer"] = "shared"
     relations: Literal["shared", "typed"] = "shared"
-    topology: Literal["complete", "window", "topk", "cross_modal_only"] = "complete"
+    topology: Literal["complete", "window", "cross_modal_only"] = "complete"
     window: Count = 10
-    topk: Count = 8
-    limit_gib: Positive = 1.0
+    topk: Count | None = None
     backend: Literal["auto", "blocks", "native"] = "auto"
 
     @model_validator(mode="after")
@@ -168,11 +167,20 @@ class CMGIConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _sizes_of_this_topology(self) -> CMGIConfig:
-        for name in ("window", "topk"):
-            if self.topology != name and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name}={getattr(self, name)} is read by topology={name} alone, and this is "
-                                 f"topology={self.topology}; set that or leave {name} out")
+    def _window_of_this_topology(self) -> CMGIConfig:
+        if self.topology != "window" and self.window != type(self).model_fields["window"].default:
+            raise ValueError(f"window={self.window} is read by topology=window alone, and this is "
+                             f"topology={self.topology}; set that or leave window out")
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_need_complete_graphs(self) -> CMGIConfig:
+        sparse = [f"topology={self.topology}"] if self.topology != "complete" else []
+        sparse += ["relations=typed"] if self.relations == "typed" else []
+        sparse += [f"topk={self.topk}"] if self.topk is not None else []
+        if self.backend == "blocks" and sparse:
+            raise ValueError(f"backend=blocks needs complete graphs, and {', '.join(sparse)} has fewer edges; "
+                             "use backend=auto")
         return self
 
     @model_validator(mode="after")
@@ -267,7 +275,7 @@ class ObjectiveConfig(Section):
 
 
 class ParsingConfig(Section):
-    """Head and objective of audio-visual video parsing (:mod:`avsgn_pyg.model.parsing`), for ``data.kind`` ``llp``."""
+    """Head and objective of audio-visual video parsing (:mod:`avsgn_pyg.parsing.model`), for ``data.kind`` ``llp``."""
 
     evidence: Literal["interaction", "seconds"] = "interaction"
     audio_smoothing: Fraction = 0.0
@@ -300,6 +308,7 @@ class TrainConfig(Section):
     ema: BelowOne = 0.0
     augment: AugmentConfig = AugmentConfig()
     precision: Literal["no", "fp16", "bf16"] = "no"
+    compile: Switch = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Count | None = None
     seed: Integer = 0
@@ -360,6 +369,11 @@ class Config(Section):
         if "pasted" in losses and not self.train.augment.boundary:
             raise ValueError("the loss 'pasted' reads what train.augment.boundary pastes; "
                              "set that to the share of videos, such as 0.9")
+        cmgi = self.model.cmgi
+        if self.train.compile and (self.model.name != AVSGN or cmgi.topology != "complete" or cmgi.topk is not None
+                                   or cmgi.relations == "typed" or cmgi.backend == "native"):
+            raise ValueError("train.compile=true compiles avsgn on complete subgraphs: it needs model.name=avsgn, "
+                             "model.cmgi.topology=complete, topk=null, relations=shared, and backend=auto or blocks")
         if self.train.select == "test" and self.evaluate.split != "test":
             raise ValueError("train.select=test needs evaluate.split=test, "
                              "so that the table shows what was selected on")

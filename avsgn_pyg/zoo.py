@@ -6,7 +6,7 @@ Settings stop here: layers and losses take plain arguments, never a config.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -16,14 +16,16 @@ from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fu
 from avsgn_pyg.baselines.options import build_with
 from avsgn_pyg.config import ConfigError, HeadConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
+from avsgn_pyg.graph.topology import Topology
+from avsgn_pyg.layers.convolution import Convolution, TypedConvolution
+from avsgn_pyg.layers.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
+from avsgn_pyg.losses import Objective
 from avsgn_pyg.model.avsgn import AVSGN
 from avsgn_pyg.model.cmgi import CMGI
 from avsgn_pyg.model.cmsa import CMSA
 from avsgn_pyg.model.head import LocalizationHead
 from avsgn_pyg.model.inputs import Adapter, LabelText
-from avsgn_pyg.model.objective import Objective
-from avsgn_pyg.model.parsing import AVSGNParser, ParsingHead
-from avsgn_pyg.model.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
+from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead
 
 
 @runtime_checkable
@@ -55,6 +57,11 @@ class Shape:
 def text_nodes(config: ModelConfig, shape: Shape) -> int:
     """Text rows a video has under this config: T, or 2C with one a label."""
     return shape.segments if config.text.slots == "segments" else 2 * shape.classes
+
+
+def topology(config: ModelConfig) -> Topology | None:
+    """The edges that this model's batches need; ``None`` for models without message passing."""
+    return Topology(config.cmgi.topology, config.cmgi.window) if config.name == "avsgn" else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,18 +207,32 @@ def _parts(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> 
         "label_text": _label_text(config, shape, label_text, rows=shape.segments if by_segment else None),
         "time_audio": time(),
         "time_visual": time(),
-        "cmsa": CMSA(width, config.dim, **cmsa.model_dump(), text_asks=by_segment, dropout=rates.features,
-                  attention_dropout=rates.attention, window=cmgi.window if cmgi.topology == "window" else None),
-        "cmgi": CMGI(config.dim, **cmgi.model_dump(), dropout=rates.graph,
-                  time_bias=_graph_time(cmgi.subgraphs, config.time_slope) if relative else None),
+        "cmsa": CMSA(width, config.dim, **cmsa.model_dump(), text_queries=by_segment, dropout=rates.features,
+                     attention_dropout=rates.attention, window=cmgi.window if cmgi.topology == "window" else None),
+        "cmgi": _cmgi(config),
         "cmsa_time": RelativeTime(cmsa.heads, slope=config.time_slope) if relative else None,
     }
 
 
-def _graph_time(subgraphs: Sequence[str], slope: float) -> dict[str, SubgraphTime]:
-    """Relative-time scores of every subgraph; text rows are no seconds."""
-    return {name: SubgraphTime(tuple(modality != TEXT for modality in SUBGRAPHS[name]), slope=slope)
-            for name in subgraphs}
+def _cmgi(config: ModelConfig) -> CMGI:
+    cmgi = config.cmgi
+    by_subgraph = not isinstance(cmgi.conv, str)
+
+    def conv(subgraph: str) -> nn.Module:
+        name, options = ((cmgi.conv[subgraph], cmgi.conv_options.get(subgraph)) if by_subgraph
+                         else (cmgi.conv, cmgi.conv_options))
+        typed = cmgi.relations == "typed"
+        return (TypedConvolution if typed else lambda build: build())(
+            lambda: Convolution(config.dim, name, options, cmgi.backend))
+
+    def time(subgraph: str) -> SubgraphTime:  # text nodes are no seconds
+        timed = tuple(modality != TEXT for modality in SUBGRAPHS[subgraph])
+        return SubgraphTime(timed, slope=config.time_slope)
+
+    return CMGI(config.dim, conv, layers=cmgi.layers, subgraphs=cmgi.subgraphs, residual=cmgi.residual, norm=cmgi.norm,
+                adjacency=cmgi.adjacency, topk=cmgi.topk, dropout=config.dropout.graph,
+                as_list=cmgi.relations == "typed" or cmgi.backend == "native",
+                time=time if config.time_encoding == "relative" else None)
 
 
 def _common_width(config: ModelConfig, shape: Shape) -> int:

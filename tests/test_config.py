@@ -269,12 +269,23 @@ def test_regions_are_kept_where_there_are_any(overrides: list[str], message: str
 
 @pytest.mark.parametrize(("setting", "message"), [
     ("model.cmgi.window=3", "window=3 is read by topology=window alone, and this is topology=complete"),
-    ("model.cmgi.topk=3", "topk=3 is read by topology=topk alone"),
     ("model.time_slope=0.5", "time_slope=0.5 is read by time_encoding=relative alone"),
 ])
 def test_a_size_that_nothing_would_read_is_refused(setting: str, message: str):
     with pytest.raises(ConfigError, match=message):
         load_config(None, [setting])
+
+
+@pytest.mark.parametrize("setting", ["topology=window", "topology=cross_modal_only", "relations=typed", "topk=3"])
+def test_dense_algebra_is_refused_where_subgraphs_are_not_complete(setting: str):
+    with pytest.raises(ConfigError, match=f"backend=blocks needs complete graphs, and {setting}"):
+        load_config(None, ["model.cmgi.backend=blocks", f"model.cmgi.{setting}"])
+
+
+@pytest.mark.parametrize("setting", ["topology=window", "relations=typed", "topk=3", "backend=native"])
+def test_compiling_is_refused_where_edges_are_a_list(setting: str):
+    with pytest.raises(ConfigError, match="compiles avsgn on complete subgraphs"):
+        load_config(None, ["train.compile=true", f"model.cmgi.{setting}"])
 
 
 def test_made_videos_have_one_length_or_a_range_of_lengths() -> None:

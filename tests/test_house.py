@@ -21,8 +21,11 @@ LIBRARY = sorted(PACKAGE.rglob("*.py"))
 #: Tests of the project as a whole, which mirror no module.
 OF_THE_WHOLE = {"test_house", "test_configs", "test_measured", "test_paper", "test_paper_map", "test_readme"}
 
+#: Tests of a folder as a whole.
+OF_A_FOLDER = {"model/test_section3"}
+
 #: Lines that a file may have, and who is let off: the schema and the set-up stand in one place each.
-LONGEST = {"avsgn_pyg": 260, "tools": 80}
+LONGEST = {"avsgn_pyg": 300, "tools": 80}
 LET_OFF = {"avsgn_pyg/config.py", "tools/bootstrap.py"}
 
 #: Slow to load, or not installed with the package; nobody pays for them at import.
@@ -166,7 +169,8 @@ def strays(tests: Path, package: Path, tools: Path) -> list[str]:
         home = tools / place.relative_to("tools") if place.parts[:1] == ("tools",) else package / place
         modules = (home / f"{name}.py", home / name / "__init__.py")
         of_the_whole = place == Path(".") and path.stem in OF_THE_WHOLE
-        if not of_the_whole and not any(module.is_file() for module in modules):
+        of_a_folder = path.relative_to(tests).with_suffix("").as_posix() in OF_A_FOLDER
+        if not of_the_whole and not of_a_folder and not any(module.is_file() for module in modules):
             found.append(path.relative_to(tests).as_posix())
     return found
 

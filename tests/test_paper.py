@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,16 +16,15 @@ from torch import Tensor
 
 from avsgn_pyg.config import load_config
 from avsgn_pyg.graph.build import build_batch
+from avsgn_pyg.graph.edges import subgraph_edges
+from avsgn_pyg.layers.convolution import Convolution
 from avsgn_pyg.localization import Localization, decode
-from avsgn_pyg.model.adjacency import AttentionAdjacency
+from avsgn_pyg.losses import Objective, class_loss, consistency_loss, relevance_loss
 from avsgn_pyg.model.attention import CrossAttention
-from avsgn_pyg.model.cmgi import CMGI
+from avsgn_pyg.model.cmgi import CMGI, Adjacency, GraphLayer
 from avsgn_pyg.model.cmsa import CMSA, InterAlignment, IntraAlignment, Streams
 from avsgn_pyg.model.head import LocalizationHead
 from avsgn_pyg.model.inputs import LabelText
-from avsgn_pyg.model.objective import Objective, class_loss, consistency_loss, relevance_loss
-from avsgn_pyg.model.propagation import Propagation
-from avsgn_pyg.model.subgraph import GraphLayer
 from avsgn_pyg.zoo import Shape, build_model, build_objective
 
 B, T, C, D = 3, 6, 4, 16
@@ -106,21 +106,21 @@ def test_eq1_rows_without_a_batch_axis_are_the_same_for_every_video():
 
 @pytest.mark.parametrize("residual", [False, True])
 def test_eq2_and_eq3_intra_modal_attention(residual: bool):
-    module = IntraAlignment(D, 4, residual=residual, text_asks=True, **NO_DROPOUT)
+    module = IntraAlignment(D, 4, residual=residual, text_queries=True, **NO_DROPOUT)
     video, text = torch.randn(B, T, D), torch.randn(T, D)
     answer = attn(module.attend, text.expand(B, T, D), video)
     torch.testing.assert_close(module(video, text), layer_norm(video + answer) if residual else answer)
 
 
-def test_eq2_asked_by_the_seconds_when_text_has_one_row_a_class():
-    module = IntraAlignment(D, 4, residual=False, text_asks=False, **NO_DROPOUT)
+def test_eq2_queried_by_the_seconds_when_text_has_one_row_a_class():
+    module = IntraAlignment(D, 4, residual=False, text_queries=False, **NO_DROPOUT)
     video, text = torch.randn(B, T, D), torch.randn(2 * C, D)
     torch.testing.assert_close(module(video, text), attn(module.attend, video, text.expand(B, 2 * C, D)))
 
 
 @pytest.mark.parametrize("residual", [False, True])
 def test_eq4_to_eq6_inter_modal_attention_and_bottleneck(residual: bool):
-    module = InterAlignment(D, 8, 4, residual=residual, asks=(True, True), **NO_DROPOUT)
+    module = InterAlignment(D, 8, 4, residual=residual, partner_queries=(True, True), **NO_DROPOUT)
     stream, first, second = torch.randn(B, T, D), torch.randn(B, T, D), torch.randn(B, T, D)
     halves = [attn(attend, partner, stream) + (stream if residual else 0)
               for attend, partner in zip(module.attend, (first, second), strict=True)]
@@ -147,41 +147,58 @@ def test_cmsa_hands_every_equation_its_own_partners():
 # --- Section 3.4 ---------------------------------------------------------------------------------
 
 
-def test_eq7_adjacency_is_a_softmax_over_sources():
-    module, x = AttentionAdjacency(D), torch.randn(B, 2 * T, D)
+def subgraphs(as_list: bool = False) -> dict[str, Any]:
+    """The edges of B complete videos."""
+    batch = build_batch(torch.randn(B, T, D), torch.randn(B, T, D), text_nodes=T)
+    return {name: subgraph_edges(batch, name, as_list=as_list) for name in ("av", "vt", "at")}
+
+
+def by_video(first: Tensor, second: Tensor) -> Tensor:
+    """X = [F_first ; F_second] of each video, [B, 2T, D]."""
+    return torch.cat((first.view(B, T, D), second.view(B, T, D)), dim=1)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_eq7_adjacency_is_a_softmax_over_sources(as_list: bool):
+    module, edges = Adjacency(D), subgraphs(as_list)["av"]
+    first, second = torch.randn(B * T, D), torch.randn(B * T, D)
+    x = by_video(first, second)
     expected = softmax((x @ module.query.weight.T) @ (x @ module.key.weight.T).mT / math.sqrt(D))
-    adjacency = module(x)
+    adjacency = edges.matrix(module(edges.join(first, second), edges)).to_dense()
     torch.testing.assert_close(adjacency, expected)
     torch.testing.assert_close(adjacency.sum(-1), torch.ones(B, 2 * T))
 
 
-@pytest.mark.parametrize("backend", ["blocks", "native"])
-def test_eq8_graph_convolution(backend: str):
-    layer = GraphLayer(Propagation(D, "gcn", {"bias": False}, backend), D, residual=False, norm="none", dropout=0.0)
-    x, adjacency = torch.randn(B, 2 * T, D), torch.rand(B, 2 * T, 2 * T)
-    expected = torch.zeros_like(x)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_eq8_graph_convolution(as_list: bool):
+    layer = GraphLayer(Convolution(D, "gcn", {"bias": False}), D, residual=False, norm="none", dropout=0.0)
+    edges, first, second = subgraphs(as_list)["av"], torch.randn(B * T, D), torch.randn(B * T, D)
+    x, weight = edges.join(first, second), torch.rand(B * (2 * T) ** 2)
+    weight = weight if as_list else weight.view(B, 2 * T, 2 * T)
+    nodes, adjacency = by_video(first, second), edges.matrix(weight).to_dense()
+    expected = torch.zeros_like(nodes)
     for i in range(2 * T):
         for j in range(2 * T):  # the message into i from j
-            expected[:, i] += adjacency[:, i, j, None] * (x[:, j] @ layer.propagation.conv.lin.weight.T)
-    torch.testing.assert_close(layer(x, adjacency), expected.clamp(min=0))
+            expected[:, i] += adjacency[:, i, j, None] * (nodes[:, j] @ layer.conv.conv.lin.weight.T)
+    torch.testing.assert_close(by_video(*edges.split(layer(x, edges, weight))), expected.clamp(min=0))
 
 
 def test_sums_over_subgraphs():
-    module = CMGI(D, dropout=0.0)
-    given = Streams(torch.randn(B, T, D), torch.randn(B, T, D), torch.randn(B, T, D))
-    out = module(given)
-    a_av, v_av, _ = module.subgraphs["av"](given.audio, given.visual)
-    v_vt, t_vt, _ = module.subgraphs["vt"](given.visual, given.text)
-    a_at, t_at, _ = module.subgraphs["at"](given.audio, given.text)
-    torch.testing.assert_close(out.audio, a_av + a_at)
-    torch.testing.assert_close(out.visual, v_av + v_vt)
-    torch.testing.assert_close(out.text, t_vt + t_at)
+    module, edges = CMGI(D, lambda subgraph: Convolution(D), dropout=0.0), subgraphs()
+    audio, visual, text = (torch.randn(B * T, D) for _ in range(3))
+    out = module({"audio": audio, "visual": visual, "text": text}, edges).nodes
+    (a_av, v_av), _ = module.subgraph("av", audio, visual, edges["av"])
+    (v_vt, t_vt), _ = module.subgraph("vt", visual, text, edges["vt"])
+    (a_at, t_at), _ = module.subgraph("at", audio, text, edges["at"])
+    torch.testing.assert_close(out["audio"], a_av + a_at)
+    torch.testing.assert_close(out["visual"], v_av + v_vt)
+    torch.testing.assert_close(out["text"], t_vt + t_at)
 
 
 def test_no_subgraph_leaves_the_aligned_features():
-    given = Streams(torch.randn(B, T, D), torch.randn(B, T, D), torch.randn(B, T, D))
-    out = CMGI(D, subgraphs=())(given)
-    assert torch.equal(out.audio, given.audio) and torch.equal(out.visual, given.visual) and out.adjacency == {}
+    given = {name: torch.randn(B * T, D) for name in ("audio", "visual", "text")}
+    nodes, adjacency = CMGI(D, lambda subgraph: Convolution(D), subgraphs=())(given, {})
+    assert all(torch.equal(nodes[name], given[name]) for name in given) and adjacency == {}
 
 
 # --- Section 3.5 ---------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import avsgn_pyg.layers
 import avsgn_pyg.model
-from avsgn_pyg import localization
+from avsgn_pyg import localization, losses
 from avsgn_pyg.config import ConfigError, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,9 +28,9 @@ def facts_of(path: Path) -> set[str]:
 
 
 def public_names() -> set[str]:
-    modules = [importlib.import_module(f"avsgn_pyg.model.{found.name}")
-               for found in pkgutil.iter_modules(avsgn_pyg.model.__path__)]
-    return {name for module in (*modules, localization) for name, value in vars(module).items()
+    modules = [importlib.import_module(f"{room.__name__}.{found.name}") for room in (avsgn_pyg.model, avsgn_pyg.layers)
+               for found in pkgutil.iter_modules(room.__path__)]
+    return {name for module in (*modules, localization, losses) for name, value in vars(module).items()
             if getattr(value, "__module__", module.__name__) == module.__name__}
 
 

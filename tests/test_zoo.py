@@ -14,7 +14,7 @@ import torch
 
 from avsgn_pyg.config import ConfigError, load_config, save_config
 from avsgn_pyg.graph.build import build_batch
-from avsgn_pyg.model.convs import CONVS, ConvRow
+from avsgn_pyg.layers.convs import CONVS, ConvRow
 from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, scores_segments, text_nodes
 
 B, T, C = 2, 5, 3
@@ -64,7 +64,7 @@ def test_a_label_bank_of_another_encoder_is_refused():
 
 def test_a_batch_with_other_text_nodes_is_refused():
     model = build_model(load_config().model, SHAPE, bank())
-    with pytest.raises(ValueError, match="has 9 text nodes a video, this model makes 5"):
+    with pytest.raises(ValueError, match=r"makes 5 text rows .*9\] text nodes"):
         model(batch(9))
 
 

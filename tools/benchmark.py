@@ -1,8 +1,9 @@
-"""What the code costs on this machine: message passing on every road, layers, steps, batches, lengths, a GPU's rows.
+"""What the code costs on this machine: steps, epochs, batches, message passing on both backends, long videos, a GPU.
 
-    python tools/benchmark.py                    tens of minutes of one CPU core
-    python tools/benchmark.py --quick            seconds: fewer videos, sizes and samples, no memory peaks
+    python tools/benchmark.py                    about ten minutes of one CPU core
+    python tools/benchmark.py --quick            a minute: fewer videos, sizes and samples, no memory peaks
     python tools/benchmark.py --rows cmgi step   these groups alone
+    python tools/benchmark.py --against DIR      this checkout's speed over that of another one, in DIR
     python tools/benchmark.py --out results      also benchmark.json and .md in results/, kept row by row
 """
 
@@ -14,24 +15,24 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg.config import ConfigError
-from avsgn_pyg.experiments.benchmark import GROUPS, measure
+from avsgn_pyg.experiments.against import against_groups
+from avsgn_pyg.experiments.benchmark import GROUPS, collect, measure
 from avsgn_pyg.experiments.workload import Workload
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted model.* settings")
     parser.add_argument("--quick", action="store_true", help="fewer videos, samples and sizes")
     parser.add_argument("--rows", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP",
                         help=f"what to measure: {', '.join(GROUPS)}")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="measure both checkouts in turn, not --rows")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where benchmark.json and .md go")
     parser.add_argument("--threads", type=positive, default=1, help="torch's threads; default 1")
     parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {Workload.rounds}")
     parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {Workload.epochs}")
-    parser.add_argument("--budget", type=float, help=f"CPU seconds for a size; default {Workload.budget:g}")
-    parser.add_argument("--compile", action="store_true", help="count the compiled step's kernels (minutes)")
+    parser.add_argument("--budget", type=float, help=f"CPU seconds for a comparison; default {Workload.budget:g}")
+    parser.add_argument("--compile", action="store_true", help="also compile the model (minutes)")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_intermixed_args(arguments)
 
@@ -53,8 +54,12 @@ def workload(options: argparse.Namespace) -> Workload:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
-        results = measure(workload(options), options.rows, keep=options.out, progress=not options.quiet)
-    except ConfigError as error:
+        how = {"keep": options.out, "progress": not options.quiet}
+        if options.against is None:
+            results = measure(workload(options), options.rows, **how)
+        else:
+            results = collect(against_groups(options.against), workload(options), **how)
+    except (ConfigError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -56,7 +56,6 @@ from avsgn_pyg.baselines.suppression import (
     activation_term,
     gate_term,
 )
-from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.localization import Localization
 
 #: Where the projected seconds lie: ``answer.stages[CONTRAST]["fused"]``, and with noise under "noisy".
@@ -85,7 +84,7 @@ class CoGuidance(nn.Module):
         self.view, self.view_norm = nn.Linear(width, width), nn.LayerNorm(width)
         self.listen, self.audio_norm = Asking(audio_width, audio_width), nn.LayerNorm(audio_width)
         self.sound = Asking(width, audio_width)
-        self.dropout = Dropout(0.2)
+        self.dropout = nn.Dropout(0.2)
         self.psi = psi
 
     def forward(self, audio: Float[Tensor, "B T a"], visual: Regions

@@ -24,7 +24,6 @@ from avsgn_pyg.baselines.common import (
     relevance_term,
     streams,
 )
-from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.localization import Localization
 
 
@@ -33,7 +32,7 @@ class Branch(nn.Module):
 
     def __init__(self, width: int, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(Dropout(dropout), nn.Linear(width, dim), nn.ReLU(), Dropout(dropout))
+        self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, dim), nn.ReLU(), nn.Dropout(dropout))
         self.category = nn.Linear(dim, classes)
         self.relevance = nn.Linear(dim, 1)
 

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from avsgn_pyg.baselines.common import at_least_single
-from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.localization import Localization
 
 #: Where a model of this line leaves its streams: ``answer.stages[PROPAGATED]["audio"]``, and their mean under "fused".
@@ -76,7 +75,7 @@ class PositiveSamplePropagation(nn.Module):
 def _branch(dim: int, dropout: float) -> nn.Module:
     layer = nn.Linear(dim, dim, bias=False)
     nn.init.xavier_uniform_(layer.weight)
-    return nn.Sequential(layer, nn.ReLU(), Dropout(dropout))
+    return nn.Sequential(layer, nn.ReLU(), nn.Dropout(dropout))
 
 
 def pair_similarity_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"],

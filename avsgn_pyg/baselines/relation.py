@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from avsgn_pyg.dropout import Dropout
-
 
 def check_heads(dim: int, heads: int) -> None:
     """Refuse a width that the heads cannot share.
@@ -29,10 +27,10 @@ class Relation(nn.Module):
         super().__init__()
         check_heads(dim, heads)
         self.attention = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
-        self.feed_forward = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), Dropout(dropout),
+        self.feed_forward = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout),
                                           nn.Linear(hidden, dim))
         self.after_attention, self.after_feed_forward = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows: Float[Tensor, "B T D"], memory: Float[Tensor, "B M D"]) -> Float[Tensor, "B T D"]:
         heard, _ = self.attention(rows, memory, memory, need_weights=False)
@@ -76,7 +74,7 @@ class Interaction(nn.Module):
         check_heads(dim, heads)
         self.attention = nn.MultiheadAttention(dim, heads, dropout=attention_dropout, batch_first=True)
         self.norm = nn.LayerNorm(dim)
-        self.dropout = Dropout(0.1)
+        self.dropout = nn.Dropout(0.1)
 
     def forward(self, one: Float[Tensor, "B T D"], two: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         together, memory = one * two, torch.cat((two, one), 1)
@@ -107,7 +105,7 @@ class RegionFeatures(nn.Sequential):
     """The layer that every code of this line has in front of its attention: linear, ReLU, dropout."""
 
     def __init__(self, width: int, out: int) -> None:
-        super().__init__(nn.Linear(width, out), nn.ReLU(), Dropout(0.2))
+        super().__init__(nn.Linear(width, out), nn.ReLU(), nn.Dropout(0.2))
 
 
 class LocalizationHeads(nn.Module):

@@ -30,7 +30,6 @@ from avsgn_pyg.baselines.relation import (
     RegionFeatures,
     TemporalRelation,
 )
-from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
 
@@ -51,7 +50,7 @@ class GuidedAttention(nn.Module):
 
     def __init__(self, audio_width: int, width: int, beta: float, regions: bool) -> None:
         super().__init__()
-        self.value, self.norm, self.dropout = nn.Linear(width, width), nn.LayerNorm(width), Dropout(0.2)
+        self.value, self.norm, self.dropout = nn.Linear(width, width), nn.LayerNorm(width), nn.Dropout(0.2)
         self.channels = ChannelAttention(audio_width, width)
         self.mix = RegionMixing(width) if regions else Alone()
         self.choose = SpatialAttention(audio_width, width) if regions else OneRegion()

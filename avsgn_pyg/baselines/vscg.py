@@ -40,7 +40,6 @@ from avsgn_pyg.baselines.common import (
 )
 from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, RecurrentStreams, mean_of, pair_term
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
-from avsgn_pyg.dropout import Dropout
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
 
@@ -72,7 +71,7 @@ class SemanticConsistency(nn.Module):
         self.audio_time, self.visual_time = (
             nn.GRU(dim, dim // 2, batch_first=True, bidirectional=True) for _ in range(2))
         self.audio_out, self.visual_out = (
-            nn.Sequential(nn.Linear(dim, dim, bias=False), nn.ReLU(), Dropout(dropout)) for _ in range(2))
+            nn.Sequential(nn.Linear(dim, dim, bias=False), nn.ReLU(), nn.Dropout(dropout)) for _ in range(2))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
 
     def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor]:

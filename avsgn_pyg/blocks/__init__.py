@@ -1,8 +1,8 @@
-"""Unmodified PyG convolutions on complete graphs at the speed of dense algebra; needs torch alone (docs/blocks.md)."""
+"""Run unmodified PyG convolutions on complete graphs as dense algebra; needs torch alone (docs/blocks.md)."""
 
-from avsgn_pyg.blocks.count import FallbackError, Paths, count_paths
+from avsgn_pyg.blocks import elementwise, features, gathering  # noqa: F401 (each file registers its rules)
+from avsgn_pyg.blocks.count import FallbackError, Paths, count_layer, count_paths
 from avsgn_pyg.blocks.edges import EdgeTensor
 from avsgn_pyg.blocks.index import CompleteIndex
-from avsgn_pyg.blocks.trace import traced
 
-__all__ = ["CompleteIndex", "EdgeTensor", "FallbackError", "Paths", "count_paths", "traced"]
+__all__ = ["CompleteIndex", "EdgeTensor", "FallbackError", "Paths", "count_layer", "count_paths"]

@@ -1,16 +1,15 @@
-"""Sums over products of broadcast blocks, by matrix products wherever no block need be written out.
+"""Sums over products of broadcast tensors, computed by matrix products wherever no entry per edge is needed.
 
-A *block* is a tensor [B, I, J, *trail] over B graphs, I in {1, N} targets and J in {1, M} sources; a size of one
-means "the same for all". A *term* is a tuple of blocks, standing for their product; values are sums of terms. Two
-sums matter in message passing, and each has a form that never holds a number per edge and channel:
-over an end, ``sum_j a_ij x_j`` (weighted aggregation), and over the last axis, ``sum_c q_ic k_jc`` (scores).
+A *block* is a tensor [B, I, J, *trail] over B graphs, I in {1, N} targets and J in {1, N} sources; a size of one means
+that the value is the same for all. A *term* is a tuple of blocks and means their product; an edge value is a sum of
+terms. Two sums of message passing have a form that never holds a number per edge and channel: over the sources or the
+targets, ``sum_j a_ij x_j`` (weighted aggregation), and over the channels, ``sum_c q_ic k_jc`` (attention scores).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,73 +18,64 @@ from avsgn_pyg.blocks.count import count_broadcast, count_matmul
 
 Term = tuple[Tensor, ...]
 
-#: Up to so many numbers an edge count as heads and are laid out one [N, M] matrix each, as softmax and matmul like it;
-#: beyond, they count as channels and stay innermost.
+#: Up to this many numbers per edge are stored as one [N, N] matrix each, the layout in which softmax and matmul are
+#: fastest; more are channels and stay the innermost axis.
 HEADS = 16
 
+#: Axes of a block.
 TARGET, SOURCE = 1, 2
 
 
 def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """``torch.broadcast_shapes`` for shapes of one rank that fit, sixty times as fast."""
+    """``torch.broadcast_shapes`` for non-empty shapes of one rank that fit; much faster."""
     return tuple(shapes[0]) if len(shapes) == 1 else tuple(map(max, *shapes))
 
 
 def span(blocks: Iterable[Tensor]) -> tuple[int, ...]:
-    """The shape of the blocks' product."""
+    """The shape of the product of the blocks."""
     return broadcast(*[block.shape for block in blocks])
 
 
 def grows(one: Tensor, two: Tensor) -> bool:
-    """Whether writing out the product takes more room than its larger factor."""
-    shape = tuple(map(max, one.shape, two.shape))
-    return shape != one.shape and shape != two.shape
+    """Whether the product is larger than both factors."""
+    return span((one, two)) not in (one.shape, two.shape)
 
 
-def merged(term: Term) -> Term:
-    """The same product in as few factors as need no more room."""
-    kept: list[Tensor] = []
-    for block in term:
-        for place, other in enumerate(kept):
-            if not grows(block, other):
-                kept[place] = other * block
-                break
-        else:
-            kept.append(block)
-    return tuple(kept)
-
-
-def scaled(term: Term, by: int | float | Tensor) -> Term:
-    """The term times a number, at the smallest factor's cost."""
+def scale(term: Term, operation: Callable[[Tensor], Tensor]) -> Term:
+    """Applies a multiplication to the smallest factor of the term."""
     place = min(range(len(term)), key=lambda i: term[i].numel())
-    return (*term[:place], term[place] * by, *term[place + 1:])
+    return (*term[:place], operation(term[place]), *term[place + 1:])
 
 
-def count_given(edge: Any) -> Any:
-    """Counts an edge value that came written out, with more than a number per edge."""
-    if edge.trail and math.prod(edge.trail) > 1:
-        count_broadcast("given", math.prod(edge.trail))
-    return edge
-
-
-def written_out(terms: tuple[Term, ...], why: str) -> Tensor:
-    """The block of a sum of products; counted where it holds an entry per edge that no factor held."""
+def write_out(terms: tuple[Term, ...], name: str) -> Tensor:
+    """Computes a sum of products as one block; counts it where it has an entry per edge that no factor had."""
     blocks = [block for term in terms for block in term]
     if len(blocks) == 1:
         return blocks[0]
     shape = span(blocks)
-    width = math.prod(shape[3:])
-    larger = math.prod(shape) > max(block.numel() for block in blocks)
-    if larger and shape[1] > 1 and shape[2] > 1:
-        count_broadcast(why, width)
-    few = larger and 1 < width <= HEADS
-    total: Tensor | None = None
-    for term in terms:
-        product = _edges_last(term[0]).contiguous() if few else term[0]
-        for block in term[1:]:
-            product = product * (_edges_last(block) if few else block)
-        total = product if total is None else total + product
-    return _edges_first(total) if few else total
+    width, larger = math.prod(shape[3:]), math.prod(shape) > max(block.numel() for block in blocks)
+    if larger and shape[TARGET] > 1 and shape[SOURCE] > 1:
+        count_broadcast(name, width)
+    if larger and 1 < width <= HEADS:
+        terms = tuple((_edges_last(term[0]).contiguous(), *map(_edges_last, term[1:])) for term in terms)
+        return _edges_first(_sum_products(terms))
+    return _sum_products(terms)
+
+
+def _sum_products(terms: tuple[Term, ...]) -> Tensor:
+    total = _product(terms[0])
+    for term in terms[1:]:
+        # One pass over memory in place of two.
+        fused = len(term) == 2 and total.dtype == term[0].dtype == term[1].dtype
+        total = torch.addcmul(total, *term) if fused else total + _product(term)
+    return total
+
+
+def _product(blocks: Sequence[Tensor]) -> Tensor | None:
+    total = None
+    for block in blocks:
+        total = block if total is None else total * block
+    return total
 
 
 def _edges_last(block: Tensor) -> Tensor:
@@ -96,57 +86,39 @@ def _edges_first(block: Tensor) -> Tensor:
     return block if block.dim() == 3 else block.movedim((-2, -1), (1, 2))
 
 
-def softmax(block: Tensor, axis: int, exists: Tensor | None) -> Tensor:
-    """Softmax over one end of a block; edges that do not exist weigh nothing, and an end without edges is all zero."""
-    heads_first = math.prod(block.shape[3:]) <= HEADS
-    if exists is not None:
-        exists = _trailing(exists, block)
-        block = block.masked_fill(~exists, torch.finfo(block.dtype).min)
-    if heads_first:
-        weight = _edges_first(_edges_last(block).softmax(axis - 3))
-    else:
-        weight = block.softmax(axis)
-    return weight if exists is None else weight.masked_fill(~exists, 0)
+def softmax(block: Tensor, axis: int) -> Tensor:
+    """Softmax over the targets or the sources of a block."""
+    if math.prod(block.shape[3:]) > HEADS:
+        return block.softmax(axis)
+    return _edges_first(_edges_last(block).softmax(axis - 3))
 
 
-def sum_over_end(term: Term, axis: int, count: int, exists: Tensor | None) -> Tensor:
-    """[B, I, J, *trail] with size 1 at `axis`: the term summed over one end, which has `count` nodes."""
+def sum_over_nodes(term: Term, axis: int, nodes: int) -> Tensor:
+    """[B, I, J, *trail] with size one at `axis`: the term summed over the targets or the sources of each graph."""
     other = TARGET + SOURCE - axis
-    outside = [block for block in term if block.shape[axis] == 1]
-    lone = [block for block in term if block.shape[axis] > 1 and block.shape[other] == 1]
-    full = [block for block in term if block.shape[axis] > 1 and block.shape[other] > 1]
-    if exists is not None:
-        lone, full = _masked(lone, full, axis, exists, term[0])
-    weights, values = _product(full), _product(lone)
-    if weights is None and values is None:
-        return _product(outside) * count
-    if weights is None or values is None:
-        total = (values if weights is None else weights).sum(axis, keepdim=True)
+    constant = _product([block for block in term if block.shape[axis] == 1])
+    values = _product([block for block in term if block.shape[axis] > 1 and block.shape[other] == 1])
+    weights = [block for block in term if block.shape[axis] > 1 and block.shape[other] > 1]
+    if not weights:
+        total = None if values is None else values.sum(axis, keepdim=True)
+    elif values is None:
+        total = _sum_messages(weights, axis)
     else:
-        total = _weighted_sum(weights, values, axis)
-    total = total if not outside else total * _product(outside)
-    # An end without edges may hold an infinity from 0 ** -0.5; filled, not multiplied, it stays out of gradients.
-    return total if exists is None else total.masked_fill(~_trailing(exists.any(axis, keepdim=True), total), 0)
+        total = _weighted_sum(_product(weights), values, axis)
+    if total is None:
+        return constant * nodes
+    return total if constant is None else total * constant
 
 
-def _masked(lone: list[Tensor], full: list[Tensor], axis: int, exists: Tensor,
-            like: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    other = TARGET + SOURCE - axis
-    lone = [block.masked_fill(~_trailing(exists.any(other, keepdim=True), block), 0) for block in lone]
-    if full:
-        return lone, [full[0].masked_fill(~_trailing(exists, full[0]), 0), *full[1:]]
-    return lone, [_trailing(exists, like).to(like.dtype)]
-
-
-def _trailing(exists: Tensor, like: Tensor) -> Tensor:
-    return exists.reshape(*exists.shape, *[1] * (like.dim() - 3))
-
-
-def _product(blocks: list[Tensor]) -> Tensor | None:
-    total = None
-    for block in blocks:
-        total = block if total is None else total * block
-    return total
+def _sum_messages(blocks: list[Tensor], axis: int) -> Tensor:
+    """The sum of products of blocks with an entry per edge; ``sum_j w_ij m_ijd`` is a matrix product if m is wide."""
+    weight, message = min(blocks, key=Tensor.numel), max(blocks, key=Tensor.numel)
+    wide = weight.shape[3:].numel() == 1 and message.shape[3:].numel() > HEADS
+    if len(blocks) != 2 or axis != SOURCE or not wide:
+        return _product(blocks).sum(axis, keepdim=True)
+    count_matmul("sum")
+    total = _matmul(weight.reshape(*weight.shape[:2], 1, -1), message.flatten(3))
+    return total.reshape(*message.shape[:2], 1, *message.shape[3:])
 
 
 def _weighted_sum(weights: Tensor, values: Tensor, axis: int) -> Tensor:
@@ -160,39 +132,35 @@ def _weighted_sum(weights: Tensor, values: Tensor, axis: int) -> Tensor:
             count_broadcast("sum", math.prod(span((weights, values))[3:]))
         return (weights * values).sum(axis, keepdim=True)
     count_matmul("sum")
-    if own == 3 and weights.dtype == values.dtype and len(weights) == len(values):
-        matrix = weights.reshape(weights.shape[:3])
-        matrix = matrix if axis == SOURCE else matrix.transpose(1, 2)
-        stack = values.reshape(len(values), values.shape[axis], -1)
-        shape = [*matrix.shape[:2], *columns]
-        shape.insert(axis, 1)
-        return torch.bmm(matrix, stack).to(weights.dtype).reshape(shape)
-    heads = range(3, own)
-    matrix = weights.reshape(weights.shape[:own]).permute(0, *heads, *((1, 2) if axis == SOURCE else (2, 1)))
-    stack = values.flatten(own) if own < values.dim() else values.unsqueeze(-1)
-    stack = stack.squeeze(TARGET + SOURCE - axis).movedim(1, -2)  # [B, *heads, J, columns]
-    dtype = torch.promote_types(matrix.dtype, stack.dtype)
-    total = torch.matmul(matrix.to(dtype), stack.to(dtype)).to(dtype)  # autocast may have answered in less
-    total = total.movedim(-2, 1)  # [B, I, *heads, columns]
-    return total.reshape(*total.shape[:own - 1], *columns).unsqueeze(axis)
+    matrix = _edges_last(weights.reshape(weights.shape[:own]))
+    stack = values.reshape(len(values), values.shape[axis], *values.shape[3:own], -1)
+    stack = stack if own == 3 else stack.movedim(1, -2)  # [B, *heads, J, columns]
+    total = _matmul(matrix if axis == SOURCE else matrix.mT, stack)
+    total = total if own == 3 else total.movedim(-2, 1)  # [B, I, *heads, columns]
+    shape = [*total.shape[:own - 1], *columns]
+    return total.reshape(*shape[:axis], 1, *shape[axis:])
 
 
-def sum_over_last(term: Term) -> Term | None:
-    """The term summed over its last axis, which is kept with size 1; None where it must be written out first."""
+def sum_over_channels(term: Term) -> Term | None:
+    """The term summed over its last axis, kept with size one; None where the term must be written out first."""
     narrow = tuple(block for block in term if block.shape[-1] == 1)
     wide = [block for block in term if block.shape[-1] > 1]
     if not wide:
         return narrow
-    if any(block.shape[TARGET] > 1 and block.shape[SOURCE] > 1 for block in wide) and len(wide) > 1:
+    if len(wide) > 1 and any(block.shape[TARGET] > 1 and block.shape[SOURCE] > 1 for block in wide):
         return None
     sources = _product([block for block in wide if block.shape[SOURCE] > 1])
     targets = _product([block for block in wide if block.shape[SOURCE] == 1])
     if sources is None or targets is None or targets.shape[TARGET] == 1:
-        both = [block for block in (sources, targets) if block is not None]
-        return (*narrow, _product(both).sum(-1, keepdim=True))
+        return (*narrow, _product([block for block in (sources, targets) if block is not None]).sum(-1, keepdim=True))
     count_matmul("score")
-    dtype = torch.promote_types(targets.dtype, sources.dtype)
-    one = targets.squeeze(SOURCE).movedim(1, -2)  # [B, *heads, I, C]
-    two = sources.squeeze(TARGET).movedim(1, -1)  # [B, *heads, C, J]
-    score = torch.matmul(one.to(dtype), two.to(dtype)).to(dtype)
-    return (*narrow, _edges_first(score).unsqueeze(-1))
+    query = targets.squeeze(SOURCE).movedim(1, -2)  # [B, *heads, I, C]
+    key = sources.squeeze(TARGET).movedim(1, -1)  # [B, *heads, C, J]
+    return (*narrow, _edges_first(_matmul(query, key)).unsqueeze(-1))
+
+
+def _matmul(one: Tensor, two: Tensor) -> Tensor:
+    """A product in the wider dtype of its factors, also under autocast, which would answer in a narrower one."""
+    dtype = one.dtype if one.dtype == two.dtype else torch.promote_types(one.dtype, two.dtype)
+    plain = one.dim() == 3 and len(one) == len(two)  # bmm has less overhead than matmul
+    return (torch.bmm if plain else torch.matmul)(one.to(dtype), two.to(dtype)).to(dtype)

@@ -1,4 +1,4 @@
-"""What ran how: matmul, broadcast block, or fallback on real edges, so that nothing slow or odd happens unseen."""
+"""Counts which layers ran on complete blocks or along an edge list, and what their operations cost."""
 
 from __future__ import annotations
 
@@ -10,72 +10,58 @@ from dataclasses import dataclass, field
 
 
 class FallbackError(RuntimeError):
-    """An operation has no rule on blocks, and running it on real edges was forbidden or impossible."""
-
-
-#: What is said of an operation on masked edges that only knows flat values.
-NO_RULE = ("{} has no rule on complete blocks, and without a rule it would count edges that sizes or mask leave out; "
-           "hand the convolution index.edge_list() and index.existing(weights)")
+    """An operation cannot run on complete blocks; the layer must run along the edge list instead."""
 
 
 @dataclass
 class Paths:
-    """Counts by operation name.
+    """Counts by the name of a layer, or of an operation.
 
     Attributes:
-        matmul: contractions that ran as batched matrix products.
-        broadcast: tensors with an entry per edge that had to be written out; the name is of the operation that asked.
-        fallback: operations without a rule, run on the flat [E, ...] values or on the real edge list.
-        widest: the most numbers per edge that any broadcast wrote (1: one weight an edge; d: a whole message).
-        strict: a fallback raises :class:`FallbackError`.
+        complete, edge_list: layers that ran on complete blocks, and along an edge list, as their caller reports.
+        fallback: those along an edge list that complete blocks refused.
+        matmul: sums that ran as batched matrix products.
+        broadcast: operations that had to write out a tensor with an entry per edge.
+        widest: the most numbers per edge that any broadcast wrote (1: one weight; D: a whole message).
     """
 
+    complete: Counter[str] = field(default_factory=Counter)
+    edge_list: Counter[str] = field(default_factory=Counter)
+    fallback: Counter[str] = field(default_factory=Counter)
     matmul: Counter[str] = field(default_factory=Counter)
     broadcast: Counter[str] = field(default_factory=Counter)
-    fallback: Counter[str] = field(default_factory=Counter)
     widest: int = 0
-    strict: bool = False
 
 
-_counting: ContextVar[tuple[Paths, ...]] = ContextVar("counting", default=())
+_active: ContextVar[tuple[Paths, ...]] = ContextVar("active", default=())
 
 
 @contextmanager
-def count_paths(*, strict: bool = False) -> Iterator[Paths]:
-    """Counts of everything that runs on stand-ins inside the block; nested blocks all count.
-
-    Raises:
-        FallbackError: with ``strict``, at the first fallback; its message names the operation.
-    """
-    paths = Paths(strict=strict)
-    token = _counting.set((*_counting.get(), paths))
+def count_paths() -> Iterator[Paths]:
+    """Counts what runs inside the ``with`` statement; nested statements all count."""
+    paths = Paths()
+    token = _active.set((*_active.get(), paths))
     try:
         yield paths
     finally:
-        _counting.reset(token)
-
-
-def counting() -> bool:
-    """Whether somebody counts here: then operations must run as they are written, and no recording of them."""
-    return bool(_counting.get())
+        _active.reset(token)
 
 
 def count_matmul(name: str) -> None:
-    for paths in _counting.get():
+    """Records one batched matrix product."""
+    for paths in _active.get():
         paths.matmul[name] += 1
 
 
 def count_broadcast(name: str, width: int) -> None:
-    for paths in _counting.get():
+    """Records that an operation wrote out `width` numbers per edge."""
+    for paths in _active.get():
         paths.broadcast[name] += 1
         paths.widest = max(paths.widest, width)
 
 
-def count_fallback(name: str, *, strict: bool = False) -> None:
-    """Counts a fallback; raises where the index itself or a counter around is strict."""
-    for paths in _counting.get():
-        paths.fallback[name] += 1
-        strict = strict or paths.strict
-    if strict:
-        raise FallbackError(f"{name} has no rule on complete blocks and strict forbids the fallback to real edges; "
-                            "drop strict, or hand the convolution index.edge_list()")
+def count_layer(name: str, how: str) -> None:
+    """Records that a layer ran; `how` is ``complete``, ``edge_list`` or ``fallback``, which is along a list too."""
+    for paths in _active.get():
+        for kind in ("edge_list", "fallback") if how == "fallback" else (how,):
+            getattr(paths, kind)[name] += 1

@@ -1,4 +1,4 @@
-"""Rules between nodes and edges: lifting nodes to edges, collecting edges into nodes, and batching of indices."""
+"""Rules of operations between nodes and edges: reading the nodes of every edge, and reducing edges per node."""
 
 from __future__ import annotations
 
@@ -7,141 +7,77 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avsgn_pyg.blocks import shaping, softmax
-from avsgn_pyg.blocks.algebra import count_given
+from avsgn_pyg.blocks import softmax
 from avsgn_pyg.blocks.edges import EdgeTensor
-from avsgn_pyg.blocks.ends import End
-from avsgn_pyg.blocks.index import CompleteIndex
-from avsgn_pyg.blocks.rules import Rule, dispatch
-from avsgn_pyg.blocks.sharing import views
-from avsgn_pyg.blocks.standin import StandIn
+from avsgn_pyg.blocks.index import IndexRow
+from avsgn_pyg.blocks.softmax import NodeTensor, Note
+from avsgn_pyg.blocks.standin import StandIn, rule
 
 
-class Zeros(StandIn):
-    """``x_j.new_zeros(size)``: zeros that a sum over edges may simply replace, in place of being added to them."""
-
-    kind = "zeros"
-
-    @staticmethod
-    def __new__(cls, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Zeros:
-        made = cls.blank(shape, dtype, device)
-        made._value = None
-        return made
-
-    __torch_function__ = classmethod(dispatch)
-
-    def plain(self) -> Tensor:
-        if self._value is None:
-            self._value = torch.zeros(self.shape, dtype=self.dtype, device=self.device)
-        return self._value
-
-    def written(self, func: Any, args: tuple, kwargs: dict) -> Any:
-        return func(self.plain(), *args, **kwargs)
-
-    def replace(self, value: Tensor) -> Tensor:
-        self._value = value
-        return value
-
-
-def lift(name: str, args: tuple, kwargs: dict) -> Any:
-    """``x.index_select(0, index)`` for one row of the index: a view of the nodes, not a copy per edge."""
-    if len(args) != 3 or kwargs or not isinstance(args[2], End) or len(args[2].shape) != 1:
+@rule("index_select")
+def index_select(nodes: Any, dim: int, index: Any) -> Any:
+    """``x.index_select(0, row)``: a view of the nodes in place of a copy per edge."""
+    if not isinstance(index, IndexRow) or index.dim() != 1 or dim % nodes.dim() != 0:
         return NotImplemented
-    nodes, dim, end = args
-    if dim % len(nodes.shape) != 0 or nodes.shape[0] != end.nodes:
+    if nodes.shape[0] != index.grid[0] * index.grid[1]:
         return NotImplemented
-    if isinstance(nodes, softmax.NodeStatistic):
-        return nodes.lifted(end)
-    return NotImplemented if isinstance(nodes, StandIn) else end.lift(nodes)
+    if not isinstance(nodes, NodeTensor):
+        return NotImplemented if isinstance(nodes, StandIn) else index.lift(nodes)
+    note = nodes.note
+    known = softmax.is_step(nodes, "max") or softmax.is_step(nodes, "sum")
+    if not known or note.axis != index.other or note.score.grid != index.grid:
+        return index.lift(nodes.plain())
+    return note.score.later(lambda: index.lift(nodes.plain()).block("index_select"), note)
 
 
-def getitem(name: str, args: tuple, kwargs: dict) -> Any:
-    nodes, where = args
-    return lift(name, (nodes, 0, where), {}) if isinstance(where, End) else _sliced(name, args, kwargs)
+@rule("__getitem__")
+def getitem(nodes: Any, where: Any) -> Any:
+    return index_select(nodes, 0, where) if isinstance(where, IndexRow) else NotImplemented
 
 
-_sliced = views(shaping.index, whole=False)
-
-
-def collected(args: tuple) -> tuple[Tensor, End, EdgeTensor] | None:
-    """Target tensor, end and edge values of a scatter over whole rows; None for any other scatter."""
-    if len(args) < 4 or not isinstance(args[2], End) or args[0].__class__ not in (Tensor, Zeros):
+def scattered(into: Any, dim: int, index: Any, values: Any) -> EdgeTensor | None:
+    """The edge values of a scatter of whole rows into nodes; None for any other scatter."""
+    if not isinstance(index, IndexRow) or (isinstance(into, StandIn) and not softmax.is_step(into, "zeros")):
         return None
-    into, dim, end, values = args[:4]
-    if dim % into.dim() != 0 or into.shape[0] != end.nodes or tuple(end.shape) != tuple(values.shape):
+    if isinstance(into, EdgeTensor) or dim % into.dim() != 0 or into.shape[0] != index.grid[0] * index.grid[1]:
         return None
-    if not isinstance(values, EdgeTensor):
-        values = None if isinstance(values, StandIn) else end.index.edges(values)
-        if values is not None:
-            count_given(values)
-    return None if values is None or tuple(into.shape[1:]) != values.trail else (into, end, values)
+    if index.shape != values.shape or into.shape[1:] != values.shape[1:]:
+        return None
+    if isinstance(values, StandIn):
+        return values if isinstance(values, EdgeTensor) and values.grid == index.grid else None
+    return EdgeTensor.of_rows(index.grid, values)
 
 
-def scatter_add(name: str, args: tuple, kwargs: dict) -> Any:
-    found = None if kwargs else collected(args)
-    if found is None:
+@rule("scatter_add_")
+def scatter_add(into: Any, dim: int, index: Any, src: Any) -> Any:
+    values = scattered(into, dim, index, src)
+    if values is None:
         return NotImplemented
-    into, end, values = found
-    untouched = isinstance(into, Zeros) and into._value is None
-    if untouched and values.meaning is not None and values.meaning.step == "exp":
-        return softmax.NodeStatistic("sum", values, end.other)
-    total = values.sum_into(end.other).to(into.dtype)
-    if untouched:
-        return into.replace(total)
-    into = into.plain() if isinstance(into, Zeros) else into
-    # Under vmap a sum of all copies cannot be written into a tensor that they share.
-    shared = torch._C._functorch.is_batchedtensor(total) and not torch._C._functorch.is_batchedtensor(into)
-    return into + total if shared or name == "scatter_add" else into.add_(total)
+    if not isinstance(into, NodeTensor):
+        return into.add_(values.sum_into(index.other))
+    if softmax.is_step(values, "exp"):
+        return softmax.total(into, values, index.other)
+    return into.fill(values.sum_into(index.other))
 
 
-def scatter_reduce(name: str, args: tuple, kwargs: dict) -> Any:
-    found, rest = collected(args), dict(kwargs)
-    reduce = args[4] if len(args) > 4 else rest.pop("reduce", None)
-    if found is None or rest != {"include_self": False} or reduce not in ("amax", "amin"):
+@rule("scatter_reduce_")
+def scatter_reduce(into: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
+    values = scattered(into, dim, index, src)
+    if values is None or include_self or reduce not in ("amax", "amin") or not isinstance(into, NodeTensor):
         return NotImplemented
-    into, end, values = found
-    untouched = isinstance(into, Zeros) and into._value is None
-    noted = softmax.maximum(values, end.other) if untouched and reduce == "amax" else None
-    if noted is not None:
-        return noted
-    extreme = values.extreme_into(end.other, reduce)
-    if untouched:
-        return into.replace(extreme)
-    into = into.plain() if isinstance(into, Zeros) else into
-    if end.index.exists is not None:
-        alone = ~end.index.exists.any(end.other).reshape(-1, *[1] * (into.dim() - 1))
-        extreme = torch.where(alone, into, extreme)
-    return into.copy_(extreme)
+    if reduce == "amax" and softmax.is_step(values, "detached"):
+        return softmax.maximum(into, values, index.other)
+    return into.fill(values.extreme_into(index.other, reduce))
 
 
-def new(name: str, args: tuple, kwargs: dict) -> Any:
-    """``new_zeros`` and its kin: ordinary tensors of a stand-in's dtype and device."""
-    settings = {"dtype": args[0].dtype, "device": args[0].device, **kwargs}
-    function, rest = getattr(torch, name.removeprefix("new_")), args[1:]
-    if name in ("new_zeros", "new_ones", "new_empty") and rest and isinstance(rest[0], int):
-        rest = (rest,)
-    if name == "new_zeros" and len(rest) == 1 and set(settings) == {"dtype", "device"}:
-        shape = (rest[0],) if isinstance(rest[0], int) else tuple(rest[0])
-        return Zeros(shape, settings["dtype"], torch.device(settings["device"]))
-    return function(*rest, **settings)
+@rule("new_zeros")
+def new_zeros(value: StandIn, *size: Any, dtype: Any = None, device: Any = None) -> NodeTensor:
+    """Zeros that a scatter may replace, in place of being added to them."""
+    shape = tuple(size[0]) if isinstance(size[0], (tuple, list)) else size
+    dtype, device = dtype or value.dtype, torch.device(device or value.device)
+    return NodeTensor(shape, dtype, device, lambda: torch.zeros(shape, dtype=dtype, device=device), Note("zeros"))
 
 
-def like(name: str, args: tuple, kwargs: dict) -> Any:
-    settings = {"dtype": args[0].dtype, "device": args[0].device, **kwargs}
-    return getattr(torch, name.removesuffix("_like"))(args[0].shape, *args[1:], **settings)
-
-
-def cat(name: str, args: tuple, kwargs: dict) -> Any:
-    tensors = args[0] if args else kwargs["tensors"]
-    dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-    # In a loader's worker PyG offers shared memory as `out`; what has no storage needs none.
-    if all(isinstance(tensor, CompleteIndex) for tensor in tensors) and dim in (1, -1):
-        return CompleteIndex.batched(tensors)
-    return shaping.cat(name, args, kwargs)
-
-
-RULES: dict[str, Rule] = {
-    "index_select": lift, "__getitem__": getitem, "scatter_add_": scatter_add, "scatter_add": scatter_add,
-    "scatter_reduce_": scatter_reduce, "new_zeros": new, "new_ones": new, "new_full": new, "new_empty": new,
-    "ones_like": like, "zeros_like": like, "full_like": like, "cat": cat, "concat": cat, "concatenate": cat,
-}
+@rule("new_ones")
+def new_ones(value: StandIn, *size: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    return torch.ones(*size, dtype=dtype or value.dtype, device=device or value.device)

@@ -1,116 +1,143 @@
-"""PyG's edge softmax, put back together.
+"""Recognizes the edge softmax that PyG computes in five operations, and computes it in one.
 
-``torch_geometric.utils.softmax`` is a maximum per node, a difference, ``exp``, a sum per node and a quotient. On
-stand-ins each step is only noted, and the quotient is then one softmax of a block:
+``torch_geometric.utils.softmax`` is a maximum per node, a difference, ``exp``, a sum per node and a quotient. Each
+step is noted on its result and computed only if it is used in another way; the quotient is one softmax of a block:
 
-    score.detach() -> max per node -> lift -> score - . -> exp -> sum per node (+ eps) -> lift -> exp / .
-
-A step that is used in any other way is computed as written.
+    score.detach() -> max per node -> per edge -> score - . -> exp -> sum per node (+ 1e-16) -> per edge -> exp / .
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from avsgn_pyg.blocks import algebra
-from avsgn_pyg.blocks.rules import dispatch
-from avsgn_pyg.blocks.standin import StandIn
+from avsgn_pyg.blocks.edges import EdgeTensor
+from avsgn_pyg.blocks.standin import StandIn, no_rule
 
-#: PyG adds 1e-16 to a sum so that it can be divided by; up to this much a sum of ``exp(score - max)``, which is at
-#: least one, stays what it is, and the quotient is the softmax.
-NOTHING = 1e-12
+#: PyG adds 1e-16 to the sum, which is at least one; a sum with up to this much added still makes a softmax.
+LARGEST_EPS = 1e-12
 
 
-class Noted(NamedTuple):
-    """What an edge value is known to be: ``detached`` | ``shifted`` | ``exp`` of `source`, or a ``lift`` of it."""
+class Note(NamedTuple):
+    """What a value is known to be.
+
+    Attributes:
+        step: ``detached`` | ``shifted`` | ``exp`` of edge values, ``zeros`` of node values, ``max`` | ``sum`` of both.
+        score: the score whose softmax this is a step of; for ``sum``, the value that was summed.
+        axis: the end of the edges that the maximum or sum is taken over.
+        eps: what was added to a sum.
+    """
 
     step: str
-    source: Any
+    score: Any = None
     axis: int = 0
-    edits: int = 0
+    eps: float = 0.0
 
 
-class NodeStatistic(StandIn):
-    """[nodes, *trail]: the ``max`` or ``sum`` over every node's edges, computed when somebody looks."""
+class NodeTensor(StandIn):
+    """[B N, *trail]: a value per node that is computed when first needed.
 
-    kind = "statistic"
+    An operation without a rule runs on the ordinary tensor.
+    """
 
     @staticmethod
-    def __new__(cls, step: str, of: Any, axis: int, eps: int | float = 0) -> NodeStatistic:
-        shape = list(of.index.block_shape)
-        shape[axis] = 1
-        made = cls.blank((shape[0] * shape[1] * shape[2], *of.trail), of.dtype, of.device)
-        made.step, made.of, made.axis, made.eps, made._plain = step, of, axis, eps, None
+    def __new__(cls, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, make: Callable[[], Tensor],
+                note: Note | None) -> NodeTensor:
+        made = cls.blank(shape, dtype, device)
+        made.make, made.note, made._plain, made.records = make, note, None, torch.is_grad_enabled()
         return made
 
-    __torch_function__ = classmethod(dispatch)
-
     def plain(self) -> Tensor:
+        """The ordinary tensor."""
         if self._plain is None:
-            total = self.of.sum_into(self.axis) if self.step == "sum" else self.of.extreme_into(self.axis, "amax")
-            self._plain = total + self.eps if self.eps else total
+            with torch.set_grad_enabled(self.records):
+                self._plain = self.make()
+        if self.note is not None and self.note.step == "zeros":  # they are in use and cannot be replaced any more
+            self.note = None
         return self._plain
 
-    def written(self, func: Any, args: tuple, kwargs: dict) -> Any:
-        return func(self.plain(), *args, **kwargs)
+    def fill(self, value: Tensor) -> Tensor:
+        """Takes the result of a scatter in place of zeros."""
+        self._plain, self.note = value.to(self._dtype), None
+        return self._plain
 
-    def plus(self, number: int | float) -> NodeStatistic:
-        return NodeStatistic(self.step, self.of, self.axis, self.eps + number)
+    def fill_later(self, make: Callable[[], Tensor], note: Note) -> NodeTensor:
+        """Takes a step of a softmax in place of zeros."""
+        self.make, self.note, self.records = make, note, torch.is_grad_enabled()
+        return self
 
-    def lifted(self, end: Any) -> Any:
-        """``statistic[index]``: every edge's node's statistic."""
-        if end.axis == self.axis or end.index.block_shape != self.of.index.block_shape:
-            return end.lift(self.plain())
-        return type(self.of).later(self.of, lambda: end.lift(self.plain()).block("lift"), Noted("lift", self))
+    @classmethod
+    def without_rule(cls, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        others = any(issubclass(kind, StandIn) and not issubclass(kind, NodeTensor) for kind in types)
+        name = getattr(func, "__name__", "")
+        writes = name.endswith("_") != name.endswith("__") or name.startswith("__i") or name == "__setitem__"
+        if others or kwargs.get("out") is not None or (writes and getattr(args[0], "note", None) is not None):
+            raise no_rule(func)
+        return func(*_plain(args), **_plain(kwargs))
 
 
-def maximum(score: Any, axis: int) -> NodeStatistic | None:
-    """The statistic of a detached score, noted; None for any other score."""
-    if not _is(score, "detached"):
+def _plain(value: Any) -> Any:
+    if isinstance(value, NodeTensor):
+        return value.plain()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+
+
+def is_step(value: Any, step: str) -> bool:
+    """Whether a value is noted as this step, and gradients are recorded as they were when it was made."""
+    note = getattr(value, "note", None)
+    return note is not None and note.step == step and value.records == torch.is_grad_enabled()
+
+
+def detach(score: EdgeTensor) -> EdgeTensor:
+    made = score.each_factor(Tensor.detach)
+    made.note = Note("detached", score)
+    return made
+
+
+def maximum(zeros: NodeTensor, score: EdgeTensor, axis: int) -> NodeTensor:
+    """The maximum of a detached score per node."""
+    return zeros.fill_later(lambda: score.extreme_into(axis, "amax"), Note("max", score.note.score, axis))
+
+
+def total(zeros: NodeTensor, value: EdgeTensor, axis: int) -> NodeTensor:
+    """The sum of ``exp(score - max)`` per node."""
+    return zeros.fill_later(lambda: value.sum_into(axis), Note("sum", value, axis))
+
+
+def plus(value: NodeTensor, eps: float) -> NodeTensor:
+    """A sum with something added."""
+    note = value.note._replace(eps=value.note.eps + eps)
+    return NodeTensor(value.shape, value.dtype, value.device, lambda: value.plain() + eps, note)
+
+
+def difference(score: EdgeTensor, shift: EdgeTensor) -> EdgeTensor | None:
+    """``score - max``; None for any other difference."""
+    if not is_step(shift, "max") or shift.note.score is not score:
         return None
-    kept = score.of(*score.terms, trail=score.trail)  # as it is now, as in difference()
-    kept.meaning = score.meaning
-    return NodeStatistic("max", kept, axis)
+    return score.later(lambda: score.block("sub") - shift.block("sub"), shift.note._replace(step="shifted"))
 
 
-def difference(score: Any, shift: Any) -> Any:
-    """``score - max``, noted; None for any other difference."""
-    if not _is(shift, "lift"):
+def exponential(value: EdgeTensor) -> EdgeTensor | None:
+    """``exp(score - max)``; None for any other exponential."""
+    if not is_step(value, "shifted"):
         return None
-    found = shift.meaning.source
-    if found.step != "max" or found.eps or not _is(found.of, "detached"):
-        return None
-    noted = found.of.meaning
-    if noted.source is not score or noted.edits != score.edits:
-        return None
-    kept = score.of(*score.terms, trail=score.trail)  # as it is now, whatever is done to it in place later
-    return score.later(score, lambda: kept.block("sub") - shift.block("sub"), Noted("shifted", kept, found.axis))
+    return value.later(lambda: value.block("exp").exp(), value.note._replace(step="exp"))
 
 
-def exponential(value: Any) -> Any:
-    """``exp(score - max)``, noted; None for any other exponential."""
-    if not _is(value, "shifted"):
-        return None
-    return value.later(value, lambda: value.block("exp").exp(), value.meaning._replace(step="exp"))
-
-
-def quotient(value: Any, total: Any) -> Any:
+def quotient(value: EdgeTensor, divisor: EdgeTensor) -> EdgeTensor | None:
     """``exp(score - max) / sum`` as one softmax; None for any other quotient, also by ``sum + 1``."""
-    if not (_is(value, "exp") and _is(total, "lift")):
+    if not is_step(value, "exp") or not is_step(divisor, "sum"):
         return None
-    found, noted = total.meaning.source, value.meaning
-    if found.step != "sum" or found.of is not value or found.axis != noted.axis or not 0 <= found.eps <= NOTHING:
+    score, axis, found = value.note.score, value.note.axis, divisor.note
+    if found.score is not value or found.axis != axis or not 0 <= found.eps <= LARGEST_EPS:
         return None
-    block = noted.source.block("softmax")
-    if torch.is_autocast_enabled(block.device.type) and block.dtype != value.dtype:
-        block = block.to(value.dtype)
+    block = score.block("softmax").to(value.dtype)
     shape = list(block.shape)
-    shape[noted.axis] = noted.source.index.block_shape[noted.axis]
-    return value.of((algebra.softmax(block.expand(shape), noted.axis, noted.source.index.exists),), trail=value.trail)
-
-
-def _is(value: Any, step: str) -> bool:
-    return getattr(value, "meaning", None) is not None and value.meaning.step == step
+    shape[axis] = score.grid[axis]
+    return value.of((algebra.softmax(block.expand(shape), axis),), trail=value.trail)

@@ -46,7 +46,7 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
     dataset = kinds.get(config.kind, lambda: _load_ave(config))()
     if config.held_out:
         dataset = dataset.without_classes(config.held_out)
-    return dataset if text_nodes is None else dataset.with_text_nodes(text_nodes)
+    return dataset if text_nodes is None else dataset.with_graph(text_nodes)
 
 
 def _load_ave(config: DataConfig) -> Dataset:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.graph.mixed import real_seconds
+from avsgn_pyg.graph.views import length_mask
 
 
 def checked_lengths(lengths: Tensor, videos: int, segments: int) -> Int[Tensor, "N"] | None:
@@ -27,7 +27,7 @@ def checked_lengths(lengths: Tensor, videos: int, segments: int) -> Int[Tensor, 
 
 def end_to_end(filled: Float[Tensor, "N T d"], lengths: Int[Tensor, "N"]) -> Float[Tensor, "S d"]:
     """The videos' own seconds, one video after the other."""
-    return filled[real_seconds(lengths, filled.shape[1]).to(filled.device)]
+    return filled[length_mask(lengths, filled.shape[1]).to(filled.device)]
 
 
 def filled_up(seconds: Float[Tensor, "S d"], lengths: Int[Tensor, "N"]) -> Float[Tensor, "N T d"]:
@@ -43,7 +43,7 @@ def filled_up(seconds: Float[Tensor, "S d"], lengths: Int[Tensor, "N"]) -> Float
         raise DataError(f"videos of {int(lengths.sum())} seconds together need features of as many, [seconds, width]; "
                         f"got {list(seconds.shape)}")
     filled = seconds.new_zeros(len(lengths), int(lengths.max()), seconds.shape[1])
-    filled[real_seconds(lengths, filled.shape[1])] = seconds
+    filled[length_mask(lengths, filled.shape[1])] = seconds
     return filled
 
 

@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from avsgn_pyg.config import SyntheticConfig
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.videos import Dataset, Videos
-from avsgn_pyg.graph.mixed import real_seconds
+from avsgn_pyg.graph.views import length_mask
 
 LOOKS = 4  #: different looks (or sounds) of one class
 LOOK_SPREAD = 0.4  #: how far a look lies from its class, in lengths of the class direction
@@ -55,7 +55,7 @@ def make_synthetic(config: SyntheticConfig) -> Dataset:
     streams, texts = zip(
         *(_modality(config, category, heard_or_seen, draw) for heard_or_seen in present), strict=True
     )
-    silent = ~real_seconds(lengths, relevance.shape[1])[..., None]
+    silent = ~length_mask(lengths, relevance.shape[1])[..., None]
     everything = Videos(
         audio=streams[0].masked_fill(silent, 0),
         visual=streams[1].masked_fill(silent, 0),

@@ -22,9 +22,10 @@ from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.lengths import checked_lengths
 from avsgn_pyg.data.maps import Maps
 from avsgn_pyg.graph.build import build_batch, build_video
-from avsgn_pyg.graph.mixed import build_mixed, real_seconds
 from avsgn_pyg.graph.regions import REGIONS, with_regions
 from avsgn_pyg.graph.schema import NO_EVENT, VISUAL
+from avsgn_pyg.graph.topology import COMPLETE, Topology
+from avsgn_pyg.graph.views import length_mask
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Videos:
         row: [N] row in the annotation file, which tells videos apart.
         video_ids: one a video; the same id may stand in several rows.
         text_nodes: text nodes in each video's graph.
+        topology: which edges each video's graph has; ``None`` for models without message passing.
         lengths: [N] seconds of each video, on the CPU wherever the features are; what the others hold after a video's
             end is never read. ``None`` where every video has all T, even if they were given.
         maps: regional features of the same seconds, which a graph then carries beside `visual`; of one length alone.
@@ -54,6 +56,7 @@ class Videos:
     row: Int[Tensor, "N"]
     video_ids: tuple[str, ...]
     text_nodes: int
+    topology: Topology | None = dataclasses.field(default=COMPLETE, kw_only=True)
     lengths: Int[Tensor, "N"] | None = dataclasses.field(default=None, kw_only=True)
     maps: Maps | None = dataclasses.field(default=None, kw_only=True)
 
@@ -87,6 +90,7 @@ class Videos:
             category=int(self.category[number]),
             relevance=self.relevance[number, :end],
             row=int(self.row[number]),
+            topology=self.topology,
         )
         if self.maps is not None:
             video[VISUAL][REGIONS] = self.maps.read(torch.tensor([number]))[0].to(self.visual.device)
@@ -94,33 +98,25 @@ class Videos:
 
     def batch(self, index: Int[Tensor, "B"]) -> Batch:
         """The videos at `index` as one ``HeteroDataBatch``, in that order, on the features' device."""
-        if self.lengths is not None:
-            return self._mixed(index.cpu(), self.lengths[index.cpu()])
-        here = index.to(self.audio.device)
+        here, longest, lengths = index.to(self.audio.device), self.audio.shape[1], None
+        audio, visual, rows = self.audio, self.visual, here
+        if self.lengths is not None:  # pick the seconds of each video, leave its padding behind
+            lengths = self.lengths[index.cpu()]
+            longest = int(lengths.max()) if len(lengths) else 0
+            place = index.cpu()[:, None] * audio.shape[1] + torch.arange(longest)
+            rows = place[length_mask(lengths, longest)].to(audio.device)
+            audio, visual = audio.flatten(0, 1), visual.flatten(0, 1)
         batch = build_batch(
-            self.audio.index_select(0, here),
-            self.visual.index_select(0, here),
-            text_nodes=self.text_nodes,
-            category=self.category.index_select(0, here),
-            relevance=self.relevance.index_select(0, here),
-            row=self.row.index_select(0, here),
-        )
-        return batch if self.maps is None else with_regions(batch, self.maps.read(index).to(self.visual.device))
-
-    def _mixed(self, index: Int[Tensor, "B"], lengths: Int[Tensor, "B"]) -> Batch:
-        """The same of videos with a length each: real seconds are picked, filling is left behind."""
-        longest, here = int(lengths.max()) if len(lengths) else 0, index.to(self.audio.device)
-        place = index[:, None] * self.audio.shape[1] + torch.arange(longest)
-        rows = place[real_seconds(lengths, longest)].to(self.audio.device)
-        return build_mixed(
-            self.audio.flatten(0, 1).index_select(0, rows),
-            self.visual.flatten(0, 1).index_select(0, rows),
+            audio.index_select(0, rows),
+            visual.index_select(0, rows),
             lengths=lengths,
             text_nodes=self.text_nodes,
             category=self.category.index_select(0, here),
             relevance=self.relevance[:, :longest].index_select(0, here),
             row=self.row.index_select(0, here),
+            topology=self.topology,
         )
+        return batch if self.maps is None else with_regions(batch, self.maps.read(index).to(self.visual.device))
 
     @property
     def seconds(self) -> Int[Tensor, "N"]:
@@ -129,8 +125,8 @@ class Videos:
 
     @property
     def mask(self) -> Bool[Tensor, "N T"] | None:
-        """[N, T] on the CPU, False where a row only fills a shorter video up; ``None`` where none does."""
-        return None if self.lengths is None else real_seconds(self.lengths, self.audio.shape[1])
+        """[N, T] on the CPU, False where a second is padding; ``None`` where none is."""
+        return None if self.lengths is None else length_mask(self.lengths, self.audio.shape[1])
 
     def take(self, index: Int[Tensor, "B"]) -> Videos:
         """A split of the videos at `index`, in that order."""
@@ -192,9 +188,10 @@ class Dataset:
             raise DataError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]
 
-    def with_text_nodes(self, count: int) -> Dataset:
-        """The same data set with `count` text nodes in every graph."""
-        splits = {name: dataclasses.replace(videos, text_nodes=count) for name, videos in self.splits.items()}
+    def with_graph(self, text_nodes: int, topology: Topology | None = COMPLETE) -> Dataset:
+        """The same data set with so many text nodes and these edges in every graph."""
+        splits = {name: dataclasses.replace(videos, text_nodes=text_nodes, topology=topology)
+                  for name, videos in self.splits.items()}
         return dataclasses.replace(self, **splits)
 
     def places(self, names: Sequence[str]) -> Int[Tensor, "K"]:

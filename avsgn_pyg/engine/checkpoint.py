@@ -26,8 +26,10 @@ from torch import Tensor, nn
 
 from avsgn_pyg.config import Config, load_config, save_config
 
-#: Raised when the files of a checkpoint change meaning.
-FORMAT: Final = 1
+#: Version of a checkpoint's files and of its weights' names; 0.1.0 wrote 1.
+FORMAT: Final = 2
+#: What to do about any other.
+OTHER_VERSION: Final = "another version of avsgn_pyg wrote it: use that version, or train again"
 MODEL: Final = "model.safetensors"
 CONFIG: Final = "config.yaml"
 META: Final = "meta.json"
@@ -139,7 +141,7 @@ def read_meta(folder: Path) -> Meta:
     values = read_json(path)
     found = values.get("format") if isinstance(values, dict) else None
     if found != FORMAT:
-        raise CheckpointError(f"{path}: format {found!r}, this version reads format {FORMAT}")
+        raise CheckpointError(f"{path}: format {found!r}, this version reads format {FORMAT}; {OTHER_VERSION}")
     try:
         return Meta.model_validate(values)
     except ValidationError as error:

@@ -20,6 +20,7 @@ from avsgn_pyg.data.loaders import make_loader
 from avsgn_pyg.engine import resume
 from avsgn_pyg.engine.augment import augment
 from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
+from avsgn_pyg.engine.compiled import CompiledModel
 from avsgn_pyg.engine.devices import is_on, mean_everywhere, place, same_everywhere, share_batches
 from avsgn_pyg.engine.evaluator import predict, selection_scores
 from avsgn_pyg.engine.journal import Journal, note_environment, versions
@@ -122,7 +123,8 @@ class Trainer:
             math.ceil(len(self.loader) / self.recipe.accumulate),
             self.progress.step,
         )
-        self.learner = self.accelerator.prepare_model(self.learner_type(self.parts.model, self.objective))
+        model = CompiledModel(self.parts.model) if self.recipe.compile else self.parts.model
+        self.learner = self.accelerator.prepare_model(self.learner_type(model, self.objective))
         self.optimizer = self.accelerator.prepare_optimizer(self.parts.optimizer)
         if checkpoint is not None:
             if self.accelerator.scaler is not None and self.progress.scaler:

@@ -7,39 +7,29 @@ explained in docs/benchmark.md.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from avsgn_pyg.experiments.batching_rows import batching_rows
 from avsgn_pyg.experiments.dense_step import DenseSettings
 from avsgn_pyg.experiments.gpu_rows import gpu_rows
-from avsgn_pyg.experiments.graph_rows import cmgi_rows, layer_rows, peak_rows
-from avsgn_pyg.experiments.length_rows import window_rows
+from avsgn_pyg.experiments.graph_rows import cmgi_rows, layer_rows, window_rows
 from avsgn_pyg.experiments.rows import Results, Row, machine_facts
 from avsgn_pyg.experiments.timing import threads
-from avsgn_pyg.experiments.training_rows import (
-    adam_rows,
-    epoch_rows,
-    memory_rows,
-    operation_rows,
-    product_rows,
-    step_rows,
-)
+from avsgn_pyg.experiments.training_rows import batching_rows, compile_rows, epoch_rows, operation_rows, step_rows
 from avsgn_pyg.experiments.workload import Workload
 
+Group = Callable[[Workload], Iterator[Row]]
+
 #: What ``--rows`` chooses from, in the order in which it is measured.
-GROUPS: dict[str, Callable[[Workload], Iterator[Row]]] = {
+GROUPS: dict[str, Group] = {
     "step": step_rows,
-    "products": product_rows,
+    "compile": compile_rows,
     "operations": operation_rows,
-    "adam": adam_rows,
     "epoch": epoch_rows,
     "batching": batching_rows,
-    "memory": memory_rows,
     "cmgi": cmgi_rows,
-    "peaks": peak_rows,
     "layers": layer_rows,
     "window": window_rows,
     "gpu": gpu_rows,
@@ -60,14 +50,20 @@ def measure(workload: Workload, groups: Sequence[str] = tuple(GROUPS), *, keep: 
     unknown = [name for name in groups if name not in GROUPS]
     if unknown:
         raise ValueError(f"rows {', '.join(unknown)}: no such group; choose from {', '.join(GROUPS)}")
-    DenseSettings.of(workload.config("cpu"))  # refuses before anything is timed
+    DenseSettings.of(workload.config())  # refuses before anything is timed
+    return collect({name: GROUPS[name] for name in groups}, workload, keep=keep, progress=progress)
+
+
+def collect(groups: Mapping[str, Group], workload: Workload, *, keep: Path | None = None,
+            progress: bool = False) -> Results:
+    """The rows of every group, and the machine; `keep` and `progress` as of :func:`measure`."""
     rows: list[Row] = []
     with threads(workload.threads):
         machine, settings = machine_facts(), dataclasses.asdict(workload)
-        with tqdm(groups, unit="group", dynamic_ncols=True, disable=None if progress else True) as bar:
-            for name in bar:
+        with tqdm(groups.items(), unit="group", dynamic_ncols=True, disable=None if progress else True) as bar:
+            for name, group in bar:
                 bar.set_description(name)
-                for row in GROUPS[name](workload):
+                for row in group(workload):
                     rows.append(row)
                     bar.set_postfix(rows=len(rows))
                     if keep is not None:

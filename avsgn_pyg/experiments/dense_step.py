@@ -1,4 +1,4 @@
-"""AVSGN's training loss written by hand on plain tensors: the yardstick the model is timed against.
+"""AVSGN's training step written by hand on plain tensors: what the model's step is compared with.
 
 It reads a model's parameters by name and computes the same function (the tests hold the loss and every
 gradient equal in float64) with what writing by hand buys: label text, the same for every video, is multiplied
@@ -10,6 +10,7 @@ Letters: B videos, T segments, R text rows, C classes, d width in, D hidden widt
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,15 +21,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg.config import CMGIConfig, CMSAConfig, Config, ConfigError, ModelConfig, ObjectiveConfig
-from avsgn_pyg.dropout import dropout
-from avsgn_pyg.graph.schema import NO_EVENT
+from avsgn_pyg.engine.optim import build_optimizer
+from avsgn_pyg.experiments.workload import Workload, random_videos, ready_batch
+from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, RELEVANCE, VISUAL
+from avsgn_pyg.graph.views import dense_view
 
 Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class DenseSettings:
-    """What the yardstick lets a config choose; rates are zero outside training.
+    """What a config may choose; rates are zero outside training.
 
     Attributes:
         heads, residual: of CMSA.
@@ -71,6 +74,33 @@ class DenseSettings:
         return cls(heads=model.cmsa.heads, residual=model.cmsa.residual, layers=model.cmgi.layers, **numbers)
 
 
+class HandStep:
+    """The hand-written step on the workload's parameters, batch, clipping and optimizer; calling it takes one."""
+
+    def __init__(self, workload: Workload, device: str = "cpu") -> None:
+        torch.set_num_threads(workload.threads)
+        config = workload.config(device)
+        self.settings, self.recipe = DenseSettings.of(config), config.train
+        model = workload.model(config).to(device)
+        self.parameters = list(model.parameters())
+        self.weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        self.optimizer = build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay)
+        small = dataclasses.replace(workload, videos=workload.batch_size)
+        batch = ready_batch(random_videos(small).to(device), workload.batch_size)
+        self.inputs = (dense_view(batch, AUDIO), dense_view(batch, VISUAL), batch[CATEGORY], batch[RELEVANCE])
+
+    def loss(self) -> Tensor:
+        """Eq. 16 of the batch."""
+        return dense_loss(self.weights, *self.inputs, self.settings)
+
+    def __call__(self) -> None:
+        self.loss().backward()
+        if self.recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
 def dense_loss(
     weights: Weights,
     audio: Float[Tensor, "B T d"],
@@ -103,14 +133,14 @@ def _halved(weights: Weights) -> Weights:
 
 
 class _Read(NamedTuple):
-    """Everything one stream gives out, from one product; each is [B, T, .]."""
+    """All projections of one stream, from one product; each is [B, T, .]."""
 
-    key: Tensor  # for the other modality's questions
+    key: Tensor  # for queries of the other modality
     value: Tensor
-    text_value: Tensor  # for the text's questions
-    text_key: Tensor  # h R scores already: the text's questions are multiplied into the key weights
-    query: Tensor  # asked of the other modality
-    text_query: Tensor  # h R scores already: the text's keys are multiplied into the query weights
+    text_value: Tensor  # for queries of the text
+    text_key: Tensor  # scores of the text's h R queries: these are multiplied into the key weights
+    query: Tensor  # to the other modality
+    text_query: Tensor  # scores of the text's h R keys: these are multiplied into the query weights
 
 
 def _align(w: Weights, audio: Tensor, visual: Tensor, s: DenseSettings) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,10 +155,10 @@ def _align(w: Weights, audio: Tensor, visual: Tensor, s: DenseSettings) -> tuple
     for name, own, other in (("visual", of_visual, of_audio), ("audio", of_audio, of_visual)):
         key, value, query = (_heads(rows, s.heads) for rows in (own.key, own.value, other.query))
         score = (query * (query.shape[-1] ** -0.5)) @ key.mT
-        asked = _mix(w, f"cmsa.inter_{name}.attend.0", score, value, s)
-        answers[name] = (asked, _mix(w, f"cmsa.inter_{name}.attend.1", _text_scores(own.text_key, s),
+        across = _mix(w, f"cmsa.inter_{name}.attend.0", score, value, s)
+        answers[name] = (across, _mix(w, f"cmsa.inter_{name}.attend.1", _text_scores(own.text_key, s),
                                      _heads(own.text_value, s.heads), s))
-    answers["text"] = tuple(_told(w, f"cmsa.inter_text.attend.{number}", read.text_query, text, s)
+    answers["text"] = tuple(_text_answer(w, f"cmsa.inter_text.attend.{number}", read.text_query, text, s)
                             for number, read in enumerate((of_audio, of_visual)))
     return tuple(_bottleneck(w, f"cmsa.inter_{name}.bottleneck", stream, answers[name], s)
                  for name, stream in (("audio", audio), ("visual", visual), ("text", text)))
@@ -137,7 +167,7 @@ def _align(w: Weights, audio: Tensor, visual: Tensor, s: DenseSettings) -> tuple
 def _intra(w: Weights, name: str, stream: Tensor, text: Tensor, s: DenseSettings) -> Tensor:
     width = stream.shape[-1]
     product = F.linear(stream, torch.cat((w[f"{name}.attend.value.weight"],
-                                          _text_question(w, f"{name}.attend", text, s))))
+                                          _text_query(w, f"{name}.attend", text, s))))
     value, score = product.split((width, product.shape[-1] - width), dim=-1)
     answer = _mix(w, f"{name}.attend", _text_scores(score, s), _heads(value, s.heads), s)
     if s.residual in ("both", "intra"):
@@ -150,34 +180,34 @@ def _read(
 ) -> _Read:
     """One product for all that is read of a stream; `place` is its place among the text's partners."""
     width = stream.shape[-1]
-    tell = f"cmsa.inter_text.attend.{place}"
+    to_text = f"cmsa.inter_text.attend.{place}"
     together = torch.cat((
         w[f"{own}.attend.0.key.weight"], w[f"{own}.attend.0.value.weight"], w[f"{own}.attend.1.value.weight"],
-        _text_question(w, f"{own}.attend.1", text, s), w[f"{other}.attend.0.query.weight"],
-        _text_keys(w, tell, text, s)))
+        _text_query(w, f"{own}.attend.1", text, s), w[f"{other}.attend.0.query.weight"],
+        _text_key(w, to_text, text, s)))
     scores = s.heads * len(text)
     return _Read(*F.linear(stream, together).split((width, width, width, scores, width, scores), dim=-1))
 
 
-def _text_question(w: Weights, name: str, text: Tensor, s: DenseSettings) -> Float[Tensor, "hR d"]:
-    """``W_k^T (W_q t)`` by head: a stream times this is its scores under the text's questions."""
+def _text_query(w: Weights, name: str, text: Tensor, s: DenseSettings) -> Float[Tensor, "hR d"]:
+    """``W_k^T (W_q t)`` by head: a stream times this is its scores under the text's queries."""
     query = F.linear(text, w[f"{name}.query.weight"]) * (text.shape[-1] // s.heads) ** -0.5
     key_weight = w[f"{name}.key.weight"].unflatten(0, (s.heads, -1))
     return (_heads(query, s.heads) @ key_weight).flatten(0, 1)
 
 
-def _text_keys(w: Weights, name: str, text: Tensor, s: DenseSettings) -> Float[Tensor, "hR d"]:
-    """``W_q^T (W_k t)`` by head: a stream times this is the scores of its questions to the text."""
+def _text_key(w: Weights, name: str, text: Tensor, s: DenseSettings) -> Float[Tensor, "hR d"]:
+    """``W_q^T (W_k t)`` by head: a stream times this is the scores of its queries to the text."""
     key = F.linear(text, w[f"{name}.key.weight"]) * (text.shape[-1] // s.heads) ** -0.5
     return (_heads(key, s.heads) @ w[f"{name}.query.weight"].unflatten(0, (s.heads, -1))).flatten(0, 1)
 
 
-def _told(w: Weights, name: str, scores: Float[Tensor, "B T hR"], text: Tensor, s: DenseSettings) -> Tensor:
-    """What the text answers a stream; its values are multiplied into ``W_o`` first."""
+def _text_answer(w: Weights, name: str, scores: Float[Tensor, "B T hR"], text: Tensor, s: DenseSettings) -> Tensor:
+    """Attention of a stream to the text, whose values are multiplied into ``W_o`` first."""
     value = F.linear(text, w[f"{name}.value.weight"])
-    told = (_heads(value, s.heads) @ w[f"{name}.out.weight"].T.unflatten(0, (s.heads, -1))).flatten(0, 1)
-    weight = dropout(scores.unflatten(-1, (s.heads, -1)).softmax(-1), s.attention)
-    return dropout(weight.flatten(-2) @ told, s.features)
+    values = (_heads(value, s.heads) @ w[f"{name}.out.weight"].T.unflatten(0, (s.heads, -1))).flatten(0, 1)
+    weight = F.dropout(scores.unflatten(-1, (s.heads, -1)).softmax(-1), s.attention)
+    return F.dropout(weight.flatten(-2) @ values, s.features)
 
 
 def _text_scores(scores: Float[Tensor, "B T hR"], s: DenseSettings) -> Float[Tensor, "B h R T"]:
@@ -189,42 +219,40 @@ def _heads(rows: Float[Tensor, "*B N d"], heads: int) -> Float[Tensor, "*B h N e
 
 
 def _mix(w: Weights, name: str, scores: Tensor, value: Float[Tensor, "B h T e"], s: DenseSettings) -> Tensor:
-    mixed = dropout(scores.softmax(-1), s.attention) @ value
-    return dropout(F.linear(mixed.transpose(1, 2).flatten(-2), w[f"{name}.out.weight"]), s.features)
+    mixed = F.dropout(scores.softmax(-1), s.attention) @ value
+    return F.dropout(F.linear(mixed.transpose(1, 2).flatten(-2), w[f"{name}.out.weight"]), s.features)
 
 
 def _bottleneck(w: Weights, name: str, stream: Tensor, answers: tuple, s: DenseSettings) -> Tensor:
     if s.residual in ("both", "inter"):
         answers = tuple(stream + answer for answer in answers)
     rows = F.linear(torch.cat(answers, dim=-1), w[f"{name}.weight"], w[f"{name}.bias"])
-    return dropout(rows.relu(), s.features)
+    return F.dropout(rows.relu(), s.features)
 
 
 def _interact(w: Weights, aligned: tuple[Tensor, Tensor, Tensor], s: DenseSettings) -> tuple[Tensor, Tensor]:
     """Eq. 7-8: A* and V*. One batch of all three subgraphs was tried and is no faster on a CPU."""
     audio, visual, text = aligned
-    audio_1, visual_1 = _subgraph(w, "cmgi.subgraphs.av", audio, visual, s)
-    visual_2, audio_2 = (_subgraph(w, f"cmgi.subgraphs.{name}", stream, text, s)[0]
-                         for name, stream in (("vt", visual), ("at", audio)))
+    audio_1, visual_1 = _subgraph(w, "av", audio, visual, s)
+    visual_2, audio_2 = (_subgraph(w, name, stream, text, s)[0] for name, stream in (("vt", visual), ("at", audio)))
     return audio_1 + audio_2, visual_1 + visual_2
 
 
 def _subgraph(w: Weights, name: str, first: Tensor, second: Tensor, s: DenseSettings) -> tuple[Tensor, ...]:
     x = torch.cat((first, second), dim=1)
-    dim = x.shape[-1]
+    dim, eq7 = x.shape[-1], f"cmgi.adjacency.{name}.0"
     # x W_q (x W_k)^T = (x W_q W_k^T) x^T: one product a node in place of two, shared with the first layer's.
-    pair = w[f"{name}.adjacency.0.key.weight"].T @ w[f"{name}.adjacency.0.query.weight"] * dim**-0.5
+    pair = w[f"{eq7}.key.weight"].T @ w[f"{eq7}.query.weight"] * dim**-0.5
     for layer in range(s.layers):
-        here = f"{name}.layers.{layer}"
-        matrix = w[f"{here}.propagation.conv.lin.weight"]
+        here = f"cmgi.layers.{name}.{layer}"
+        matrix = w[f"{here}.conv.conv.lin.weight"]
         if layer == 0:
-            asked, hidden = F.linear(x, torch.cat((pair, matrix))).chunk(2, dim=-1)
-            adjacency = (asked @ x.mT).softmax(-1)
+            query, hidden = F.linear(x, torch.cat((pair, matrix))).chunk(2, dim=-1)
+            adjacency = (query @ x.mT).softmax(-1)
         else:
             hidden = F.linear(x, matrix)
-        message = (adjacency @ hidden + w[f"{here}.propagation.conv.bias"]).relu()
-        x = x + dropout(message, s.graph)
-        x = F.layer_norm(x, (dim,), w[f"{here}.norm.weight"], w[f"{here}.norm.bias"])
+        message = (adjacency @ hidden + w[f"{here}.conv.conv.bias"]).relu()
+        x = F.layer_norm(x + F.dropout(message, s.graph), (dim,), w[f"{here}.norm.weight"], w[f"{here}.norm.bias"])
     return x.split((first.shape[1], second.shape[1]), dim=1)
 
 
@@ -239,9 +267,9 @@ def _loss(
     gate_audio, gate_visual = linear("audio_gate", audio).sigmoid(), linear("visual_gate", visual).sigmoid()
     fused = visual * gate_audio + audio * gate_visual
     gated = gate_audio * gate_visual * fused
-    found = linear("classify.category", dropout(fused.amax(1), s.head))
-    seconds = linear("classify.relevance", dropout(fused, s.head)).squeeze(-1)
-    through_gates = linear("gate_category", dropout(gated.amax(1), s.head))
+    found = linear("classify.category", F.dropout(fused.amax(1), s.head))
+    seconds = linear("classify.relevance", F.dropout(fused, s.head)).squeeze(-1)
+    through_gates = linear("gate_category", F.dropout(gated.amax(1), s.head))
     events = (category != NO_EVENT).sum().clamp(min=1)
     classes = sum(F.cross_entropy(logits, category, ignore_index=NO_EVENT, reduction="sum") / events
                   for logits in (found, through_gates))

@@ -1,23 +1,22 @@
-"""Rows on a GPU: wall time and launches of the step eager, compiled, as a CUDA graph, for seeds together; memory."""
+"""Rows on a GPU, wall time: step, epoch and CMGI; the step compiled and as a CUDA graph; the kernels launched."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import torch
 
-from avsgn_pyg.experiments.cmgi_roads import Case, forward_backward
-from avsgn_pyg.experiments.gpu import GraphedStep, SeedsTogether, compiled_pass, launches
+from avsgn_pyg.experiments.graph_rows import cmgi_rows
 from avsgn_pyg.experiments.rows import Row
 from avsgn_pyg.experiments.timing import clock, interleave, paced, quartiles, ratios
-from avsgn_pyg.experiments.training_rows import epoch_rows, step_rows
-from avsgn_pyg.experiments.workload import Workload, trainer_step
+from avsgn_pyg.experiments.training_rows import compile_rows, epoch_rows, step_rows
+from avsgn_pyg.experiments.workload import Engine, Workload, ready_batch
 
-GRAPH_LIMIT_MS, SCHEDULE_LIMIT_S, EPOCHS, SEEDS = 0.5, 6.0, 200, 8
-WALL = "wall, synchronised"
-MEBIBYTE = 2**20
+GRAPH_LIMIT_MS = 0.5
+#: Driver calls that put work on a GPU; a graph's launch is one for all of its kernels.
+LAUNCHES = frozenset({"cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx",
+                      "cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemsetAsync"})
 
 
 def gpu_rows(workload: Workload) -> Iterator[Row]:
@@ -27,85 +26,65 @@ def gpu_rows(workload: Workload) -> Iterator[Row]:
         return
     yield from step_rows(workload, "cuda")
     yield from epoch_rows(workload, "cuda")
-    for precision in ("highest", "high"):
-        yield from _at(precision, partial(_graph_rows, workload, precision))
-    yield from _compiled_rows(workload)
-    yield from _seed_rows(workload)
-    yield from _road_rows(workload)
+    yield from cmgi_rows(workload, "cuda")
+    yield from compile_rows(workload, "cuda")
+    yield from _graph_rows(workload)
 
 
-def _at(precision: str, rows: Callable[[], Iterator[Row]]) -> Iterator[Row]:
-    """Rows made under a precision of float32 products: ``highest`` is float32, ``high`` TF32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield from list(rows())
-    finally:
-        torch.set_float32_matmul_precision(before)
+class GraphedStep:
+    """Forward, backward, clipping and fused Adam as one CUDA graph, over a batch that stays in place."""
+
+    def __init__(self, workload: Workload) -> None:
+        engine = Engine.of(dataclasses.replace(workload, videos=workload.batch_size), "cuda")
+        self.learner, self.clip = engine.learner, engine.recipe.clip_norm
+        self.batch = ready_batch(engine.train, workload.batch_size)
+        self.optimizer = torch.optim.Adam(self.learner.parameters(), lr=engine.recipe.learning_rate, fused=True,
+                                          capturable=True)
+        side, self.graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.eager()
+        torch.cuda.current_stream().wait_stream(side)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(self.graph):
+            self.eager()
+
+    def eager(self) -> None:
+        """The same step, launched operation by operation."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.learner(self.batch)[1].backward()
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.learner.parameters(), self.clip)
+        self.optimizer.step()
+
+    def __call__(self) -> None:
+        self.graph.replay()
 
 
-def _graph_rows(workload: Workload, precision: str) -> Iterator[Row]:
-    read, kind = clock(torch.device("cuda")), {"highest": "float32", "high": "TF32"}[precision]
-    graphed, trainer = GraphedStep(workload), trainer_step(workload, "cuda")
-    runs = {"graph": graphed, "eager": graphed.eager, "trainer": trainer}
+def _graph_rows(workload: Workload) -> Iterator[Row]:
+    read, graphed = clock(torch.device("cuda")), GraphedStep(workload)
+    runs: dict[str, Callable[[], object]] = {"graph": graphed, "eager": graphed.eager}
     samples = interleave({name: paced(run, read) for name, run in runs.items()}, workload.rounds, read=read,
                          seed=workload.seed, budget=workload.budget)
-    yield Row.over_rounds(f"GPU, {kind}: step as a CUDA graph", quartiles(samples["graph"]), "ms", scale=1e3,
-                          at_most=GRAPH_LIMIT_MS, note=f"{WALL}; batch {workload.batch_size}; the target is an H200's")
-    for name in ("eager", "trainer"):
-        yield Row.over_rounds(f"GPU, {kind}: {name} step / graph", ratios(samples, name, "graph"), "ratio", note=WALL)
-    epoch = interleave({"epoch": paced(graphed.epoch, read)}, max(workload.epochs, 3), read=read)["epoch"]
-    yield Row.over_rounds(f"GPU, {kind}: {EPOCHS} epochs of graphed steps", quartiles(epoch), "s", scale=EPOCHS,
-                          at_most=SCHEDULE_LIMIT_S, note=f"{EPOCHS} times one epoch's time; drawing and indexing "
-                                                         f"included; last short batch, evaluation and files are not")
+    yield Row.over_rounds("GPU: step as a CUDA graph", quartiles(samples["graph"]), "ms", scale=1e3,
+                          at_most=GRAPH_LIMIT_MS, note=f"wall; batch {workload.batch_size}; the target is an H200's")
+    yield Row.over_rounds("GPU: step / its CUDA graph", ratios(samples, "eager", "graph"), "ratio", note="wall")
     for name, run in runs.items():
         kernels, calls = launches(run)
-        yield Row(f"GPU, {kind}: kernels, {name} step", kernels, "kernels", note=f"{calls} launches and copies asked")
+        yield Row(f"GPU: kernels, {name} step", kernels, "kernels", note=f"{calls} launches and copies asked")
 
 
-def _compiled_rows(workload: Workload) -> Iterator[Row]:
-    read = clock(torch.device("cuda"))
-    eager, compiled = compiled_pass(workload, "cuda")
-    samples = interleave({"eager": paced(eager, read), "compiled": paced(compiled, read)}, workload.rounds, read=read,
-                         seed=workload.seed, budget=workload.budget)
-    yield Row.over_rounds("GPU: forward and backward compiled / as recorded", ratios(samples, "compiled", "eager"),
-                          "ratio", note=f"{WALL}; inductor on the recorded pass")
-    kernels, calls = launches(compiled)
-    yield Row("GPU: kernels, compiled forward and backward", kernels, "kernels", at_most=100.0,
-              note=f"{calls} launches and copies asked")
+def launches(run: Callable[[], object]) -> tuple[int, int]:
+    """Kernels that one call of `run` executes on the GPU (copies and fills too), and calls of the driver for them."""
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
 
-
-def _seed_rows(workload: Workload) -> Iterator[Row]:
-    read, small = clock(torch.device("cuda")), dataclasses.replace(workload, videos=workload.batch_size)
-    together, graphed = SeedsTogether(small, SEEDS, "cuda"), GraphedStep(small)
-
-    def in_turn() -> None:
-        for _ in range(SEEDS):
-            graphed()
-
-    runs = {"together": together, "in turn": in_turn}
-    samples = interleave({name: paced(run, read) for name, run in runs.items()}, workload.rounds, read=read,
-                         seed=workload.seed, budget=workload.budget)
-    yield Row.over_rounds(f"GPU: {SEEDS} seeds by vmap / {SEEDS} graphed steps", ratios(samples, "together", "in turn"),
-                          "ratio", note=f"{WALL}; above 1 the CUDA graph alone is the better way")
-
-
-def _road_rows(workload: Workload) -> Iterator[Row]:
-    """CMGI by road: time over the hand-stacked form, kernels, and the allocator's peak."""
-    read, dim = clock(torch.device("cuda")), workload.config("cuda").model.dim
-    for videos, segments in ((1, 10), (64, 10), (64, 60), (1, 300), (1, 1000)):
-        case = Case(videos, segments, dim, device="cuda")
-        roads = [road for road in ("stacked", "blocks", "native", "gather")
-                 if case.on(road).bytes() < 0.5 * torch.cuda.mem_get_info()[0]]
-        runs = {road: forward_backward(case.on(road)) for road in roads}
-        samples = interleave({road: paced(run, read) for road, run in runs.items()}, workload.rounds, read=read,
-                             seed=workload.seed, budget=workload.budget)
-        for road, run in runs.items():
-            torch.cuda.synchronize()
-            before = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            kernels, _ = launches(run)
-            peak = (torch.cuda.max_memory_allocated() - before) / MEBIBYTE
-            yield Row.over_rounds(f"GPU: CMGI B={videos} T={segments}: {road} / hand-stacked",
-                                  ratios(samples, road, "stacked"), "ratio",
-                                  note=f"{WALL}; {kernels} kernels; peak {peak:.0f} MiB over its inputs")
+    run()
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        run()
+        torch.cuda.synchronize()
+    events = seen.events()
+    kernels = sum(event.device_type == DeviceType.CUDA for event in events)
+    return kernels, sum(event.name in LAUNCHES for event in events)

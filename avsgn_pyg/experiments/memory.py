@@ -11,32 +11,37 @@ Given = TypeVar("Given")
 PROCESS = Path("/proc/self")
 
 
-def peak_bytes(prepare: Callable[[Given], Callable[[], object]], given: Given, calls: int = 2) -> int | None:
-    """Bytes that ``prepare(given)()`` added at its highest to what the process held after `prepare`.
-
-    The process is fresh, so nothing that ran before counts. What `prepare` makes (parameters, inputs) is not
-    in the number; what the work keeps from call to call (an optimizer's moments) is.
+def peak_bytes(prepare: Callable[[Given], Callable[[], object]], given: Given) -> int | None:
+    """Bytes that one call of ``prepare(given)`` added at its highest, in a fresh process: nothing before counts.
 
     Args:
         prepare, given: go to the process by pickle, so `prepare` is a function that can be imported.
-        calls: how often the work is done; the first call may allocate what later ones keep.
 
     Returns:
-        ``None`` where the system does not tell: it is no Linux, or lets no process reset its own peak.
+        As :func:`added_bytes`.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measure, (prepare, given, calls))
+        return pool.apply(_measure, (prepare, given))
 
 
-def _measure(prepare: Callable[[Given], Callable[[], object]], given: Given, calls: int) -> int | None:
-    work = prepare(given)
+def _measure(prepare: Callable[[Given], Callable[[], object]], given: Given) -> int | None:
+    return added_bytes(prepare(given))
+
+
+def added_bytes(work: Callable[[], object]) -> int | None:
+    """Bytes that ``work()`` added at its highest to what this process held before.
+
+    Returns:
+        ``None`` where the system does not tell: it is no Linux, or lets no process reset its own peak. `work` is done
+        all the same.
+    """
     try:
         (PROCESS / "clear_refs").write_text("5")
         before = _status("VmRSS")
     except OSError:
-        return None
-    for _ in range(calls):
         work()
+        return None
+    work()
     return max(_status("VmHWM") - before, 0)
 
 

@@ -1,105 +1,90 @@
-"""Rows on training: a step beside the hand-written one and its own products, an epoch, operations, Adam, peaks."""
+"""Rows on training: a step beside other steps, compiled, in operations; an epoch; batches."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import torch
-from torch import Tensor
+from torch_geometric.data import Batch
 
-from avsgn_pyg.experiments.memory import peak_bytes
-from avsgn_pyg.experiments.operations import compiled_kernels, count_operations, products_alone, record_pass
+from avsgn_pyg.engine.compiled import CompiledModel
+from avsgn_pyg.experiments.cmbs_step import CMBSStep
+from avsgn_pyg.experiments.dense_step import HandStep
+from avsgn_pyg.experiments.operations import compiled_kernels, count_operations
 from avsgn_pyg.experiments.rows import Row
 from avsgn_pyg.experiments.timing import Samples, Variant, clock, interleave, paced, quartiles, ratios
-from avsgn_pyg.experiments.workload import Engine, HandStep, Workload, dense_inputs, ready_batch, trainer_step
-from avsgn_pyg.model.together import at_once
+from avsgn_pyg.experiments.workload import RECIPE, Engine, Workload, random_videos, ready_batch, trainer_step
 
-#: CPU seconds of one training step of CMBS's published code. Quoted, not measured by this module.
-CMBS_STEP_SECONDS = 1.4
-CMBS_NOTE = ("quoted, not re-run: CMBS's published code, batch 64, float32, pooled regions, "
-             "on a CPU of the kind that docs/benchmark.md names")
-STEP_LIMIT, EPOCH_LIMIT, PRODUCTS_LIMIT = 1.15, 1.1, 1.15
-EAGER_LIMIT, COMPILED_LIMIT = 200.0, 100.0
-MEBIBYTE = 2**20
-DROPOUTS = ("attention", "features", "graph", "head")
+STEP_LIMIT, CMBS_LIMIT, EPOCH_LIMIT, COLLATE_LEAST = 1.15, 0.3, 1.1, 40.0
 
 
 def step_rows(workload: Workload, device: str = "cpu") -> Iterator[Row]:
-    """A step on a ready batch: the trainer's, the hand-written one, the trainer's over PyG's edge lists."""
-    native = dataclasses.replace(workload, overrides=(*workload.overrides, "model.cmgi.backend=native"))
+    """The specified network's step beside two others of the same network; the default recipe's beside CMBS's."""
     variants = {
-        "model": Variant(trainer_step(workload, device)),
-        "hand": Variant(HandStep(workload, device)),
-        "edges": Variant(trainer_step(native, device)),
+        "model": trainer_step(workload, device),
+        "hand": HandStep(workload, device),
+        "native": trainer_step(workload.but("model.cmgi.backend=native"), device),
+        "recipe": trainer_step(recipe(workload), device),
+        "cmbs": CMBSStep(workload, device),
     }
-    samples = _interleave(variants, workload.rounds, workload, device)
+    samples = _interleave(variants, workload, device)
     where, what = _where(device), f"batch {workload.batch_size}, forward to Adam"
+    yield Row.over_rounds(f"{where}: step", quartiles(samples["model"]), "s",
+                          note=f"{_seconds(device)}; {what}; defaults of the specification")
     yield Row.over_rounds(f"{where}: step / hand-written step", ratios(samples, "model", "hand"), "ratio",
                           at_most=STEP_LIMIT, note=f"{what}; both clip and use fused Adam")
-    yield Row.over_rounds(f"{where}: step", quartiles(samples["model"]), "s",
-                          at_most=CMBS_STEP_SECONDS / 2 if device == "cpu" else None,
-                          note=f"{_seconds(device)}; {what}")
-    if device == "cpu":
-        yield Row("CPU: CMBS step", CMBS_STEP_SECONDS, "s", note=CMBS_NOTE)
-    yield Row.over_rounds(f"{where}: step over edge lists / step", ratios(samples, "edges", "model"), "ratio",
-                          note="model.cmgi.backend=native against the default")
+    yield Row.over_rounds(f"{where}: step along edge lists / step", ratios(samples, "native", "model"), "ratio",
+                          note="model.cmgi.backend=native / blocks")
+    yield Row.over_rounds(f"{where}: step of the default recipe", quartiles(samples["recipe"]), "s",
+                          note=f"{_seconds(device)}; {RECIPE.name}")
+    yield Row.over_rounds(f"{where}: step of the default recipe / step of CMBS's shape",
+                          ratios(samples, "recipe", "cmbs"), "ratio", at_most=CMBS_LIMIT,
+                          note="audio 128 and pooled visual 512 wide; experiments/cmbs_step.py says what it is")
 
 
-def product_rows(workload: Workload) -> Iterator[Row]:
-    """The whole step over its own matrix products alone: what is lost between them. With dropout and without."""
-    for name, one in _with_and_without_dropout(workload):
-        step, hand = trainer_step(one), HandStep(one)
-        alone, count = products_alone(step)
-        hand_alone, hand_count = products_alone(hand)
-        samples = _interleave({"step": Variant(step), "alone": Variant(alone), "hand": Variant(hand),
-                               "hand alone": Variant(hand_alone)}, one.rounds, one, "cpu")
-        yield Row.over_rounds(f"CPU: step / its products alone, {name}", ratios(samples, "step", "alone"), "ratio",
-                              at_most=PRODUCTS_LIMIT, note=f"{count} products replayed in the step's order")
-        yield Row.over_rounds(f"CPU: hand-written step / its products alone, {name}",
-                              ratios(samples, "hand", "hand alone"), "ratio", note=f"{hand_count} products")
+def recipe(workload: Workload) -> Workload:
+    """The same data under the default recipe; the workload's own settings stay with the specified network."""
+    return dataclasses.replace(workload, recipe=RECIPE, overrides=())
+
+
+def compile_rows(workload: Workload, device: str = "cpu") -> Iterator[Row]:
+    """The default recipe's step with its model compiled over the same step; its time to compile; its kernels."""
+    where = _where(device)
+    name = f"{where}: step of the default recipe, compiled / eager"
+    if not workload.compile:
+        yield Row.absent(name, "ratio", "not asked for: --compile")
+        return
+    small = dataclasses.replace(recipe(workload), videos=workload.batch_size)
+    eager, engine = Engine.of(small, device), Engine.of(small, device)
+    engine.learner.model = CompiledModel(engine.parts.model)
+    batch, read = ready_batch(eager.train, workload.batch_size), clock(torch.device(device))
+    start = read()
+    fused, library = compiled_kernels(lambda: engine.step(batch))
+    seconds = read() - start
+    runs = {"eager": lambda: eager.step(batch), "compiled": lambda: engine.step(batch)}
+    samples = _interleave(runs, workload, device)
+    yield Row.over_rounds(name, ratios(samples, "compiled", "eager"), "ratio",
+                          note="the model by inductor; objective, clipping and optimizer as ever")
+    yield Row(f"{where}: first compiled step", seconds, "s", note="inductor; its C++ compiler's time left out")
+    yield Row(f"{where}: kernels of the compiled model", fused + library, "kernels",
+              note=f"{fused} fused, {library} calls of libraries; forward and backward")
 
 
 def operation_rows(workload: Workload) -> Iterator[Row]:
-    """Operations that compute something in forward and backward, eager; the kernels of the compiled pass if asked."""
-    for name, one in _with_and_without_dropout(workload):
-        engine = Engine.of(dataclasses.replace(one, videos=one.batch_size), "cpu")
-        loss, inputs = dense_inputs(engine, ready_batch(engine.train, one.batch_size))
-        whole, hand = partial(loss, *inputs), HandStep(one)
-        counted = {"model": (whole, False, list(loss.parameters())),
-                   "model, subgraphs at once": (whole, True, list(loss.parameters())),
-                   "hand-written": (hand.loss, False, hand.parameters)}
-        for who, (call, once, parameters) in counted.items():
-            with at_once(once):
-                counts = count_operations(partial(_backward, call, parameters))
-            most = ", ".join(f"{count} {key}" for key, count in counts.most_common(6))
-            yield Row(f"operations, forward and backward, {who}, {name}", counts.total(), "operations",
-                      at_most=EAGER_LIMIT if once else None,
-                      note=f"{'as on a GPU; ' if once else ''}views left out; most of them {most}")
-        title = f"kernels compiled, forward and backward, {name}"
-        if one.compile:
-            with at_once(True):
-                fused, library = compiled_kernels(*record_pass(loss, inputs))
-            yield Row(title, fused + library, "kernels", at_most=COMPILED_LIMIT,
-                      note=f"inductor: {fused} fused, {library} calls of libraries; subgraphs at once")
-        else:
-            yield Row.absent(title, "kernels", "not asked for: --compile", at_most=COMPILED_LIMIT)
-
-
-def adam_rows(workload: Workload) -> Iterator[Row]:
-    """Adam's ways over all parameters of the network: one pass over memory, a loop, lists of tensors."""
-    kinds = {"fused": {"fused": True}, "single": {"foreach": False}, "foreach": {"foreach": True}}
-    variants = {}
-    for name, kind in kinds.items():
-        parameters = HandStep(workload).parameters
-        for parameter in parameters:
-            parameter.grad = torch.full_like(parameter, 1e-3)
-        variants[name] = paced(torch.optim.Adam(parameters, lr=1e-4, **kind).step, clock(torch.device("cpu")))
-    samples = _interleave(variants, workload.rounds, workload, "cpu")
-    yield Row.over_rounds("CPU: Adam, fused", quartiles(samples["fused"]), "ms", scale=1e3, note="what training uses")
-    for name in ("single", "foreach"):
-        yield Row.over_rounds(f"CPU: Adam, {name} / fused", ratios(samples, name, "fused"), "ratio")
+    """Operations that compute something in forward and backward, of the model and written by hand."""
+    engine = Engine.of(dataclasses.replace(workload, videos=workload.batch_size))
+    batch, hand = ready_batch(engine.train, workload.batch_size), HandStep(workload)
+    losses = {"model": (lambda: engine.learner(batch)[1], list(engine.parts.model.parameters())),
+              "hand-written": (hand.loss, hand.parameters)}
+    for name, (loss, parameters) in losses.items():
+        # From no gradients, as in training: adding to those of the last step would count too.
+        counts = count_operations(lambda loss=loss, leaves=parameters: torch.autograd.grad(
+            loss(), leaves, allow_unused=True))
+        most = ", ".join(f"{count} {key}" for key, count in counts.most_common(6))
+        yield Row(f"operations, forward and backward, {name}", counts.total(), "operations",
+                  note=f"views left out; most of them {most}")
 
 
 def epoch_rows(workload: Workload, device: str = "cpu") -> Iterator[Row]:
@@ -124,35 +109,32 @@ def epoch_rows(workload: Workload, device: str = "cpu") -> Iterator[Row]:
     yield Row.over_rounds(f"{where}: epoch", quartiles(samples["epoch"]), "s", note=_seconds(device))
 
 
-def memory_rows(workload: Workload) -> Iterator[Row]:
-    """Peak memory of two steps above parameters and inputs, each road in a fresh process; one sample."""
-    note = "one sample; peak of the process over what it held before the step; Adam's moments included"
-    for name, prepare in (("step", trainer_step), ("hand-written step", HandStep)):
-        title = f"CPU: peak memory, {name}"
-        if not workload.memory:
-            yield Row.absent(title, "MiB", "peaks were not asked for")
-            continue
-        found = peak_bytes(prepare, workload)
-        yield Row(title, None if found is None else found / MEBIBYTE, "MiB",
-                  note=note if found is not None else "only Linux tells the peak of a process")
+def batching_rows(workload: Workload) -> Iterator[Row]:
+    """One batch of the same draws, another each time: indexing alone, ``Videos.batch``, and PyG's collation."""
+    videos = random_videos(workload)
+    generator = torch.Generator().manual_seed(workload.seed)
+    draws = [torch.randperm(workload.videos, generator=generator)[: workload.batch_size] for _ in range(32)]
+    turn, graphs = itertools.cycle(draws), [videos[number] for number in range(workload.videos)]
+    parts = (videos.audio, videos.visual, videos.category, videos.relevance)
+    variants = {
+        "index": Variant(lambda: [part[drawn] for drawn in (next(turn),) for part in parts], calls=200),
+        "batch": Variant(lambda: videos.batch(next(turn)), calls=200),
+        "collate": Variant(lambda: Batch.from_data_list([graphs[i] for i in next(turn).tolist()]), calls=4),
+    }
+    samples = interleave(variants, workload.rounds, read=clock(torch.device("cpu")), seed=workload.seed,
+                         budget=workload.budget)
+    yield Row.over_rounds("CPU: Videos.batch", quartiles(samples["batch"]), "ms", scale=1e3,
+                          note=f"the whole HeteroDataBatch of {workload.batch_size} videos, twelve relations included")
+    yield Row.over_rounds("CPU: Videos.batch / indexing alone", ratios(samples, "batch", "index"), "ratio",
+                          note="audio, visual, category and relevance at a random index")
+    yield Row.over_rounds("CPU: from_data_list / Videos.batch", ratios(samples, "collate", "batch"), "ratio",
+                          at_least=COLLATE_LEAST, note="graphs made beforehand")
 
 
-def _backward(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
-    """From no gradients, as in training: adding to those of the last step would count too."""
-    for parameter in parameters:
-        parameter.grad = None
-    loss().backward()
-
-
-def _with_and_without_dropout(workload: Workload) -> Iterator[tuple[str, Workload]]:
-    still = tuple(f"model.dropout.{site}=0" for site in DROPOUTS)
-    yield "default dropout", workload
-    yield "no dropout", dataclasses.replace(workload, overrides=(*workload.overrides, *still))
-
-
-def _interleave(variants: dict[str, Variant], rounds: int, workload: Workload, device: str) -> Samples:
-    return interleave(variants, rounds, read=clock(torch.device(device)), seed=workload.seed,
-                      budget=4 * workload.budget)
+def _interleave(runs: dict[str, Callable[[], object]], workload: Workload, device: str) -> Samples:
+    read = clock(torch.device(device))
+    return interleave({name: paced(run, read) for name, run in runs.items()}, workload.rounds, read=read,
+                      seed=workload.seed, budget=4 * workload.budget)
 
 
 def _where(device: str) -> str:

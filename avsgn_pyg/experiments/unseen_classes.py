@@ -105,7 +105,8 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
     if config.model.time_encoding == "learned" and longest > known:
         raise ConfigError(f"{opened.checkpoint.path}: model.time_encoding=learned knows {known} seconds, and a video "
                           f"of {', '.join(classes)} has {longest}; train with another time encoding")
-    found = predict(opened.model, dataclasses.replace(videos, text_nodes=opened.videos.text_nodes))
+    graph = {"text_nodes": opened.videos.text_nodes, "topology": opened.videos.topology}
+    found = predict(opened.model, dataclasses.replace(videos, **graph))
     logits = _label_logits(found, videos, whole.label_text)
     lists = {name: places for name, places in zip(LISTS, (held, every), strict=True) if len(places) > 1}
     reports = {

@@ -1,13 +1,13 @@
 """Features become graphs: one video as ``HeteroData``, many videos as one ``HeteroDataBatch``.
 
-Letters: B videos, T segments, da / dv feature widths, E edges of one relation.
+The edges written here are the graph: the model passes messages along the ``edge_index`` of the batch that it is given
+and along no others. Remove an edge and its message is gone; write your own and they are used.
 
-Collating single graphs costs tens of times more than indexing the features (the graphs all look
-alike, and collation does not know it), so :func:`build_batch` writes what PyG's ``Batch.from_data_list``
-would have written, straight from stacked features. The parts that do not depend on the features (edges,
-batch vectors, slices) are made once per size and device and *shared* between batches: read them, do not
-write into them. :func:`build_video` followed by ``Batch.from_data_list`` is the plain road; the tests hold
-the two equal.
+:func:`build_batch` writes what ``Batch.from_data_list`` would write, without its loop over videos. What does not depend
+on the features (edges, batch vectors, slices) is made once per size and *shared* by the batches of that size: clone an
+``edge_index`` before you write into it. A shared tensor that was written into is not used for the next batch.
+
+Letters: B videos, T segments (of the longest), S segments of all videos together, da / dv feature widths, E edges.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +22,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.graph.schema import AUDIO, CATEGORY, RELEVANCE, ROW, SUBGRAPHS, TEXT, VISUAL, relations
+from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, RELEVANCE, ROW, SUBGRAPHS, TEXT, VISUAL, relations
+from avsgn_pyg.graph.topology import COMPLETE, Topology, note_complete, starts
+from avsgn_pyg.graph.views import length_mask
 
-#: The twelve edge types of the three complete subgraphs.
+#: The twelve edge types of the three subgraphs.
 RELATIONS = tuple(relation for subgraph in SUBGRAPHS for relation in relations(subgraph))
 
 
@@ -34,196 +35,162 @@ def build_video(
     visual: Float[Tensor, "T dv"],
     *,
     text_nodes: int,
-    category: int,
-    relevance: Float[Tensor, "T"],
-    row: int,
-    edges: bool = True,
+    category: int = NO_EVENT,
+    relevance: Float[Tensor, "T"] | None = None,
+    row: int = 0,
+    topology: Topology | None = COMPLETE,
 ) -> HeteroData:
-    """One video as a graph (Section 3.4: three complete subgraphs, every node its own neighbour).
-
-    Args:
-        audio: one vector per segment.
-        visual: one vector per segment.
-        text_nodes: number of text nodes; they carry no features.
-        category: class of the event, :data:`~avsgn_pyg.graph.schema.NO_EVENT` where there is none.
-        relevance: 1 where the event is both heard and seen, else 0.
-        row: row in the annotation file.
-        edges: write the ``edge_index`` of the twelve relations, source in row 0, target in row 1, sorted
-            by target. Models that work on dense views need none.
+    """One video as a graph; arguments and errors are :func:`build_batch`'s, without the axis of videos.
 
     Returns:
-        ``audio.x``, ``visual.x``, ``text.num_nodes``, ``category`` [1], ``relevance`` [1, T], ``row`` [1].
-
-    Raises:
-        ValueError: audio, vision and relevance differ in their number of segments.
+        ``audio.x``, ``visual.x``, ``text.num_nodes``, ``category`` [1], ``relevance`` [1, T], ``row`` [1], and an
+        ``edge_index`` for each of the twelve relations.
     """
-    _check_sizes(audio.shape[:1], visual.shape[:1], relevance.shape, text_nodes)
-    device = audio.device
-    data = HeteroData()
-    data[AUDIO].x = audio
-    data[VISUAL].x = visual
-    data[TEXT].num_nodes = text_nodes
-    setattr(data, CATEGORY, torch.tensor([category], device=device))
-    setattr(data, RELEVANCE, relevance.to(torch.float32).unsqueeze(0))
-    setattr(data, ROW, torch.tensor([row], device=device))
-    if edges:
-        counts = {AUDIO: len(audio), VISUAL: len(visual), TEXT: text_nodes}
-        for source, subgraph, target in RELATIONS:
-            index = _edges(1, counts[source], counts[target], device).index
-            data[source, subgraph, target].edge_index = index
-    return data
+    batch = build_batch(audio[None], visual[None], text_nodes=text_nodes, topology=topology,
+                        category=torch.tensor([category], device=audio.device),
+                        relevance=None if relevance is None else relevance[None],
+                        row=torch.tensor([row], device=audio.device))
+    return batch.get_example(0)
 
 
 def build_batch(
-    audio: Float[Tensor, "B T da"],
-    visual: Float[Tensor, "B T dv"],
+    audio: Float[Tensor, "... da"],
+    visual: Float[Tensor, "... dv"],
     *,
     text_nodes: int,
-    category: Int[Tensor, "B"],
-    relevance: Float[Tensor, "B T"],
-    row: Int[Tensor, "B"],
-    edges: bool = True,
+    lengths: Int[Tensor, "B"] | None = None,
+    category: Int[Tensor, "B"] | None = None,
+    relevance: Float[Tensor, "B T"] | None = None,
+    row: Int[Tensor, "B"] | None = None,
+    topology: Topology | None = COMPLETE,
 ) -> Batch:
-    """Many videos as one ``HeteroDataBatch``: the content of ``Batch.from_data_list``, without the loop.
+    """Many videos as one ``HeteroDataBatch``; ``to_data_list()`` gives the single videos back.
 
-    Arguments are those of :func:`build_video`, stacked. ``category`` and ``row`` come out [B],
-    ``relevance`` [B, T]; ``to_data_list()`` gives the single videos back.
+    Args:
+        audio, visual: one vector per segment, [B, T, width]; with `lengths`, [S, width], one video after the other.
+        text_nodes: text nodes of each video; they carry no features.
+        lengths: segments of each video where these differ; on the CPU, so that nothing waits for a GPU.
+        category: class of each video's event, :data:`~avsgn_pyg.graph.schema.NO_EVENT` (default) where there is none.
+        relevance: 1 where the event is both heard and seen, else 0 (default); what stands after a video's end is not
+            read, and is zero in the batch.
+        row: row in the annotation file; by default the place in the batch.
+        topology: which edges there are; ``None`` writes none, for models without message passing.
 
     Raises:
-        ValueError: no video, or the parts differ in their number of videos or segments.
+        ValueError: no video, a video without a segment, no text node, or parts that differ in videos or segments.
     """
-    videos, segments = audio.shape[:2]
-    _check_sizes(audio.shape[:2], visual.shape[:2], relevance.shape, text_nodes)
-    if not videos or category.shape != (videos,) or row.shape != (videos,):
-        raise ValueError(
-            f"a batch needs at least one video and one category and row for each; got {videos} videos, "
-            f"category {tuple(category.shape)}, row {tuple(row.shape)}"
-        )
-    structure = _structure(videos, segments, text_nodes, audio.device, edges)
-    batch = copy.copy(structure)  # stores of its own, tensors shared
-    for bookkeeping in ("_slice_dict", "_inc_dict"):
-        setattr(batch, bookkeeping, {key: dict(value) if isinstance(value, dict) else value
-                                     for key, value in getattr(structure, bookkeeping).items()})
-    batch[TEXT]._num_nodes = [text_nodes] * videos
-    batch[AUDIO].x, batch[VISUAL].x = audio.flatten(0, 1), visual.flatten(0, 1)
-    for name, value in ((CATEGORY, category), (RELEVANCE, relevance.to(torch.float32)), (ROW, row)):
-        setattr(batch, name, value)
+    counts = _checked_counts(audio, visual, text_nodes, lengths, category, relevance, row)
+    videos, longest, device = len(counts), max(counts), audio.device
+    batch = _skeleton(counts, text_nodes, topology, device)
+    batch[AUDIO].x, batch[VISUAL].x = (part.flatten(0, 1) if lengths is None else part for part in (audio, visual))
+    relevance = torch.zeros(videos, longest, device=device) if relevance is None else relevance.to(torch.float32)
+    if min(counts) < longest:
+        relevance = relevance.masked_fill(~length_mask(lengths, longest).to(device), 0)
+    batch[CATEGORY] = torch.full((videos,), NO_EVENT, device=device) if category is None else category
+    batch[RELEVANCE] = relevance
+    batch[ROW] = torch.arange(videos, device=device) if row is None else row
     return batch
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _structure(videos: int, segments: int, text_nodes: int, device: torch.device, edges: bool) -> Batch:
-    """A batch of these sizes without what differs from one to the next; copied, never handed out."""
-    batch = Batch(_base_cls=HeteroData)
-    slices: dict = {}
-    increments: dict = {}
-    empty = torch.empty(videos, segments, 0, device=device)
-    _write_nodes(batch, {AUDIO: empty, VISUAL: empty}, text_nodes, slices, increments)
-    if edges:
-        counts = {AUDIO: segments, VISUAL: segments, TEXT: text_nodes}
-        _write_edges(batch, videos, counts, device, slices, increments)
-    one_each = _nodes(videos, 1, torch.device("cpu"))
-    for name in (CATEGORY, RELEVANCE, ROW):
-        setattr(batch, name, None)
-        slices[name], increments[name] = one_each.slices, one_each.increments
-    batch._num_graphs = videos
-    batch._slice_dict, batch._inc_dict = slices, increments
-    return batch
+def _checked_counts(audio: Tensor, visual: Tensor, text_nodes: int, lengths: Tensor | None, category: Tensor | None,
+                    relevance: Tensor | None, row: Tensor | None) -> tuple[int, ...]:
+    """Segments of each video, if everything has as many."""
+    if lengths is None:
+        counts = (audio.shape[1],) * audio.shape[0] if audio.dim() == 3 else ()
+        same = visual.dim() == 3 and audio.shape[:2] == visual.shape[:2]
+    else:
+        counts = tuple(lengths.tolist())
+        same = audio.dim() == visual.dim() == 2 and len(audio) == len(visual) == sum(counts)
+    labels = {"category": (category, (len(counts),)), "row": (row, (len(counts),)),
+              "relevance": (relevance, (len(counts), max(counts, default=0)))}
+    same = same and all(part is None or tuple(part.shape) == shape for part, shape in labels.values())
+    if not same or min(counts, default=0) < 1 or text_nodes < 1:
+        given = {name: list(part.shape) for name, (part, _) in labels.items() if part is not None}
+        raise ValueError("audio, visual and labels must hold the same videos and segments, at least one of each, and "
+                         f"text_nodes must be at least 1; got audio {list(audio.shape)}, "
+                         f"visual {list(visual.shape)}, {given}, "
+                         f"lengths {None if lengths is None else lengths.tolist()}, text_nodes={text_nodes}")
+    return counts
 
 
 def collate(videos: Sequence[HeteroData]) -> Batch:
-    """Single videos of whatever lengths as one ``HeteroDataBatch``; :func:`build_batch` is for those as long.
+    """``Batch.from_data_list`` for single videos of whatever lengths.
 
-    ``relevance`` comes out [B, T], T the longest, zero after the end of shorter videos; everything else is what
-    ``Batch.from_data_list`` writes, and ``to_data_list()`` gives the videos back (relevance as long as in the batch).
-
-    Args:
-        videos: from :func:`build_video`, at least one; not changed.
+    ``relevance`` comes out [B, T], zero after the end of shorter videos. ``to_data_list()`` gives the videos back
+    (relevance as long as in the batch).
     """
     longest = max(video[RELEVANCE].shape[1] for video in videos)
-    filled = []
+    padded = []
     for video in videos:
         whole = copy.copy(video)
         setattr(whole, RELEVANCE, F.pad(video[RELEVANCE], (0, longest - video[RELEVANCE].shape[1])))
-        filled.append(whole)
-    batch = Batch.from_data_list(filled)
+        padded.append(whole)
+    batch = Batch.from_data_list(padded)
     for bookkeeping in (batch._slice_dict, batch._inc_dict):
-        bookkeeping.setdefault(TEXT, {})  # as in _write_nodes
+        bookkeeping.setdefault(TEXT, {})  # as in _make_skeleton
     return batch
 
 
-def _write_nodes(
-    batch: Batch, features: dict[str, Tensor], text_nodes: int, slices: dict, increments: dict
-) -> None:
-    for node_type, x in features.items():
-        videos, segments = x.shape[:2]
-        nodes = _nodes(videos, segments, x.device)
-        store = batch[node_type]
-        store.x, store.batch, store.ptr = x.flatten(0, 1), nodes.batch, nodes.ptr
-        slices[node_type], increments[node_type] = {"x": nodes.slices}, {"x": nodes.increments}
-    nodes = _nodes(videos, text_nodes, x.device)
-    store = batch[TEXT]
-    store._num_nodes = [text_nodes] * videos
-    store.num_nodes = videos * text_nodes
-    store.batch, store.ptr = nodes.batch, nodes.ptr
-    # PyG's own collate leaves featureless stores out and then cannot separate the batch again
-    # (pyg-team/pytorch_geometric#9537); an empty entry is what its separate() needs.
-    slices[TEXT], increments[TEXT] = {}, {}
-
-
-def _write_edges(
-    batch: Batch, videos: int, counts: dict[str, int], device: torch.device, slices: dict, increments: dict
-) -> None:
-    for relation in RELATIONS:
-        source, _, target = relation
-        complete = _edges(videos, counts[source], counts[target], device)
-        batch[relation].edge_index = complete.index
-        slices[relation] = {"edge_index": complete.slices}
-        increments[relation] = {"edge_index": complete.increments}
-
-
-class _Nodes(NamedTuple):
-    """The vectors of B videos with the same number of nodes; slices and increments stay on the CPU."""
-
-    batch: Int[Tensor, "nodes"]
-    ptr: Int[Tensor, "B1"]
-    slices: Int[Tensor, "B1"]
-    increments: Int[Tensor, "B"]
-
-
-class _Edges(NamedTuple):
-    """The edges of one relation of B videos; slices and increments stay on the CPU."""
-
-    index: Int[Tensor, "2 edges"]
-    slices: Int[Tensor, "B1"]
-    increments: Int[Tensor, "B 2 1"]
+def _skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology | None, device: torch.device) -> Batch:
+    """A batch of these sizes without features and labels, its tensors shared by all batches of its size."""
+    kept, shared = _make_skeleton(counts, text_nodes, topology, device)
+    if any(tensor._version for tensor in shared):  # somebody wrote into one
+        _make_skeleton.cache_clear(), _relation_edges.cache_clear()
+        kept, _ = _make_skeleton(counts, text_nodes, topology, device)
+    batch = copy.copy(kept)  # stores of its own, tensors shared
+    for name in ("_slice_dict", "_inc_dict"):
+        setattr(batch, name, {key: dict(value) if isinstance(value, dict) else value
+                              for key, value in getattr(kept, name).items()})
+    batch[TEXT]._num_nodes = list(kept[TEXT]._num_nodes)
+    return batch
 
 
 # Tensors made under inference mode could not serve a later training step, hence the switch back.
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 @torch.inference_mode(False)
-def _nodes(videos: int, count: int, device: torch.device) -> _Nodes:
-    slices = torch.arange(videos + 1) * count
-    batch = torch.arange(videos).repeat_interleave(count)
-    return _Nodes(batch.to(device), slices.to(device), slices, torch.zeros(videos, dtype=torch.int64))
+def _make_skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology | None,
+                   device: torch.device) -> tuple[Batch, list[Tensor]]:
+    batch, videos = Batch(_base_cls=HeteroData), len(counts)
+    nodes = {AUDIO: counts, VISUAL: counts, TEXT: (text_nodes,) * videos}
+    start = {name: starts(torch.tensor(count)) for name, count in nodes.items()}
+    none, slices, increments = torch.zeros(videos, dtype=torch.int64), {}, {}
+    for name, count in nodes.items():
+        store = batch[name]
+        if name == TEXT:
+            store._num_nodes, store.num_nodes = list(count), sum(count)
+            # Batch.from_data_list leaves stores without features out and then cannot separate the batch again
+            # (pyg-team/pytorch_geometric#9537); an empty entry is what separating needs.
+            slices[name], increments[name] = {}, {}
+        else:
+            slices[name], increments[name] = {"x": start[name]}, {"x": none}
+        store.batch = torch.arange(videos).repeat_interleave(start[name].diff()).to(device)
+        store.ptr = start[name].to(device)
+    equal, made = min(counts) == max(counts), {}
+    for relation in RELATIONS if topology is not None else ():
+        source, subgraph, target = relation
+        # Audio and visual nodes are the same seconds; text nodes are the same in every batch of its size.
+        alike = (source == TEXT, target == TEXT, source == target, subgraph if source == target == TEXT else "")
+        if alike not in made:
+            make = _relation_edges if source == target == TEXT else _relation_edges.__wrapped__
+            made[alike] = make(topology, source, target, nodes[source], nodes[target], subgraph)
+        index, ends = made[alike]
+        batch[relation].edge_index = (index if alike[-1] else index.clone()).to(device)
+        slices[relation] = {"edge_index": ends}
+        shift = torch.stack((start[source][:-1], start[target][:-1]), dim=1)
+        increments[relation] = {"edge_index": shift[..., None]}
+        if topology.name == "complete" and equal:
+            note_complete(batch[relation].edge_index, videos, nodes[source][0], nodes[target][0])
+    for name in (CATEGORY, RELEVANCE, ROW):
+        setattr(batch, name, None)
+        slices[name], increments[name] = torch.arange(videos + 1), none
+    batch._num_graphs, batch._slice_dict, batch._inc_dict = videos, slices, increments
+    return batch, [value for store in batch.stores for value in store.values() if isinstance(value, Tensor)]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _edges(videos: int, sources: int, targets: int, device: torch.device) -> _Edges:
-    """Complete from `sources` to `targets` within each video, sorted by target."""
-    first = torch.arange(videos)
-    increments = torch.stack((first * sources, first * targets), dim=1).unsqueeze(-1)
-    source, target = torch.arange(sources).repeat(targets), torch.arange(targets).repeat_interleave(sources)
-    index = (torch.stack((source, target)) + increments).transpose(0, 1).flatten(1)
-    return _Edges(index.contiguous().to(device), torch.arange(videos + 1) * sources * targets, increments)
-
-
-def _check_sizes(audio: torch.Size, visual: torch.Size, relevance: torch.Size, text_nodes: int) -> None:
-    if not audio == visual == relevance or audio[-1] < 1 or text_nodes < 1:
-        raise ValueError(
-            "audio, visual and relevance must hold the same videos and segments, at least one segment, and "
-            f"text_nodes must be at least 1; got audio {tuple(audio)}, visual {tuple(visual)}, "
-            f"relevance {tuple(relevance)}, text_nodes={text_nodes}"
-        )
+def _relation_edges(topology: Topology, source: str, target: str, sources: tuple[int, ...], targets: tuple[int, ...],
+                    subgraph: str) -> tuple[Tensor, Tensor]:
+    """The edges of one relation, and where those of each video begin; a tensor of its own for each subgraph."""
+    index = topology.edges(source, target, torch.tensor(sources), torch.tensor(targets))
+    return index, torch.searchsorted(index[1].contiguous(), starts(torch.tensor(targets)))

@@ -1,196 +1,116 @@
-"""Which edges a subgraph has: all of them, or fewer, so that long videos stay within reach.
+"""Which edges a video's graph has: all of them, or fewer, so that long videos stay within reach.
 
-A topology answers for one subgraph of one video, the rows of its first modality followed by those of its second
-(:class:`Layout`); :func:`batch_edges` repeats the answer for a batch. Edges are (source, target), sorted by target.
-Nothing here is learned: attention over the edges that exist is Eq. 7's, in :mod:`avsgn_pyg.model.adjacency`.
+A topology gives every node one interval of sources in each relation, so the edges of a whole batch, videos of
+different length included, are written in one go. Edges are (source, target), sorted by target.
 
-Letters: B videos, T and R rows of the two modalities, N = T + R nodes, E edges.
+Letters: B videos, M target nodes of a relation in the whole batch, E edges.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
-#: Edges (16 bytes each) up to which a list that was made is kept.
-KEPT = 2**22
+from avsgn_pyg.graph.schema import TEXT
 
-
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """The nodes of a subgraph.
-
-    Attributes:
-        rows: T and R, of the first and of the second modality.
-        timed: for each of the two, whether its rows are seconds (label text's are not).
-        real: [B, N] False where a row only fills a shorter video up; ``None`` where no row does.
-    """
-
-    rows: tuple[int, int]
-    timed: tuple[bool, bool] = (True, True)
-    real: Bool[Tensor, "B N"] | None = None
-
-    @property
-    def nodes(self) -> int:
-        """N."""
-        return sum(self.rows)
-
-    @functools.cached_property
-    def kept(self) -> Bool[Tensor, "B N N"] | None:
-        """Which entries of a matrix join real rows; ``None`` where all do."""
-        return None if self.real is None else self.real[:, None] & self.real[:, :, None]
-
-
-class SparseAdjacency(NamedTuple):
-    """Attention on the edges that exist, of a batch whose nodes are numbered through: node i of video b is b N + i."""
-
-    index: Int[Tensor, "2 E"]
-    weight: Float[Tensor, "E"]
-
-    def where(self, kept: Bool[Tensor, "E"]) -> SparseAdjacency:
-        """The edges that are `kept`, at their weights."""
-        return SparseAdjacency(self.index[:, kept], self.weight[kept])
-
-    def matrix(self, videos: int, nodes: int) -> Tensor:
-        """A sparse COO [B, N, N]; entry (b, i, j) weighs the message into i from j."""
-        source, target = self.index
-        place = torch.stack((target // nodes, target % nodes, source % nodes))
-        return torch.sparse_coo_tensor(place, self.weight, (videos, nodes, nodes), is_coalesced=True,
-                                       check_invariants=False)
-
-    @classmethod
-    def of(cls, adjacency: Float[Tensor, "B N N"], kept: Bool[Tensor, "*#B N N"] | None = None) -> SparseAdjacency:
-        """A dense adjacency as edges, without those that are not `kept`."""
-        edges = cls(complete_edges(*adjacency.shape[:2], adjacency.device), adjacency.reshape(-1))
-        return edges if kept is None else edges.where(kept.expand(adjacency.shape).reshape(-1))
+#: Names of the topologies, as a config gives them.
+TOPOLOGIES: Final = ("complete", "window", "cross_modal_only")
 
 
 @dataclass(frozen=True)
 class Topology:
-    """Every node hears every node of its subgraph, itself included (Section 3.4 as printed)."""
+    """Which nodes of a subgraph are joined.
 
-    complete = True
+    Attributes:
+        name: ``complete`` (Section 3.4: every pair, self edges included), ``window`` (seconds are joined to seconds at
+            most `window` away, in either modality; text nodes to all), or ``cross_modal_only`` (edges between the two
+            modalities alone).
+        window: seconds; read by ``window`` alone.
 
-    def pairs(self, layout: Layout) -> Int[Tensor, "2 E"]:
-        """(source, target) of one video, sorted by target."""
-        blocks, first = [], (0, layout.rows[0])
-        for target in (0, 1):
-            for source in (0, 1):
-                found = self._relation(target, source, layout)
-                blocks.append(found + torch.tensor([[first[source]], [first[target]]]))
-        index = torch.cat(blocks, dim=1)
-        return index[:, (index[1] * layout.nodes + index[0]).argsort()]
-
-    def count(self, layout: Layout) -> int:
-        """Edges of one video, counted without making them."""
-        return sum(self._count(target, source, layout) for target in (0, 1) for source in (0, 1))
-
-    def _relation(self, target: int, source: int, layout: Layout) -> Int[Tensor, "2 E"]:
-        return _all_pairs(layout.rows[target], layout.rows[source])
-
-    def _count(self, target: int, source: int, layout: Layout) -> int:
-        return layout.rows[target] * layout.rows[source]
-
-
-@dataclass(frozen=True)
-class Window(Topology):
-    """Seconds hear seconds at most `reach` away, in either modality; label text, in no second, all and by all."""
-
-    reach: int
-    complete = False
-
-    def _relation(self, target: int, source: int, layout: Layout) -> Int[Tensor, "2 E"]:
-        if not (layout.timed[target] and layout.timed[source]):
-            return super()._relation(target, source, layout)
-        hearer = torch.arange(layout.rows[target])[:, None]
-        heard = hearer + torch.arange(-self.reach, self.reach + 1)
-        inside = (heard >= 0) & (heard < layout.rows[source])
-        return torch.stack((heard[inside], hearer.expand_as(heard)[inside]))
-
-    def _count(self, target: int, source: int, layout: Layout) -> int:
-        if not (layout.timed[target] and layout.timed[source]):
-            return super()._count(target, source, layout)
-        rows, reach = layout.rows[target], min(self.reach, layout.rows[target] - 1)
-        return rows * (2 * reach + 1) - reach * (reach + 1)
-
-
-@dataclass(frozen=True)
-class CrossModalOnly(Topology):
-    """A node hears the other modality alone: no second of its own, not itself."""
-
-    complete = False
-
-    def _relation(self, target: int, source: int, layout: Layout) -> Int[Tensor, "2 E"]:
-        return torch.empty(2, 0, dtype=torch.int64) if target == source else super()._relation(target, source, layout)
-
-    def _count(self, target: int, source: int, layout: Layout) -> int:
-        return 0 if target == source else super()._count(target, source, layout)
-
-
-@dataclass(frozen=True)
-class TopK(Topology):
-    """A node hears the `strongest` nodes by its scores of Eq. 7 (all of them where there are fewer)."""
-
-    strongest: int
-    complete = False
-
-    def count(self, layout: Layout) -> int:
-        return layout.nodes * min(self.strongest, layout.nodes)
-
-
-#: Name in a config -> topology, from the settings that some of them need.
-TOPOLOGIES: dict[str, Callable[[int, int], Topology]] = {
-    "complete": lambda window, topk: Topology(),
-    "window": lambda window, topk: Window(window),
-    "topk": lambda window, topk: TopK(topk),
-    "cross_modal_only": lambda window, topk: CrossModalOnly(),
-}
-
-
-def batch_edges(topology: Topology, layout: Layout, videos: int, device: torch.device) -> Int[Tensor, "2 E"]:
-    """The edges of `videos` subgraphs, numbered through; none at a row that only fills up."""
-    index = _repeated(topology, layout.rows, layout.timed, videos, device)
-    return index if layout.real is None else index[:, _both_real(index, layout.real)]
-
-
-# A tensor made under inference mode could not serve a later training step, hence the switch back.
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def _repeated(topology: Topology, rows: tuple[int, int], timed: tuple[bool, bool], videos: int,
-              device: torch.device) -> Int[Tensor, "2 E"]:
-    pairs = topology.pairs(Layout(rows, timed)).to(device)
-    offset = torch.arange(videos, device=device)[:, None] * sum(rows)
-    return (pairs[:, None] + offset).flatten(1)
-
-
-def complete_edges(graphs: int, nodes: int, device: torch.device) -> Int[Tensor, "2 E"]:
-    """[2, B N N] edges of B complete graphs with self edges, sorted by target: entry (b, i, j) is edge j -> i.
-
-    Kept for the next call where there are no more than :data:`KEPT`.
+    Raises:
+        ValueError: an unknown name, or a window below one second.
     """
-    make = _complete if graphs * nodes**2 <= KEPT else _complete.__wrapped__
-    return make(graphs, nodes, device)
+
+    name: str = "complete"
+    window: int = 10
+
+    def __post_init__(self) -> None:
+        if self.name not in TOPOLOGIES:
+            raise ValueError(f"topology={self.name!r}; choose one of {list(TOPOLOGIES)}")
+        if self.window < 1:
+            raise ValueError(f"window={self.window} must be at least 1 second")
+
+    def edges(self, source: str, target: str, sources: Int[Tensor, "B"],
+              targets: Int[Tensor, "B"]) -> Int[Tensor, "2 E"]:
+        """The edges of one relation in a batch, nodes numbered through.
+
+        Args:
+            source, target: node types of the relation.
+            sources, targets: their number of nodes in each video.
+        """
+        begin, end = starts(targets)[:-1].repeat_interleave(targets), sources.repeat_interleave(targets)
+        second, first = torch.arange(len(begin)) - begin, torch.zeros_like(end)
+        if self.name == "window" and TEXT not in (source, target):
+            first, end = (second - self.window).clamp(min=0), torch.minimum(second + self.window + 1, end)
+        if self.name == "cross_modal_only" and source == target:
+            end = first
+        return _intervals(starts(sources)[:-1].repeat_interleave(targets) + first, (end - first).clamp(min=0))
 
 
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def _complete(graphs: int, nodes: int, device: torch.device) -> Int[Tensor, "2 E"]:
-    offset = torch.arange(graphs, device=device).view(-1, 1, 1) * nodes
-    member = torch.arange(nodes, device=device)
-    source = (offset + member.view(1, 1, -1)).expand(graphs, nodes, nodes)
-    target = (offset + member.view(1, -1, 1)).expand(graphs, nodes, nodes)
-    return torch.stack((source.reshape(-1), target.reshape(-1)))
+#: The topology of the paper.
+COMPLETE: Final = Topology()
 
 
-def _all_pairs(targets: int, sources: int) -> Int[Tensor, "2 E"]:
-    return torch.stack((torch.arange(sources).repeat(targets), torch.arange(targets).repeat_interleave(sources)))
+def starts(counts: Int[Tensor, "B"]) -> Int[Tensor, "B1"]:
+    """Where each video's nodes start, and where the last one's end."""
+    return torch.cat((counts.new_zeros(1), counts.cumsum(0)))
 
 
-def _both_real(index: Int[Tensor, "2 E"], real: Bool[Tensor, "B N"]) -> Bool[Tensor, "E"]:
-    return real.flatten()[index].all(0)
+def _intervals(first: Int[Tensor, "M"], count: Int[Tensor, "M"]) -> Int[Tensor, "2 E"]:
+    """Edges into target i from the sources ``first[i], ..., first[i] + count[i] - 1``."""
+    target = torch.arange(len(first)).repeat_interleave(count)
+    shift = first - (count.cumsum(0) - count)
+    return torch.stack((torch.arange(len(target)) + shift[target], target))
+
+
+def complete_edges(videos: int, sources: int, targets: int) -> Int[Tensor, "2 E"]:
+    """Every source of a video to every target of it, for videos of one size."""
+    count = torch.ones(videos, dtype=torch.int64)
+    return COMPLETE.edges(TEXT, TEXT, count * sources, count * targets)
+
+
+#: Never handed out, so that nobody can write into them.
+_reference = functools.lru_cache(maxsize=16)(torch.inference_mode(False)(complete_edges))
+
+#: Edge tensors on other devices: (version of the tensor, size, whether it is complete).
+_known = WeakTensorKeyDictionary()
+
+
+def note_complete(index: Int[Tensor, "2 E"], videos: int, sources: int, targets: int) -> None:
+    """Remember that `index`, as it is now, is :func:`complete_edges` of this size."""
+    _known[index] = (index._version, (videos, sources, targets), True)
+
+
+def is_complete(index: Int[Tensor, "2 E"], videos: int, sources: int, targets: int) -> bool:
+    """Whether `index` holds exactly the edges of :func:`complete_edges`, in that order.
+
+    On a CPU they are compared one by one. On other devices that would wait for the device, so edges that
+    :mod:`avsgn_pyg.graph.build` made and nobody has written into since are known, and any others are compared once for
+    each version of their tensor.
+    """
+    size = (videos, sources, targets)
+    if index.shape != (2, videos * sources * targets):
+        return False
+    if index.device.type == "cpu":
+        return torch.equal(index, _reference(*size))
+    if index.is_inference():  # such a tensor has no version, so nothing about it can be remembered
+        return torch.equal(index.cpu(), _reference(*size))
+    if _known.get(index, (None, None, False))[:2] != (index._version, size):
+        _known[index] = (index._version, size, torch.equal(index.cpu(), _reference(*size)))
+    return _known[index][2]

@@ -1,75 +1,97 @@
-"""One batch, two views: PyG's flat node list, and the dense [B, T, d] block the attention works on.
+"""One batch, two views: PyG's flat list of nodes, and dense [B, T, d] blocks for attention and the head.
 
-:func:`to_heterodata` goes the other way at the end: an answer's attention becomes the ``edge_weight`` of a graph that
-PyG's own tools take.
+:func:`to_heterodata` writes a model's attention onto the graph as ``edge_weight``, for PyG's own tools.
+
+Letters: B videos, T nodes of one type (of the longest video), M nodes of it in the whole batch, d width.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.graph.schema import SUBGRAPHS, relations
-from avsgn_pyg.graph.topology import complete_edges
 from avsgn_pyg.localization import Localization
 
 
+def as_batch(data: HeteroData) -> Batch:
+    """The batch itself, or a single video as a batch of one."""
+    return data if isinstance(data, Batch) else Batch.from_data_list([data])
+
+
+def length_mask(lengths: Int[Tensor, "B"], longest: int) -> Bool[Tensor, "B T"]:
+    """True in the first `lengths` of `longest` segments, on the lengths' device."""
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
+
+
+def node_counts(batch: Batch, node_type: str) -> list[int]:
+    """Nodes of one type in each video."""
+    store = batch[node_type]
+    # PyG keeps slices and numbers on the CPU; reading `ptr` would wait for the GPU.
+    counts = getattr(store, "_num_nodes", None) or []
+    with contextlib.suppress(AttributeError, KeyError):
+        slices = batch._slice_dict[node_type]["x"].tolist()
+        counts = [end - start for start, end in itertools.pairwise(slices)]
+    if len(counts) != batch.num_graphs or sum(counts) != store.num_nodes:
+        counts = store.ptr.diff().tolist()
+    return counts
+
+
 def dense_view(batch: Batch, node_type: str) -> Float[Tensor, "B T d"]:
-    """The features of one node type as a block, one row per video. Shares memory: nothing is copied.
+    """The features of one node type as a block, one row of it per video. Shares memory: nothing is copied.
 
     Raises:
         ValueError: the node type carries no features, or its videos differ in their number of nodes.
     """
-    if node_type not in batch.node_types or "x" not in batch[node_type]:
-        carriers = [name for name in batch.node_types if "x" in batch[name]]
-        raise ValueError(f"node type {node_type!r} carries no features here; those that do: {carriers}")
-    x = batch[node_type].x
-    lengths = _starts(batch, node_type).diff()
-    if bool((lengths != lengths[0]).any()):
-        raise ValueError(
-            f"a dense view needs the same number of {node_type!r} nodes in every video; "
-            f"got between {int(lengths.min())} and {int(lengths.max())}"
-        )
-    return x.unflatten(0, (len(lengths), int(lengths[0])))
+    block, mask = padded_view(batch, node_type)
+    if mask is not None:
+        counts = node_counts(batch, node_type)
+        raise ValueError(f"a dense view needs the same number of {node_type!r} nodes in every video; "
+                         f"got between {min(counts)} and {max(counts)}")
+    return block
 
 
 def padded_view(batch: Batch, node_type: str) -> tuple[Float[Tensor, "B T d"], Bool[Tensor, "B T"] | None]:
-    """The features of one node type as a block as long as the longest video, and which of its rows are real.
+    """The features of one node type as a block as long as the longest video, and its padding mask.
 
-    Where all videos are as long, this is :func:`dense_view` and ``None``; otherwise a copy, shorter videos filled up
-    with zeros at their end.
+    Where all videos are equally long the block shares memory with the batch and the mask is ``None``; otherwise it is
+    a copy, zero where `mask` is False.
 
     Raises:
         ValueError: the node type carries no features.
     """
     if node_type not in batch.node_types or "x" not in batch[node_type]:
-        return dense_view(batch, node_type), None
-    lengths = _starts(batch, node_type).diff()
-    if not bool((lengths != lengths[0]).any()):
-        return dense_view(batch, node_type), None
-    x = batch[node_type].x
-    real = (torch.arange(int(lengths.max())) < lengths.cpu()[:, None]).to(x.device)
-    block = x.new_zeros(*real.shape, x.shape[1])
-    return block.masked_scatter(real[..., None], x), real
+        carriers = [name for name in batch.node_types if "x" in batch[name]]
+        raise ValueError(f"node type {node_type!r} carries no features here; those that do: {carriers}")
+    return pad(batch[node_type].x, node_counts(batch, node_type))
 
 
-def _starts(batch: Batch, node_type: str) -> Int[Tensor, "B1"]:
-    """Where each video's nodes start. The slices lie on the CPU: reading `ptr` would wait for the GPU."""
-    try:
-        return batch._slice_dict[node_type]["x"]
-    except (AttributeError, KeyError):
-        return batch[node_type].ptr
+def pad(x: Float[Tensor, "M d"], counts: Sequence[int]) -> tuple[Float[Tensor, "B T d"], Bool[Tensor, "B T"] | None]:
+    """Flat nodes as a block, and its padding mask; :func:`flatten` is the inverse."""
+    longest = max(counts)
+    if min(counts) == longest:
+        return x.unflatten(0, (len(counts), longest)), None
+    mask = length_mask(torch.tensor(counts), longest).to(x.device)
+    return x.new_zeros(*mask.shape, x.shape[1]).masked_scatter(mask[..., None], x), mask
+
+
+def flatten(block: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None) -> Float[Tensor, "M d"]:
+    """A block as flat nodes, without its padding."""
+    return block.flatten(0, 1) if mask is None else block[mask]
 
 
 def to_heterodata(batch: Batch, answer: Localization, layer: int = 0) -> Batch:
     """The batch with the answer's attention on it: ``edge_index`` and ``edge_weight`` of every subgraph's relations.
 
-    Edges are those that exist, (source, target) sorted by target, weights detached; rows that only fill a shorter video
-    up have none. ``to_data_list()`` parts the videos. Nodes, features and labels are the batch's own, not copied.
+    Edges are those that carried a message, (source, target) sorted by target, weights detached. ``to_data_list()``
+    separates the videos. Nodes, features and labels are the batch's own, not copied.
 
     Args:
         batch: what the model was given, on the answer's device.
@@ -101,11 +123,11 @@ def _write_relations(graph: Batch, subgraph: str, matrix: Tensor) -> None:
         raise ValueError(f"the answer's {subgraph!r} adjacency is {tuple(matrix.shape)}, the batch holds "
                          f"{len(counts[members[0]])} videos of at most {first} and {second} nodes")
     video, target, source, weight = _entries(matrix)
-    offset = dict(zip(members, (0, first), strict=True))
+    begin = dict(zip(members, (0, first), strict=True))
     for edge_type in relations(subgraph):
         chosen, ends = torch.ones_like(weight, dtype=torch.bool), []
         for member, node in ((edge_type[0], source), (edge_type[2], target)):
-            row = node - offset[member]
+            row = node - begin[member]
             chosen = chosen & (row >= 0) & (row < counts[member][video])
             ends.append(starts[member][video] + row)
         graph[edge_type].edge_index = torch.stack(ends)[:, chosen]
@@ -117,10 +139,11 @@ def _write_relations(graph: Batch, subgraph: str, matrix: Tensor) -> None:
         graph._inc_dict[edge_type] = {"edge_index": shift, "edge_weight": torch.zeros(len(matrix), dtype=torch.int64)}
 
 
-def _entries(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _entries(matrix: Float[Tensor, "B N N"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Video, target, source and weight of every edge, sorted in this order."""
-    if matrix.is_sparse:
-        return *matrix.coalesce().indices(), matrix.coalesce().values()
-    videos, nodes, _ = matrix.shape
-    source, target = complete_edges(videos, nodes, matrix.device)
-    return target // nodes, target % nodes, source % nodes, matrix.flatten()
+    if not matrix.is_sparse:
+        video, target, source = torch.cartesian_prod(*(torch.arange(n, device=matrix.device) for n in matrix.shape)).T
+        return video, target, source, matrix.flatten()
+    place, weight = matrix._indices(), matrix._values()  # not coalesced: two edges between the same nodes stay two
+    order = ((place[0] * matrix.shape[1] + place[1]) * matrix.shape[1] + place[2]).argsort(stable=True)
+    return *place[:, order], weight[order]

@@ -1,36 +1,32 @@
-"""Attention with several heads (Eq. 1), the one operation behind all of CMSA.
+"""Eq. 1: multi-head attention, the one operation behind CMSA.
 
-Rows that are the same for every video (label text) come without the batch axis. They are projected once, not
-B times, and folded into the weight that the other side would meet: ``(X W_q) (Y W_k)^T = X (W_q (Y W_k)^T)``,
-h K columns in place of d. The values are the same; docs/benchmark.md says what it saves.
+Label text is the same for every video and may come without the batch axis.
 
-Letters: B videos, Q query rows, K key rows, d width, h heads, e = d / h.
+Letters: B videos, Q queries, K keys, d width, h heads, e = d / h.
 """
 
 from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from avsgn_pyg.dropout import dropout
 from avsgn_pyg.model.window import windowed_attention
 
 
 class CrossAttention(nn.Module):
-    """``Attn(X, Y, Y) = softmax(X W_q (Y W_k)^T / sqrt(d_head)) Y W_v``, heads side by side, then ``W_o``.
+    """``softmax(X W_q (Y W_k)^T / sqrt(d / h)) Y W_v``, heads concatenated, then ``W_o``.
 
     Args:
         width: d, of queries, keys and answers; a multiple of `heads`.
-        heads: number of heads; one head and ``W_o = 1`` is Eq. 1 as printed.
+        heads: h; one head with ``W_o = 1`` is Eq. 1 as printed.
         dropout: rate on the attention weights.
-        window: query and source are the seconds of one video, and hear each other only so many seconds away.
+        window: queries and keys are seconds of one video and attend at most so many seconds away; ``None``: to all.
 
     Raises:
-        ValueError: if `width` is not a multiple of `heads`.
+        ValueError: `width` is not a multiple of `heads`.
     """
 
     def __init__(self, width: int, heads: int = 4, dropout: float = 0.1, window: int | None = None) -> None:
@@ -45,71 +41,60 @@ class CrossAttention(nn.Module):
         for weight in (self.query.weight, *self.key_value.weight.chunk(2)):
             nn.init.xavier_uniform_(weight)
 
-    def forward(
-        self,
-        query: Float[Tensor, "*#B Q d"],
-        source: Float[Tensor, "*#B K d"],
-        bias: Float[Tensor, "h q k"] | None = None,
-        real: Bool[Tensor, "B K"] | None = None,
-    ) -> Float[Tensor, "*#B Q d"]:
-        """`query` reads `source`; either may lack the batch axis.
+    def forward(self, query: Float[Tensor, "*#B Q d"], source: Float[Tensor, "*#B K d"],
+                bias: Float[Tensor, "h q k"] | None = None,
+                mask: Bool[Tensor, "B K"] | None = None) -> Float[Tensor, "*#B Q d"]:
+        """`query` attends to `source`.
 
-        `bias` is added to the scores, [h, Q, K], or a block's with a window (:func:`.window.block_offsets`). Rows of
-        `source` that are not `real` are not heard.
+        Args:
+            bias: added to the scores; [h, Q, K], or laid out as :func:`.window.block_offsets` with a window.
+            mask: False for rows of `source` that are padding.
         """
-        constant = min(query, source, key=lambda rows: rows.dim())
-        # Cost per row of the other side: h R columns folded, d + R plain (R constant rows).
-        many = (self.heads - 1) * len(constant) >= constant.shape[-1]
-        if bias is not None or query.dim() == source.dim() or many:
-            return self.plain(query, source, bias, real)
-        return self._constant_query(query, source, real) if constant is query else self._constant_source(query, source)
+        constant = min(query, source, key=Tensor.dim)
+        if query.dim() == source.dim() or (self.heads - 1) * len(constant) >= constant.shape[-1]:
+            return self._plain(query, source, bias, mask)
+        return self._constant_query(query, source, mask) if constant is query else self._constant_source(query, source)
 
-    def plain(self, query: Tensor, source: Tensor, bias: Tensor | None = None, real: Tensor | None = None) -> Tensor:
-        """Eq. 1 in the order in which it is written, for any shapes that :meth:`forward` takes."""
-        queries = self._heads(self.query(query))
-        keys, values = (self._heads(part) for part in self.key_value(source).chunk(2, dim=-1))
+    def _plain(self, query: Tensor, source: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
+        queries = self._split(self.query(query))
+        keys, values = (self._split(part) for part in self.key_value(source).chunk(2, dim=-1))
+        dropout = self.dropout if self.training else 0.0
         if self.window is not None:
-            answer = windowed_attention(queries, keys, values, self.window, bias=bias, real=real,
-                                        dropout=self.dropout if self.training else 0.0)
-            return self.out(answer.transpose(-2, -3).flatten(-2))
-        if real is not None:
-            open_to = torch.zeros_like(real, dtype=queries.dtype).masked_fill(~real, -math.inf)[:, None, None]
-            bias = open_to if bias is None else bias + open_to
-        batch = max((queries, keys), key=lambda rows: rows.dim()).shape[:-3]
-        answer = F.scaled_dot_product_attention(
-            queries.expand(*batch, *queries.shape[-3:]),
-            keys.expand(*batch, *keys.shape[-3:]),
-            values.expand(*batch, *values.shape[-3:]),
-            attn_mask=bias,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+            answer = windowed_attention(queries, keys, values, self.window, bias=bias, mask=mask, dropout=dropout)
+        else:
+            batch = max(queries.shape[:-3], keys.shape[:-3], key=len)
+            if mask is not None:
+                visible = mask[:, None, None]
+                bias = visible if bias is None else bias.masked_fill(~visible, -math.inf)
+            answer = F.scaled_dot_product_attention(
+                *(part.expand(*batch, *part.shape[-3:]) for part in (queries, keys, values)), attn_mask=bias,
+                dropout_p=dropout)
         return self.out(answer.transpose(-2, -3).flatten(-2))
 
-    def _constant_query(
-        self, query: Float[Tensor, "Q d"], source: Float[Tensor, "*B K d"], real: Tensor | None
-    ) -> Float[Tensor, "*B Q d"]:
-        key, value = self.key_value.weight.chunk(2)
-        asked = self._fold(self._heads(self.query(query)) * self.scale, key)
-        scores = (source @ asked.T).mT.unflatten(-2, (self.heads, -1))  # [B, h, Q, K]
-        if real is not None:
-            scores = scores.masked_fill(~real[:, None, None], -math.inf)
-        values = self._heads(source @ value.T)
-        return self.out((self._weights(scores) @ values).transpose(-2, -3).flatten(-2))
+    # Rows without a batch axis (Q or K of them) are folded into the projection that they meet, (X W_q) (Y W_k)^T =
+    # X (W_q (Y W_k)^T): a product with h K columns in place of d, a sixth of the specified training step.
 
-    def _constant_source(
-        self, query: Float[Tensor, "*B Q d"], source: Float[Tensor, "K d"]
-    ) -> Float[Tensor, "*B Q d"]:
-        keys, values = (self._heads(part) for part in self.key_value(source).chunk(2, dim=-1))
-        told = self._fold(keys * self.scale, self.query.weight)
-        scores = (query @ told.T).unflatten(-1, (self.heads, -1))  # [B, Q, h, K]
+    def _constant_query(self, query: Float[Tensor, "Q d"], source: Float[Tensor, "B K d"],
+                        mask: Bool[Tensor, "B K"] | None) -> Float[Tensor, "B Q d"]:
+        key, value = self.key_value.weight.chunk(2)
+        folded = self._fold(self._split(self.query(query)) * self.scale, key)
+        scores = (source @ folded.T).mT.unflatten(-2, (self.heads, -1))  # [B, h, Q, K]
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None], -math.inf)
+        answer = self._weights(scores) @ self._split(source @ value.T)
+        return self.out(answer.transpose(-2, -3).flatten(-2))
+
+    def _constant_source(self, query: Float[Tensor, "B Q d"], source: Float[Tensor, "K d"]) -> Float[Tensor, "B Q d"]:
+        keys, values = (self._split(part) for part in self.key_value(source).chunk(2, dim=-1))
+        folded = self._fold(keys * self.scale, self.query.weight)
+        scores = (query @ folded.T).unflatten(-1, (self.heads, -1))  # [B, Q, h, K]
         return self._weights(scores).flatten(-2) @ self._fold(values, self.out.weight.T)
 
     def _weights(self, scores: Tensor) -> Tensor:
-        return dropout(scores.softmax(-1), self.dropout, self.training)
+        return F.dropout(scores.softmax(-1), self.dropout, self.training)
 
     def _fold(self, rows: Float[Tensor, "h R e"], weight: Float[Tensor, "d d"]) -> Float[Tensor, "hR d"]:
-        """Each head's rows times that head's slice of `weight`, heads below each other."""
         return (rows @ weight.unflatten(0, (self.heads, -1))).flatten(0, 1)
 
-    def _heads(self, rows: Tensor) -> Tensor:
+    def _split(self, rows: Float[Tensor, "*B n d"]) -> Float[Tensor, "*B h n e"]:
         return rows.unflatten(-1, (self.heads, -1)).transpose(-2, -3)

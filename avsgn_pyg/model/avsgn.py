@@ -1,6 +1,6 @@
 """AVSGN, Section 3 and Fig. 2 of the paper: align (CMSA), interact (CMGI), localize.
 
-    HeteroData batch -> align -> Streams -> interact -> Interaction -> localize -> Localization
+    HeteroData -> align -> Aligned -> interact -> Interaction -> localize -> Localization
 
 Letters: B videos, T segments, R text rows (T, or 2C with one row a class), C classes, d width of CMSA, D hidden width.
 """
@@ -12,19 +12,19 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Batch, HeteroData
 
+from avsgn_pyg.graph.edges import subgraph_edges
 from avsgn_pyg.graph.schema import AUDIO, TEXT, VISUAL
-from avsgn_pyg.graph.views import padded_view
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.graph.views import as_batch, flatten, node_counts, pad, padded_view
+from avsgn_pyg.localization import Localization, Parsing
 from avsgn_pyg.model.cmgi import CMGI, Interaction
 from avsgn_pyg.model.cmsa import CMSA, Streams
 from avsgn_pyg.model.inputs import LabelText
-from avsgn_pyg.model.time import RelativeTime
 
 
 class Aligned(NamedTuple):
-    """The encoders' own features beside CMSA's answer; `mask` tells seconds from filling, ``None`` without any."""
+    """CMSA's answer beside the encoders' features; `mask` is False where a second is padding, ``None`` without any."""
 
     encoder: dict[str, Tensor]
     streams: Streams
@@ -32,74 +32,83 @@ class Aligned(NamedTuple):
 
 
 class AVSGN(nn.Module):
-    """The network; its parts are passed in, made by :func:`avsgn_pyg.zoo.build_model`.
+    """The network; its parts are built by :func:`avsgn_pyg.zoo.build_model` and passed in.
 
     Args:
         adapt_audio, adapt_visual: encoder features [*, d_a] or [*, d_v] -> [*, d].
         label_text: the label bank and its projection to R text rows.
         time_audio, time_visual: time encodings, [B, T, d] -> [B, T, d].
         cmsa, cmgi, head: Sections 3.3, 3.4 and 3.5; the head is a :class:`~avsgn_pyg.model.head.LocalizationHead`.
-        cmsa_time: scores between audio and visual seconds by their distance, or ``None``.
+        cmsa_time: scores between audio and visual seconds by their distance in time, or ``None``.
     """
 
     def __init__(self, *, adapt_audio: nn.Module, adapt_visual: nn.Module, label_text: LabelText,
                  time_audio: nn.Module, time_visual: nn.Module, cmsa: CMSA, cmgi: CMGI, head: nn.Module,
-                 cmsa_time: RelativeTime | None = None) -> None:
+                 cmsa_time: nn.Module | None = None) -> None:
         super().__init__()
         self.adapt_audio, self.adapt_visual = adapt_audio, adapt_visual
         self.label_text = label_text
-        self.time_audio, self.time_visual = time_audio, time_visual
+        self.time_audio, self.time_visual, self.cmsa_time = time_audio, time_visual, cmsa_time
         self.cmsa, self.cmgi, self.head = cmsa, cmgi, head
-        self.cmsa_time = cmsa_time
 
-    def forward(self, batch: HeteroData) -> Localization:
-        """One answer for every video of a batch made by :mod:`avsgn_pyg.graph.build`.
+    def forward(self, data: HeteroData | Batch) -> Localization | Parsing:
+        """One answer for every video of a single video, a ``Batch.from_data_list``, or a batch of :mod:`.graph.build`.
+
+        Messages pass along the ``edge_index`` that the data hold, and along no others.
 
         Raises:
-            ValueError: the batch's videos have another number of text nodes than this model makes, differ in length
-                where text rows are seconds, or are too long for complete graphs.
+            ValueError: audio and visual nodes are not the same seconds, the videos have another number of text nodes
+                than this model makes, differ in length where text rows are seconds, or have no edges.
         """
+        batch = as_batch(data)
         aligned = self.align(batch)
-        interaction = self.interact(aligned.streams, aligned.mask)
-        return self.localize(aligned, interaction)
+        interaction = self.interact(aligned, batch)
+        return self.localize(aligned, interaction, batch)
 
-    def align(self, batch: HeteroData) -> Aligned:
+    def align(self, batch: Batch) -> Aligned:
         """Sections 3.2 and 3.3: features and label text -> three streams of width D."""
-        (audio, mask), (visual, seen) = padded_view(batch, AUDIO), padded_view(batch, VISUAL)
-        self._check(batch, audio, visual, mask, seen)
+        (audio, mask), (visual, visual_mask) = padded_view(batch, AUDIO), padded_view(batch, VISUAL)
+        self._check(batch, audio, visual, mask, visual_mask)
         text = self.label_text(self.adapt_visual, self.adapt_audio)
         streams = Streams(audio=self.time_audio(self.adapt_audio(audio)),
                           visual=self.time_visual(self.adapt_visual(visual)), text=text)
-        between = None
-        if self.cmsa_time is not None:
-            between = self.cmsa_time.at(self.cmsa.offsets(audio.shape[1], audio.device))
-        return Aligned({AUDIO: audio, VISUAL: visual}, self.cmsa(streams, between, mask), mask)
+        bias = None if self.cmsa_time is None else self.cmsa_time(self.cmsa.offsets(audio.shape[1], audio.device))
+        return Aligned({AUDIO: audio, VISUAL: visual}, self.cmsa(streams, bias, mask), mask)
 
-    def interact(self, streams: Streams, mask: Bool[Tensor, "B T"] | None = None) -> Interaction:
-        """Section 3.4: messages along the three subgraphs."""
-        return self.cmgi(streams, mask)
+    def interact(self, aligned: Aligned, batch: Batch) -> Interaction:
+        """Section 3.4: messages along the batch's edges."""
+        (audio, visual, text), mask = aligned.streams, aligned.mask
+        nodes = {AUDIO: flatten(audio, mask), VISUAL: flatten(visual, mask), TEXT: text.flatten(0, 1)}
+        edges = {name: subgraph_edges(batch, name, as_list=self.cmgi.as_list) for name in self.cmgi.layers}
+        return self.cmgi(nodes, edges)
 
-    def localize(self, aligned: Aligned, interaction: Interaction) -> Localization:
-        """Section 3.5: gates, class and relevance; and every stage a reader may want to see."""
-        found = self.head(interaction.audio, interaction.visual, aligned.mask)
-        stages = {"encoder": aligned.encoder, "cmsa": aligned.streams._asdict(),
-                  "cmgi": {AUDIO: interaction.audio, VISUAL: interaction.visual, TEXT: interaction.text}}
-        return Localization(**found._asdict(), adjacency=interaction.adjacency, stages=stages,
-                            mask=aligned.mask)
+    def localize(self, aligned: Aligned, interaction: Interaction, batch: Batch) -> Localization | Parsing:
+        """Section 3.5: gates, class and relevance; and every stage that a reader may want to see."""
+        streams = self.interacted(interaction, batch)
+        answer = self.head(streams.audio, streams.visual, aligned.mask)
+        return Localization(**answer._asdict(), adjacency=interaction.adjacency, mask=aligned.mask,
+                            stages=self.stages(aligned, streams))
 
-    def _check(self, batch: HeteroData, audio: Tensor, visual: Tensor, mask: Tensor | None,
-               seen: Tensor | None) -> None:
-        """Refuse what the equations cannot take, and what memory cannot, before any of it is made."""
-        videos, segments, _ = audio.shape
-        same = torch.equal(mask, seen) if mask is not None and seen is not None else mask is seen
+    @staticmethod
+    def interacted(interaction: Interaction, batch: Batch) -> Streams:
+        """CMGI's flat nodes as blocks [B, T, D], [B, T, D], [B, R, D], zero where a second is padding."""
+        blocks = {name: pad(nodes, node_counts(batch, name))[0] for name, nodes in interaction.nodes.items()}
+        return Streams(**blocks)
+
+    @staticmethod
+    def stages(aligned: Aligned, interacted: Streams) -> dict[str, dict[str, Tensor]]:
+        """Features of every modality after the encoders, CMSA and CMGI."""
+        return {"encoder": aligned.encoder, "cmsa": aligned.streams._asdict(), "cmgi": interacted._asdict()}
+
+    def _check(self, batch: Batch, audio: Tensor, visual: Tensor, mask: Tensor | None,
+               visual_mask: Tensor | None) -> None:
+        same = mask is visual_mask is None or (mask is not None and visual_mask is not None
+                                               and torch.equal(mask, visual_mask))
         if visual.shape[:2] != audio.shape[:2] or not same:
-            raise ValueError(f"audio and visual nodes are the same seconds, but {tuple(audio.shape[:2])} and "
-                             f"{tuple(visual.shape[:2])} came, or videos that differ in one of them alone")
-        came = batch[TEXT].num_nodes
-        if came != videos * self.label_text.rows:
-            raise ValueError(
-                f"the batch has {came / videos:g} text nodes a video, this model makes {self.label_text.rows}; "
-                f"build the data with text_nodes={self.label_text.rows} (text_slots: segments fixes the number of "
-                "segments, per_class takes any)")
-        beside = self.cmsa.numbers(videos, segments, timed=self.cmsa_time is not None)
-        self.cmgi.check_size(videos, segments, self.label_text.rows, audio.element_size(), beside, audio.device.type)
+            raise ValueError(f"audio and visual nodes must be the same seconds of every video, got {audio.shape[:2]} "
+                             f"and {visual.shape[:2]}, or videos that differ in one of them alone")
+        found, rows = node_counts(batch, TEXT), self.label_text.rows
+        if set(found) != {rows}:
+            raise ValueError(f"this model makes {rows} text rows a video, the batch has {sorted(set(found))} text "
+                             f"nodes; build the data with text_nodes={rows} (model.text.slots=segments fixes the "
+                             "number of segments, per_class takes any)")

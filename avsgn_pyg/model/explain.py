@@ -7,7 +7,7 @@
     explanation["audio", "av", "visual"].edge_mask  # one number an edge, in (0, 1)
 
 An edge's mask scales the attention of Eq. 7 on it, in every layer of its subgraph, so it means the same for every
-convolution of the table, on whatever road it runs.
+convolution of the table and on both backends. Two edges between the same nodes share the mask of one of them.
 
 Letters: B videos, N nodes of a subgraph, E edges of one relation, C classes.
 """
@@ -24,8 +24,8 @@ from torch_geometric.data import Batch
 from torch_geometric.explain import ModelConfig
 from torch_geometric.nn import MessagePassing
 
+from avsgn_pyg.graph.edges import Complete, EdgeList
 from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, VISUAL, relations
-from avsgn_pyg.graph.topology import Layout, SparseAdjacency
 from avsgn_pyg.graph.views import to_heterodata
 from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.avsgn import AVSGN
@@ -66,6 +66,9 @@ class Explained(nn.Module):
         self.model, self.batch, self.read = model, batch, read
         with torch.no_grad():
             self.graph = to_heterodata(batch, model(batch))
+        for edge_type in self.graph.edge_types:  # PyG's explainers want an edge in every relation
+            if not self.graph[edge_type].edge_index.numel():
+                del self.graph[edge_type]
         # PyG finds the module that a mask is of by the name of its edge type.
         self.gates = nn.ModuleDict({"__".join(edge_type): EdgeGate() for edge_type in self.graph.edge_types})
 
@@ -77,7 +80,7 @@ class Explained(nn.Module):
         batch = copy.copy(self.batch)
         for name, features in x.items():
             batch[name].x = features
-        with self._gated({name: self._matrix(name, edge_index) for name in self.model.cmgi.subgraphs}):
+        with self._gated({name: self._matrix(name, edge_index) for name in self.model.cmgi.layers}):
             return self.read(self.model(batch))
 
     def _matrix(self, subgraph: str, edge_index: Mapping[tuple[str, str, str], Tensor]) -> Tensor:
@@ -87,7 +90,7 @@ class Explained(nn.Module):
         offset = {first: 0, second: int(ptr[first].diff().max())}
         nodes = offset[second] + int(ptr[second].diff().max())
         matrix = torch.zeros(len(ptr[first]) - 1, nodes, nodes, device=ptr[first].device)
-        for edge_type in relations(subgraph):
+        for edge_type in set(relations(subgraph)) & set(self.graph.edge_types):
             source, _, target = edge_type
             gate = self.gates["__".join(edge_type)](edge_index[edge_type],
                                                     (self.graph[source].num_nodes, self.graph[target].num_nodes))
@@ -99,9 +102,9 @@ class Explained(nn.Module):
 
     @contextlib.contextmanager
     def _gated(self, matrices: Mapping[str, Tensor]) -> Iterator[None]:
-        """Every layer of a subgraph hears its adjacency times the gates."""
+        """The attention of every layer is multiplied by the gates."""
         hooks = [layer.register_forward_pre_hook(_gating(matrices[name]))
-                 for name, subgraph in self.model.cmgi.subgraphs.items() for layer in subgraph.layers]
+                 for name, layers in self.model.cmgi.layers.items() for layer in layers]
         try:
             yield
         finally:
@@ -110,13 +113,8 @@ class Explained(nn.Module):
 
 
 def _gating(gate: Tensor) -> Callable[[nn.Module, tuple], tuple]:
-    def scale(_: nn.Module, given: tuple[Tensor, Tensor | SparseAdjacency, Layout]) -> tuple:
-        x, adjacency, layout = given
-        if isinstance(adjacency, Tensor):
-            return x, adjacency * gate, layout
-        source, target = adjacency.index
-        nodes = layout.nodes
-        weight = adjacency.weight * gate[target // nodes, target % nodes, source % nodes]
-        return x, SparseAdjacency(adjacency.index, weight), layout
+    def scale(_: nn.Module, given: tuple[Tensor, EdgeList | Complete, Tensor]) -> tuple:
+        x, edges, weight = given
+        return x, edges, weight * (gate if isinstance(edges, Complete) else gate[tuple(edges.place)])
 
     return scale

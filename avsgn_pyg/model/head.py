@@ -1,7 +1,6 @@
 """Section 3.5: cross-gating and the classifiers, Eq. 9-11, and the logits that Eq. 14 needs.
 
-Everything leaves as *logits*: softmax and sigmoid belong to the reader, never in front of a loss that applies
-them again.
+Every answer is a *logit*: softmax and sigmoid come when it is read, never in front of a loss that applies them again.
 
 Letters: B videos, T segments, D width, C classes.
 """
@@ -14,18 +13,16 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from avsgn_pyg.dropout import Dropout
-
-Real = Bool[Tensor, "B T"] | None
+Mask = Bool[Tensor, "B T"] | None
 
 
-def over_time(rows: Float[Tensor, "B T w"], real: Real) -> Float[Tensor, "B w"]:
-    """The maximum over time of every column, over the seconds that are `real`."""
-    return (rows if real is None else rows.masked_fill(~real[..., None], -math.inf)).amax(1)
+def over_time(rows: Float[Tensor, "B T w"], mask: Mask) -> Float[Tensor, "B w"]:
+    """The maximum over time of every column, padding left out."""
+    return (rows if mask is None else rows.masked_fill(~mask[..., None], -math.inf)).amax(1)
 
 
 class Localized(NamedTuple):
-    """What the head says of a batch; the fields are those of :class:`avsgn_pyg.localization.Localization`."""
+    """The head's answer for a batch; the fields are those of :class:`avsgn_pyg.localization.Localization`."""
 
     category: Float[Tensor, "B C"]
     relevance: Float[Tensor, "B T"]
@@ -41,11 +38,11 @@ class TwoHeads(nn.Module):
         super().__init__()
         self.category = nn.Linear(dim, classes)
         self.relevance = nn.Linear(dim, 1)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, fused: Float[Tensor, "B T D"], real: Real = None) -> tuple[Tensor, Tensor, None]:
+    def forward(self, fused: Float[Tensor, "B T D"], mask: Mask = None) -> tuple[Tensor, Tensor, None]:
         """[B, C] class logits, [B, T] relevance logits."""
-        category = self.category(self.dropout(over_time(fused, real)))
+        category = self.category(self.dropout(over_time(fused, mask)))
         return category, self.relevance(self.dropout(fused)).squeeze(-1), None
 
 
@@ -55,13 +52,13 @@ class SegmentScores(nn.Module):
     def __init__(self, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.scores = nn.Linear(dim, classes + 1)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, fused: Float[Tensor, "B T D"], real: Real = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, fused: Float[Tensor, "B T D"], mask: Mask = None) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C] highest score of each class, [B, T] log-odds of "some class" over background, [B, T, C + 1]."""
         scores = self.scores(self.dropout(fused))
         classes, background = scores[..., :-1], scores[..., -1]
-        return over_time(classes, real), classes.logsumexp(-1) - background, scores
+        return over_time(classes, mask), classes.logsumexp(-1) - background, scores
 
 
 class LocalizationHead(nn.Module):
@@ -84,13 +81,13 @@ class LocalizationHead(nn.Module):
         self.visual_gate = nn.Linear(dim, gate_width)
         self.gate_category = nn.Linear(dim, classes)
         self.classify = SegmentScores(dim, classes, dropout) if segment_scores else TwoHeads(dim, classes, dropout)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], real: Real = None) -> Localized:
-        """`real` is False where a second only fills a shorter video up: no maximum over time takes it."""
+    def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], mask: Mask = None) -> Localized:
+        """`mask` is False where a second is padding, which no maximum over time takes."""
         gates = {"audio": self.audio_gate(audio).sigmoid(), "visual": self.visual_gate(visual).sigmoid()}
         fused = visual * gates["audio"] + audio * gates["visual"]  # Eq. 9
         gated = gates["audio"] * gates["visual"] * fused
-        category, relevance, segment_scores = self.classify(fused, real)
-        gate_category = self.gate_category(self.dropout(over_time(gated, real)))  # Eq. 14
+        category, relevance, segment_scores = self.classify(fused, mask)
+        gate_category = self.gate_category(self.dropout(over_time(gated, mask)))  # Eq. 14
         return Localized(category, relevance, gate_category, gates, segment_scores)

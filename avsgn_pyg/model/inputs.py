@@ -13,8 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from avsgn_pyg.dropout import Dropout
-
 
 class LabelText(nn.Module):
     """The label bank, a part of the model, as text rows that are the same for every video.
@@ -50,7 +48,7 @@ class Adapter(nn.Sequential):
 
     def __init__(self, features: int, width: int | None, *, norm: bool, dropout: float) -> None:
         steps: list[nn.Module] = [nn.LayerNorm(features)] if norm else []
-        steps.append(Dropout(dropout))
+        steps.append(nn.Dropout(dropout))
         if width is not None:
             steps.append(nn.Linear(features, width))
         super().__init__(*steps)

@@ -17,9 +17,8 @@ from torch_geometric.data import Batch
 
 from avsgn_pyg.config import ConfigError
 from avsgn_pyg.features.media import probe, read_seconds
-from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.export import save_attention
-from avsgn_pyg.graph.schema import AUDIO, NO_EVENT, SUBGRAPHS, TEXT, VISUAL
+from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, TEXT, VISUAL
 from avsgn_pyg.localization import Localization, events
 from avsgn_pyg.predictor.encoding import encode_clip
 from avsgn_pyg.predictor.prediction import Prediction
@@ -166,12 +165,7 @@ def _spans(prediction: Prediction, here: slice) -> tuple[Span, ...]:
 @torch.inference_mode()
 def _localize(predictor: Predictor, audio: torch.Tensor, visual: torch.Tensor) -> tuple[Batch, Localization]:
     """The model's whole answer for one window, attention and all."""
-    device = predictor.device
-    batch = build_batch(
-        audio.to(device), visual.to(device), text_nodes=predictor._text_nodes,
-        category=torch.full((1,), NO_EVENT, device=device), relevance=torch.zeros(audio.shape[:2], device=device),
-        row=torch.zeros(1, dtype=torch.int64, device=device),
-    )
+    batch = predictor.graph(audio, visual)
     return batch, predictor.model(batch)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from avsgn_pyg import zoo
 from avsgn_pyg.config import ConfigError
@@ -26,7 +27,6 @@ from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_checkpoint, load
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.features.encoder import choose_device
 from avsgn_pyg.graph.build import build_batch
-from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.open_vocabulary import Temperatures
 from avsgn_pyg.predictor import pretrained
@@ -205,16 +205,13 @@ class Predictor:
         """The model's own logits and gates of every window, float32 on the CPU."""
         parts = []
         for heard, seen in zip(audio.split(self._batch_size), visual.split(self._batch_size), strict=True):
-            count = len(heard)
-            parts.append(light(self.model(build_batch(
-                heard.to(self.device),
-                seen.to(self.device),
-                text_nodes=self._text_nodes,
-                category=torch.full((count,), NO_EVENT, device=self.device),
-                relevance=torch.zeros(heard.shape[:2], device=self.device),
-                row=torch.arange(count, device=self.device),
-            ))))
+            parts.append(light(self.model(self.graph(heard, seen))))
         return together(parts)
+
+    def graph(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]) -> Batch:
+        """Windows as the model's batch, on its device."""
+        return build_batch(audio.to(self.device), visual.to(self.device), text_nodes=self._text_nodes,
+                           topology=zoo.topology(self.config.model))
 
     def _named(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"], seconds: int) -> Localization:
         """The model's answer, over the labels given where there are any."""

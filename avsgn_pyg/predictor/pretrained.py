@@ -20,13 +20,21 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from avsgn_pyg.config import Config
-from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, CheckpointError, Meta, on_cpu, read_json, read_tensors
+from avsgn_pyg.engine.checkpoint import (
+    FORMAT,
+    MODEL,
+    OTHER_VERSION,
+    Checkpoint,
+    CheckpointError,
+    Meta,
+    on_cpu,
+    read_json,
+    read_tensors,
+)
 from avsgn_pyg.predictor.card import model_card
 
 CONFIG: Final = "config.json"
 CARD: Final = "README.md"
-#: Raised when ``config.json`` changes meaning.
-FORMAT: Final = 1
 LIBRARY: Final = "avsgn_pyg"
 #: Scores that go into a model card, out of an evaluation's.
 SCORES: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc")
@@ -114,7 +122,8 @@ def load(folder: Path) -> Checkpoint:
     if not isinstance(values, dict) or values.get("library_name") != LIBRARY:
         raise CheckpointError(f"{path}: not a model of {LIBRARY}")
     if values.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {values.get('format')!r}, this version reads format {FORMAT}")
+        raise CheckpointError(f"{path}: format {values.get('format')!r}, this version reads format {FORMAT}; "
+                              f"{OTHER_VERSION}")
     try:
         config, meta = Config.model_validate(values.get("config")), Meta.model_validate(values.get("meta"))
     except ValidationError as error:

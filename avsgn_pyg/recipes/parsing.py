@@ -24,7 +24,7 @@ from avsgn_pyg.engine.parsing import ParsingTrainer, parse, score
 from avsgn_pyg.engine.report import write_json
 from avsgn_pyg.engine.run_folder import RunError, RunFolder, clear, find_checkpoint
 from avsgn_pyg.metrics.parsing import ParsingReport
-from avsgn_pyg.model.parsing import AVSGNParser, ParsingObjective
+from avsgn_pyg.parsing.model import AVSGNParser, ParsingObjective
 from avsgn_pyg.recipes.parts import (
     check_fits,
     check_same_data,

@@ -85,7 +85,7 @@ def check_tau(tau: float | None) -> None:
 
 
 def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:
-    """The config's data set, with as many text nodes as its model makes text rows.
+    """The config's data set, with the text nodes and edges that its model needs.
 
     Raises:
         ConfigError: videos to parse where one event is to be localized, or the other way round; maps for a model
@@ -98,7 +98,7 @@ def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:
         zoo.refuse_maps(config.model.name)
     dataset = load_dataset(config.data)
     _refuse_mixed_lengths(config, dataset)
-    return dataset.with_text_nodes(zoo.text_nodes(config.model, shape_of(dataset)))
+    return dataset.with_graph(zoo.text_nodes(config.model, shape_of(dataset)), zoo.topology(config.model))
 
 
 def _refuse_mixed_lengths(config: Config, dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Native message passing on real edge lists is the oracle: values and every gradient, in float64."""
+"""Ordinary message passing along the edge list is the reference: values and every gradient, in float64."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from avsgn_pyg.blocks import CompleteIndex
 
-def answers(conv: nn.Module, x: Any, index: Tensor, edges: dict[str, Tensor], upstream: Tensor | None = None,
-            view: Callable[[Tensor], Tensor] = lambda value: value) -> list[Tensor | None]:
+
+def answers(conv: nn.Module, x: Tensor, index: Tensor, edges: dict[str, Tensor]) -> list[Tensor | None]:
     """Output, and gradients of x, of the edge tensors and of every parameter."""
-    out = conv(x, index, **{name: view(value) for name, value in edges.items()})
+    as_blocks = isinstance(index, CompleteIndex)
+    out = conv(x, index, **{name: index.edges(value) if as_blocks else value for name, value in edges.items()})
     assert type(out) is Tensor
-    if upstream is None:
-        upstream = torch.linspace(0.5, 1.5, out.numel(), dtype=out.dtype).view_as(out)
-    wanted = [*(x if isinstance(x, tuple) else (x,)), *edges.values(), *conv.parameters()]
-    return [out, *torch.autograd.grad(out, wanted, upstream, allow_unused=True)]
+    upstream = torch.linspace(0.5, 1.5, out.numel(), dtype=out.dtype).view_as(out)
+    return [out, *torch.autograd.grad(out, [x, *edges.values(), *conv.parameters()], upstream, allow_unused=True)]
 
 
-def agree(one: list[Tensor | None], two: list[Tensor | None]) -> None:
-    assert len(one) == len(two)
-    for place, (ours, oracle) in enumerate(zip(one, two, strict=True)):
-        assert (ours is None) == (oracle is None), place
+def assert_agree(conv: nn.Module, x: Tensor, index: CompleteIndex, edges: dict[str, Tensor]) -> None:
+    """The convolution answers on the index as along its edge list."""
+    pairs = zip(answers(conv, x, index, edges), answers(conv, x, index.edge_list(), edges), strict=True)
+    for place, (ours, wanted) in enumerate(pairs):
+        assert (ours is None) == (wanted is None), place
         if ours is not None:
-            torch.testing.assert_close(ours, oracle, rtol=1e-9, atol=1e-10, msg=lambda text, at=place: f"{at}: {text}")
+            torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=1e-10, msg=lambda text, at=place: f"{at}: {text}")
 
 
 @pytest.fixture(scope="session")
-def oracle() -> tuple[Callable[..., list], Callable[..., None]]:
-    return answers, agree
+def agree() -> Callable[..., Any]:
+    return assert_agree

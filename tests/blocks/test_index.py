@@ -1,54 +1,33 @@
-"""The index itself: its layout, what does not exist, copies, and PyG's batches of it."""
+"""The index: its edges and values, and PyG's layers on it: values, paths, autocast, vmap, tracing, derivatives."""
 
 from __future__ import annotations
 
 import copy
-import pickle
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch_geometric.nn as pyg
-from torch import nn
-from torch_geometric.data import Batch, Data, HeteroData
-from torch_geometric.loader import DataLoader
+from torch import Tensor, nn
+from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch_geometric.utils import scatter
 
 from avsgn_pyg.blocks import CompleteIndex, FallbackError, count_paths
 
-GRAPHS, NODES, DIM = 3, 6, 16
 
-LAYERS = {
-    "gcn": (lambda: pyg.GCNConv(DIM, DIM, normalize=False), "edge_weight"),
-    "gcn normalized": (lambda: pyg.GCNConv(DIM, DIM, add_self_loops=False), "edge_weight"),
-    "graph mean": (lambda: pyg.GraphConv(DIM, DIM, aggr="mean"), "edge_weight"),
-    "graph max": (lambda: pyg.GraphConv(DIM, DIM, aggr="max"), "edge_weight"),
-    "graph min": (lambda: pyg.GraphConv(DIM, DIM, aggr="min"), "edge_weight"),
-    "tag": (lambda: pyg.TAGConv(DIM, DIM, normalize=False), "edge_weight"),
-    "gat": (lambda: pyg.GATConv(DIM, 4, heads=4, add_self_loops=False, edge_dim=1), "edge_attr"),
-    "gatv2": (lambda: pyg.GATv2Conv(DIM, 4, heads=4, add_self_loops=False, edge_dim=1), "edge_attr"),
-    "transformer": (lambda: pyg.TransformerConv(DIM, 4, heads=4, edge_dim=1), "edge_attr"),
-    "gine": (lambda: pyg.GINEConv(nn.Linear(DIM, DIM), edge_dim=1), "edge_attr"),
-    "gen": (lambda: pyg.GENConv(DIM, DIM, edge_dim=1), "edge_attr"),
-    "resgated": (lambda: pyg.ResGatedGraphConv(DIM, DIM, edge_dim=1), "edge_attr"),
-}
-
-
-def test_edge_bij_leads_from_j_to_i():
+def test_edge_bij_goes_from_j_to_i_and_edges_are_sorted_by_target():
     source, target = CompleteIndex(2, 3).edge_list()
     number = (1 * 3 + 2) * 3 + 1  # graph 1, target 2, source 1
     assert (source[number], target[number]) == (3 + 1, 3 + 2)
     assert len(source) == 2 * 3 * 3 and torch.equal(target, target.sort().values)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"graphs": 0, "nodes": 3}, "at least"), ({"graphs": 2, "nodes": 3, "sizes": [3]}, "2 numbers from 0 to 3"),
-    ({"graphs": 2, "nodes": 3, "sizes": [3, 4]}, "from 0 to 3"),
-    ({"graphs": 2, "nodes": 3, "mask": torch.ones(3, 3)}, r"want \[2, 3, 3\]"),
-])
-def test_counts_that_do_not_fit_are_refused(settings: dict, message: str):
-    with pytest.raises(ValueError, match=message):
-        CompleteIndex(**settings)
+@pytest.mark.parametrize("counts", [(0, 3), (2, 0)])
+def test_counts_below_one_are_refused(counts: tuple[int, int]):
+    with pytest.raises(ValueError, match="at least one"):
+        CompleteIndex(*counts)
 
 
 def test_edge_values_of_another_length_are_refused():
@@ -56,135 +35,204 @@ def test_edge_values_of_another_length_are_refused():
         CompleteIndex(2, 3).edges(torch.zeros(17))
 
 
-@pytest.mark.parametrize("mask", ["sizes", "mask"])
-@pytest.mark.parametrize("name", LAYERS)
-def test_edges_that_do_not_exist_count_for_nothing(name: str, mask: str, oracle: Any):
-    """Native runs on the edges that exist; one graph has none at all."""
-    answers, agree = oracle
-    build, takes = LAYERS[name]
-    sizes = {"sizes": {"sizes": [6, 3, 0]}, "mask": {"mask": torch.rand(GRAPHS, NODES, NODES) < 0.4}}[mask]
-    index, conv = CompleteIndex(GRAPHS, NODES, **sizes), build().double()
-    x = torch.randn(GRAPHS * NODES, DIM, dtype=torch.double, requires_grad=True)
-    shape = (index.edge_count, 1) if takes == "edge_attr" else (index.edge_count,)
-    edges = {takes: torch.rand(shape, dtype=torch.double, requires_grad=True)}
-    native = answers(conv, x, index.edge_list(), edges, view=index.existing)
-    agree(answers(conv, x, index, edges, view=index.edges), native)
-    agree(answers(conv, x, index, edges), native)
+@pytest.mark.parametrize("shape", [(18,), (18, 1), (18, 2, 4)])
+def test_edge_values_come_back_as_they_were_given(shape: tuple[int, ...]):
+    values = torch.randn(shape)
+    assert torch.equal(CompleteIndex(2, 3).edges(values).plain(), values)
 
 
-def test_padding_never_changes_a_real_node():
-    conv = pyg.TransformerConv(DIM, 4, heads=4).double()
-    x = torch.randn(2, NODES, DIM, dtype=torch.double)
-    other = x.clone()
-    other[0, 4:], other[1, 2:] = 1e3, -1e3
-    one, two = (conv(value.flatten(0, 1), CompleteIndex(2, NODES, sizes=[4, 2])).view(2, NODES, DIM)
-                for value in (x, other))
-    assert torch.equal(one[0, :4], two[0, :4]) and torch.equal(one[1, :2], two[1, :2])
-    alone = conv(x[1, :2], CompleteIndex(1, 2))
-    torch.testing.assert_close(one[1, :2], alone)
+def test_an_adjacency_is_a_value_per_edge():
+    adjacency = torch.randn(2, 3, 3)
+    assert torch.equal(CompleteIndex(2, 3).edges(adjacency).plain(), adjacency.flatten())
 
 
-def test_what_has_no_rule_is_refused_under_a_mask():
-    conv = pyg.GCNConv(DIM, DIM)  # would look for self edges among those that do not exist
-    with pytest.raises(FallbackError, match="leave out"):
-        conv(torch.randn(12, DIM), CompleteIndex(2, 6, sizes=[3, 4]), torch.rand(72))
+def test_rows_are_read_by_number_and_by_unpacking():
+    index = CompleteIndex(2, 3)
+    source, target = index
+    assert source is index[0] and target is index[1] and target is index[-1]
+    assert int(target.max()) == int(index.edge_list().max())
 
 
-@pytest.mark.parametrize("build", [
-    lambda: pyg.GraphConv((DIM, DIM), DIM), lambda: pyg.SAGEConv((DIM, DIM), DIM, aggr="max"),
-    lambda: pyg.GATConv((DIM, DIM), 4, heads=4, add_self_loops=False),
-    lambda: pyg.TransformerConv((DIM, DIM), 4, heads=4),
+def test_a_device_is_kept():
+    index = CompleteIndex(2, 3, device="meta")
+    assert index.device == index.edge_list().device == torch.device("meta")
+    assert CompleteIndex(2, 3).to("meta").device == torch.device("meta")
+
+
+@pytest.mark.parametrize("read", [
+    lambda index: index + 1, lambda index: index[:, 3:], lambda index: index.t(), lambda index: index[0] == index[1],
+    lambda index: index[0][2], lambda index: index.to(torch.float), lambda index: index[0].view(2, 9),
+    lambda index: index.fill_(0),
 ])
-def test_graphs_may_be_bipartite(build: Any, oracle: Any):
-    answers, agree = oracle
-    conv = build().double()
-    x = tuple(torch.randn(GRAPHS * count, DIM, dtype=torch.double, requires_grad=True) for count in (4, NODES))
-    for masked in ({}, {"sizes": [6, 2, 1], "source_sizes": [1, 4, 2]}):
-        index = CompleteIndex(GRAPHS, NODES, sources=4, **masked)
-        with count_paths(strict=True):
-            agree(answers(conv, x, index, {}), answers(conv, x, index.edge_list(), {}))
+def test_the_numbers_of_nodes_cannot_be_read(read: Any):
+    with pytest.raises(FallbackError):
+        read(CompleteIndex(2, 3))
 
 
-# --- Copies --------------------------------------------------------------------------------------
+def test_one_index_may_be_used_twice():
+    x, weight, index = torch.randn(6, 4), torch.rand(18), CompleteIndex(2, 3)
+    one, two = pyg.GraphConv(4, 4), pyg.GATConv(4, 4, add_self_loops=False)
+    wanted = two(one(x, index.edge_list(), weight), index.edge_list())
+    torch.testing.assert_close(two(one(x, index, weight), index), wanted)
 
 
-def same(one: Any, two: CompleteIndex) -> bool:
-    return isinstance(one, CompleteIndex) and repr(one) == repr(two) and torch.equal(one.edge_list(), two.edge_list())
+def test_ordinary_values_may_be_summed_along_the_index():
+    index, values = CompleteIndex(2, 3), torch.randn(18, 4)
+    for row, real in zip(index, index.edge_list(), strict=True):
+        ours = torch.zeros(6, 4).scatter_add_(0, row.view(-1, 1).expand_as(values), values)
+        torch.testing.assert_close(ours, scatter(values, real))
 
 
-@pytest.mark.parametrize("settings", [{}, {"sizes": [3, 1]}, {"sources": 2}])
-def test_copies_and_pickles_keep_the_blocks(settings: dict, tmp_path: Path):
-    index = CompleteIndex(2, 3, **settings)
-    torch.save(index, tmp_path / "index.pt")
-    for made in (pickle.loads(pickle.dumps(index)), copy.copy(index), copy.deepcopy(index), index.clone(),
-                 index.to("cpu"), torch.load(tmp_path / "index.pt", weights_only=False)):
-        assert same(made, index)
+# --- Layers -------------------------------------------------------------------------------------
 
 
-def test_another_device_keeps_the_blocks_and_another_dtype_does_not():
-    assert CompleteIndex(2, 3).to("meta").device.type == "meta"
-    assert type(CompleteIndex(2, 3).to(torch.float)) is torch.Tensor
+GRAPHS, NODES, DIM, HEADS = 3, 6, 16, 4
+ATTENTION = {"heads": HEADS, "add_self_loops": False}
 
 
-# --- PyG's batches -------------------------------------------------------------------------------
+def mlp(wide: int = DIM) -> nn.Module:
+    return nn.Sequential(nn.Linear(wide, DIM), nn.ReLU(), nn.Linear(DIM, DIM))
 
 
-def graph(nodes: int = 3, **settings: Any) -> Data:
-    return Data(x=torch.randn(nodes, DIM), edge_index=CompleteIndex(1, nodes, **settings))
+#: name -> (convolution, how it takes edges, (matrix products, names of what was written out, widest)).
+CONVS: dict[str, tuple[Callable[[], nn.Module], str, tuple[int, set[str], int]]] = {
+    "gcn": (lambda: pyg.GCNConv(DIM, DIM, normalize=False), "weight", (1, set(), 0)),
+    "gcn normalized": (lambda: pyg.GCNConv(DIM, DIM, add_self_loops=False), "weight", (1, set(), 0)),
+    "graph": (lambda: pyg.GraphConv(DIM, DIM), "weight", (1, set(), 0)),
+    "graph mean": (lambda: pyg.GraphConv(DIM, DIM, aggr="mean"), "weight", (1, set(), 0)),
+    "graph max": (lambda: pyg.GraphConv(DIM, DIM, aggr="max"), "weight", (0, {"amax"}, DIM)),
+    "sage": (lambda: pyg.SAGEConv(DIM, DIM), "", (0, set(), 0)),
+    "gin": (lambda: pyg.GINConv(mlp()), "", (0, set(), 0)),
+    "tag": (lambda: pyg.TAGConv(DIM, DIM, K=3, normalize=False), "weight", (3, set(), 0)),
+    "sg": (lambda: pyg.SGConv(DIM, DIM, K=2, add_self_loops=False), "weight", (2, set(), 0)),
+    "appnp": (lambda: pyg.APPNP(2, 0.1, add_self_loops=False), "weight", (2, set(), 0)),
+    "film": (lambda: pyg.FiLMConv(DIM, DIM), "", (0, {"relu"}, DIM)),
+    "gine": (lambda: pyg.GINEConv(mlp(), edge_dim=1), "attr", (0, {"relu"}, DIM)),
+    "gat": (lambda: pyg.GATConv(DIM, 4, edge_dim=1, **ATTENTION), "attr", (1, {"leaky_relu"}, HEADS)),
+    "gatv2": (lambda: pyg.GATv2Conv(DIM, 4, edge_dim=1, **ATTENTION), "attr", (1, {"leaky_relu"}, DIM)),
+    "transformer": (lambda: pyg.TransformerConv(DIM, 4, heads=HEADS, edge_dim=1), "attr", (2, set(), 0)),
+    "transformer beta": (lambda: pyg.TransformerConv(DIM, DIM, heads=2, concat=False, beta=True, edge_dim=1), "attr",
+                         (2, set(), 0)),
+    "general": (lambda: pyg.GeneralConv(DIM, DIM, in_edge_channels=1, attention=True, heads=2), "attr",
+                (1, {"leaky_relu"}, 2)),
+    "gen": (lambda: pyg.GENConv(DIM, DIM, norm="layer", edge_dim=1), "attr", (0, {"relu"}, DIM)),
+    "resgated": (lambda: pyg.ResGatedGraphConv(DIM, DIM, edge_dim=1), "attr", (0, {"sigmoid"}, DIM)),
+    "edge": (lambda: pyg.EdgeConv(mlp(2 * DIM), aggr="add"), "", (0, {"relu"}, DIM)),
+    "agnn": (lambda: pyg.AGNNConv(add_self_loops=False), "", (2, set(), 0)),
+}
+EVERY_KIND = ["gcn", "graph max", "graph mean", "gat", "gatv2", "transformer", "gine", "gen"]
 
 
-def test_a_batch_of_equal_graphs_is_one_index_and_comes_apart_again():
-    batch = Batch.from_data_list([graph() for _ in range(4)])
-    assert same(batch.edge_index, CompleteIndex(4, 3))
-    for number in range(4):
-        assert same(batch[number].edge_index, CompleteIndex(1, 3))
-    assert all(batch.to_data_list()[1].x[0] == batch.x[3])
-    two = Batch.from_data_list([graph(sizes=[2]), graph()]).edge_index
-    assert same(two, CompleteIndex(2, 3, sizes=[2, 3]))
+def case(name: str, graphs: int = GRAPHS, nodes: int = NODES,
+         dtype: torch.dtype = torch.double) -> tuple[nn.Module, Tensor, CompleteIndex, dict[str, Tensor]]:
+    build, takes, _ = CONVS[name]
+    x = torch.randn(graphs * nodes, DIM, dtype=dtype, requires_grad=True)
+    weight = torch.rand(graphs, nodes, nodes, dtype=dtype).softmax(-1).flatten()
+    edges = {"weight": {"edge_weight": weight}, "attr": {"edge_attr": weight.view(-1, 1)}, "": {}}[takes]
+    return (build().to(dtype), x, CompleteIndex(graphs, nodes),
+            {key: value.requires_grad_() for key, value in edges.items()})
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_loader_hands_out_blocks(workers: int):
-    for batch in DataLoader([graph() for _ in range(4)], batch_size=2, num_workers=workers):
-        assert same(batch.edge_index, CompleteIndex(2, 3))
+@pytest.mark.parametrize("name", CONVS)
+def test_a_layer_agrees_with_the_edge_list(name: str, agree: Any):
+    agree(*case(name))
 
 
-def test_graphs_of_different_sizes_are_refused_with_a_way_out():
-    with pytest.raises(ValueError, match=r"3 x 3 and 4 x 4.*sizes="):
-        Batch.from_data_list([graph(3), graph(4)])
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_the_smallest_graphs_agree_too(name: str, nodes: int, agree: Any):
+    agree(*case(name, 1, nodes))
 
 
-def test_nodes_outside_the_graphs_are_refused():
-    lone = Data(x=torch.randn(5, DIM), edge_index=CompleteIndex(1, 3))
-    with pytest.raises(ValueError, match="every node must be in the graphs"):
-        Batch.from_data_list([lone, lone])
+@pytest.mark.parametrize("name", CONVS)
+def test_a_layer_writes_out_no_more_than_it_must(name: str):
+    conv, x, index, edges = case(name)
+    with count_paths() as paths:
+        conv(x, index, **{key: index.edges(value) for key, value in edges.items()})
+    assert (paths.matmul.total(), set(paths.broadcast), paths.widest) == CONVS[name][2]
 
 
-def test_heterogeneous_batches_keep_bipartite_blocks():
-    def video() -> HeteroData:
-        data = HeteroData()
-        data["audio"].x, data["visual"].x = torch.randn(4, DIM), torch.randn(3, DIM)
-        data["audio", "to", "visual"].edge_index = CompleteIndex(1, 3, sources=4)
-        return data
-
-    batch = Batch.from_data_list([video(), video()])
-    assert same(batch["audio", "to", "visual"].edge_index, CompleteIndex(2, 3, sources=4))
-    assert same(batch[1]["audio", "to", "visual"].edge_index, CompleteIndex(1, 3, sources=4))
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_ordinary_edge_tensors_are_taken_too(name: str):
+    conv, x, index, edges = case(name)
+    torch.testing.assert_close(conv(x, index, **edges), conv(x, index.edge_list(), **edges))
 
 
-def test_pyg_may_ask_a_graph_about_itself():
-    data = graph()
-    assert data.validate() and data.num_edges == 9 and data.has_self_loops() and data.is_undirected()
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_autocast_gives_the_dtype_and_about_the_values_of_the_edge_list(name: str):
+    conv, x, index, edges = case(name, dtype=torch.float)
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted = conv(x, index.edge_list(), **edges)
+        for out in (conv(x, index, **edges), conv(x, index, **{key: index.edges(one) for key, one in edges.items()})):
+            assert out.dtype == wanted.dtype
+            torch.testing.assert_close(out, wanted, atol=0.02 * float(wanted.detach().abs().max()), rtol=0)
 
 
-@pytest.mark.parametrize("take", [
-    lambda index: index.narrow(1, 0, 5), lambda index: index.to(torch.int32), lambda index: index.unbind(1),
-    lambda index: index + torch.ones(2, 72, dtype=torch.long), lambda index: index[0].view(2, 36),
-    lambda index: index[1].max(0), lambda index: index[0].min(0),
-    lambda index: copy.deepcopy(index[0]), lambda index: pickle.dumps(index[1]), lambda index: index[:, 3:],
-    lambda index: index.int(), lambda index: index.t(),
-])
-def test_what_would_hand_out_edges_that_do_not_exist_is_refused(take: Any):
-    take(CompleteIndex(2, 6))
-    with pytest.raises(FallbackError, match="leave out"):
-        take(CompleteIndex(2, 6, sizes=[3, 4]))
+@pytest.mark.parametrize("name", ["gcn", "gat", "transformer", "graph max"])
+def test_first_and_second_derivatives_are_those_of_differences(name: str):
+    conv, x, index, edges = case(name, 2, 3)
+    (takes, weight), = edges.items()
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        return conv(x, index, **{takes: weight}).tanh()
+
+    assert torch.autograd.gradcheck(run, (x, weight), fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, (x, weight), fast_mode=True)
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_vmap_over_stacked_parameters_is_a_loop(name: str):
+    convs, (_, _, index, edges) = [case(name)[0] for _ in range(3)], case(name)
+    x = torch.randn(3, GRAPHS * NODES, DIM, dtype=torch.double)
+    (stacked, buffers), base = stack_module_state(convs), copy.deepcopy(convs[0])
+    ours = vmap(lambda state, kept, x: functional_call(base, (state, kept), (x, index), edges))(stacked, buffers, x)
+    loop = torch.stack([conv(one, index, **edges) for conv, one in zip(convs, x, strict=True)])
+    torch.testing.assert_close(ours, loop)
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_functional_gradients_are_those_of_autograd(name: str):
+    conv, x, index, edges = case(name)
+    state = dict(conv.named_parameters())
+    ours = grad(lambda state: functional_call(conv, state, (x, index), edges).square().sum())(state)
+    wanted = torch.autograd.grad(conv(x, index, **edges).square().sum(), list(state.values()))
+    for name, value in zip(state, wanted, strict=True):
+        torch.testing.assert_close(ours[name], value)
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_a_layer_is_traced_with_an_index_made_inside(name: str):
+    conv, x, _, edges = case(name)
+    (takes, weight), = edges.items()
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        index = CompleteIndex(GRAPHS, NODES)
+        return conv(x, index, **{takes: index.edges(weight)})
+
+    with torch.no_grad():
+        traced = make_fx(run)(x, weight)
+    x, weight = torch.randn_like(x).requires_grad_(), torch.rand_like(weight).requires_grad_()
+    ours, wanted = traced(x, weight), run(x, weight)
+    torch.testing.assert_close(ours, wanted)
+    leaves, upstream = [x, weight, *conv.parameters()], torch.randn_like(wanted)
+    for one, two in zip(*(torch.autograd.grad(out, leaves, upstream) for out in (ours, wanted)), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_no_grad_and_inference_mode_leave_a_training_step_possible():
+    conv, x, index, edges = case("gat")
+    with torch.inference_mode():
+        assert conv(x, CompleteIndex(GRAPHS, NODES), **edges).is_inference()
+        assert conv(x, index, **edges).is_inference()
+    with torch.no_grad():
+        assert not conv(x, index, **edges).requires_grad
+    conv(x, index, **edges).sum().backward()
+    assert x.grad is not None
+
+
+def test_attention_dropout_zeroes_its_rate_and_is_off_in_eval():
+    conv = pyg.GATConv(DIM, 4, heads=4, add_self_loops=False, dropout=0.5)
+    x, index = torch.randn(400, DIM), CompleteIndex(10, 40)
+    _, (_, weight) = conv(x, index, return_attention_weights=True)
+    assert abs(float((weight.plain() == 0).float().mean()) - 0.5) < 0.02
+    torch.testing.assert_close(conv.eval()(x, index), conv(x, index.edge_list()))

@@ -16,6 +16,7 @@ from avsgn_pyg.data.maps import open_maps
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.build import collate
 from avsgn_pyg.graph.schema import NO_EVENT
+from avsgn_pyg.graph.topology import Topology
 
 
 def videos(count: int = 5, segments: int = 3, text_nodes: int = 4) -> Videos:
@@ -91,7 +92,7 @@ def test_moving_to_a_device_moves_every_tensor() -> None:
 
 
 def test_a_batch_of_no_videos_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one video"):
+    with pytest.raises(ValueError, match="at least one"):
         videos().batch(torch.tensor([], dtype=torch.int64))
 
 
@@ -166,10 +167,24 @@ def test_a_split_without_a_video_left_of_the_classes_is_refused() -> None:
 
 
 def test_text_nodes_change_in_every_split_at_once() -> None:
-    data = Dataset("made", ("a",), videos(), test=videos()).with_text_nodes(56)
+    data = Dataset("made", ("a",), videos(), test=videos()).with_graph(56)
     assert [split.text_nodes for split in data.splits.values()] == [56, 56]
     assert data.val is None
     assert data.train[0]["text"].num_nodes == 56
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([3, 1, 2, 3, 2])])
+def test_the_topology_is_that_of_every_batch_and_every_video(lengths: torch.Tensor | None) -> None:
+    whole = dataclasses.replace(videos(), lengths=lengths)
+    data = Dataset("made", ("a",), whole, test=whole).with_graph(4, Topology("window", 1))
+    batch, one_by_one = data.test.batch(torch.tensor([0, 2])), collate([data.test[0], data.test[2]])
+    for edge in batch.edge_types:
+        assert torch.equal(batch[edge].edge_index, one_by_one[edge].edge_index)
+    ends = batch["audio", "av", "visual"].edge_index
+    assert bool(((ends[0] - ends[1]).abs() <= 1).all()) and ends.shape[1] == sum(
+        min(t, 2) + (t - 2) * 3 + min(t, 2) if t > 1 else 1 for t in whole.seconds[[0, 2]].tolist())
+    assert data.with_graph(4, None).train.batch(torch.tensor([1])).edge_types == []
+    assert data.with_graph(4, None).train[0].edge_types == []
 
 
 # Mixed lengths.

@@ -11,7 +11,6 @@ from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.experiments.dense_step import DenseSettings, dense_loss
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT, RELEVANCE
-from avsgn_pyg.model import together
 from avsgn_pyg.model.avsgn import AVSGN
 from avsgn_pyg.zoo import Shape, build_model, build_objective
 
@@ -89,7 +88,6 @@ def test_values_are_dropped_where_the_model_drops_them_at_the_same_rates(monkeyp
         return attend(query, key, value, attn_mask, dropout_p)
 
     monkeypatch.setattr(F, "dropout", dropout)
-    monkeypatch.setattr(together, "CPU_ROWS", 0)  # at once, three subgraphs have one site
     monkeypatch.setattr(F, "scaled_dot_product_attention", attention)
     model, inputs = make_model(config), make_inputs()
     batch = build_batch(**inputs, text_nodes=T, row=torch.arange(B))

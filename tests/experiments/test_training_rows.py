@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
+from avsgn_pyg.engine import compiled
+from avsgn_pyg.engine.compiled import CompiledModel
 from avsgn_pyg.experiments import training_rows
-from avsgn_pyg.experiments.training_rows import (
-    adam_rows,
-    epoch_rows,
-    memory_rows,
-    operation_rows,
-    product_rows,
-    step_rows,
-)
+from avsgn_pyg.experiments.training_rows import batching_rows, compile_rows, epoch_rows, operation_rows, step_rows
 from avsgn_pyg.experiments.workload import Engine, Workload
 
 TINY = Workload(videos=11, segments=4, width=16, classes=3, batch_size=4, rounds=2, epochs=2,
                 overrides=("model.dim=8",))
+
+
+@pytest.fixture(autouse=True)
+def _one_call(monkeypatch):
+    monkeypatch.setattr("avsgn_pyg.experiments.timing.FILL", 0.0)
 
 
 def by_name(rows) -> dict:
@@ -28,47 +29,37 @@ def by_name(rows) -> dict:
     return found
 
 
-def test_a_step_is_judged_beside_the_hand_written_one_and_the_quoted_figure():
+def test_a_step_is_judged_beside_the_hand_written_one_and_the_recipes_beside_cmbs():
     rows = by_name(step_rows(TINY))
     assert rows["CPU: step / hand-written step"].at_most == 1.15
-    assert rows["CPU: CMBS step"].value == 1.4 and "not re-run" in rows["CPU: CMBS step"].note
-    assert rows["CPU: step over edge lists / step"].value > 0
+    assert rows["CPU: step of the default recipe / step of CMBS's shape"].at_most == 0.3
+    assert rows["CPU: step along edge lists / step"].value > 0
 
 
-def test_a_step_is_judged_beside_its_own_products_with_dropout_and_without():
-    rows = by_name(product_rows(TINY))
-    for kind in ("default dropout", "no dropout"):
-        assert rows[f"CPU: step / its products alone, {kind}"].at_most == 1.15
-        assert rows[f"CPU: hand-written step / its products alone, {kind}"].at_most is None
-    assert "products replayed" in rows["CPU: step / its products alone, no dropout"].note
-
-
-def test_operations_are_judged_as_a_gpu_would_run_them_and_dropout_adds_some():
+def test_operations_are_counted_from_no_gradients():
     rows = by_name(operation_rows(TINY))
-    name = "operations, forward and backward, model, subgraphs at once, {}"
-    with_dropout, without = rows[name.format("default dropout")], rows[name.format("no dropout")]
-    assert with_dropout.value > without.value > 100 and without.at_most == 200
-    kernels = rows["kernels compiled, forward and backward, no dropout"]
-    assert kernels.value is None and kernels.at_most == 100 and "--compile" in kernels.note
+    assert set(rows) == {f"operations, forward and backward, {name}" for name in ("model", "hand-written")}
+    assert all(row.value > 100 and " add_" not in row.note for row in rows.values())
 
 
-def test_gradients_of_the_last_step_are_not_added_to_where_operations_are_counted():
-    rows = by_name(operation_rows(TINY))
-    weights = sum(1 for _ in Engine.of(TINY, "cpu").parts.model.parameters())
-    row = rows["operations, forward and backward, hand-written, no dropout"]
-    assert weights > 50 and " add_" not in row.note and row.at_most is None
+def test_compiling_is_left_out_unless_it_is_asked_for():
+    row, = compile_rows(TINY)
+    assert row.value is None and "--compile" in row.note
 
 
-def test_compiled_kernels_are_counted_when_asked_for(monkeypatch):
-    monkeypatch.setattr(training_rows, "compiled_kernels", lambda record, values: (30, 60))
-    rows = by_name(operation_rows(dataclasses.replace(TINY, compile=True)))
-    row = rows["kernels compiled, forward and backward, default dropout"]
-    assert row.value == 90 and row.met and "30 fused" in row.note
+def test_the_compiled_step_is_timed_beside_the_eager_one(monkeypatch):
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    monkeypatch.setattr(training_rows, "compiled_kernels", lambda run: run() or (30, 60))
+    torch._dynamo.reset()
+    rows = by_name(compile_rows(dataclasses.replace(TINY, compile=True)))
+    assert rows["CPU: step of the default recipe, compiled / eager"].value > 0
+    assert rows["CPU: kernels of the compiled model"].value == 90
 
 
-def test_adam_has_its_three_ways():
-    assert list(by_name(adam_rows(TINY))) == ["CPU: Adam, fused", "CPU: Adam, single / fused",
-                                              "CPU: Adam, foreach / fused"]
+def test_the_compiled_step_trains_the_engines_own_model():
+    engine = Engine.of(dataclasses.replace(training_rows.recipe(TINY), videos=4))
+    model = CompiledModel(engine.parts.model)
+    assert list(model.parameters()) == list(engine.parts.model.parameters())
 
 
 def test_an_epoch_is_judged_beside_its_steps():
@@ -76,10 +67,7 @@ def test_an_epoch_is_judged_beside_its_steps():
     assert row.at_most == 1.1 and row.note == "11 videos, 3 steps"
 
 
-@pytest.mark.parametrize(("asked", "peak", "value", "words"), [
-    (True, 3 * 2**20, 3.0, "one sample"), (True, None, None, "only Linux"), (False, 3 * 2**20, None, "not asked for"),
-])
-def test_a_peak_is_a_number_or_says_why_not(monkeypatch, asked, peak, value, words):
-    monkeypatch.setattr(training_rows, "peak_bytes", lambda *_: peak)
-    for row in memory_rows(dataclasses.replace(TINY, memory=asked)):
-        assert row.value == value and words in row.note
+def test_batches_are_compared_with_indexing_and_with_collation():
+    rows = by_name(batching_rows(TINY))
+    assert rows["CPU: from_data_list / Videos.batch"].at_least == 40
+    assert rows["CPU: Videos.batch / indexing alone"].value > 0

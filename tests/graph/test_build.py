@@ -1,4 +1,4 @@
-"""build_batch writes what PyG's own collation writes, and build_video draws the complete graph."""
+"""build_batch writes what PyG's own collation writes, for videos of one length and of several, with any topology."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS, relations
+from avsgn_pyg.graph.topology import COMPLETE, Topology
+from avsgn_pyg.graph.views import length_mask, padded_view
 
 TEXT_NODES = 3
+TOPOLOGIES = [COMPLETE, Topology("window", 1), Topology("cross_modal_only"), None]
 
 
 def stacked(videos: int = 4, segments: int = 5, seed: int = 0) -> dict:
@@ -28,7 +31,7 @@ def stacked(videos: int = 4, segments: int = 5, seed: int = 0) -> dict:
     }
 
 
-def singles(parts: dict, text_nodes: int = TEXT_NODES, edges: bool = True) -> list[HeteroData]:
+def singles(parts: dict, text_nodes: int = TEXT_NODES, topology: Topology | None = COMPLETE) -> list[HeteroData]:
     names = ("audio", "visual", "category", "relevance", "row")
     return [
         build_video(
@@ -38,7 +41,7 @@ def singles(parts: dict, text_nodes: int = TEXT_NODES, edges: bool = True) -> li
             category=int(category),
             relevance=relevance,
             row=int(row),
-            edges=edges,
+            topology=topology,
         )
         for audio, visual, category, relevance, row in zip(*(parts[name] for name in names), strict=True)
     ]
@@ -71,8 +74,8 @@ def test_same_tells_a_changed_dtype_and_a_missing_key() -> None:
     assert not same({"a": torch.zeros(2)}, {"a": torch.ones(2)})
 
 
-@pytest.mark.parametrize("edges", [True, False])
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=str)
+@settings(max_examples=12, deadline=None)
 @given(
     videos=st.integers(1, 6),
     segments=st.integers(1, 6),
@@ -80,12 +83,12 @@ def test_same_tells_a_changed_dtype_and_a_missing_key() -> None:
     seed=st.integers(0, 99),
 )
 def test_build_batch_is_bit_identical_to_from_data_list(
-    videos: int, segments: int, text_nodes: int, seed: int, edges: bool
+    videos: int, segments: int, text_nodes: int, seed: int, topology: Topology | None
 ) -> None:
     parts = stacked(videos, segments, seed)
-    one_by_one = singles(parts, text_nodes, edges)
+    one_by_one = singles(parts, text_nodes, topology)
     plain = Batch.from_data_list(one_by_one)
-    fast = build_batch(**parts, text_nodes=text_nodes, edges=edges)
+    fast = build_batch(**parts, text_nodes=text_nodes, topology=topology)
 
     assert type(fast) is type(plain)
     assert fast.num_graphs == plain.num_graphs == videos
@@ -158,6 +161,23 @@ def test_the_structure_is_shared_but_the_bookkeeping_is_not() -> None:
     assert second._slice_dict["audio"]["x"] is not None
 
 
+@pytest.mark.parametrize("topology", TOPOLOGIES[:3], ids=str)
+def test_writing_into_a_batch_s_edges_is_not_seen_by_the_next_one(topology: Topology) -> None:
+    parts, relation = stacked(videos=3, segments=6), ("visual", "vt", "text")
+    wanted = build_batch(**parts, text_nodes=9, topology=topology)[relation].edge_index.clone()
+    batch = build_batch(**parts, text_nodes=9, topology=topology)
+    batch[relation].edge_index[0, 1:] = 0
+    assert torch.equal(build_batch(**parts, text_nodes=9, topology=topology)[relation].edge_index, wanted)
+
+
+@pytest.mark.parametrize("name", ["ptr", "batch"])
+def test_nor_is_writing_into_its_other_shared_tensors(name: str) -> None:
+    parts = stacked(videos=2, segments=6)
+    wanted = build_batch(**parts, text_nodes=10)["audio"][name].clone()
+    build_batch(**parts, text_nodes=10)["audio"][name][1] += 1
+    assert torch.equal(build_batch(**parts, text_nodes=10)["audio"][name], wanted)
+
+
 def test_structure_made_under_inference_mode_serves_training() -> None:
     parts = stacked(videos=5, segments=3)
     with torch.inference_mode():
@@ -174,19 +194,26 @@ def test_features_enter_the_batch_without_a_copy() -> None:
     assert batch["audio"].x.data_ptr() == parts["audio"].data_ptr()
 
 
-def test_parts_of_different_length_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("change", "words"), [
+    ({"visual": torch.zeros(4, 4, 7)}, r"visual \[4, 4, 7\]"),
+    ({"relevance": torch.zeros(4, 4)}, r"'relevance': \[4, 4\]"),
+    ({"category": torch.zeros(3, dtype=torch.int64)}, r"'category': \[3\]"),
+    ({"lengths": torch.tensor([5, 5, 5, 5])}, "lengths"),
+    ({"text_nodes": 0}, "text_nodes=0"),
+    (stacked(videos=0), "at least one"),
+], ids=str)
+def test_parts_that_do_not_fit_are_refused(change: dict, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The library's own errors, without the tests' shape checks in front of them.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=words):
+        build_batch(**({"text_nodes": TEXT_NODES} | stacked() | change))
+
+
+def test_labels_may_be_left_out() -> None:
     parts = stacked()
-    parts["visual"] = parts["visual"][:, :-1]
-    with pytest.raises(ValueError, match=r"got audio \(4, 5\), visual \(4, 4\), relevance \(4, 5\)"):
-        build_batch(**parts, text_nodes=TEXT_NODES)
-    with pytest.raises(ValueError, match=r"category \(3,\), row \(4,\)"):
-        build_batch(**stacked() | {"category": torch.zeros(3, dtype=torch.int64)}, text_nodes=TEXT_NODES)
-    with pytest.raises(ValueError, match="at least one video"):
-        build_batch(**stacked(videos=0), text_nodes=TEXT_NODES)
-    with pytest.raises(ValueError, match="text_nodes=0"):
-        build_batch(**stacked(), text_nodes=0)
+    batch = build_batch(parts["audio"], parts["visual"], text_nodes=TEXT_NODES)
+    assert batch.category.tolist() == [NO_EVENT] * 4 and batch.row.tolist() == [0, 1, 2, 3]
+    assert batch.relevance.shape == (4, 5) and not batch.relevance.any()
 
 
 def test_videos_of_different_length_are_collated_and_parted_again() -> None:
@@ -205,6 +232,76 @@ def test_videos_of_different_length_are_collated_and_parted_again() -> None:
 def test_collated_videos_as_long_as_each_other_are_the_batch_that_is_built() -> None:
     parts = stacked()
     assert same(collate(singles(parts)).to_dict(), build_batch(**parts, text_nodes=TEXT_NODES).to_dict())
+
+
+# --- Videos of different length --------------------------------------------------------------------------
+
+
+def end_to_end(lengths: tuple[int, ...]) -> dict:
+    return {
+        "audio": torch.randn(sum(lengths), 6),
+        "visual": torch.randn(sum(lengths), 7),
+        "lengths": torch.tensor(lengths),
+        "category": torch.arange(len(lengths)) - 1,
+        "relevance": torch.randint(0, 2, (len(lengths), max(lengths))).float(),
+        "row": 100 + torch.arange(len(lengths)),
+    }
+
+
+def collated(parts: dict, topology: Topology | None = COMPLETE) -> Batch:
+    lengths = parts["lengths"].tolist()
+    streams = zip(parts["audio"].split(lengths), parts["visual"].split(lengths), strict=True)
+    return collate([
+        build_video(audio, visual, text_nodes=TEXT_NODES, category=int(parts["category"][number]), topology=topology,
+                    relevance=parts["relevance"][number, : lengths[number]], row=int(parts["row"][number]))
+        for number, (audio, visual) in enumerate(streams)
+    ])
+
+
+def assert_same(first: Batch, second: Batch) -> None:
+    assert same(first.to_dict(), second.to_dict())
+    assert same(first._slice_dict, second._slice_dict)
+    assert same(first._inc_dict, second._inc_dict)
+    assert first["text"]._num_nodes == second["text"]._num_nodes
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=str)
+@settings(max_examples=12, deadline=None)
+@given(lengths=st.lists(st.integers(1, 7), min_size=1, max_size=6).map(tuple))
+def test_a_mixed_batch_is_what_collation_makes_of_its_videos(
+    topology: Topology | None, lengths: tuple[int, ...]
+) -> None:
+    parts = end_to_end(lengths)
+    assert_same(build_batch(**parts, text_nodes=TEXT_NODES, topology=topology), collated(parts, topology))
+
+
+def test_videos_of_one_length_come_out_alike_stacked_or_end_to_end() -> None:
+    parts = end_to_end((4, 4, 4))
+    stacks = {name: parts[name].unflatten(0, (3, 4)) for name in ("audio", "visual")}
+    one_length = build_batch(**(parts | stacks | {"lengths": None}), text_nodes=TEXT_NODES)
+    assert_same(build_batch(**parts, text_nodes=TEXT_NODES), one_length)
+
+
+def test_a_mixed_batch_comes_apart_into_its_videos() -> None:
+    parts = end_to_end((2, 5, 1))
+    found = build_batch(**parts, text_nodes=TEXT_NODES).to_data_list()
+    assert [len(video["audio"].x) for video in found] == [2, 5, 1]
+    assert torch.equal(torch.cat([video["visual"].x for video in found]), parts["visual"])
+    assert [video["audio", "av", "visual"].num_edges for video in found] == [4, 25, 1]
+    assert all(int(video[edge].edge_index.max()) < 5 for video in found for edge in video.edge_types)
+
+
+def test_relevance_after_a_video_s_end_is_not_read() -> None:
+    parts = end_to_end((2, 5))
+    parts["relevance"][0, 2:] = torch.nan
+    assert not build_batch(**parts, text_nodes=TEXT_NODES).relevance[0, 2:].any()
+
+
+def test_a_mixed_batch_is_padded_where_a_block_is_wanted() -> None:
+    parts = end_to_end((2, 5, 1))
+    block, mask = padded_view(build_batch(**parts, text_nodes=TEXT_NODES), "audio")
+    assert torch.equal(mask, length_mask(parts["lengths"], 5))
+    assert torch.equal(block[mask], parts["audio"])
 
 
 @pytest.mark.gpu

@@ -17,7 +17,7 @@ from avsgn_pyg.localization import Localization
 SECONDS, ROWS = 3, 2
 
 
-def answered(videos=1, layers=1):
+def answered(videos: int = 1, layers: int = 1):
     """A batch, and an answer whose weights are all different."""
     batch = build_batch(
         torch.rand(videos, SECONDS, 4), torch.rand(videos, SECONDS, 5), text_nodes=ROWS,
@@ -81,9 +81,9 @@ def test_what_is_no_graph_of_one_video_is_refused(tmp_path):
         to_networkx(to_heterodata(*answered(videos=2)))
     with pytest.raises(ValueError, match="holds 2 videos"):
         save_attention(*answered(videos=2), tmp_path)
-    with pytest.raises(ValueError, match="no relation carries an edge_index"):
+    with pytest.raises(ValueError, match="edge_index"):
         to_networkx(HeteroData(audio={"x": torch.rand(2, 3)}))
-    with pytest.raises(ValueError, match=r"one of \.graphml, \.json, \.pt"):
+    with pytest.raises(ValueError, match=r"\.graphml.*\.gexf"):
         save_graph(to_heterodata(*answered()), tmp_path / "graph.gexf")
     assert not list(tmp_path.iterdir())
 

@@ -38,5 +38,5 @@ def test_another_batch_of_the_same_size_has_none_of_them():
 
 
 def test_regions_of_other_videos_are_refused():
-    with pytest.raises(ValueError, match="regions of 2 videos of 4 s came, the batch has 12 visual nodes"):
+    with pytest.raises(ValueError, match=r"2 videos.*12"):
         with_regions(batch(), torch.randn(2, T, R, D))

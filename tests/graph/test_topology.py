@@ -1,116 +1,178 @@
-"""Which edges each topology has, counted, sorted, repeated for a batch, and left out where rows only fill up."""
+"""Which edges each topology has, in a video and in a batch, and how a complete list is told from others."""
 
 from __future__ import annotations
 
+import copy
+import gc
+import weakref
+
 import pytest
 import torch
+from torch import Tensor
 
-from avsgn_pyg.graph import topology
-from avsgn_pyg.graph.topology import (
-    TOPOLOGIES,
-    CrossModalOnly,
-    Layout,
-    SparseAdjacency,
-    TopK,
-    Topology,
-    Window,
-    batch_edges,
-    complete_edges,
-)
+from avsgn_pyg.graph.topology import COMPLETE, Topology, complete_edges, is_complete, note_complete, starts
 
 T, R = 5, 3
-SECONDS, WITH_TEXT = Layout((T, T)), Layout((T, R), (True, False))
+PAIRS = [("audio", "audio"), ("audio", "visual"), ("text", "visual"), ("visual", "text"), ("text", "text")]
 
 
-def edges(topology: Topology, layout: Layout) -> set[tuple[int, int]]:
-    return {(source, target) for source, target in topology.pairs(layout).T.tolist()}
+def counts(node_type: str, *seconds: int) -> Tensor:
+    return torch.tensor([R if node_type == "text" else t for t in seconds])
 
 
-def allowed(rule, layout: Layout) -> set[tuple[int, int]]:
-    """Edges by a rule on (modality, row) of source and target, in loops."""
-    place = [(number, row) for number, rows in enumerate(layout.rows) for row in range(rows)]
-    return {(j, i) for i, hearer in enumerate(place) for j, heard in enumerate(place) if rule(heard, hearer)}
+def edges(topology: Topology, source: str, target: str, *seconds: int) -> list[tuple[int, int]]:
+    found = topology.edges(source, target, counts(source, *seconds), counts(target, *seconds))
+    return [(j, i) for j, i in found.T.tolist()]
 
 
-@pytest.mark.parametrize("layout", [SECONDS, WITH_TEXT])
-def test_a_complete_subgraph_has_every_edge_and_self_edges(layout: Layout):
-    assert edges(Topology(), layout) == allowed(lambda heard, hearer: True, layout)
+def allowed(topology: Topology, source: str, target: str, video: int, seconds: tuple[int, ...]) -> set[tuple[int, int]]:
+    """One video's edges by the rule of the topology, in loops."""
+    first_j, first_i = (int(counts(name, *seconds)[:video].sum()) for name in (source, target))
+    found = set()
+    for j in range(int(counts(source, *seconds)[video])):
+        for i in range(int(counts(target, *seconds)[video])):
+            near = "text" in (source, target) or abs(j - i) <= topology.window
+            if {"complete": True, "window": near, "cross_modal_only": source != target}[topology.name]:
+                found.add((first_j + j, first_i + i))
+    return found
 
 
-@pytest.mark.parametrize("reach", [1, 2, 9])
-def test_in_a_window_seconds_hear_near_seconds_of_either_modality(reach: int):
-    assert edges(Window(reach), SECONDS) == allowed(lambda j, i: abs(j[1] - i[1]) <= reach, SECONDS)
+@pytest.mark.parametrize("seconds", [(T,), (T, T), (4, 1, 7)])
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+@pytest.mark.parametrize("topology", [COMPLETE, Topology("window", 1), Topology("window", 2), Topology("window", 9),
+                                      Topology("cross_modal_only")], ids=str)
+def test_edges_are_the_rule_s_within_each_video_sorted_by_target(topology, source, target, seconds):
+    found = edges(topology, source, target, *seconds)
+    expected = set().union(*(allowed(topology, source, target, video, seconds) for video in range(len(seconds))))
+    assert len(found) == len(set(found)) and set(found) == expected
+    assert found == sorted(found, key=lambda edge: (edge[1], edge[0]))
 
 
-def test_label_text_is_in_no_second_and_hears_and_is_heard_by_all():
-    expected = allowed(lambda j, i: 1 in (j[0], i[0]) or abs(j[1] - i[1]) <= 1, WITH_TEXT)
-    assert edges(Window(1), WITH_TEXT) == expected
-
-
-@pytest.mark.parametrize("layout", [SECONDS, WITH_TEXT])
-def test_cross_modal_edges_join_the_two_modalities_alone(layout: Layout):
-    assert edges(CrossModalOnly(), layout) == allowed(lambda j, i: j[0] != i[0], layout)
-
-
-@pytest.mark.parametrize("layout", [SECONDS, WITH_TEXT])
-@pytest.mark.parametrize("edges_of", [Topology(), Window(1), Window(2), Window(9), CrossModalOnly()])
-def test_edges_are_sorted_by_target_unique_and_counted_without_being_made(edges_of: Topology, layout: Layout):
-    index = edges_of.pairs(layout)
-    key = index[1] * layout.nodes + index[0]
-    assert bool((key.diff() > 0).all()) and edges_of.count(layout) == index.shape[1]
-
-
-def test_top_k_counts_no_more_sources_than_there_are():
-    assert TopK(3).count(WITH_TEXT) == 3 * (T + R) and TopK(99).count(WITH_TEXT) == (T + R) ** 2
+def test_a_window_as_wide_as_the_video_leaves_nothing_out():
+    assert edges(Topology("window", T - 1), "audio", "visual", T) == edges(COMPLETE, "audio", "visual", T)
 
 
 def test_window_edges_grow_with_the_length_and_complete_ones_with_its_square():
-    short, long = Layout((100, 100)), Layout((1000, 1000))
-    assert 9.5 < Window(4).count(long) / Window(4).count(short) < 10.5
-    assert Topology().count(long) / Topology().count(short) == 100
+    short, long = (len(edges(Topology("window", 4), "audio", "visual", t)) for t in (100, 1000))
+    assert 9.5 < long / short < 10.5
+    assert len(edges(COMPLETE, "audio", "visual", 100)) == 100**2
 
 
-def test_a_batch_repeats_a_video_s_edges_within_each_video():
-    index = batch_edges(Window(1), WITH_TEXT, 3, torch.device("cpu"))
-    video = index // WITH_TEXT.nodes
-    assert torch.equal(video[0], video[1]) and torch.equal(video[0], video[0].sort().values)
-    for number in range(3):
-        here = index[:, video[0] == number] - number * WITH_TEXT.nodes
-        assert torch.equal(here, Window(1).pairs(WITH_TEXT))
+@pytest.mark.parametrize(("given", "words"), [(("topk",), "topk"), (("window", 0), "window=0")])
+def test_what_is_no_topology_is_refused(given: tuple, words: str):
+    with pytest.raises(ValueError, match=words):
+        Topology(*given)
 
 
-def test_rows_that_only_fill_up_have_no_edge():
-    real = torch.ones(2, T + R, dtype=torch.bool)
-    real[1, 3:T] = False
-    index = batch_edges(Window(1), Layout((T, R), (True, False), real), 2, torch.device("cpu"))
-    assert real.flatten()[index].all() and index[:, index[1] < T + R].shape[1] == Window(1).count(WITH_TEXT)
-    short = Layout((3, R), (True, False))
-    assert (index[1] >= T + R).sum() == Window(1).count(short)
+def test_starts_are_where_videos_begin_and_the_last_one_ends():
+    assert starts(torch.tensor([3, 1, 2])).tolist() == [0, 3, 4, 6]
 
 
-def test_complete_edges_stay_within_their_graph():
-    index = complete_edges(2, 3, torch.device("cpu"))
-    assert index.shape == (2, 2 * 9) and len({tuple(edge) for edge in index.T.tolist()}) == 18
-    assert torch.equal(index[0] // 3, index[1] // 3) and torch.equal(index[1], index[1].sort().values)
+# --- Complete or not -----------------------------------------------------------------------------------
+
+SIZE = (2, 3, 4)
 
 
-def test_a_dense_adjacency_as_edges_and_back_is_itself():
-    adjacency = torch.rand(2, 4, 4)
-    edges = SparseAdjacency.of(adjacency)
-    assert torch.equal(edges.matrix(2, 4).to_dense(), adjacency)
-    real = torch.tensor([[True] * 4, [True, True, False, True]])
-    kept = SparseAdjacency.of(adjacency, Layout((2, 2), real=real).kept).matrix(2, 4).to_dense()
-    assert torch.equal(kept, adjacency * real[:, None] * real[:, :, None])
+def test_complete_edges_stay_within_their_video():
+    index = complete_edges(*SIZE)
+    assert len({tuple(edge) for edge in index.T.tolist()}) == index.shape[1] == 2 * 3 * 4
+    assert torch.equal(index[0] // 3, index[1] // 4)
 
 
-def test_the_table_hands_each_topology_its_own_setting():
-    made = {name: make(7, 5) for name, make in TOPOLOGIES.items()}
-    assert made == {"complete": Topology(), "window": Window(7), "topk": TopK(5), "cross_modal_only": CrossModalOnly()}
-    assert [name for name, topology in made.items() if topology.complete] == ["complete"]
+def one_doubled(index: Tensor) -> Tensor:
+    index = index.clone()
+    index[:, 5] = index[:, 6]
+    return index
 
 
-def test_long_lists_are_not_kept(monkeypatch: pytest.MonkeyPatch):
-    device = torch.device("cpu")
-    assert complete_edges(2, 3, device) is complete_edges(2, 3, device)
-    monkeypatch.setattr(topology, "KEPT", 17)
-    assert complete_edges(2, 3, device) is not complete_edges(2, 3, device)
+def reordered(index: Tensor) -> Tensor:
+    return index[:, torch.randperm(index.shape[1])]
+
+
+def other_way(index: Tensor) -> Tensor:
+    return index.flip(0)
+
+
+@pytest.mark.parametrize("change", [one_doubled, reordered, other_way, lambda index: index[:, 1:]])
+def test_another_list_is_not_complete(change):
+    assert is_complete(complete_edges(*SIZE), *SIZE)
+    assert not is_complete(change(complete_edges(*SIZE)), *SIZE)
+
+
+def test_a_list_is_complete_for_its_own_size_alone():
+    index = complete_edges(2, 3, 4)
+    note_complete(index, 2, 3, 4)
+    assert is_complete(index, 2, 3, 4)
+    assert not is_complete(index, 2, 4, 3) and not is_complete(index, 4, 2, 3) and is_complete(index, 2, 3, 4)
+
+
+def test_one_edge_removed_and_another_doubled_is_not_complete():
+    index = complete_edges(*SIZE)
+    index = torch.cat((index[:, :3], index[:, 4:], index[:, :1]), dim=1)
+    assert index.shape == complete_edges(*SIZE).shape and not is_complete(index, *SIZE)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "compared"])
+def test_a_list_that_is_written_into_is_compared_again(known: bool):
+    index = complete_edges(*SIZE)
+    note_complete(index, *SIZE) if known else is_complete(index, *SIZE)
+    kept = int(index[0, 2])
+    index[0, 2] = int(index[0, 1])
+    assert not is_complete(index, *SIZE)
+    index[0, 2] = kept
+    assert is_complete(index, *SIZE)
+
+
+@pytest.mark.parametrize("view", [lambda index: index[0], lambda index: index.view(-1), lambda index: index.T,
+                                  lambda index: index.detach()], ids=["row", "flat", "transposed", "detached"])
+def test_so_is_one_that_is_written_into_through_a_view(view):
+    index = complete_edges(*SIZE)
+    note_complete(index, *SIZE)
+    part = view(index)
+    part[0] = part[1].clone()
+    assert not is_complete(index, *SIZE)
+
+
+@pytest.mark.parametrize("write", [lambda index: index.data.select(0, 0).select(0, 0).fill_(1),
+                                   lambda index: index.numpy().__setitem__((0, 0), 1),
+                                   lambda index: setattr(index, "data", one_doubled(index))],
+                         ids=["data", "numpy", "set data"])
+def test_so_is_one_that_is_written_into_behind_torch_s_back(write):
+    index = complete_edges(*SIZE)
+    note_complete(index, *SIZE)
+    write(index)
+    assert not is_complete(index, *SIZE)
+
+
+def test_copies_are_compared_and_need_not_be_known():
+    index = complete_edges(*SIZE)
+    note_complete(index, *SIZE)
+    for same in (index.clone(), copy.deepcopy(index), index.contiguous(), index.to(torch.int64), index[:]):
+        assert is_complete(same, *SIZE)
+
+
+def test_inference_mode_remembers_nothing_and_answers_right():
+    with torch.inference_mode():
+        index = complete_edges(*SIZE)
+        assert is_complete(index, *SIZE)
+        index[0, 2] = index[0, 1]
+        assert not is_complete(index, *SIZE)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("known", [True, False], ids=["known", "compared"])
+def test_on_a_gpu_a_list_that_is_written_into_is_compared_again(known: bool):
+    index = complete_edges(*SIZE).cuda()
+    note_complete(index, *SIZE) if known else is_complete(index, *SIZE)
+    assert is_complete(index, *SIZE) and is_complete(index.clone(), *SIZE)
+    index.view(-1)[2:4] = 0
+    assert not is_complete(index, *SIZE) and not is_complete(reordered(complete_edges(*SIZE).cuda()), *SIZE)
+
+
+def test_a_list_is_not_kept_alive_by_what_is_known_of_it():
+    index = complete_edges(*SIZE)
+    note_complete(index, *SIZE)
+    gone = weakref.ref(index)
+    del index
+    gc.collect()
+    assert gone() is None

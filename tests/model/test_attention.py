@@ -1,15 +1,17 @@
-"""Attention whose constant rows are folded into the weights says what the plain road says."""
+"""Attention with rows that are the same for every video says what attention with a copy of them for each says."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from avsgn_pyg.model.attention import CrossAttention
 
 WIDTH, HEADS = 32, 4
-#: One side is the same for every video. (HEADS - 1) * 10 < WIDTH, so that the folded road is taken.
-SHAPES = {"constant query": ((10, WIDTH), (3, 7, WIDTH)), "constant source": ((3, 7, WIDTH), (10, WIDTH))}
+#: One side is the same for every video: so few of its rows that they are folded into the weights, and more.
+SHAPES = {"few constant queries": ((10, WIDTH), (3, 7, WIDTH)), "few constant sources": ((3, 7, WIDTH), (10, WIDTH)),
+          "many constant queries": ((40, WIDTH), (3, 7, WIDTH)), "many constant sources": ((3, 7, WIDTH), (40, WIDTH))}
 
 
 @pytest.fixture
@@ -22,35 +24,49 @@ def rows(request: pytest.FixtureRequest) -> list[torch.Tensor]:
     return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in SHAPES[request.param]]
 
 
-def refuse(*_: object) -> None:
-    raise AssertionError("the plain road was taken")
+def repeated(rows: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [part.expand(3, *part.shape[-2:]) for part in rows]
 
 
-def test_folded_attention_equals_plain_in_value_and_every_gradient(attention, rows, monkeypatch):
+def test_constant_rows_answer_as_repeated_ones_in_value_and_every_gradient(attention, rows):
     attention.eval()
-    inputs = [*rows, *attention.parameters()]
-    plain = attention.plain(*rows)
-    weight = torch.randn_like(plain)
-    expected = torch.autograd.grad((plain * weight).sum(), inputs)
-    monkeypatch.setattr(attention, "plain", refuse)
-    folded = attention(*rows)
-    torch.testing.assert_close(folded, plain, rtol=1e-10, atol=1e-12)
-    for ours, theirs in zip(torch.autograd.grad((folded * weight).sum(), inputs), expected, strict=True):
+    inputs, answers = [*rows, *attention.parameters()], (attention(*rows), attention(*repeated(rows)))
+    torch.testing.assert_close(*answers, rtol=1e-10, atol=1e-12)
+    probe = torch.randn_like(answers[0])
+    for ours, theirs in zip(*(torch.autograd.grad(one, inputs, probe) for one in answers), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
-def test_folded_attention_drops_weights_in_training_and_keeps_their_mean(attention, rows):
+def test_padding_is_no_source(attention):
+    attention.eval()
+    mask = torch.tensor([[True] * 7, [True] * 4 + [False] * 3, [True] * 7])
+    for query in (torch.randn(10, WIDTH).double(), torch.randn(3, 5, WIDTH).double()):
+        source = torch.randn(3, 7, WIDTH).double()
+        answer = attention(query, source, mask=mask)
+        short = query if query.dim() == 2 else query[1:2]
+        torch.testing.assert_close(answer[1:2], attention(short, source[1:2, :4]))
+        torch.testing.assert_close(answer[::2], attention(query if query.dim() == 2 else query[::2], source[::2]))
+
+
+def test_weights_are_dropped_in_training_and_keep_their_mean(attention, rows):
     with torch.no_grad():
         expected = attention.eval()(*rows)
         attention.train()
-        draws = torch.stack([attention(*rows) for _ in range(600)])
+        draws = torch.stack([attention(*rows) for _ in range(400)])
     assert not torch.equal(draws[0], draws[1])
     error = (draws.mean(0) - expected).abs() / (draws.std(0) / len(draws) ** 0.5)
     assert error.max() < 6.0
 
 
-@pytest.mark.parametrize("query_rows", [11, 40])
-def test_many_constant_rows_take_the_plain_road(attention, query_rows, monkeypatch):
-    monkeypatch.setattr(attention, "plain", refuse)
-    with pytest.raises(AssertionError, match="plain road"):
-        attention(torch.randn(query_rows, WIDTH).double(), torch.randn(3, 7, WIDTH).double())
+def test_one_head_with_plain_weights_is_the_printed_equation():
+    attention = CrossAttention(WIDTH, 1, dropout=0.0).double()
+    attention.out.weight.data.copy_(torch.eye(WIDTH))
+    query, source = torch.randn(3, 5, WIDTH).double(), torch.randn(3, 7, WIDTH).double()
+    key, value = attention.key_value.weight.chunk(2)
+    expected = F.scaled_dot_product_attention(query @ attention.query.weight.T, source @ key.T, source @ value.T)
+    torch.testing.assert_close(attention(query, source), expected)
+
+
+def test_a_width_that_heads_do_not_divide_is_refused():
+    with pytest.raises(ValueError, match="heads=5"):
+        CrossAttention(WIDTH, 5)

@@ -1,11 +1,13 @@
-"""CMSA's switches (Table 2) and its two text modes."""
+"""CMSA's switches (Table 2), its two text modes, and the band of its attention between seconds."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 
-from avsgn_pyg.model.cmsa import CMSA, InterAlignment, PlainBottleneck, Streams
+from avsgn_pyg.model.cmsa import CMSA, InterAlignment, NoAlignment, Streams
 
 B, T, R, D = 2, 5, 9, 8
 
@@ -18,7 +20,7 @@ def given(rows: int = T) -> Streams:
 def test_a_switched_off_inter_alignment_is_a_linear_layer_with_relu(switch: str):
     module = CMSA(D, 4, **{switch: False}).eval()
     part = getattr(module, switch)
-    assert isinstance(part, PlainBottleneck)
+    assert isinstance(part, NoAlignment)
     x = torch.randn(B, T, D)
     assert torch.equal(part(x, (x, x)), (x @ part.bottleneck.weight.T + part.bottleneck.bias).relu())
     others = {"inter_visual", "inter_audio", "inter_text"} - {switch}
@@ -26,7 +28,7 @@ def test_a_switched_off_inter_alignment_is_a_linear_layer_with_relu(switch: str)
 
 
 @pytest.mark.parametrize(("switch", "stream"), [("intra_clip", "visual"), ("intra_clap", "audio")])
-def test_a_switched_off_intra_alignment_hands_its_stream_on(switch: str, stream: str):
+def test_a_switched_off_intra_alignment_passes_its_stream_on(switch: str, stream: str):
     module = CMSA(D, 4, **{switch: False}, inter_audio=False, inter_visual=False, inter_text=False).eval()
     streams = given()
     out = getattr(module(streams), stream)
@@ -42,21 +44,38 @@ def test_residual_names_the_stages_that_add_the_value(residual: str):
 
 
 def test_one_text_row_a_class_keeps_every_stream_on_its_own_rows():
-    out = CMSA(D, 4, text_asks=False)(given(R))
+    out = CMSA(D, 4, text_queries=False)(given(R))
     assert out.audio.shape == out.visual.shape == (B, T, 4) and out.text.shape == (B, R, 4)
 
 
 def test_one_text_row_a_class_works_for_any_number_of_segments_and_follows_their_order():
-    module = CMSA(D, 4, text_asks=False).eval()
+    module = CMSA(D, 4, text_queries=False).eval()
     streams, order = given(R), torch.randperm(T)
     moved = Streams(streams.audio[:, order], streams.visual[:, order], streams.text)
     torch.testing.assert_close(module(moved).audio, module(streams).audio[:, order])
     torch.testing.assert_close(module(moved).text, module(streams).text)
 
 
+def test_text_rows_that_are_seconds_must_be_as_many():
+    with pytest.raises(ValueError, match="per_class"):
+        CMSA(D, 4)(given(T + 1))
+    with pytest.raises(ValueError, match="per_class"):
+        CMSA(D, 4)(given(), mask=torch.tensor([[True] * T, [True] * (T - 1) + [False]]))
+
+
 def test_text_is_the_same_for_every_video_when_its_alignment_is_off():
     out = CMSA(D, 4, inter_text=False).eval()(given())
     assert out.text.shape == (B, T, 4) and torch.equal(out.text[0], out.text[1])
+
+
+def test_padding_is_no_key_of_any_attention():
+    module, streams, rows = CMSA(D, 4, text_queries=False).eval(), given(R), 3
+    mask = torch.tensor([[True] * T, [True] * rows + [False] * (T - rows)])
+    padded = module(streams, mask=mask)
+    short = module(Streams(streams.audio[1:, :rows], streams.visual[1:, :rows], streams.text))
+    torch.testing.assert_close(padded.audio[1:, :rows], short.audio)
+    torch.testing.assert_close(padded.visual[1:, :rows], short.visual)
+    torch.testing.assert_close(padded.text[1:], short.text)
 
 
 def test_time_bias_moves_only_attention_between_audio_and_visual():
@@ -69,12 +88,23 @@ def test_time_bias_moves_only_attention_between_audio_and_visual():
     assert torch.equal(one.text, two.text)
 
 
-def test_in_a_window_a_second_hears_no_further():
-    module = CMSA(D, 4, text_asks=False, window=1, intra_clip=False, intra_clap=False, inter_text=False).eval()
-    streams, other = given(R), given(R)
-    moved = Streams(torch.cat((streams.audio[:, :3], other.audio[:, 3:]), dim=1), streams.visual, streams.text)
-    one, two = module(streams).audio, module(moved).audio
-    assert torch.equal(one[:, :2], two[:, :2]) and not torch.allclose(one[:, 2], two[:, 2])
+# --- In a window -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "window"), [(5, 1), (40, 3), (40, 39), (6, 99)])
+def test_a_window_is_full_attention_with_a_band_mask_in_values_and_every_gradient(seconds: int, window: int):
+    near, full = (CMSA(D, 4, heads=2, text_queries=False, window=reach).double().eval() for reach in (window, None))
+    full.load_state_dict(near.state_dict())
+    streams = [torch.randn(*shape).double().requires_grad_() for shape in ((B, seconds, D), (B, seconds, D), (R, D))]
+    apart = torch.arange(seconds) - torch.arange(seconds)[:, None]
+    band = torch.zeros(2, seconds, seconds).double().masked_fill(apart.abs() > window, -math.inf)
+    ours, theirs = (torch.cat([part.flatten() for part in answer])
+                    for answer in (near(Streams(*streams)), full(Streams(*streams), band)))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+    probe = torch.randn_like(ours)
+    for one, two in zip(torch.autograd.grad(ours, [*streams, *near.parameters()], probe),
+                        torch.autograd.grad(theirs, [*streams, *full.parameters()], probe), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
 
 
 def test_offsets_are_laid_out_as_the_scores():

@@ -13,26 +13,26 @@ B, T, L, DA, DV = 3, 5, 4, 6, 8
 
 def test_scores_are_added_cosines_of_the_relevant_seconds():
     audio, visual, relevance = torch.randn(B, T, DA), torch.randn(B, T, DV), torch.rand(B, T)
-    heard, seen = torch.randn(L, DA), torch.randn(L, DV)
-    said = label_scores(audio, visual, relevance, heard, seen, Temperatures(0.5, 0.25))
+    audio_text, visual_text = torch.randn(L, DA), torch.randn(L, DV)
+    found = label_scores(audio, visual, relevance, audio_text, visual_text, Temperatures(0.5, 0.25))
     for b in range(B):
         a, v = ((relevance[b, :, None] * rows[b]).sum(0) for rows in (audio, visual))
         for label in range(L):
-            wanted = F.cosine_similarity(a, heard[label], dim=0) / 0.5
-            wanted = wanted + F.cosine_similarity(v, seen[label], dim=0) / 0.25
-            torch.testing.assert_close(said[b, label], wanted)
+            wanted = F.cosine_similarity(a, audio_text[label], dim=0) / 0.5
+            wanted = wanted + F.cosine_similarity(v, visual_text[label], dim=0) / 0.25
+            torch.testing.assert_close(found[b, label], wanted)
 
 
 def test_seconds_without_relevance_count_nothing_and_where_none_has_any_all_do():
     features, relevance = torch.randn(2, T, DA), torch.zeros(2, T)
     relevance[0, 2] = 0.3
-    said = pooled(features, relevance)
-    torch.testing.assert_close(said[0], F.normalize(features[0, 2], dim=-1))
-    torch.testing.assert_close(said[1], F.normalize(features[1].mean(0), dim=-1))
+    found = pooled(features, relevance)
+    torch.testing.assert_close(found[0], F.normalize(features[0, 2], dim=-1))
+    torch.testing.assert_close(found[1], F.normalize(features[1].mean(0), dim=-1))
 
 
 @pytest.mark.parametrize("temperatures", [(0.0, 1.0), (1.0, -0.1)])
 def test_a_temperature_that_is_not_positive_is_refused(temperatures):
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="positive"):
         label_scores(torch.ones(1, 1, 2), torch.ones(1, 1, 2), torch.ones(1, 1), torch.ones(2, 2), torch.ones(2, 2),
                      Temperatures(*temperatures))

@@ -1,4 +1,4 @@
-"""Attention in a window equals attention with all else masked, and passes by what only fills up."""
+"""Attention in a window equals attention with all else masked, and padding is no key of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from avsgn_pyg.layers.time import RelativeTime
 from avsgn_pyg.model.attention import CrossAttention
-from avsgn_pyg.model.time import RelativeTime
 from avsgn_pyg.model.window import LEAST, block_offsets, windowed_attention
 
 B, H, E = 2, 3, 4
@@ -26,16 +26,16 @@ def _float64():
 def test_a_window_is_a_mask_in_values_and_every_gradient(seconds: int, reach: int, timed: bool, padded: bool):
     query, key, value = (torch.randn(B, H, seconds, E, requires_grad=True) for _ in range(3))
     time = RelativeTime(H, slope=0.3)
-    real = torch.ones(B, seconds, dtype=torch.bool)
-    real[1, 3:] = not padded
+    present = torch.ones(B, seconds, dtype=torch.bool)
+    present[1, 3:] = not padded
     offset = torch.arange(seconds) - torch.arange(seconds)[:, None]
     near = offset.abs() <= reach
-    mask = (near & real[:, None, None]) | (offset == 0)
-    scores = time(seconds) if timed else torch.zeros(H, seconds, seconds)
+    mask = (near & present[:, None, None]) | (offset == 0)
+    scores = time(offset) if timed else torch.zeros(H, seconds, seconds)
     expected = F.scaled_dot_product_attention(query, key, value, attn_mask=scores.where(mask, -torch.inf))
-    found = windowed_attention(query, key, value, reach, real=real if padded else None,
-                               bias=time.at(block_offsets(reach, seconds)) if timed else None)
-    kept = real[:, None, :, None]
+    found = windowed_attention(query, key, value, reach, mask=present if padded else None,
+                               bias=time(block_offsets(reach, seconds)) if timed else None)
+    kept = present[:, None, :, None]
     torch.testing.assert_close(found * kept, expected * kept)
     probe, inputs = torch.randn_like(found) * kept, [query, key, value, *([time.score] if timed else [])]
     for ours, theirs in zip(torch.autograd.grad((found * probe).sum(), inputs),
@@ -64,7 +64,7 @@ def test_weights_are_dropped_in_training_only():
     assert torch.equal(attention(query, source), attention(query, source))
 
 
-def test_a_reach_beyond_the_video_costs_no_more_than_the_video():
+def test_a_window_beyond_the_video_costs_no_more_than_the_video():
     assert torch.equal(block_offsets(10_000, 7), block_offsets(6, 7))
     query = torch.randn(1, 2, 50, E)
     torch.testing.assert_close(windowed_attention(query, query, query, 10**6),

@@ -145,8 +145,8 @@ def test_a_full_disk_leaves_nothing_half_written(run: Path, tmp_path: Path, monk
     ("change", "says"),
     [
         ({"library_name": "transformers"}, "not a model of avsgn_pyg"),
-        ({"format": 99}, "format 99, this version reads format 1"),
-        ({"meta": {"format": 1}}, "categories: Field required"),
+        ({"format": 99}, "format 99, this version reads format 2; another version"),
+        ({"meta": {"format": 2}}, "categories: Field required"),
         ({"config": {"model": {"surprise": 1}}}, "surprise"),
     ],
 )

@@ -14,7 +14,7 @@ from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.experiments.suites.suite import Suite, load_suite
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT
-from avsgn_pyg.model.convs import CONVS
+from avsgn_pyg.layers.convs import CONVS
 from avsgn_pyg.zoo import Shape, build_model, build_objective, text_nodes
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"

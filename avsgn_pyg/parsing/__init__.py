@@ -1,0 +1,1 @@
+"""Audio-visual video parsing (LLP): every event of a video, heard, seen or both."""

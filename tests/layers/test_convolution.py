@@ -1,0 +1,307 @@
+"""Two backends, one layer: dense algebra on complete graphs and PyG along an edge list agree in every gradient."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing, SumAggregation
+
+from avsgn_pyg.blocks import FallbackError, count_paths
+from avsgn_pyg.graph.build import build_batch, build_video, collate
+from avsgn_pyg.graph.edges import Complete, EdgeList, subgraph_edges
+from avsgn_pyg.graph.topology import COMPLETE, Topology
+from avsgn_pyg.layers import convolution
+from avsgn_pyg.layers.convolution import Convolution, ScatterSum, TypedConvolution
+from avsgn_pyg.layers.convs import CONVS, ConvRow
+
+B, T, R, D = 3, 4, 3, 8
+N = T + R
+
+#: Options beside the defaults, which every row is tried with.
+OPTIONS: dict[str, list[dict]] = {
+    "gcn": [{"bias": False}],
+    "graph": [{"bias": False}, {"aggr": "mean"}, {"aggr": "max"}],
+    "sage": [{"normalize": True}, {"aggr": "max", "bias": False}],
+    "gin": [{"train_eps": True, "eps": 0.3}, {"depth": 3}],
+    "gine": [{"train_eps": True}, {"aggr": "add"}, {"aggr": "max", "depth": 1}],
+    "gat": [{"heads": 2, "negative_slope": 0.1}, {"heads": 1, "bias": False}],
+    "gatv2": [{"heads": 2, "share_weights": True}, {"bias": False}],
+    "transformer": [{"heads": 1, "beta": True}, {"root_weight": False, "bias": False}],
+    "general": [{"heads": 2, "attention_type": "dot_product"}, {"l2_normalize": True}],
+    "tag": [{"K": 1}, {"K": 2, "bias": False}],
+    "sg": [{"K": 1, "bias": False}],
+    "appnp": [{"K": 2, "alpha": 0.5}],
+    "arma": [{"num_stacks": 2, "num_layers": 2, "shared_weights": True}],
+    "gen": [{"aggr": "add"}, {"aggr": "mean", "num_layers": 1}, {"learn_t": True, "bias": True}, {"aggr": "powermean"}],
+    "film": [{"aggr": "max"}],
+    "resgated": [{"root_weight": False, "bias": False}],
+}
+#: Rows whose message is no product of an edge's number and its source: they run on broadcast blocks.
+WITHOUT_PRODUCTS = {"film", "gatv2", "gen", "gine", "resgated"}
+#: Rows that add up weighted sources: along an edge list they make no messages.
+SUMMED = {"gcn", "graph", "sage", "gin", "tag", "sg", "appnp", "arma"}
+#: Layers of several hops, held to one.
+ONE_HOP = {conv: {"K": 1} for conv in ("sg", "tag", "appnp")}
+CASES = [pytest.param(conv, options, id=f"{conv}-{options}") for conv, tried in OPTIONS.items()
+         for options in ({}, *tried)]
+
+
+def edges_of(topology: Topology = COMPLETE, videos: int = B) -> tuple[EdgeList | Complete, EdgeList]:
+    """The subgraph of vision and text as it is taken, and as a list."""
+    batch = build_batch(torch.randn(videos, T, 2), torch.randn(videos, T, 2), text_nodes=R, topology=topology)
+    return subgraph_edges(batch, "vt"), subgraph_edges(batch, "vt", as_list=True)
+
+
+def fewer_edges() -> EdgeList:
+    """Videos of different length, a node without any edge, and one edge twice."""
+    batch = collate([build_video(torch.randn(t, 2), torch.randn(t, 2), text_nodes=R) for t in (4, 2, 4)])
+    for source in ("visual", "text"):
+        index = batch[source, "vt", "text"].edge_index
+        batch[source, "vt", "text"].edge_index = index[:, index[1] != 2]
+    index = batch["text", "vt", "visual"].edge_index
+    batch["text", "vt", "visual"].edge_index = torch.cat((index, index[:, 4:5]), dim=1)
+    return subgraph_edges(batch, "vt")
+
+
+def nodes(edges: EdgeList) -> Tensor:
+    return torch.randn(sum(edges.nodes), D).double()
+
+
+def in_list_order(x: Tensor) -> Tensor:
+    """Nodes as a list has them: all of the first modality, then all of the second."""
+    return torch.cat([part.flatten(0, 1) for part in x.unflatten(0, (B, N)).split((T, R), dim=1)])
+
+
+def gradients(out: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+    probe = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    given = torch.autograd.grad((out * probe).sum(), leaves, allow_unused=True)
+    return [torch.zeros_like(leaf) if one is None else one for leaf, one in zip(leaves, given, strict=True)]
+
+
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_complete_graphs_and_edge_lists_agree_in_values_and_every_gradient(conv: str, options: dict):
+    layer = Convolution(D, conv, options, "blocks").double()
+    complete, edges = edges_of()
+    x, scores = torch.randn(B * N, D).double().requires_grad_(), torch.randn(B, N, N).double().requires_grad_()
+    leaves = [x, scores, *layer.parameters()]
+    ours = in_list_order(layer(x, complete, scores.softmax(-1)))
+    theirs = layer(in_list_order(x), edges, scores.softmax(-1)[tuple(edges.place)])
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+    for one, two in zip(gradients(ours, leaves), gradients(theirs, leaves), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("some", ["window", "fewer"])
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_along_a_list_a_layer_answers_as_pyg_s_own(conv: str, options: dict, some: str):
+    """Whether it takes the list as a sparse matrix, which it may where no edge comes twice, or makes messages."""
+    layer = Convolution(D, conv, options).double()
+    edges = fewer_edges() if some == "fewer" else edges_of(Topology("window", 1))[1]
+    plain = copy.deepcopy(layer.conv)
+    for part in plain.modules():
+        if isinstance(part, MessagePassing) and type(part.aggr_module) is ScatterSum:
+            part.aggr_module = SumAggregation()
+    x, weight = nodes(edges).requires_grad_(), torch.rand(edges.index.shape[1]).double().requires_grad_()
+    given = {layer.attention: weight if layer.attention == "edge_weight" else weight[:, None]}
+    ours, theirs = layer(x, edges, weight), plain(x, edges.index, **given)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+    for one, two in zip(gradients(ours, [x, weight, *layer.parameters()]),
+                        gradients(theirs, [x, weight, *plain.parameters()]), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
+
+
+def test_every_row_of_the_table_is_compared_and_there_are_enough():
+    assert set(OPTIONS) == set(CONVS) and len(CONVS) >= 12
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_every_layer_depends_on_the_attention(conv: str, options: dict, complete: bool):
+    """An edge between two nodes is perturbed, so that a layer's own root weight cannot answer for it."""
+    layer, taken = Convolution(D, conv, options).double(), edges_of()[0 if complete else 1]
+    edges = edges_of()[1]
+    x, scores = torch.randn(B * N, D).double(), torch.randn(B, N, N).double().requires_grad_()
+
+    def answer(scores: Tensor) -> Tensor:
+        return layer(x, taken, scores.softmax(-1) if complete else scores.softmax(-1)[tuple(edges.place)])
+
+    out, other = answer(scores), scores.detach().clone()
+    other[:, 0, 3] += 2
+    assert (answer(other) - out)[0].abs().max() > 1e-6
+    assert torch.autograd.grad((out * torch.randn_like(out)).sum(), scores)[0].abs().amax((0, 1)).min() > 1e-9
+
+
+@pytest.mark.parametrize(("conv", "options"), CASES)
+def test_which_backend_ran_can_be_counted(conv: str, options: dict):
+    complete, edges = edges_of()
+    layer, x, weight = Convolution(D, conv, options), torch.randn(B * N, D), torch.rand(B, N, N)
+    with count_paths() as dense:
+        layer(x, complete, weight)
+    with count_paths() as flat:
+        layer(x, edges, weight[tuple(edges.place)])
+    assert dense.complete == {conv: 1} and not dense.edge_list and not dense.fallback
+    written_out = conv in WITHOUT_PRODUCTS or {"max", "dot_product"} & {*map(str, options.values())}
+    assert sum(dense.broadcast.values()) if written_out else sum(dense.matmul.values())
+    assert flat.edge_list == {conv: 1} and not flat.complete and not flat.matmul and not flat.broadcast
+
+
+@pytest.mark.parametrize("conv", sorted(SUMMED))
+def test_sums_along_a_list_make_no_message(conv: str, monkeypatch: pytest.MonkeyPatch):
+    layer, edges = Convolution(D, conv), edges_of()[1]
+    weight = torch.rand(edges.index.shape[1], requires_grad=True)
+    monkeypatch.setattr(type(next(layer.conv.modules())), "message", None)
+    layer(torch.randn(B * N, D), edges, weight).sum().backward()
+    assert weight.grad.any()
+
+
+def test_rows_that_add_up_sources_are_marked_so():
+    assert {name for name, row in CONVS.items() if row.fused} == SUMMED
+
+
+class Ranked(MessagePassing):
+    """Sorting a message's channels has no rule on complete blocks."""
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+        return self.propagate(edge_index, x=x, edge_weight=edge_weight)
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        return edge_weight.view(-1, 1) * x_j.sort(dim=-1).values
+
+
+def test_where_there_is_no_rule_the_edge_list_answers_and_is_counted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim: Ranked(), "edge_weight"))
+    x, weight, (complete, _) = torch.randn(B * N, D), torch.rand(B, N, N), edges_of()
+    with count_paths() as paths, pytest.warns(UserWarning, match="conv=mine"):
+        found = Convolution(D, "mine")(x, complete, weight)
+    assert paths.fallback == paths.edge_list == {"mine": 1} and not paths.complete
+    torch.testing.assert_close(found, (weight @ x.sort(-1).values.unflatten(0, (B, N))).flatten(0, 1))
+
+
+def test_forced_blocks_refuse_a_layer_without_a_rule(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim: Ranked(), "edge_weight"))
+    with pytest.raises(FallbackError):
+        Convolution(D, "mine", {}, "blocks")(torch.randn(B * N, D), edges_of()[0], torch.rand(B, N, N))
+
+
+def test_a_layer_that_is_no_messagepassing_runs_too(monkeypatch: pytest.MonkeyPatch):
+    class Mean(nn.Module):
+        def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+            out = torch.zeros_like(x)
+            return out.index_add(0, edge_index[1], edge_weight[:, None] * x[edge_index[0]])
+
+    monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim: Mean(), "edge_weight"))
+    x, weight, (complete, edges) = torch.randn(B * N, D), torch.rand(B, N, N), edges_of()
+    expected = (weight @ x.unflatten(0, (B, N))).flatten(0, 1)
+    torch.testing.assert_close(Convolution(D, "mine")(x, complete, weight), expected)
+    torch.testing.assert_close(Convolution(D, "mine")(in_list_order(x), edges, weight[tuple(edges.place)]),
+                               in_list_order(expected))
+
+
+def test_attention_weighs_the_message_into_its_row():
+    layer, (complete, _) = Convolution(D, "gcn", {"bias": False}).double(), edges_of(videos=1)
+    x, weight = torch.randn(N, D).double(), torch.zeros(1, N, N).double()
+    weight[0, 2, 5] = 1  # into 2 from 5
+    out = layer(x, complete, weight)
+    torch.testing.assert_close(out[2], x[5] @ layer.conv.lin.weight.T)
+    assert out.abs().sum(-1).count_nonzero() == 1
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("conv", ["gat", "gatv2", "transformer", "appnp", "arma"])
+def test_a_layer_s_own_dropout_is_off_in_evaluation(conv: str, complete: bool):
+    layer, edges = Convolution(D, conv, {"dropout": 0.5}).eval(), edges_of()[0 if complete else 1]
+    x, weight = torch.randn(B * N, D), torch.rand(B, N, N) if complete else torch.rand(B * N * N)
+    assert torch.equal(layer(x, edges, weight), layer(x, edges, weight))
+    layer.train()
+    assert not torch.equal(layer(x, edges, weight), layer(x, edges, weight))
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_a_copy_answers_with_its_own_weights(again):
+    layer, (_, edges) = Convolution(D, "gcn", {"bias": False}), edges_of()
+    other = again(layer)
+    other.conv.lin.weight.data.zero_()
+    assert not other(torch.randn(B * N, D), edges, torch.rand(B * N * N)).any() and layer.conv.lin.weight.any()
+
+
+@pytest.mark.parametrize("conv", ["gcn", "gat"])
+def test_edges_first_made_under_inference_mode_serve_a_later_backward(conv: str):
+    layer, x, weight = Convolution(D, conv), torch.randn(B * N, D), torch.rand(B * N * N, requires_grad=True)
+    with torch.inference_mode():
+        expected = layer(x, edges_of(videos=B)[1], weight)
+    out = layer(x, edges_of(videos=B)[1], weight)
+    out.square().sum().backward()
+    assert torch.equal(out, expected) and weight.grad.any()
+
+
+@pytest.mark.skipif(convolution.torch_scatter is None, reason="torch_scatter is not installed")
+def test_sums_are_equal_with_and_without_torch_scatter(monkeypatch: pytest.MonkeyPatch):
+    messages, index = torch.randn(50, 4), torch.randint(0, 6, (50,))
+    ours = ScatterSum()(messages, index, dim_size=6)
+    monkeypatch.setattr(convolution, "torch_scatter", None)
+    assert torch.equal(ours, ScatterSum()(messages, index, dim_size=6))
+
+
+def test_a_backend_that_does_not_exist_is_refused_by_name():
+    with pytest.raises(ValueError, match="'dense'"):
+        Convolution(D, backend="dense")
+
+
+# --- A convolution for every relation ------------------------------------------------------------------
+
+
+def typed(conv: str, **options: object) -> TypedConvolution:
+    return TypedConvolution(lambda: Convolution(D, conv, options)).double()
+
+
+def dense(edges: EdgeList, weight: Tensor) -> Tensor:
+    return torch.zeros(sum(edges.nodes), sum(edges.nodes)).double().index_put(tuple(edges.index.flip(0)), weight,
+                                                                             accumulate=True)
+
+
+@pytest.mark.parametrize("fewer", [False, True])
+def test_relations_are_summed_as_the_formula_says(fewer: bool):
+    layer, edges = typed("gcn"), fewer_edges() if fewer else edges_of(Topology("window", 1))[1]
+    x, weight = nodes(edges), torch.rand(edges.index.shape[1]).double()
+    a, first = dense(edges, weight), edges.nodes[0]
+    places = (slice(0, first), slice(first, None))
+    expected = [sum(a[places[t], places[s]] @ x[places[s]] @ layer.convs[f"{t}{s}"].conv.lin.weight.T
+                    + layer.convs[f"{t}{s}"].conv.bias for s in (0, 1)) for t in (0, 1)]
+    torch.testing.assert_close(layer(x, edges, weight), torch.cat(expected))
+
+
+@pytest.mark.parametrize("conv", sorted(CONVS))
+def test_every_relation_of_every_layer_depends_on_the_attention(conv: str):
+    layer, (_, edges) = typed(conv, **ONE_HOP.get(conv, {})), edges_of()
+    weight = torch.rand(edges.index.shape[1]).double().requires_grad_()
+    out = layer(nodes(edges), edges, weight)
+    (found,) = torch.autograd.grad((out * torch.randn_like(out)).sum(), weight)
+    for relation in range(4):
+        assert found[edges.relation == relation].abs().max() > 1e-9, relation
+
+
+def test_shared_weights_are_the_case_in_which_all_relations_agree():
+    layer, shared, (_, edges) = typed("gcn", bias=False), Convolution(D, "gcn", {"bias": False}).double(), edges_of()
+    for conv in layer.convs.values():
+        conv.load_state_dict(shared.state_dict())
+    x, weight = nodes(edges), torch.rand(edges.index.shape[1]).double()
+    torch.testing.assert_close(layer(x, edges, weight), shared(x, edges, weight))
+
+
+def test_a_relation_reaches_its_own_targets_alone():
+    layer, (_, edges) = typed("gcn"), edges_of()
+    x, weight, first = nodes(edges), torch.rand(edges.index.shape[1]).double(), edges.nodes[0]
+    before = layer(x, edges, weight)
+    layer.convs["10"].conv.lin.weight.data += 1
+    after = layer(x, edges, weight)
+    assert torch.equal(before[:first], after[:first]) and (before[first:] != after[first:]).all()
+
+
+@pytest.mark.parametrize("conv", sorted(ONE_HOP))
+def test_a_second_hop_between_modalities_is_refused_by_name(conv: str):
+    with pytest.raises(ValueError, match=rf"conv={conv}.*K=2"):
+        typed(conv, K=2)

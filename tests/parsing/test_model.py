@@ -1,0 +1,157 @@
+"""The parsing head and its objective against their formulas, one second and one class at a time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from avsgn_pyg import zoo
+from avsgn_pyg.config import ConfigError, load_config
+from avsgn_pyg.graph.build import build_batch
+from avsgn_pyg.localization import Parsing, decode_parsing
+from avsgn_pyg.parsing.model import ParsingHead, ParsingObjective
+
+B, T, C, D = 3, 5, 4, 8
+
+
+@pytest.fixture
+def head() -> ParsingHead:
+    return ParsingHead(D, C).eval()
+
+
+def test_the_head_is_its_formula(head: ParsingHead):
+    audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
+    found = head(audio, visual)
+    rows = {"a": audio, "v": visual}
+    p = {m: head.event(x).sigmoid() for m, x in rows.items()}
+    time = {m: head.time(x).exp() / head.time(x).exp().sum(1, keepdim=True) for m, x in rows.items()}
+    both = sum(head.modality(x).exp() for x in rows.values())
+    video = torch.zeros(B, C)
+    for b in range(B):
+        for t in range(T):
+            for m, x in rows.items():
+                video[b] += time[m][b, t] * head.modality(x)[b, t].exp() / both[b, t] * p[m][b, t]
+    torch.testing.assert_close(found.video, video)
+    torch.testing.assert_close(found.audio.sigmoid(), p["a"])
+    torch.testing.assert_close(found.video_visual, (time["v"] * p["v"]).sum(1))
+    torch.testing.assert_close(found.video_audio, (time["a"] * p["a"]).sum(1))
+
+
+def test_evidence_of_a_video_may_exceed_one(head: ParsingHead):
+    """Sound weighs all in one second, sight in another, and each modality owns its second."""
+    audio, visual = torch.zeros(1, 2, D), torch.zeros(1, 2, D)
+    audio[0, 0, 0] = visual[0, 1, 0] = 1.0
+    for layer, weight, bias in ((head.event, 0.0, 9.0), (head.time, 99.0, 0.0), (head.modality, 99.0, 0.0)):
+        layer.weight.data.zero_()
+        layer.weight.data[:, 0] = weight
+        layer.bias.data.fill_(bias)
+    found = head(audio, visual)
+    assert (found.video > 1.9).all() and (found.video_audio <= 1).all()
+    loss = ParsingObjective(guided=False)(Parsing(**found._asdict()), torch.ones(1, C))["video"]
+    assert loss.isfinite() and loss < 1e-5
+
+
+def test_padding_changes_nothing(head: ParsingHead):
+    audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
+    real = torch.ones(B, T, dtype=torch.bool)
+    real[:, 3:] = False
+    padded, short = head(audio, visual, real), head(audio[:, :3], visual[:, :3])
+    for name in ("video", "video_audio", "video_visual"):
+        torch.testing.assert_close(getattr(padded, name), getattr(short, name))
+
+
+def answer(p: torch.Tensor) -> Parsing:
+    segment = torch.zeros(B, T, C)
+    return Parsing(segment, segment, video=p, video_audio=p, video_visual=p)
+
+
+def test_losses_are_binary_cross_entropies_with_smoothed_targets():
+    p, labels = torch.rand(B, C), (torch.rand(B, C) < 0.5).float()
+    losses = ParsingObjective(audio_smoothing=0.2, visual_smoothing=0.1)(answer(p), labels)
+    assert list(losses) == ["video", "audio", "visual"]
+    for name, smoothing in (("video", 0.0), ("audio", 0.2), ("visual", 0.1)):
+        # The published form: v y + (1 - v) / 2, with v the share that is kept.
+        target = (1 - smoothing) * labels + smoothing * 0.5
+        torch.testing.assert_close(losses[name], F.binary_cross_entropy(p, target))
+    total = ParsingObjective().total(losses)
+    torch.testing.assert_close(total, sum(losses.values()))
+
+
+def test_unguided_training_reads_the_joint_answer_alone():
+    assert list(ParsingObjective(guided=False)(answer(torch.rand(B, C)), torch.ones(B, C))) == ["video"]
+
+
+def test_certainty_that_is_wrong_costs_a_finite_loss():
+    p = torch.zeros(B, C).requires_grad_()
+    loss = ParsingObjective(guided=False)(answer(p), torch.ones(B, C))["video"]
+    loss.backward()
+    assert loss.item() == pytest.approx(-math.log(1e-7), rel=1e-3) and p.grad.isfinite().all()
+
+
+def test_an_event_counts_where_second_and_video_both_reach_the_threshold():
+    segments = torch.tensor([[[0.0, 3.0, -0.1], [9.0, 9.0, 9.0]]])
+    marks = decode_parsing(segments, torch.tensor([[0.5, 0.49, 1.7]]))
+    assert marks.tolist() == [[[True, False, False], [True, False, True]]]
+
+
+# --- The whole parser ----------------------------------------------------------------------------
+
+SHAPE = zoo.Shape(audio_width=D, visual_width=D, segments=T, classes=C)
+
+
+def parser(*settings: str):
+    small = () if "model.name=cmbs" in settings else ("model.dim=8", "model.cmsa.heads=2")
+    return zoo.build_parser(load_config(None, [*small, *settings]).model, SHAPE)
+
+
+def batch(audio: torch.Tensor, visual: torch.Tensor):
+    return build_batch(audio, visual, text_nodes=T)
+
+
+def test_the_parser_answers_every_second_of_both_modalities_and_learns():
+    torch.manual_seed(0)
+    model = parser("model.text.bank=learned")
+    found = model(batch(torch.randn(B, T, D), torch.randn(B, T, D)))
+    assert found.audio.shape == found.visual.shape == (B, T, C) and found.video.shape == (B, C)
+    assert set(found.stages) == {"encoder", "cmsa", "cmgi"} and set(found.adjacency) == {"av", "vt", "at"}
+    objective = ParsingObjective()
+    objective.total(objective(found, torch.ones(B, C))).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.head.parameters())
+    assert model.cmsa is not None and any(p.grad is not None and p.grad.any() for p in model.cmgi.parameters())
+
+
+def test_events_read_from_seconds_alone_depend_on_no_other_second():
+    """A change in one second moves what that second is taken to hold, there alone, and the video's evidence."""
+    torch.manual_seed(0)
+    config = load_config(None, ["model.dim=8", "model.cmsa.heads=2", "model.text.bank=learned"]).model
+    audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
+    changed = audio.clone()
+    changed[:, 1] += 1.0
+    moved = {}
+    for evidence in ("seconds", "interaction"):
+        model = zoo.build_parser(config, SHAPE, evidence=evidence).eval()
+        one, two = model(batch(audio, visual)), model(batch(changed, visual))
+        moved[evidence] = [(one.audio != two.audio).flatten(2).any(-1).any(0).tolist(),
+                           bool((one.visual != two.visual).any()), bool((one.video != two.video).any())]
+    assert moved["seconds"] == [[False, True, False, False, False], False, True]
+    assert moved["interaction"] == [[True] * T, True, True]
+
+
+def test_it_is_avsgn_up_to_the_head():
+    torch.manual_seed(0)
+    parsing = {name for name, _ in parser().named_parameters()}
+    localizing = {name for name, _ in zoo.build_model(
+        load_config(None, ["model.dim=8", "model.cmsa.heads=2"]).model, SHAPE).named_parameters()}
+    assert {name for name in parsing ^ localizing if not name.startswith("head.")} == set()
+
+
+@pytest.mark.parametrize(("setting", "words"), [
+    ("model.head.gates=vector", "has a head of its own"), ("model.name=cmbs", "by avsgn alone"),
+    ("model.cmsa.heads=5", "not a multiple of heads=5"),
+])
+def test_settings_without_meaning_are_refused(setting: str, words: str):
+    with pytest.raises(ConfigError, match=words):
+        parser(setting)
