@@ -3,34 +3,52 @@
     >>> from avsgn_pyg import load_config, train
     >>> print(train(load_config("configs/synthetic.yaml")).table())
 
-Importing this loads neither encoders nor matplotlib; ``train``, ``evaluate_run`` and ``Predictor`` bring in what they
-need when first asked for.
+Importing this package imports neither torch nor PyG: each name below is imported at its first use.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from avsgn_pyg.config import Config, ConfigError, load_config
-from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
-from avsgn_pyg.localization import Event, Localization, decode, events
-from avsgn_pyg.model.avsgn import AVSGN
-from avsgn_pyg.zoo import build_model, build_objective
+from avsgn_pyg import lazy_pyg
+
+if TYPE_CHECKING:
+    from avsgn_pyg.config import Config, ConfigError, load_config
+    from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
+    from avsgn_pyg.localization import Event, Localization, decode, events
+    from avsgn_pyg.model.avsgn import AVSGN
+    from avsgn_pyg.predictor import Prediction, Predictor
+    from avsgn_pyg.recipes import evaluate_run, train
+    from avsgn_pyg.zoo import build_model, build_objective
 
 __version__ = "0.1.0"
 
-#: Offered here, imported when first asked for: recipes bring matplotlib in (the confusion matrix), the predictor a
-#: video decoder and the Hugging Face hub.
-_LATER = {"evaluate_run": "recipes", "train": "recipes", "Prediction": "predictor", "Predictor": "predictor"}
+_HOMES = {
+    "config": ("Config", "ConfigError", "load_config"),
+    "data.dataset": ("Dataset", "Videos", "load_dataset"),
+    "localization": ("Event", "Localization", "decode", "events"),
+    "model.avsgn": ("AVSGN",),
+    "predictor": ("Prediction", "Predictor"),
+    "recipes": ("evaluate_run", "train"),
+    "zoo": ("build_model", "build_objective"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AVSGN", "Config", "ConfigError", "Dataset", "Event", "Localization", "Prediction", "Predictor", "Videos",
     "build_model", "build_objective", "decode", "evaluate_run", "events", "load_config", "load_dataset", "train",
 ]
 
+lazy_pyg.install()
+
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(f"avsgn_pyg.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f"avsgn_pyg.{_HOME_OF[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

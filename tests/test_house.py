@@ -90,9 +90,18 @@ def loaded_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in run.stdout.split()}
 
 
-def test_importing_the_package_loads_neither_encoders_nor_figures():
-    # PyG itself loads transformers where it is installed.
-    assert not HEAVY & (loaded_by("import avsgn_pyg") - loaded_by("import torch_geometric"))
+def test_importing_the_package_loads_neither_torch_nor_pyg():
+    assert not {*HEAVY, "torch", "torch_geometric", "numpy"} & loaded_by("import avsgn_pyg, avsgn_pyg.config")
+
+
+def test_the_model_loads_neither_encoders_nor_figures():
+    assert not HEAVY & loaded_by("import avsgn_pyg; avsgn_pyg.build_model")
+
+
+def test_every_name_of_the_package_is_listed_and_there():
+    code = "import avsgn_pyg; print({getattr(avsgn_pyg, n) and n for n in avsgn_pyg.__all__} <= set(dir(avsgn_pyg)))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert run.stdout == "True\n", run.stderr
 
 
 def test_a_loaded_package_is_seen():
