@@ -8,10 +8,10 @@ Importing this package imports neither torch nor PyG: each name below is importe
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from avsgn_pyg import lazy_pyg
+from avsgn_pyg.lazy import attach
 
 if TYPE_CHECKING:
     from avsgn_pyg.config import Config, ConfigError, load_config
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+__getattr__, __dir__ = attach(__name__, {
     "config": ("Config", "ConfigError", "load_config"),
     "data.dataset": ("Dataset", "Videos", "load_dataset"),
     "localization": ("Event", "Localization", "decode", "events"),
@@ -32,8 +32,7 @@ _HOMES = {
     "predictor": ("Prediction", "Predictor"),
     "recipes": ("evaluate_run", "train"),
     "zoo": ("build_model", "build_objective"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+})
 
 __all__ = [
     "AVSGN", "Config", "ConfigError", "Dataset", "Event", "Localization", "Prediction", "Predictor", "Videos",
@@ -41,14 +40,3 @@ __all__ = [
 ]
 
 lazy_pyg.install()
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f"avsgn_pyg.{_HOME_OF[name]}"), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

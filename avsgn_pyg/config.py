@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from avsgn_pyg.errors import ConfigError
+
 
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
@@ -52,10 +54,6 @@ Loss = Literal["category", "relevance", "gate", "consistency", "mil", "pasted", 
 AVSGN = "avsgn"
 #: Free-form mappings: a later one replaces an earlier one whole.
 FREE_FORM = {"conv_options", "options"}
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message names its file, its key and what would work."""
 
 
 class Section(BaseModel):
@@ -480,6 +478,20 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
         return key.strip().split("."), yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"command line: {key}: {value!r} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def check_keys(overrides: Sequence[str]) -> None:
+    """ConfigError for a dotted setting that no config has; its value is checked with the rest of a config."""
+    for text in overrides:
+        key, _ = _parse_override(text)
+        section: Any = Config
+        for depth, part in enumerate(key, 1):
+            if part not in section.model_fields:
+                at = tuple(key[:depth])
+                raise ConfigError(f"command line: {'.'.join(at)}: no such setting{_nearest(at)}")
+            section = section.model_fields[part].annotation
+            if not (isinstance(section, type) and issubclass(section, Section)):
+                break
 
 
 def _explain(error: ValidationError, origin: dict[tuple[str, ...], str], default: str) -> str:

@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import sys
 import threading
-from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -100,9 +99,7 @@ class _PygLoader(_DeferringLoader):
 class _Finder(MetaPathFinder):
     """Finds PyG and its deferred subpackages as every other finder does, and exchanges their loaders."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname != PYG and fullname not in DEFERRED:
             return None
         others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))

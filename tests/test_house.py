@@ -19,7 +19,9 @@ PACKAGE, TOOLS, TESTS = ROOT / "avsgn_pyg", ROOT / "tools", ROOT / "tests"
 LIBRARY = sorted(PACKAGE.rglob("*.py"))
 
 #: Tests of the project as a whole, which mirror no module.
-OF_THE_WHOLE = {"test_house", "test_configs", "test_measured", "test_paper", "test_paper_map", "test_readme"}
+OF_THE_WHOLE = {
+    "test_house", "test_configs", "test_measured", "test_paper", "test_paper_map", "test_readme", "test_startup",
+}
 
 #: Tests of a folder as a whole.
 OF_A_FOLDER = {"model/test_section3"}

@@ -13,11 +13,16 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from avsgn_pyg.config import ConfigError
-from avsgn_pyg.experiments.against import against_groups
-from avsgn_pyg.experiments.benchmark import GROUPS, collect, measure
-from avsgn_pyg.experiments.workload import Workload
+from avsgn_pyg.config import ConfigError, load_config
+
+#: Of avsgn_pyg.experiments (GROUPS, Workload), which import torch; a test compares them.
+GROUPS = ("step", "compile", "operations", "epoch", "batching", "cmgi", "layers", "window", "gpu")
+ROUNDS, EPOCHS, BUDGET = 15, 3, 20.0
+
+if TYPE_CHECKING:
+    from avsgn_pyg.experiments.workload import Workload
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -29,9 +34,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--against", type=Path, metavar="DIR", help="measure both checkouts in turn, not --rows")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where benchmark.json and .md go")
     parser.add_argument("--threads", type=positive, default=1, help="torch's threads; default 1")
-    parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {Workload.rounds}")
-    parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {Workload.epochs}")
-    parser.add_argument("--budget", type=float, help=f"CPU seconds for a comparison; default {Workload.budget:g}")
+    parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {ROUNDS}")
+    parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {EPOCHS}")
+    parser.add_argument("--budget", type=float, help=f"CPU seconds for a comparison; default {BUDGET:g}")
     parser.add_argument("--compile", action="store_true", help="also compile the model (minutes)")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_intermixed_args(arguments)
@@ -45,6 +50,8 @@ def positive(text: str) -> int:
 
 
 def workload(options: argparse.Namespace) -> Workload:
+    from avsgn_pyg.experiments.workload import Workload
+
     asked = Workload(threads=options.threads, overrides=tuple(options.overrides), compile=options.compile)
     asked = asked.quick() if options.quick else asked
     counts = {name: getattr(options, name) for name in ("rounds", "epochs", "budget")}
@@ -54,6 +61,10 @@ def workload(options: argparse.Namespace) -> Workload:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
+        load_config(None, options.overrides)
+        from avsgn_pyg.experiments.against import against_groups
+        from avsgn_pyg.experiments.benchmark import collect, measure
+
         how = {"keep": options.out, "progress": not options.quiet}
         if options.against is None:
             results = measure(workload(options), options.rows, **how)

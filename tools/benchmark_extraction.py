@@ -13,14 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.features.encoder import AUDIO_ENCODERS, FRAME_ENCODERS
-from avsgn_pyg.features.extraction import order
-from avsgn_pyg.features.extraction.throughput import Throughput, measure
-from avsgn_pyg.scenes import make_scenes
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.features.choice import AUDIO_ENCODERS, FRAME_ENCODERS, OPTIONS
+from avsgn_pyg.features.files import media_files
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -31,7 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="signal")
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="signal")
-    for option, (_, _, help_text) in order.OPTIONS.items():
+    for option, (_, _, help_text) in OPTIONS.items():
         parser.add_argument(f"--{option}", metavar="TEXT", help=help_text)
     for kind in ("visual", "audio"):
         parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="its other options")
@@ -44,7 +41,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace, folder: Path) -> Throughput:
+def run(options: argparse.Namespace, folder: Path) -> str:
+    if options.videos is not None:
+        media_files(options.videos)
+    import torch
+
+    from avsgn_pyg.features.extraction import order
+    from avsgn_pyg.features.extraction.throughput import measure
+    from avsgn_pyg.scenes import make_scenes
+
     if options.videos is None:
         make_scenes(folder, videos=max(8, options.count), seconds=options.segments)
     given = {name: value for name, value in vars(options).items() if name not in ("count", "threads", "rounds")}
@@ -52,18 +57,19 @@ def run(options: argparse.Namespace, folder: Path) -> Throughput:
     torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) - options.workers))
     plan = asked.plan()
     with tqdm(total=3 * options.rounds, desc="benchmark", unit="timing") as bar:
-        return measure(
+        found = measure(
             dataclasses.replace(plan, videos=plan.videos[: options.count]), *asked.encoders(),
             segments=options.segments, frames_per_segment=options.frames_per_segment,
             workers=options.workers, rounds=options.rounds, tick=bar.update,
         )
+    return found.table()
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            print(run(options, Path(folder)).table())
+            print(run(options, Path(folder)))
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

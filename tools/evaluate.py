@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg import recipes
+from avsgn_pyg.recipes.checks import check_run
 
 SPLITS = ("train", "val", "test")
 
@@ -46,14 +47,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     root = [] if options.data is None else [f"data.root={options.data}"]
+    overrides = [*root, *options.overrides]
     try:
+        check_run(options.run, overrides, "an evaluation", tau=options.tau, several=True)
         result = recipes.evaluate_run(
             options.run,
             split=options.split,
             tau=options.tau,
             tau_from=options.tau_from,
             device=options.device,
-            overrides=[*root, *options.overrides],
+            overrides=overrides,
             progress=not options.json,
         )
     except recipes.EXPECTED_ERRORS as error:

@@ -13,10 +13,10 @@ import logging
 import sys
 from pathlib import Path
 
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.features.compute import PRECISIONS
-from avsgn_pyg.features.encoder import AUDIO_ENCODERS, FRAME_ENCODERS
-from avsgn_pyg.features.extraction import order
+from avsgn_pyg.data.files import check_file
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.features.choice import AUDIO_ENCODERS, ENGINES, FRAME_ENCODERS, OPTIONS, PRECISIONS
+from avsgn_pyg.features.files import check_inputs
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,16 +30,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="default 1, the middle")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="clip")
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="clap")
-    for option, (_, _, help_text) in order.OPTIONS.items():
+    for option, (_, _, help_text) in OPTIONS.items():
         parser.add_argument(f"--{option}", metavar="TEXT", help=help_text)
     for kind in ("visual", "audio"):
         parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="its other options")
     parser.add_argument("--download", action="store_true", help="fetch weights that are not on this machine")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--precision", choices=list(PRECISIONS), default="fp32")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="frames, or seconds of sound, at once")
     parser.add_argument("--workers", type=int, metavar="N", help="reading processes; default: cores - 1; 0: none")
-    parser.add_argument("--engine", choices=order.ENGINES, default="processes", help="ray: on a Ray cluster")
+    parser.add_argument("--engine", choices=ENGINES, default="processes", help="ray: on a Ray cluster")
     parser.add_argument("--actors", type=int, default=1, metavar="N", help="ray: that many encode at once; default 1")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="this part alone, into FILE.I-of-N.h5")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there; stopped, the same goes on")
@@ -55,6 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     given = {name: value for name, value in vars(options).items() if name not in ("strict", "verify", "quiet")}
     try:
+        shard = check_inputs(options.videos, options.annotations, options.labels, options.shard)
+        if options.verify is not None:
+            check_file(shard.name(options.out))
+        from avsgn_pyg.features.extraction import order
+
         asked = order.Order(**given, progress=not options.quiet)
         result = order.carry_out(asked) if options.verify is None else order.check(asked, options.verify)
     except DataError as error:

@@ -12,20 +12,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.data.summary import summarize
+from avsgn_pyg.data.files import check_folder
+from avsgn_pyg.errors import DataError
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("path", help="an AVE-shaped folder, or the h5 file of a feature store")
+    parser.add_argument("path", type=Path, help="an AVE-shaped folder, or the h5 file of a feature store")
     parser.add_argument("--splits", choices=("order", "txt"), default="order", help="split files to read")
     parser.add_argument("--segments", type=int, default=10, help="seconds in a video, without features")
     options = parser.parse_args(arguments)
     try:
+        check_folder(options.path, options.splits)
+        from avsgn_pyg.data.summary import summarize
+
         lines = summarize(options.path, splits=options.splits, segments=options.segments)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,11 +12,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avsgn_pyg.config import load_config
-from avsgn_pyg.experiments.open_vocabulary import HeldOut, measure_held_out
-from avsgn_pyg.experiments.unseen_classes import Unseen, measure_unseen
-from avsgn_pyg.recipes import EXPECTED_ERRORS
+from avsgn_pyg.data.files import check_files
+from avsgn_pyg.errors import EXPECTED_ERRORS
+from avsgn_pyg.recipes.checks import check_run
+
+if TYPE_CHECKING:
+    from avsgn_pyg.experiments.open_vocabulary import HeldOut
+    from avsgn_pyg.experiments.unseen_classes import Unseen
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -35,8 +40,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def measure(options: argparse.Namespace) -> HeldOut | Unseen:
     if options.source.is_dir():
+        check_run(options.source, options.overrides, "a measurement")
+        from avsgn_pyg.experiments.unseen_classes import measure_unseen
+
         return measure_unseen(options.source, split=options.split, overrides=options.overrides)
     data = load_config(options.source, options.overrides).data
+    check_files(data)
+    from avsgn_pyg.experiments.open_vocabulary import measure_held_out
+
     return measure_held_out(data, split=options.split or "val",
                             held_out=7 if options.held_out is None else options.held_out,
                             seeds=range(20 if options.draws is None else options.draws))

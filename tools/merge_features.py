@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.features.extraction.shards import merge
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.features.files import check_shards
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -24,6 +24,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
+        check_shards(options.out, options.shards, options.overwrite)
+        from avsgn_pyg.features.extraction.shards import merge
+
         result = merge(options.out, options.shards, overwrite=options.overwrite)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)

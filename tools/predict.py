@@ -13,8 +13,7 @@ import warnings
 from pathlib import Path
 
 from avsgn_pyg import predictor
-from avsgn_pyg.predictor import FORMATS, Predictor
-from avsgn_pyg.predictor.encoders import named
+from avsgn_pyg.predictor.inputs import FORMS, check_model, labels_of, named
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -23,8 +22,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="RUN", help="run, checkpoint or saved model")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, in place of the trained classes")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write DIR/<clip's name>.* in place of printing")
-    parser.add_argument("--format", nargs="+", choices=FORMATS, metavar="FORMAT",
-                        help="; ".join(f"{name}: {form.what}" for name, form in FORMATS.items())
+    parser.add_argument("--format", nargs="+", choices=FORMS, metavar="FORMAT",
+                        help="; ".join(f"{name}: {what}" for name, what in FORMS.items())
                         + " (default: table, with --out json)")
     parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="classes a second that the table shows")
@@ -41,10 +40,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> int:
-    clips = predictor.find_clips(options.clips)
-    model = Predictor.from_checkpoint(options.checkpoint, device=options.device, precision=options.precision,
-                                      encoders=named(visual=options.visual, audio=options.audio), labels=options.labels)
-    failed = []
+    clips, encoders = predictor.find_clips(options.clips), named(visual=options.visual, audio=options.audio)
+    check_model(options.checkpoint)
+    labels = labels_of(options.labels) if options.labels else None
+    settings = {"device": options.device, "precision": options.precision, "encoders": encoders, "labels": labels}
+    model, failed = predictor.Predictor.from_checkpoint(options.checkpoint, **settings), []
     for outcome in predictor.predict_clips(model, clips, out=options.out, formats=options.format, tau=options.tau,
                                            top=options.top, progress=True):
         if outcome.error is not None:

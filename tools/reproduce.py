@@ -14,8 +14,8 @@ import logging
 import sys
 from pathlib import Path
 
-from avsgn_pyg import recipes
-from avsgn_pyg.experiments.suites import Reproduction, load_suite, reproduce
+from avsgn_pyg.config import check_keys, read_tree
+from avsgn_pyg.errors import EXPECTED_ERRORS
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -55,18 +55,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_intermixed_args(arguments)
 
 
-def run(options: argparse.Namespace) -> Reproduction:
-    suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision)
-    return reproduce(suite, seeds=options.seeds, out=options.out, processes=options.jobs, devices=options.devices,
-                     shard=options.shard, progress=not options.quiet, train=not options.finished)
-
-
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        found = run(options)
-    except recipes.EXPECTED_ERRORS as error:
+        read_tree(options.suite)
+        check_keys(options.overrides)
+        from avsgn_pyg.experiments.suites import load_suite, reproduce
+
+        suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision)
+        found = reproduce(suite, seeds=options.seeds, out=options.out, processes=options.jobs, devices=options.devices,
+                          shard=options.shard, progress=not options.quiet, train=not options.finished)
+    except EXPECTED_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

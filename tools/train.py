@@ -19,23 +19,17 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from avsgn_pyg import recipes
 from avsgn_pyg.config import load_config
+from avsgn_pyg.engine.run_folder import read_run_config
+from avsgn_pyg.recipes.checks import check_config
 
 FIRST = Path(__file__).resolve().parent.parent / "configs" / "synthetic.yaml"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "config", nargs="?", metavar="CONFIG", help=f"a YAML file; default configs/{FIRST.name}"
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5"
-    )
-    parser.add_argument(
-        "--resume", type=Path, metavar="RUN", help="continue this run's folder with its own config"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help=f"a YAML file; default configs/{FIRST.name}")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue this run's folder with its own config")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
     parser.add_argument("--quiet", action="store_true", help="no bars, no line an epoch; only the table")
     options = parser.parse_intermixed_args(arguments)
@@ -49,8 +43,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> recipes.RunResult:
     if options.resume is not None:
+        check_config(read_run_config(options.resume, options.overrides))
         return recipes.restart(options.resume, options.overrides, progress=not options.quiet)
     config = load_config(options.config or FIRST, options.overrides)
+    check_config(config)
     options.resume = recipes.run_folder(config)
     return recipes.train(config, overwrite=options.overwrite, progress=not options.quiet)
 

@@ -13,8 +13,11 @@ import logging
 import sys
 from pathlib import Path
 
+from avsgn_pyg import recipes
 from avsgn_pyg.config import load_config
-from avsgn_pyg.recipes import EXPECTED_ERRORS, parsing
+from avsgn_pyg.engine.run_folder import read_run_config
+from avsgn_pyg.errors import EXPECTED_ERRORS
+from avsgn_pyg.recipes.checks import check_config, check_parsing_run
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -43,15 +46,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> parsing.ParsingResult:
+def run(options: argparse.Namespace) -> recipes.parsing.ParsingResult:
     if options.score is not None:
-        return parsing.evaluate_parsing_run(options.score, split=options.split, overrides=options.overrides,
-                                            device=options.device or "auto")
+        check_parsing_run(options.score, options.overrides)
+        return recipes.parsing.evaluate_parsing_run(options.score, split=options.split, overrides=options.overrides,
+                                                    device=options.device or "auto")
     if options.resume is not None:
-        return parsing.restart_parsing(options.resume, options.overrides, progress=not options.quiet)
+        check_config(read_run_config(options.resume, options.overrides), parsing=True)
+        return recipes.parsing.restart_parsing(options.resume, options.overrides, progress=not options.quiet)
     config = load_config(options.config, options.overrides)
-    options.resume = config.run_dir / config.name
-    return parsing.train_parsing(config, overwrite=options.overwrite, progress=not options.quiet)
+    check_config(config, parsing=True)
+    options.resume = recipes.run_folder(config)
+    return recipes.parsing.train_parsing(config, overwrite=options.overwrite, progress=not options.quiet)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,9 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsgn_pyg import recipes
-from avsgn_pyg.recipes import pictures
-from avsgn_pyg.visualize.picture import PictureError
+from avsgn_pyg import predictor, recipes
+from avsgn_pyg.errors import EXPECTED_ERRORS, PictureError
+from avsgn_pyg.predictor.inputs import check_clips, check_model, named
+from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"), ("beside", "stacked", "overlaid")
 
@@ -45,35 +46,34 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> list[Path]:
-    drawing = {name: getattr(options, name) for name in ("layer", "share", "threshold", "arrangement")}
-    if options.video is not None:
-        from avsgn_pyg.predictor.encoders import named
-        from avsgn_pyg.predictor.pictures import write_clip_graph
-
-        folder = options.out or pictures.folder_in(options.run, f"clip-{options.video.stem}-from-{options.start or 0}")
-        return write_clip_graph(options.run, options.video, folder, options.format, start=options.start or 0,
-                                tau=options.tau, drawing=drawing,
-                                encoders=named(visual=options.visual, audio=options.audio))
     given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
-    answer = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau, overrides=given)
+    encoders, start = named(visual=options.visual, audio=options.audio), options.start or 0
+    drawing = {name: getattr(options, name) for name in ("layer", "share", "threshold", "arrangement")}
+    check_clips(options.video, options.media)
+    if options.video is not None:
+        check_model(options.run)
+        folder = options.out or recipes.pictures.folder_in(options.run, f"clip-{options.video.stem}-from-{start}")
+        return predictor.pictures.write_clip_graph(options.run, options.video, folder, options.format, start=start,
+                                                   tau=options.tau, drawing=drawing, encoders=encoders)
+    check_run(options.run, given, "a picture", tau=options.tau)
+    asked = {"row": options.row, "split": options.split, "tau": options.tau, "overrides": given}
+    answer = recipes.pictures.answer_row(options.run, **asked)
     if options.media is not None:
-        from avsgn_pyg.predictor.pictures import with_media
-
-        answer = answer._replace(picture=with_media(answer.picture, options.media))
-    folder = options.out or pictures.folder_in(options.run, f"row-{answer.row}")
-    return pictures.write_answer(answer, folder, options.format, drawing)
+        answer = answer._replace(picture=predictor.pictures.with_media(answer.picture, options.media))
+    folder = options.out or recipes.pictures.folder_in(options.run, f"row-{answer.row}")
+    return recipes.pictures.write_answer(answer, folder, options.format, drawing)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         print(*run(options), sep="\n")
-    except (*recipes.EXPECTED_ERRORS, PictureError) as error:
+        return 0
+    except (*EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

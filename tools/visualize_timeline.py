@@ -11,9 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsgn_pyg import recipes
-from avsgn_pyg.recipes import pictures
-from avsgn_pyg.visualize.picture import PictureError, write_timeline
+from avsgn_pyg import predictor, recipes
+from avsgn_pyg.errors import EXPECTED_ERRORS, PictureError
+from avsgn_pyg.predictor.inputs import check_clips, check_model, named
+from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
 
@@ -41,35 +42,34 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> list[Path]:
+    given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
+    encoders = named(visual=options.visual, audio=options.audio)
+    check_clips(options.video, options.media)
     if options.video is not None:
-        from avsgn_pyg.predictor.encoders import named
-        from avsgn_pyg.predictor.pictures import write_clip_timeline
-
-        folder = options.out or pictures.folder_in(options.run, f"clip-{options.video.stem}")
-        return write_clip_timeline(options.run, options.video, folder, options.format, tau=options.tau,
-                                   encoders=named(visual=options.visual, audio=options.audio))
-    root = [] if options.data is None else [f"data.root={options.data}"]
-    answer = pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
-                                 overrides=[*root, *options.overrides])
-    picture = answer.picture
+        check_model(options.run)
+        folder = options.out or recipes.pictures.folder_in(options.run, f"clip-{options.video.stem}")
+        return predictor.pictures.write_clip_timeline(options.run, options.video, folder, options.format,
+                                                      tau=options.tau, encoders=encoders)
+    check_run(options.run, given, "a picture", tau=options.tau)
+    answer = recipes.pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
+                                         overrides=given)
     if options.media is not None:
-        from avsgn_pyg.predictor.pictures import with_media
+        answer = answer._replace(picture=predictor.pictures.with_media(answer.picture, options.media))
+    folder = options.out or recipes.pictures.folder_in(options.run, f"row-{answer.row}")
+    from avsgn_pyg.visualize.picture import write_timeline
 
-        picture = with_media(picture, options.media)
-    folder = options.out or pictures.folder_in(options.run, f"row-{answer.row}")
-    return write_timeline(picture, folder, options.format)
+    return write_timeline(answer.picture, folder, options.format)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
-        paths = run(options)
-    except (*recipes.EXPECTED_ERRORS, PictureError) as error:
+        print(*run(options), sep="\n")
+    except (*EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    print(*paths, sep="\n")
     return 0
 
 

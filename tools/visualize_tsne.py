@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg import recipes
-from avsgn_pyg.recipes import pictures
-from avsgn_pyg.recipes.embedding import embed_run, write_tsne
-from avsgn_pyg.visualize.picture import PictureError
+from avsgn_pyg.errors import EXPECTED_ERRORS, PictureError
+from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
 
@@ -34,18 +33,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> list[Path]:
-    root = [] if options.data is None else [f"data.root={options.data}"]
-    found = embed_run(options.run, split=options.split, overrides=[*root, *options.overrides], most=options.points,
+    given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
+    check_run(options.run, given, "a picture")
+    found = recipes.embedding.embed_run(options.run, split=options.split, overrides=given, most=options.points,
                       seed=options.seed, device=options.device)
-    folder = options.out or pictures.folder_in(options.run, found.split)
-    return write_tsne(found, folder, options.format, perplexity=options.perplexity, seed=options.seed)
+    folder = options.out or recipes.pictures.folder_in(options.run, found.split)
+    return recipes.embedding.write_tsne(found, folder, options.format, perplexity=options.perplexity, seed=options.seed)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         paths = run(options)
-    except (*recipes.EXPECTED_ERRORS, PictureError) as error:
+    except (*EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -23,12 +23,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg.data.feature_store import read_order
+from avsgn_pyg.data.files import SPLIT_FILES, check_train_split, read_text
 from avsgn_pyg.data.h5 import DataError
 
 HEADER = ("category", "videoid", "quality", "starttime", "endtime")
 SPLITS = ("train", "val", "test")
 SplitSource = Literal["order", "txt"]
-SPLIT_FILES = {"order": "{}_order.h5", "txt": "{}Set.txt"}
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,7 @@ def read_splits(root: str | Path, annotations: Annotations, source: SplitSource 
             in a split, or stands in two splits.
     """
     paths = {split: Path(root) / SPLIT_FILES[source].format(split) for split in SPLITS}
-    if not paths["train"].is_file():
-        raise DataError(f"{paths['train']}: no such file; the train split is needed (data.splits={source})")
+    check_train_split(Path(root), source)
     found = {split: path for split, path in paths.items() if path.is_file()}
     read = _read_order_files if source == "order" else _read_text_files
     return Splits(**dict(zip(found, read(list(found.values()), annotations), strict=True)))
@@ -204,10 +203,7 @@ class _Row(NamedTuple):
 
 def _lines(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
     """(line number from 1, fields without surrounding blanks) of every line but a header and last blanks."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from None
+    text = read_text(path)
     # Not splitlines(): it also breaks at signs that may stand inside a name.
     for number, line in enumerate(text.rstrip().split("\n") if text.strip() else (), start=1):
         fields = tuple(part.strip() for part in line.split("&"))

@@ -16,6 +16,7 @@ from torch import Tensor
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data import ave, sources
 from avsgn_pyg.data.ave import Annotations, Splits
+from avsgn_pyg.data.files import check_files, feature_files, label_files, root_of
 from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.label_text import LabelText, read_label_text, width_mismatches
 from avsgn_pyg.data.lengths import told
@@ -42,6 +43,7 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
     Raises:
         DataError: a file is missing, damaged or contradicts another; names the file and the place.
     """
+    check_files(config)
     kinds = {"synthetic": lambda: make_synthetic(config.synthetic), "llp": lambda: load_llp(config)}
     dataset = kinds.get(config.kind, lambda: _load_ave(config))()
     if config.held_out:
@@ -55,14 +57,8 @@ def _load_ave(config: DataConfig) -> Dataset:
     A feature store comes whole and first, because its ids and classes lie in it. NaN and infinite values
     show only in the reading.
     """
-    if config.root is None:
-        raise DataError("data.root is not set; name the folder that holds the annotations and features")
-    root = config.root
-    source: FeatureSource = (
-        StoreSource(root / config.features)
-        if config.features
-        else LegacySource(root / config.audio_features, root / config.visual_features)
-    )
+    root, files = root_of(config), feature_files(config)
+    source: FeatureSource = StoreSource(files["features"]) if "features" in files else LegacySource(**files)
     annotations = ave.read_annotations(root / config.annotations, source.segments, source.categories)
     if source.lengths is None:
         sources.refuse_other_time_scale(annotations, source.files)
@@ -122,15 +118,10 @@ def _refuse_events_past_their_videos(annotations: Annotations, places: Tensor, s
 
 def _label_text(config: DataConfig, root: Path, annotations: Annotations, source: FeatureSource) -> LabelText | None:
     """The .npy files where the config names them, else what the store holds."""
-    names = (config.audio_labels, config.visual_labels)
-    if names == (None, None):
+    paths = [root / name for name in label_files(config)]
+    if not paths:
         _refuse_foreign_label_text(source)
         return source.label_text
-    if None in names:
-        raise DataError(
-            f"data.audio_labels={names[0]}, data.visual_labels={names[1]}: give both, one row for each class"
-        )
-    paths = [root / name for name in names]
     audio, visual = (read_label_text(path) for path in paths)
     for path, table in zip(paths, (audio, visual), strict=True):
         if len(table) != len(annotations.categories):

@@ -12,16 +12,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-
-class DataError(ValueError):
-    """Data that cannot be used; the message names the file, the place, what came and what would work."""
+from avsgn_pyg.data.files import check_file
+from avsgn_pyg.errors import DataError
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
     """An h5 file for reading; what h5py says of a missing, foreign or damaged file becomes a DataError."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    check_file(path)
     try:
         with h5py.File(path, "r") as file:
             yield file

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.data import h5
+from avsgn_pyg.data.files import check_file
 from avsgn_pyg.data.h5 import DataError
 
 
@@ -50,10 +51,9 @@ def read_label_text(path: str | Path) -> Float[Tensor, "C d"]:
         DataError: no such file, not npy, not a finite float table [C, d].
     """
     path = Path(path)
+    check_file(path)
     try:
         table = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not a readable npy file ({error})") from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:

@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from avsgn_pyg.data.files import EVAL_FILES, WEAK_FILES, read_text
 from avsgn_pyg.data.h5 import DataError
 
 #: The field's class order (that of the published code's output layer).
@@ -34,8 +35,6 @@ CATEGORIES: Final = (
     "Lawn_mower", "Motorcycle", "Helicopter", "Acoustic_guitar", "Telephone_bell_ringing", "Baby_cry_infant_cry",
     "Blender", "Clapping",
 )
-WEAK_FILES: Final = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
-EVAL_FILES: Final = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}
 FULL_FILE: Final = "AVVP_dataset_full.csv"
 WEAK_HEADER: Final = ("filename", "event_labels")
 EVAL_HEADER: Final = ("filename", "onset", "offset", "event_labels")
@@ -198,10 +197,7 @@ def read_llp(root: str | Path, segments: int = 10, categories: Sequence[str] = C
 
 def _lines(path: Path, header: tuple[str, ...]) -> list[_Line]:
     """The lines below the header, whatever their endings."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None
+    text = read_text(path)
     rows = [_Line(number, tuple(line.split("\t"))) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not rows or rows[0].fields != header:
         raise DataError(f"{path}: begins with {rows[0].fields if rows else 'nothing'}; LLP's has the columns {header}")

@@ -17,6 +17,7 @@ from torch_geometric.data import Batch, HeteroData
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data import made_llp
 from avsgn_pyg.data.feature_store import Features, read_store
+from avsgn_pyg.data.files import root_of
 from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.lengths import told
 from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, LLP, WEAK_FILES, BeyondEndError, SegmentLabels, read_llp
@@ -78,10 +79,7 @@ def load_llp(config: DataConfig) -> Dataset:
     Raises:
         DataError: a file is missing, damaged or contradicts another; names the file and the place.
     """
-    if config.root is None or config.features is None:
-        raise DataError(f"data.root={config.root}, data.features={config.features}: LLP needs both, the folder of its "
-                        "csv files and a feature store (a path below it, or a whole one)")
-    path = config.root / config.features
+    path = root_of(config) / config.features
     store = read_store(path)
     if store.lengths is not None:
         raise DataError(f"{path}: videos of {told(store.span)} seconds; parsing (data.kind=llp) takes videos of one "

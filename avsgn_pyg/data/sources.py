@@ -22,6 +22,7 @@ from torch import Tensor
 
 from avsgn_pyg.data.ave import SPLIT_FILES, Annotations, Splits, SplitSource, read_annotations
 from avsgn_pyg.data.feature_store import LabelText, legacy_shape, read_legacy_features, read_order, read_store
+from avsgn_pyg.data.files import check_feature_file
 from avsgn_pyg.data.h5 import DataError
 
 #: Place of a row whose features are not there.
@@ -121,9 +122,7 @@ class LegacySource:
     def __init__(self, audio: Path, visual: Path) -> None:
         self.paths = {"audio": audio, "visual": visual}
         for modality, path in self.paths.items():
-            if not path.is_file():
-                other = f"set data.{modality}_features, or data.features for a feature store"
-                raise DataError(f"{path}: no such file; {other}")
+            check_feature_file(modality, path)
         (videos, segments, heard), (others, seconds, seen) = legacy_shape(audio), legacy_shape(visual)
         if (videos, segments) != (others, seconds):
             raise DataError(

@@ -13,6 +13,7 @@ from torch import Tensor
 from avsgn_pyg.data import ave
 from avsgn_pyg.data.ave import Annotations, Splits, SplitSource
 from avsgn_pyg.data.feature_store import FORMAT, Features, legacy_shape
+from avsgn_pyg.data.files import check_folder
 from avsgn_pyg.data.h5 import DataError, opened
 from avsgn_pyg.data.lengths import told
 from avsgn_pyg.data.sources import ABSENT, StoreSource
@@ -34,10 +35,9 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
             files and the place.
     """
     path = Path(path)
+    check_folder(path, splits)
     if path.is_file():
         return list(_store(path.name, StoreSource(path).features))
-    if not path.is_dir():
-        raise DataError(f"{path}: no such file or folder")
     shapes = {name: legacy_shape(path / name) for name in LEGACY_FILES if (path / name).is_file()}
     stores = {file.name: StoreSource(file) for file in sorted(path.glob("*.h5")) if _is_store(file)}
     lengths = {name: (shape[1], shape[1]) for name, shape in shapes.items()}

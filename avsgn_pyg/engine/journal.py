@@ -18,7 +18,8 @@ import torch
 from accelerate import Accelerator
 from torch.utils.tensorboard import SummaryWriter
 
-from avsgn_pyg.engine.checkpoint import CheckpointError, read_json, replace_text
+from avsgn_pyg.engine.files import read_json, replace_text
+from avsgn_pyg.errors import CheckpointError
 
 PACKAGES: Final = (
     "avsgn_pyg",

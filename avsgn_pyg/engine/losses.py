@@ -10,12 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from avsgn_pyg.errors import TrainingError
 from avsgn_pyg.graph.schema import CATEGORY, PASTED, RELEVANCE
 from avsgn_pyg.localization import Localization
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says where it stopped and what may help."""
 
 
 @runtime_checkable

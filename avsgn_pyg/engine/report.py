@@ -15,8 +15,8 @@ from torch import Tensor
 
 from avsgn_pyg import metrics
 from avsgn_pyg.data.dataset import Videos
-from avsgn_pyg.engine.checkpoint import Meta, replace_text
 from avsgn_pyg.engine.evaluator import Predictions
+from avsgn_pyg.engine.files import Meta, replace_text
 from avsgn_pyg.engine.journal import plain
 
 

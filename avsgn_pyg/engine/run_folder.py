@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from avsgn_pyg.config import Config, load_config, save_config
-from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, CheckpointError, read_json, replace_text
+from avsgn_pyg.engine.files import CONFIG, MODEL, read_json, replace_text
+from avsgn_pyg.errors import CheckpointError, RunError
 
 #: What a run, and the tools that draw it, write into its folder; overwriting removes these and nothing else.
 PARTS: Final = (
@@ -32,10 +34,6 @@ PARTS: Final = (
 FREE: Final = frozenset({"run_dir", "data.root", "evaluate.split", "evaluate.bootstrap"})
 
 RunState = Literal["new", "started", "finished"]
-
-
-class RunError(RuntimeError):
-    """A run folder that cannot be used as asked; the message says what is there and what would work."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +117,18 @@ def write_config(config: Config, folder: Path) -> None:
     partial = folder / f".{CONFIG}.partial"
     save_config(config, partial)
     partial.replace(folder / CONFIG)
+
+
+def read_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config of the run in `folder`, with dotted settings on top; RunError where there is no run."""
+    if not (folder / CONFIG).is_file():
+        raise RunError(f"{folder}: no {CONFIG} there, so there is no run to continue")
+    return load_config(folder / CONFIG, overrides)
+
+
+def run_folder(config: Config) -> Path:
+    """Where a config's run lives."""
+    return config.run_dir / config.name
 
 
 def is_empty(folder: Path) -> bool:

@@ -12,13 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.features.choice import PRECISIONS
 
-PRECISIONS: Final = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class EncoderError(DataError):
-    """An encoder that cannot be made or used; one line that names what came and what to do."""
+_TYPES: Final = dict(zip(PRECISIONS, (None, torch.bfloat16, torch.float16), strict=True))
 
 
 def choose_device(device: str, precision: str = "fp32") -> torch.device:
@@ -43,7 +40,7 @@ def choose_device(device: str, precision: str = "fp32") -> torch.device:
 @contextmanager
 def autocast(device: torch.device, precision: str) -> Iterator[None]:
     """The context in which an encoder computes; EncoderError where the device's memory is too small."""
-    dtype = PRECISIONS[precision]
+    dtype = _TYPES[precision]
     enabled = dtype is not None
     with out_of_memory(device), torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=enabled):
         yield

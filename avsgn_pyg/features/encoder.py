@@ -6,13 +6,10 @@ float32 on the CPU. Another encoder is one class with these members and one row 
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import json
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -20,10 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from avsgn_pyg.data.feature_store import LabelText
-from avsgn_pyg.features.compute import EncoderError, choose_device, out_of_memory
+from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.features.choice import AUDIO_ENCODERS, FRAME_ENCODERS, EncoderChoice, Kind, lacking
+from avsgn_pyg.features.compute import choose_device, out_of_memory
 from avsgn_pyg.features.record import refuse_absent_files
-
-Kind = Literal["visual", "audio"]
 
 #: Section 4.1 of the paper; no full stop.
 PROMPTS: Final = {"visual": "This photo contains the {}", "audio": "This sound contains the {}"}
@@ -83,59 +80,6 @@ class AudioEncoder(Encoder, Protocol):
     """
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]: ...
-
-
-@dataclass(frozen=True)
-class EncoderChoice:
-    """An encoder by name, with the options of its class; what a command line or a record says."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, name: str, settings: Sequence[str] = ()) -> EncoderChoice:
-        """From ``KEY=VALUE`` words; a value is JSON where it can be (``128``, ``true``, ``null``), else text.
-
-        Raises:
-            EncoderError: a word without ``=``.
-        """
-        options = {}
-        for word in settings:
-            key, equals, value = word.partition("=")
-            if not equals or not key:
-                raise EncoderError(f"encoder option {word!r} is not KEY=VALUE; write for example model=ViT-B-16")
-            try:
-                options[key] = json.loads(value)
-            except json.JSONDecodeError:
-                options[key] = value
-        return cls(name, options)
-
-
-def _in(module: str, name: str) -> Callable[[], type]:
-    """The class's loader: nobody pays for open_clip or laion_clap before asking for it."""
-
-    def load() -> type:
-        try:
-            return getattr(importlib.import_module(f"avsgn_pyg.features.{module}"), name)
-        except ModuleNotFoundError as error:
-            raise _lacking(name, error) from None
-
-    return load
-
-
-def _lacking(name: str, error: ModuleNotFoundError) -> EncoderError:
-    return EncoderError(f"encoder {name!r} needs {error.name}, not installed here: pip install 'avsgn_pyg[extract]'")
-
-
-#: Name -> what imports the class. A class takes its options, `device`, `precision` and `batch_size` by keyword.
-FRAME_ENCODERS: dict[str, Callable[[], type]] = {
-    "clip": _in("clip", "ClipEncoder"),
-    "signal": _in("signal", "SignalFrames"),
-}
-AUDIO_ENCODERS: dict[str, Callable[[], type]] = {
-    "clap": _in("clap", "ClapEncoder"),
-    "signal": _in("signal", "SignalAudio"),
-}
 
 
 def make_frame_encoder(
@@ -207,7 +151,7 @@ def _make(
         with out_of_memory(place):
             return cls(**choice.options, device=place, precision=precision, batch_size=batch_size)
     except ModuleNotFoundError as error:
-        raise _lacking(choice.name, error) from None
+        raise lacking(choice.name, error) from None
 
 
 def _option_problems(cls: type, choice: EncoderChoice) -> Iterator[str]:

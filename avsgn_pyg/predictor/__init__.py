@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
-from avsgn_pyg.config import ConfigError
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.engine.checkpoint import CheckpointError
-from avsgn_pyg.engine.run_folder import RunError
-from avsgn_pyg.features.encoder import EncoderChoice
-from avsgn_pyg.predictor.files import Outcome, find_clips, predict_clips
-from avsgn_pyg.predictor.formats import FORMATS
-from avsgn_pyg.predictor.prediction import FoundEvent, Prediction
-from avsgn_pyg.predictor.predictor import Predictor
+from typing import TYPE_CHECKING
 
-#: What a tool shows as a plain sentence: the message says what came and what would work.
-EXPECTED_ERRORS = (ConfigError, DataError, CheckpointError, RunError)
+from avsgn_pyg.errors import EXPECTED_ERRORS
+from avsgn_pyg.features.choice import EncoderChoice
+from avsgn_pyg.lazy import attach
+from avsgn_pyg.predictor.inputs import find_clips
+
+if TYPE_CHECKING:
+    from avsgn_pyg.predictor.files import Outcome, predict_clips
+    from avsgn_pyg.predictor.formats import FORMATS
+    from avsgn_pyg.predictor.prediction import FoundEvent, Prediction
+    from avsgn_pyg.predictor.predictor import Predictor
 
 __all__ = [
     "EXPECTED_ERRORS",
@@ -29,3 +29,11 @@ __all__ = [
     "find_clips",
     "predict_clips",
 ]
+
+__getattr__, __dir__ = attach(__name__, {
+    "files": ("Outcome", "predict_clips"),
+    "formats": ("FORMATS",),
+    "pictures": (),
+    "prediction": ("FoundEvent", "Prediction"),
+    "predictor": ("Predictor",),
+})

@@ -8,7 +8,7 @@ caller names, with a warning that nobody checked them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,11 +49,6 @@ class Encoders:
     audio: AudioEncoder
     frames_per_segment: int
     checked: bool
-
-
-def named(**words: Sequence[str] | None) -> dict[str, EncoderChoice]:
-    """Encoders as a command line names them, ``NAME KEY=VALUE ...`` for each kind; those that are named alone."""
-    return {kind: EncoderChoice.parse(said[0], said[1:]) for kind, said in words.items() if said}
 
 
 def rebuild(checkpoint: Checkpoint, given: Given | None = None, **placement: Any) -> Encoders:

@@ -9,8 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.features.extraction.jobs import media_files
-from avsgn_pyg.predictor.formats import check_formats, render, write
+from avsgn_pyg.predictor.formats import render, write
+from avsgn_pyg.predictor.inputs import check_forms
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
 
@@ -32,20 +32,6 @@ class Outcome:
     texts: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     error: str | None = None
-
-
-def find_clips(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, and of folders every media file in them, each once, in the order given.
-
-    Raises:
-        DataError: nothing stands at a path, or a folder holds no media file.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder")
-        found += media_files(path) if path.is_dir() else [path]
-    return list(dict.fromkeys(found))
 
 
 def predict_clips(
@@ -70,7 +56,7 @@ def predict_clips(
         ConfigError, EncoderError, CheckpointError: nothing can be predicted at all.
         DataError: two clips would write the same files, or `out` cannot be written.
     """
-    check_formats(formats)
+    check_forms(formats)
     predictor.check_tau(tau)
     if out is not None:
         _refuse_same_names(clips, out)

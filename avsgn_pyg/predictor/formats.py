@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as xml
 
-from avsgn_pyg.config import ConfigError
-from avsgn_pyg.engine.checkpoint import replace_text
+from avsgn_pyg.engine.files import replace_text
+from avsgn_pyg.predictor.inputs import FORMS, check_forms
 from avsgn_pyg.predictor.prediction import DIGITS, Prediction
 
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -99,25 +99,18 @@ def eaf(prediction: Prediction) -> str:
 
 #: Name on a command line -> form.
 FORMATS: dict[str, Format] = {
-    "table": Format(".txt", lambda prediction, top: prediction.table(top) + "\n", "events and seconds for a terminal"),
-    "json": Format(".json", lambda prediction, _: as_json(prediction), "everything"),
-    "csv": Format(".seconds.csv", lambda prediction, _: seconds_csv(prediction), "one line a second"),
-    "events": Format(".events.csv", lambda prediction, _: events_csv(prediction), "one line an event"),
-    "vtt": Format(".vtt", lambda prediction, _: webvtt(prediction), "WebVTT captions"),
-    "eaf": Format(".eaf", lambda prediction, _: eaf(prediction), "an ELAN document"),
+    "table": Format(".txt", lambda prediction, top: prediction.table(top) + "\n", FORMS["table"]),
+    "json": Format(".json", lambda prediction, _: as_json(prediction), FORMS["json"]),
+    "csv": Format(".seconds.csv", lambda prediction, _: seconds_csv(prediction), FORMS["csv"]),
+    "events": Format(".events.csv", lambda prediction, _: events_csv(prediction), FORMS["events"]),
+    "vtt": Format(".vtt", lambda prediction, _: webvtt(prediction), FORMS["vtt"]),
+    "eaf": Format(".eaf", lambda prediction, _: eaf(prediction), FORMS["eaf"]),
 }
-
-
-def check_formats(names: Iterable[str]) -> None:
-    """ConfigError for a form that there is none of."""
-    for name in names:
-        if name not in FORMATS:
-            raise ConfigError(f"format {name!r}: choose among {', '.join(FORMATS)}")
 
 
 def render(prediction: Prediction, formats: Sequence[str], top: int = 1) -> list[str]:
     """The text of each of `formats`; ConfigError for an unknown one."""
-    check_formats(formats)
+    check_forms(formats)
     return [FORMATS[name].text(prediction, top) for name in formats]
 
 

@@ -32,8 +32,9 @@ from avsgn_pyg.model.open_vocabulary import Temperatures
 from avsgn_pyg.predictor import pretrained
 from avsgn_pyg.predictor.encoders import Encoders, Given, features_of, rebuild, refuse_foreign, refuse_other_classes
 from avsgn_pyg.predictor.encoding import encode_clip, pad
+from avsgn_pyg.predictor.inputs import is_saved, labels_of
 from avsgn_pyg.predictor.prediction import Prediction
-from avsgn_pyg.predictor.vocabulary import Vocabulary, check_widths, encode_labels, labels_of, temperatures_of
+from avsgn_pyg.predictor.vocabulary import Vocabulary, check_widths, encode_labels, temperatures_of
 from avsgn_pyg.predictor.windows import average, cut, light, together, window_starts
 
 
@@ -97,7 +98,7 @@ class Predictor:
             CheckpointError: none there, a damaged one, or a run of several seeds (lists them: choose one).
         """
         path = Path(path)
-        if pretrained.is_saved(path):
+        if is_saved(path):
             return cls.from_pretrained(path, **options)
         return cls(load_checkpoint(find_checkpoint(path)), **options)
 

@@ -20,20 +20,12 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from avsgn_pyg.config import Config
-from avsgn_pyg.engine.checkpoint import (
-    FORMAT,
-    MODEL,
-    OTHER_VERSION,
-    Checkpoint,
-    CheckpointError,
-    Meta,
-    on_cpu,
-    read_json,
-    read_tensors,
-)
+from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, CheckpointError, Meta, on_cpu, read_json, read_tensors
+from avsgn_pyg.engine.files import FORMAT, OTHER_VERSION
 from avsgn_pyg.predictor.card import model_card
+from avsgn_pyg.predictor.inputs import SAVED_CONFIG as CONFIG
+from avsgn_pyg.predictor.inputs import is_saved
 
-CONFIG: Final = "config.json"
 CARD: Final = "README.md"
 LIBRARY: Final = "avsgn_pyg"
 #: Scores that go into a model card, out of an evaluation's.
@@ -41,11 +33,6 @@ SCORES: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevan
 #: Ends of the files that settings and encoders name.
 FILES: Final = frozenset((".h5", ".hdf5", ".npy", ".txt", ".csv", ".pt", ".pth", ".bin", ".ckpt", ".safetensors"))
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-def is_saved(path: Path) -> bool:
-    """Whether a folder is one of :func:`save`, rather than a run's or a checkpoint's."""
-    return (path / CONFIG).is_file() and (path / MODEL).is_file()
 
 
 def save(checkpoint: Checkpoint, folder: Path, *, license: str) -> Path:

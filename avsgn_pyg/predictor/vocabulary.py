@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,10 +16,10 @@ from torch import Tensor
 from avsgn_pyg.config import ConfigError
 from avsgn_pyg.data.label_text import LabelText, width_mismatches
 from avsgn_pyg.features.encoder import PROMPTS, label_text
-from avsgn_pyg.features.extraction.jobs import read_labels
 from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.open_vocabulary import DEFAULT, Temperatures, label_scores
 from avsgn_pyg.predictor.encoders import Encoders
+from avsgn_pyg.predictor.inputs import check_labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,25 +55,6 @@ class Vocabulary:
         parts = (rows[:, :seconds] for rows in (audio, visual, answer.relevance.sigmoid()))
         scores = label_scores(*parts, self.text.audio, self.text.visual, self.temperatures)
         return dataclasses.replace(answer, category=scores, gate_category=None, segment_scores=None)
-
-
-def labels_of(given: Sequence[str] | str | Path) -> tuple[str, ...]:
-    """A list of labels as it came, or of a file with one a line; text by itself is the file's path.
-
-    Raises:
-        ConfigError: fewer than two, an empty one, or one that stands twice.
-        DataError: the file cannot be read.
-    """
-    labels = read_labels(given) if isinstance(given, (str, Path)) else tuple(given)
-    check_labels(labels)
-    return labels
-
-
-def check_labels(labels: Sequence[str]) -> None:
-    """ConfigError for fewer than two labels, an empty one, or one that stands twice."""
-    if len(labels) < 2 or any(not label.strip() for label in labels) or len(set(labels)) != len(labels):
-        raise ConfigError(f"labels={list(labels)}: give two labels or more, none empty, each once; a list of one would "
-                          "call everything that")
 
 
 def check_temperatures(temperatures: Temperatures) -> None:

@@ -6,11 +6,18 @@ and ``summary-<split>.json`` holds the mean, the spread and the interval. ``docs
 
 from __future__ import annotations
 
-from avsgn_pyg.engine.report import format_table
-from avsgn_pyg.engine.summary import format_summary
-from avsgn_pyg.recipes.evaluation import RunResult, evaluate_checkpoint, evaluate_run
-from avsgn_pyg.recipes.parts import EXPECTED_ERRORS, open_dataset
-from avsgn_pyg.recipes.training import restart, run_folder, train
+from typing import TYPE_CHECKING
+
+from avsgn_pyg.engine.run_folder import run_folder
+from avsgn_pyg.errors import EXPECTED_ERRORS
+from avsgn_pyg.lazy import attach
+
+if TYPE_CHECKING:
+    from avsgn_pyg.engine.report import format_table
+    from avsgn_pyg.engine.summary import format_summary
+    from avsgn_pyg.recipes.evaluation import RunResult, evaluate_checkpoint, evaluate_run
+    from avsgn_pyg.recipes.parts import open_dataset
+    from avsgn_pyg.recipes.training import restart, train
 
 __all__ = [
     "EXPECTED_ERRORS",
@@ -24,3 +31,12 @@ __all__ = [
     "run_folder",
     "train",
 ]
+
+__getattr__, __dir__ = attach(__name__, {
+    "evaluation": ("RunResult", "evaluate_checkpoint", "evaluate_run", "format_summary", "format_table"),
+    "embedding": (),
+    "parsing": (),
+    "parts": ("open_dataset",),
+    "pictures": (),
+    "training": ("restart", "train"),
+})

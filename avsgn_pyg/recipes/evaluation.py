@@ -21,9 +21,10 @@ from avsgn_pyg.engine.report import (
     write_evaluation,
     write_json,
 )
-from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint, seed_folders
+from avsgn_pyg.engine.run_folder import RunFolder, seed_folders
 from avsgn_pyg.engine.summary import SeedSummary, format_summary, summarise
-from avsgn_pyg.recipes.parts import check_fits, check_overrides, check_tau, open_dataset, shape_of, split_of
+from avsgn_pyg.recipes.checks import check_run, check_tau
+from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
 from avsgn_pyg.visualize.confusion import confusion_figure
 from avsgn_pyg.visualize.theme import save_figure
 
@@ -93,13 +94,12 @@ def evaluate_run(
     """
     if tau is not None and tau_from is not None:
         raise ConfigError(f"tau={tau} and tau_from={tau_from}: give one of them")
-    check_tau(tau)
-    check_overrides(overrides, "an evaluation")
+    checkpoints = check_run(path, overrides, "an evaluation", tau=tau, several=True)
     where = make_accelerator(TrainConfig(device=device)).device
     seeds = [] if RunFolder(path).index is not None else seed_folders(path)
     evaluations = []
-    for folder in seeds or [path]:
-        checkpoint = load_checkpoint(find_checkpoint(folder))
+    for folder, there in zip(seeds or [path], checkpoints, strict=True):
+        checkpoint = load_checkpoint(there)
         config = load_config(checkpoint.path / CONFIG, overrides)
         evaluation = evaluate_checkpoint(
             checkpoint,

@@ -10,21 +10,22 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from accelerate.utils import set_seed
 
 from avsgn_pyg import zoo
-from avsgn_pyg.config import AugmentConfig, Config, ConfigError, ObjectiveConfig, TrainConfig, load_config
+from avsgn_pyg.config import Config, ConfigError, TrainConfig, load_config
 from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, Checkpoint, load_checkpoint, load_weights
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.parsing import ParsingTrainer, parse, score
 from avsgn_pyg.engine.report import write_json
-from avsgn_pyg.engine.run_folder import RunError, RunFolder, clear, find_checkpoint
+from avsgn_pyg.engine.run_folder import RunFolder, clear, find_checkpoint, read_run_config, run_folder
 from avsgn_pyg.metrics.parsing import ParsingReport
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingObjective
+from avsgn_pyg.recipes.checks import check_parsing_run
 from avsgn_pyg.recipes.parts import (
     check_fits,
     check_same_data,
@@ -85,11 +86,10 @@ def train_parsing(config: Config, *, overwrite: bool = False, progress: bool = T
         CheckpointError: the checkpoint to continue from is damaged.
         TrainingError: a loss, a gradient norm or a weight is not finite.
     """
-    return _train(config, config.run_dir / config.name, overwrite=overwrite, progress=progress)
+    return _train(config, run_folder(config), overwrite=overwrite, progress=progress)
 
 
 def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> ParsingResult:
-    _check(config)
     dataset = open_dataset(config, parsing=True)
     split_of(dataset, config.evaluate.split, "evaluate.split")
     selecting = selecting_split(config, dataset)
@@ -127,9 +127,7 @@ def restart_parsing(folder: Path, overrides: Sequence[str] = (), *, progress: bo
     Args:
         overrides: settings that do not change the training: ``data.root`` of data that moved, ``evaluate.split``.
     """
-    if not (folder / CONFIG).is_file():
-        raise RunError(f"{folder}: no {CONFIG} there, so there is no run to continue")
-    return _train(load_config(folder / CONFIG, overrides), folder, overwrite=False, progress=progress)
+    return _train(read_run_config(folder, overrides), folder, overwrite=False, progress=progress)
 
 
 def evaluate_parsing_run(
@@ -145,50 +143,12 @@ def evaluate_parsing_run(
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
         ConfigError, DataError: a setting or the data cannot be used; train has no segment labels.
     """
-    for text in overrides:
-        if not text.startswith("data."):
-            raise ConfigError(f"command line: {text}: scoring a parser can change data.* and nothing else")
-    checkpoint = load_checkpoint(find_checkpoint(path))
+    checkpoint = load_checkpoint(check_parsing_run(path, overrides))
     config = load_config(checkpoint.path / CONFIG, overrides)
-    _check(config)
     where = make_accelerator(TrainConfig(device=device)).device
     result = _evaluate(checkpoint, path, open_dataset(config, parsing=True), split or config.evaluate.split, where)
     _write(result)
     return result
-
-
-#: Settings that localization reads and parsing does not.
-UNREAD: Final = {
-    "evaluate": ("tau", "bootstrap"),
-    "data": ("annotations", "splits", "audio_features", "visual_features", "audio_labels", "visual_labels",
-             "drop_leaking", "synthetic"),
-}
-
-
-def _check(config: Config) -> None:
-    """Refuse what parsing would ignore."""
-    if config.data.kind != "llp":
-        raise ConfigError(f"data.kind={config.data.kind}: parsing needs data.kind=llp; tools/train.py takes the others")
-    for name, keys in UNREAD.items():
-        section = getattr(config, name)
-        for key in keys:
-            if getattr(section, key) != type(section).model_fields[key].default:
-                raise ConfigError(f"{name}.{key}={getattr(section, key)}: parsing (data.kind=llp) does not read it; "
-                                  "leave it out; docs/parsing.md says what it reads")
-    if config.objective != ObjectiveConfig():
-        raise ConfigError("objective: it trains the localization of one event; parsing's losses are set under parsing")
-    augment = config.train.augment
-    if augment != AugmentConfig(time_flip=augment.time_flip, noise=augment.noise):
-        raise ConfigError("train.augment: recombine and boundary need one class a video; time_flip and noise do not")
-    if config.train.seeds is not None:
-        raise ConfigError(f"train.seeds={list(config.train.seeds)}: a parsing run has one seed; give train.seed and a "
-                          "name= for each")
-    select, split, patience = config.train.select, config.evaluate.split, config.train.early_stop
-    if split == "train" or select == "test":
-        raise ConfigError(f"evaluate.split={split}, train.select={select}: LLP has segment labels in val and test; "
-                          "select on val, or take the last epoch")
-    if patience is not None and select == "last":
-        raise ConfigError(f"train.early_stop={patience} needs a split to watch; train.select=last has none")
 
 
 def _build(config: Config, dataset: Dataset) -> AVSGNParser:

@@ -23,16 +23,9 @@ from avsgn_pyg.engine.checkpoint import (
     load_weights,
     read_meta,
 )
-from avsgn_pyg.engine.losses import TrainingError
-from avsgn_pyg.engine.run_folder import RunError, find_checkpoint
+from avsgn_pyg.recipes.checks import check_config, check_run
 
 logger = logging.getLogger(__name__)
-
-#: What a tool shows as a plain sentence: the message says what came and what would work.
-EXPECTED_ERRORS = (ConfigError, DataError, CheckpointError, RunError, TrainingError)
-
-#: What may be told anew of a run that is trained; everything else is the checkpoint's.
-FREE_SECTIONS = ("data.", "evaluate.")
 
 
 class Opened(NamedTuple):
@@ -59,8 +52,8 @@ def open_run(run: Path, *, split: str | None, overrides: Sequence[str], use: str
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
         ConfigError, DataError: a setting or the data cannot be used.
     """
-    check_overrides(overrides, use)
-    checkpoint = load_checkpoint(find_checkpoint(run))
+    [path] = check_run(run, overrides, use)
+    checkpoint = load_checkpoint(path)
     config = load_config(checkpoint.path / CONFIG, overrides)
     dataset = open_dataset(config)
     check_fits(checkpoint, dataset)
@@ -71,19 +64,6 @@ def open_run(run: Path, *, split: str | None, overrides: Sequence[str], use: str
     return Opened(checkpoint, config, dataset, split, videos, model.eval())
 
 
-def check_overrides(overrides: Sequence[str], use: str) -> None:
-    """ConfigError for a setting that would be another run's."""
-    for text in overrides:
-        if not text.startswith(FREE_SECTIONS):
-            raise ConfigError(f"command line: {text}: {use} can change data.* and evaluate.*, nothing else")
-
-
-def check_tau(tau: float | None) -> None:
-    """ConfigError for what is no threshold of a relevance."""
-    if tau is not None and not 0.0 <= tau < 1.0:
-        raise ConfigError(f"tau={tau} is no threshold of a relevance; give one in [0, 1), such as 0.6")
-
-
 def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:
     """The config's data set, with the text nodes and edges that its model needs.
 
@@ -91,9 +71,7 @@ def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:
         ConfigError: videos to parse where one event is to be localized, or the other way round; maps for a model
             of vectors; videos of mixed lengths under a setting that takes one length.
     """
-    if (config.data.kind == "llp") != parsing:
-        use = "tools/train.py" if parsing else "tools/train_parsing.py"
-        raise ConfigError(f"data.kind={config.data.kind} is another task; {use} trains and scores it")
+    check_config(config, parsing=parsing)
     if config.data.regions == "keep":
         zoo.refuse_maps(config.model.name)
     dataset = load_dataset(config.data)

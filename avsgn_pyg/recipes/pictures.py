@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,8 @@ from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.data.dataset import Dataset, Videos
 from avsgn_pyg.graph.export import save_attention
 from avsgn_pyg.localization import Localization, events
-from avsgn_pyg.recipes.parts import check_tau, open_run
+from avsgn_pyg.recipes.checks import check_folder, check_tau
+from avsgn_pyg.recipes.parts import open_run
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names, write_graph
 
@@ -65,11 +65,7 @@ def folder_in(run: Path, what: str) -> Path:
     Raises:
         ConfigError: nothing can be written there.
     """
-    folder = run / "pictures" / what
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ConfigError(f"{folder}: cannot be written to; name another folder for the pictures, --out DIR")
-    return folder
+    return check_folder(run / "pictures" / what)
 
 
 def write_answer(

@@ -18,12 +18,13 @@ from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.report import Evaluation
 from avsgn_pyg.engine.run_folder import (
     FREE,
-    RunError,
     RunFolder,
     check_same_run,
     clear,
     find_checkpoint,
     is_empty,
+    read_run_config,
+    run_folder,
     write_config,
 )
 from avsgn_pyg.engine.trainer import Trainer
@@ -66,14 +67,7 @@ def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = Tru
             moved; others than those the run began with are refused), ``evaluate.split`` and
             ``evaluate.bootstrap``. Any other that differs from the run's is refused.
     """
-    if not (folder / CONFIG).is_file():
-        raise RunError(f"{folder}: no {CONFIG} there, so there is no run to continue")
-    return _train(load_config(folder / CONFIG, overrides), folder, overwrite=False, progress=progress)
-
-
-def run_folder(config: Config) -> Path:
-    """Where a config's run lives."""
-    return config.run_dir / config.name
+    return _train(read_run_config(folder, overrides), folder, overwrite=False, progress=progress)
 
 
 def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> RunResult:

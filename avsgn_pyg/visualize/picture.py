@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from avsgn_pyg.errors import PictureError
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.graph import Arrangement, graph_figure
 from avsgn_pyg.visualize.heatmap import heatmap_figure
@@ -25,10 +26,6 @@ from avsgn_pyg.visualize.timeline import timeline_figure
 
 #: What the adjacency of all layers together is called.
 ROLLOUT: Final = "rollout"
-
-
-class PictureError(ValueError):
-    """A figure that cannot be drawn as asked; the message says what would work."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,6 @@ from avsgn_pyg.engine.checkpoint import (
     Meta,
     load_checkpoint,
     load_weights,
-    replace_text,
     save_checkpoint,
 )
 
@@ -47,7 +46,7 @@ def test_a_checkpoint_is_never_written_over(saved: Path, meta: Meta) -> None:
     assert (saved / "model.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize("broken", ["save_file", "save_config", "_flush"])
+@pytest.mark.parametrize("broken", ["save_file", "save_config", "flush"])
 def test_a_write_that_dies_leaves_no_checkpoint_and_the_next_one_succeeds(
     tmp_path: Path, meta: Meta, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -114,17 +113,3 @@ def test_weights_of_another_model_are_refused_key_by_key() -> None:
     ):
         assert part in str(error.value)
     assert torch.equal(module.weight, before)
-
-
-def test_a_replaced_file_keeps_its_old_text_if_writing_dies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replace_text(tmp_path / "index.json", "old")
-
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(under_test, "_flush", die)
-    with pytest.raises(KeyboardInterrupt):
-        replace_text(tmp_path / "index.json", "new")
-    assert (tmp_path / "index.json").read_text() == "old"

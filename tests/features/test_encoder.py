@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from avsgn_pyg.features import choice
 from avsgn_pyg.features import encoder as encoders
 from avsgn_pyg.features.encoder import (
     PROMPTS,
@@ -117,7 +118,7 @@ def test_a_batch_holds_something():
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(encoders.AUDIO_ENCODERS, "lost", encoders._in("nowhere", "Lost"))
+    monkeypatch.setitem(encoders.AUDIO_ENCODERS, "lost", choice._in("nowhere", "Lost"))
     with pytest.raises(EncoderError, match=r"needs avsgn_pyg.features.nowhere, not installed here: pip install"):
         make_audio_encoder(EncoderChoice("lost"))
 

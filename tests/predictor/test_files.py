@@ -12,7 +12,7 @@ import pytest
 
 from avsgn_pyg.config import ConfigError
 from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.engine import checkpoint as checkpoints
+from avsgn_pyg.engine import files
 from avsgn_pyg.features.encoder import EncoderError
 from avsgn_pyg.predictor import Predictor, find_clips, predict_clips
 
@@ -87,7 +87,7 @@ def test_a_full_disk_is_told_of_each_clip_and_leaves_no_part(checkpoint, clip, t
     def full(_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "_flush", full)
+    monkeypatch.setattr(files, "flush", full)
     [outcome] = predict_clips(predictor, [clip(3)], out=tmp_path / "out", formats=["json"])
     assert "No space left on device" in outcome.error
     assert not list((tmp_path / "out").iterdir())

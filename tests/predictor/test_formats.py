@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from avsgn_pyg.config import ConfigError
-from avsgn_pyg.engine import checkpoint
+from avsgn_pyg.engine import files
 from avsgn_pyg.predictor import formats
 from avsgn_pyg.predictor.formats import FORMATS, render, write
 from avsgn_pyg.predictor.prediction import Prediction
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_older_file_and_no_part(
     def full(_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_flush", full)
+    monkeypatch.setattr(files, "flush", full)
     with pytest.raises(OSError, match="No space left"):
         write(answer, tmp_path, ["json"])
     assert [path.name for path in tmp_path.iterdir()] == [old.name]

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from avsgn_pyg.config import ConfigError
+from avsgn_pyg.experiments import benchmark
 from avsgn_pyg.experiments.benchmark import GROUPS
 from avsgn_pyg.experiments.rows import Results, Row
 from avsgn_pyg.experiments.workload import Workload
@@ -29,7 +30,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         module.asked.append((workload, groups, progress))
         return Results((Row("step", 0.5, "s"),), {"cpu": "a CPU"}, {})
 
-    monkeypatch.setattr(module, "measure", measure)
+    monkeypatch.setattr(benchmark, "measure", measure)
     return module
 
 
@@ -38,6 +39,11 @@ def test_without_arguments_it_measures_everything_and_writes_nothing(tool, capsy
     assert tool.main([]) == 0
     assert tool.asked == [(Workload(), list(GROUPS), True)]
     assert "step" in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+
+def test_the_help_names_the_groups_and_defaults_that_are_there(tool):
+    assert tuple(GROUPS) == tool.GROUPS
+    assert (Workload.rounds, Workload.epochs, Workload.budget) == (tool.ROUNDS, tool.EPOCHS, tool.BUDGET)
 
 
 def test_arguments_reach_the_workload(tool):
@@ -58,7 +64,7 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_status_2(tool, capsys, mo
     def refuse(*_: object, **__: object) -> None:
         raise ConfigError("model.cmgi.conv: no")
 
-    monkeypatch.setattr(tool, "measure", refuse)
+    monkeypatch.setattr(benchmark, "measure", refuse)
     assert tool.main(["model.cmgi.conv=gat"]) == 2
     assert capsys.readouterr().err == "error: model.cmgi.conv: no\n"
 
@@ -79,7 +85,7 @@ def test_ctrl_c_says_where_the_rows_are_and_ends_with_130(tool, capsys, monkeypa
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tool, "measure", stop)
+    monkeypatch.setattr(benchmark, "measure", stop)
     assert tool.main(["--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err == f"stopped; rows so far are in {tmp_path}\n"
 

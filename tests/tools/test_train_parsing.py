@@ -64,7 +64,8 @@ def test_requests_that_contradict_themselves_are_refused(given):
 @pytest.mark.parametrize(("given", "device"), [([], "auto"), (["--device", "cpu"], "cpu")])
 def test_a_score_is_computed_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, given, device):
     seen = {}
-    monkeypatch.setattr(tool.parsing, "evaluate_parsing_run", lambda *_, **options: seen.update(options))
+    monkeypatch.setattr(tool, "check_parsing_run", lambda *_: None)
+    monkeypatch.setattr(tool.recipes.parsing, "evaluate_parsing_run", lambda *_, **options: seen.update(options))
     tool.run(tool.parse(["--score", "x", *given]))
     assert seen["device"] == device
 
@@ -73,6 +74,6 @@ def test_an_interrupt_tells_how_to_continue(words, capsys, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tool.parsing, "train_parsing", stop)
+    monkeypatch.setattr(tool.recipes.parsing, "train_parsing", stop)
     assert tool.main(words) == 130
     assert "--resume" in capsys.readouterr().err

@@ -68,7 +68,8 @@ def test_a_run_that_cannot_be_written_to_is_told_before_it_is_drawn(run, tmp_pat
     (["{run}", "--layer", "layer 9"], "this model has"),
     (["{run}", "--share", "0"], "is no part of the edges"),
     (["{run}", "--media", "{run}/absent.mp4"], "absent.mp4"),
-    (["{run}", "--video", "{run}/absent.mp4"], "made"),
+    (["{run}", "--video", "{run}/absent.mp4"], "no such file"),
+    (["{run}", "--video", "{run}/config.yaml"], "made"),
 ])
 def test_a_mistake_is_one_sentence_and_exit_code_2(run, tmp_path, capsys, arguments, says):
     assert load("visualize_graph").main([*(part.format(run=run) for part in arguments), "--out", str(tmp_path)]) == 2

@@ -7,30 +7,18 @@ nothing of the annotations gets lost without a word.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from avsgn_pyg.data.ave import Annotations
-from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.sources import file_record
+from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.features.files import Shard, media_files, suffixes
 
-#: Ends of names that are taken for media, in any case. What such a file really holds shows when it is read.
-SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .wmv .flv .3gp .ogv "
-    ".wav .flac .mp3 .m4a .aac .ogg .opus .wma".split()
-)
 NO_FILE = "no file"
-
-Thing = TypeVar("Thing")
-
-
-class ExtractionError(DataError):
-    """An extraction that cannot start or go on; what is finished is kept."""
-
 
 class Video(NamedTuple):
     """A file to be encoded.
@@ -90,31 +78,6 @@ class Marks(NamedTuple):
     breaks_off: bool = False
 
 
-class Shard(NamedTuple):
-    """The part `number` of `count`, from 1."""
-
-    number: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """From ``2/8``; ExtractionError where that is no part of a whole."""
-        number, slash, count = text.partition("/")
-        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-            raise ExtractionError(f"shard {text!r}: write number/count with numbers from 1, such as 1/4 ... 4/4")
-        return cls(int(number), int(count))
-
-    def of(self, things: Sequence[Thing]) -> Sequence[Thing]:
-        """Every `count`-th thing, so that parts are alike where neighbours are."""
-        return things[self.number - 1 :: self.count]
-
-    def name(self, path: Path) -> Path:
-        """The part's own file beside `path`; `path` itself where the part is the whole."""
-        if self.count == 1:
-            return path
-        return path.with_name(f"{path.stem}.{self.number}-of-{self.count}{path.suffix}")
-
-
 WHOLE = Shard()
 
 
@@ -165,7 +128,7 @@ def plan_annotated(folder: str | Path, annotations: Annotations, shard: Shard = 
         first = annotations.video_ids[0]
         raise ExtractionError(
             f"{folder}: none of the {len(rows)} ids of {annotations.path} has a file here; the first would be "
-            f"{first}.mp4 (or another of {_suffixes()})"
+            f"{first}.mp4 (or another of {suffixes()})"
         )
     mine = shard.of(list(rows))
     return Plan(
@@ -195,46 +158,6 @@ def plan_folder(folder: str | Path, categories: Sequence[str] | None = None, sha
     return Plan(videos=videos, categories=names, source=_source(ids), shard=shard)
 
 
-def media_files(folder: Path) -> list[Path]:
-    """Media files below `folder`, sorted; hidden files and folders are none, and links to folders are not followed.
-
-    Raises:
-        ExtractionError: no folder, a folder that cannot be listed, or no media file.
-    """
-    if not folder.is_dir():
-        raise ExtractionError(f"{folder}: no such folder; give the one that holds the videos")
-
-    def refuse(error: OSError) -> None:
-        raise ExtractionError(f"{error.filename}: cannot be listed ({error.strerror})") from None
-
-    found, others = [], 0
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                found.append(Path(place) / name)
-            else:
-                others += 1
-    for path in found:
-        if str(path).encode(errors="replace").decode() != str(path):
-            raise ExtractionError(f"{str(path)!r}: its name is not valid text and cannot be an id; rename it")
-    if not found:
-        raise ExtractionError(f"{folder}: no media file among its {others} files; looked for {_suffixes()}")
-    return sorted(found)
-
-
-def read_labels(path: str | Path) -> tuple[str, ...]:
-    """Class names in index order, one a line; DataError where there are none or one stands twice."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from None
-    names = tuple(line.strip() for line in lines if line.strip())
-    if not names or len(set(names)) != len(names):
-        raise DataError(f"{path}: class names stand one a line, each once; got {len(names)} lines: {names[:5]}")
-    return names
-
-
 def _source(ids: list[str]) -> dict[str, Any]:
     return {"videos": len(ids), "ids sha256": hashlib.sha256("\n".join(ids).encode()).hexdigest()}
 
@@ -243,7 +166,3 @@ def _refuse_two_files(files: dict[str, list[Path]]) -> None:
     for key, paths in files.items():
         if len(paths) > 1:
             raise ExtractionError(f"two files with the id {key!r}: {paths[0]} and {paths[1]}; leave one of them")
-
-
-def _suffixes() -> str:
-    return " ".join(sorted(SUFFIXES))

@@ -6,34 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 from avsgn_pyg.data.ave import read_annotations
-from avsgn_pyg.features.encoder import (
-    AudioEncoder,
-    EncoderChoice,
-    FrameEncoder,
-    make_audio_encoder,
-    make_frame_encoder,
-)
+from avsgn_pyg.features.choice import OPTIONS, EncoderChoice, Kind
+from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder, make_audio_encoder, make_frame_encoder
 from avsgn_pyg.features.extraction.engine import Engine
 from avsgn_pyg.features.extraction.extract import extract
-from avsgn_pyg.features.extraction.jobs import ExtractionError, Plan, Shard, plan_annotated, plan_folder, read_labels
+from avsgn_pyg.features.extraction.jobs import ExtractionError, Plan, plan_annotated, plan_folder
 from avsgn_pyg.features.extraction.report import Report
 from avsgn_pyg.features.extraction.verify import Check, verify
-
-Kind = Literal["visual", "audio"]
-
-#: Words of the command line that are options of an encoder: which encoder's, which option, what it means.
-OPTIONS: Final[dict[str, tuple[Kind, str, str]]] = {
-    "visual-model": ("visual", "model", "clip: a model of open_clip"),
-    "visual-weights": ("visual", "weights", "clip: a tag of open_clip's, or a checkpoint file"),
-    "audio-model": ("audio", "model", "clap: HTSAT-tiny or HTSAT-base"),
-    "audio-weights": ("audio", "weights", "clap: a published name, or a checkpoint file"),
-    "tokenizer": ("audio", "tokenizer", "clap: a folder with roberta-base's tokenizer"),
-    "audio-pass": ("audio", "audio_pass", "clap: segment, each second alone; video, ten seconds at once"),
-}
-ENGINES: Final = ("processes", "ray")
+from avsgn_pyg.features.files import Shard, read_labels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from avsgn_pyg.features.extraction.jobs import WHOLE, ExtractionError, Failed
 from avsgn_pyg.features.extraction.parts import refuse_other_settings
 from avsgn_pyg.features.extraction.report import listing
 from avsgn_pyg.features.extraction.whole import cannot_write
+from avsgn_pyg.features.files import check_shards
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, overwrite: bool = Fa
     out, paths = Path(out), [Path(path) for path in shards]
     if not paths:
         raise ExtractionError("no shards to join; name the files that --shard wrote")
-    if out.exists() and not overwrite:
-        raise ExtractionError(f"{out}: is there already; give another name, or --overwrite")
+    check_shards(out, paths, overwrite)
     empty = {path: record for path in paths if (record := read_empty(path)) is not None}
     stores = {path: read_store(path) for path in paths if path not in empty}
     records = [stores[path].provenance if path in stores else empty[path] for path in paths]

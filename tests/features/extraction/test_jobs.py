@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from avsgn_pyg.data.ave import Annotations, read_annotations
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.features.extraction import jobs
 from avsgn_pyg.features.extraction.jobs import ExtractionError, Shard, Video, plan_annotated, plan_folder
 
 LINES = ("Bark&-a&good&0&6", "Flute&b&good&1&3", "Bark&-a&good&2&4", "Flute&gone&good&0&1")
@@ -86,27 +84,3 @@ def test_an_empty_folder_an_absent_one_and_one_of_other_videos_are_told_apart(tm
     touch(tmp_path, "else.mp4")
     with pytest.raises(ExtractionError, match=r"none of the 3 ids of .* has a file here; the first would be -a\.mp4"):
         plan_annotated(tmp_path, rows)
-
-
-def test_a_folder_that_cannot_be_listed_is_an_error_and_not_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    touch(tmp_path, "a.mp4", "locked/b.mp4")
-
-    def scan(path: str):
-        if str(path).endswith("locked"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
-
-    real = jobs.os.scandir
-    monkeypatch.setattr(jobs.os, "scandir", scan)
-    with pytest.raises(ExtractionError, match=r"locked: cannot be listed \(Permission denied\)"):
-        plan_folder(tmp_path)
-
-
-def test_class_names_stand_one_a_line(tmp_path: Path):
-    path = tmp_path / "classes.txt"
-    path.write_text("Male speech, man speaking\n\n Bark \n")
-    assert jobs.read_labels(path) == ("Male speech, man speaking", "Bark")
-    for text in ("", "a\na\n"):
-        path.write_text(text)
-        with pytest.raises(DataError, match="each once"):
-            jobs.read_labels(path)
