@@ -86,18 +86,23 @@ def test_laion_clap_which_is_imported_by_name_has_one_door():
 
 
 def loaded_by(code: str) -> set[str]:
-    """Top-level packages that a fresh interpreter has loaded after `code`."""
+    """Modules, and their top-level packages, that a fresh interpreter has loaded after `code`."""
     run = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], cwd=ROOT,
                          capture_output=True, text=True, check=True, timeout=300)
-    return {name.partition(".")[0] for name in run.stdout.split()}
+    return {part for name in run.stdout.split() for part in (name, name.partition(".")[0])}
 
 
 def test_importing_the_package_loads_neither_torch_nor_pyg():
     assert not {*HEAVY, "torch", "torch_geometric", "numpy"} & loaded_by("import avsgn_pyg, avsgn_pyg.config")
 
 
-def test_the_model_loads_neither_encoders_nor_figures():
-    assert not HEAVY & loaded_by("import avsgn_pyg; avsgn_pyg.build_model")
+def test_training_loads_neither_encoders_nor_figures():
+    assert not HEAVY & loaded_by("import avsgn_pyg; avsgn_pyg.train")
+
+
+def test_prediction_loads_neither_figures_nor_the_compiler_nor_the_hub_s_client():
+    unused = {*HEAVY, "torch._dynamo", "accelerate", "httpx", "httpx2"} - {"av"}
+    assert not unused & loaded_by("import avsgn_pyg; avsgn_pyg.Predictor")
 
 
 def test_every_name_of_the_package_is_listed_and_there():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import math
@@ -16,7 +17,6 @@ from typing import Any, Final
 
 import torch
 from accelerate import Accelerator
-from torch.utils.tensorboard import SummaryWriter
 
 from avsgn_pyg.engine.files import read_json, replace_text
 from avsgn_pyg.errors import CheckpointError
@@ -43,11 +43,10 @@ class Journal:
     """
 
     def __init__(self, folder: Path, *, after: int = 0, write: bool = True) -> None:
-        self._lines = None
+        self._lines, self._folder, self._after = None, folder, after
         if write:
             cut_after(folder / "journal.jsonl", after)
             self._lines = (folder / "journal.jsonl").open("a", encoding="utf-8")
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
 
     def __enter__(self) -> Journal:
         return self
@@ -57,7 +56,15 @@ class Journal:
     ) -> None:
         if self._lines is not None:
             self._lines.close()
-            self._board.close()
+            if "_board" in self.__dict__:
+                self._board.close()
+
+    @functools.cached_property
+    def _board(self) -> Any:
+        """TensorBoard's writer, imported when the first epoch has ended."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._after + 1)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Add an epoch's record; nested mappings become ``group/name`` in TensorBoard, at step ``epoch``."""

@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final
 
-import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
@@ -66,6 +64,9 @@ def save(checkpoint: Checkpoint, folder: Path, *, license: str) -> Path:
 
 def push(checkpoint: Checkpoint, repo_id: str, *, license: str, private: bool | None, token: str | None) -> str:
     """Upload what :func:`save` writes; CheckpointError where the hub refuses."""
+    import huggingface_hub  # loads an HTTP client, which a model on this machine does not need
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
     api = huggingface_hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as scratch:
         folder = save(checkpoint, Path(scratch) / "model", license=license)
@@ -90,6 +91,9 @@ def fetch(where: str | Path, revision: str | None) -> Path:
         return path
     if isinstance(where, Path) or not REPOSITORY.fullmatch(where):
         raise CheckpointError(f"{where}: no such folder; give one, or a repository of the hub as owner/name")
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     try:
         return Path(huggingface_hub.snapshot_download(where, revision=revision, allow_patterns=[CONFIG, MODEL]))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:

@@ -25,8 +25,6 @@ from avsgn_pyg.engine.run_folder import RunFolder, seed_folders
 from avsgn_pyg.engine.summary import SeedSummary, format_summary, summarise
 from avsgn_pyg.recipes.checks import check_run, check_tau
 from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
-from avsgn_pyg.visualize.confusion import confusion_figure
-from avsgn_pyg.visualize.theme import save_figure
 
 Split = Literal["train", "val", "test"]
 
@@ -187,6 +185,9 @@ def evaluate_checkpoint(
 
 def write_outputs(evaluation: Evaluation, folder: Path) -> None:
     """``evaluation-<split>/``: metrics.json, predictions.csv, confusion.png and confusion.svg."""
+    from avsgn_pyg.visualize.confusion import confusion_figure  # matplotlib, which training waits for otherwise
+    from avsgn_pyg.visualize.theme import save_figure
+
     target = folder / f"evaluation-{evaluation.split}"
     write_evaluation(evaluation, target)
     title = ", ".join((f"{evaluation.data_name}, {evaluation.split}", *evaluation.marks))

@@ -39,7 +39,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def without_pictures(patch: pytest.MonkeyPatch) -> None:
     """Confusion pictures are drawn elsewhere and take most of a tiny run's time."""
-    patch.setattr("avsgn_pyg.recipes.evaluation.save_figure", lambda *_: None)
+    patch.setattr("avsgn_pyg.visualize.theme.save_figure", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)
