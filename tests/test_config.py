@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from avsgn_pyg.config import Config, ConfigError, dump_config, load_config, save_config
+from avsgn_pyg.config import Config, ConfigError, check_keys, dump_config, load_config, save_config
 
 
 @pytest.fixture
@@ -304,3 +305,17 @@ def test_classes_are_held_out_where_a_video_has_one():
         load_config(None, ["data.held_out=[Bark, Bark]"])
     with pytest.raises(ConfigError, match=r"held_out=\['Bark'\] leaves out videos by their one class.*held_out=\[\]"):
         load_config(None, ["data.kind=llp", "data.held_out=[Bark]"])
+
+
+@pytest.mark.parametrize(("setting", "says"), [
+    ("train.epoch=3", "train.epoch: no such setting; did you mean train.epochs?"),
+    ("epochs=3", "did you mean train.epochs?"),
+    ("model.cmgi.cnv.heads=3", "model.cmgi.cnv: no such setting"), ("train.epochs", "is not key.path=value"),
+])
+def test_a_key_is_refused_without_a_config(setting: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        check_keys(["train.epochs=2", setting])
+
+
+def test_keys_of_free_form_mappings_are_not_looked_up() -> None:
+    check_keys(["model.cmgi.conv_options.heads=2", "model.options={depth: 2}", "data.synthetic.videos=0"])
