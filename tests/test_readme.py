@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from avsgn_pyg import recipes
 from avsgn_pyg.config import Config, ConfigError, load_config
 from avsgn_pyg.zoo import Shape, build_model
 
@@ -148,6 +149,7 @@ def test_python_in_the_readme_runs(block: str, tmp_path: Path, monkeypatch: pyte
     def smaller(path: str, given: tuple[str, ...] = ()) -> Config:
         return load_config(path, (*given, *small))
 
+    _ = recipes.train  # imported now, so that no module keeps the replacement
     monkeypatch.setattr("avsgn_pyg.config.load_config", smaller)
     exec(compile(block, "README.md", "exec"), {})
     assert "segment accuracy" in capsys.readouterr().out

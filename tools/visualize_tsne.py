@@ -35,8 +35,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> list[Path]:
     given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
     check_run(options.run, given, "a picture")
-    found = recipes.embedding.embed_run(options.run, split=options.split, overrides=given, most=options.points,
-                      seed=options.seed, device=options.device)
+    found = recipes.embedding.embed_run(options.run, split=options.split, overrides=given,
+                                        most=options.points, seed=options.seed, device=options.device)
     folder = options.out or recipes.pictures.folder_in(options.run, found.split)
     return recipes.embedding.write_tsne(found, folder, options.format, perplexity=options.perplexity, seed=options.seed)
 
