@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from avsgn_pyg.recipes import evaluate_run, train
     from avsgn_pyg.zoo import build_model, build_objective
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__ = attach(__name__, {
     "config": ("Config", "ConfigError", "load_config"),
