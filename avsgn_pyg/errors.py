@@ -8,7 +8,7 @@ class ConfigError(ValueError):
 
 
 class DataError(ValueError):
-    """Data that cannot be used; the message names the file, the place, what came and what would work."""
+    """Data that cannot be used; the message names the file, the place, what was found and what would work."""
 
 
 class EncoderError(DataError):
@@ -35,5 +35,5 @@ class PictureError(ValueError):
     """A figure that cannot be drawn as asked; the message says what would work."""
 
 
-#: What a tool shows as a plain sentence: the message says what came and what would work.
+#: What a tool shows as a plain sentence: the message says what was found and what would work.
 EXPECTED_ERRORS = (ConfigError, DataError, CheckpointError, RunError, TrainingError)

@@ -25,7 +25,8 @@ class Localization:
         gate_category: [B, C] class logits read through both gates (Eq. 14), or ``None``.
         gates: ``{"audio": g_a, "visual": g_v}``, each [B, T, 1] (or [B, T, D]), in (0, 1).
         adjacency: subgraph -> one [B, N, N] per distinct adjacency (Eq. 7); row i weighs the messages
-            *into* node i, so every row sums to one. A sparse COO tensor where the subgraph is not complete.
+            *into* node i, so the row of every node with an edge into it sums to one. A sparse COO tensor where the
+            subgraph ran along its edge list.
         stages: stage (``encoder``, ``cmsa``, ``cmgi``) -> modality -> [B, rows, width] features.
         segment_scores: [B, T, C + 1] logits of models that score every segment, else ``None``.
         mask: [B, T] False where a row only fills a shorter video up; what the other fields say there means

@@ -407,9 +407,10 @@ def test_what_was_trained_on_maps_is_not_scored_on_vectors(ave_folder: Path, tmp
 
 
 @pytest.mark.parametrize("name", ["avsgn", "late_fusion"])
-def test_maps_are_refused_for_models_of_vectors_before_anything_is_read(name: str, tmp_path: Path):
+def test_maps_are_refused_for_models_of_vectors(name: str, ave_folder: Path):
     with pytest.raises(ConfigError, match=rf"model\.name={name} reads one vector .* choose one of \['avel', 'avsdn'"):
-        recipes.train(load_config(None, [f"model.name={name}", "data.regions=keep", f"data.root={tmp_path}"]))
+        recipes.train(load_config(None, [f"model.name={name}", "data.regions=keep", f"data.root={ave_folder}",
+                                         "data.audio_features=a.h5", "data.visual_features=maps.h5"]))
 
 
 def test_no_option_of_parsing_is_ignored():

@@ -160,7 +160,7 @@ def sum_over_channels(term: Term) -> Term | None:
 
 
 def _matmul(one: Tensor, two: Tensor) -> Tensor:
-    """A product in the wider dtype of its factors, also under autocast, which would answer in a narrower one."""
+    """A matrix product, returned in the wider dtype of its factors even where autocast computes in a narrower one."""
     dtype = one.dtype if one.dtype == two.dtype else torch.promote_types(one.dtype, two.dtype)
     plain = one.dim() == 3 and len(one) == len(two)  # bmm has less overhead than matmul
     return (torch.bmm if plain else torch.matmul)(one.to(dtype), two.to(dtype)).to(dtype)

@@ -19,7 +19,7 @@ class Paths:
 
     Attributes:
         complete, edge_list: layers that ran on complete blocks, and along an edge list, as their caller reports.
-        fallback: those along an edge list that complete blocks refused.
+        fallback: the layers of `edge_list` that first raised :class:`FallbackError` on complete blocks.
         matmul: sums that ran as batched matrix products.
         broadcast: operations that had to write out a tensor with an entry per edge.
         widest: the most numbers per edge that any broadcast wrote (1: one weight; D: a whole message).
@@ -61,7 +61,7 @@ def count_broadcast(name: str, width: int) -> None:
 
 
 def count_layer(name: str, how: str) -> None:
-    """Records that a layer ran; `how` is ``complete``, ``edge_list`` or ``fallback``, which is along a list too."""
+    """Records a layer's run; `how`: ``complete``, ``edge_list`` or ``fallback`` (also counted as ``edge_list``)."""
     for paths in _active.get():
         for kind in ("edge_list", "fallback") if how == "fallback" else (how,):
             getattr(paths, kind)[name] += 1

@@ -1,9 +1,9 @@
 """AVSGN's forward pass as one compiled program: ``torch.compile`` without a graph break, or an error.
 
-Dynamo cannot read the model itself: a batch is a graph of Python objects, and :mod:`avsgn_pyg.blocks` answers for
-tensors that have no storage. So ``make_fx`` traces the forward pass first, in front of autograd. What is left is one
-list of ATen operations whose inputs are features, parameters and buffers; the batch's sizes are constants in it.
-``torch.compile`` takes that list, and autograd differentiates it.
+Dynamo cannot trace the model itself: a batch holds Python objects, and :mod:`avsgn_pyg.blocks` uses tensors without
+storage. So ``make_fx`` traces the forward pass first, before autograd, into one graph of ATen operations whose inputs
+are features, parameters and buffers; batch sizes are constants in it. ``torch.compile`` takes this graph, and autograd
+differentiates the result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from avsgn_pyg.graph.schema import AUDIO, TEXT, VISUAL
 from avsgn_pyg.graph.views import as_batch, node_counts
 from avsgn_pyg.model.avsgn import AVSGN
 
-#: Programs that one model may have; each takes a minute to make, so a run that needs more is better off without.
+#: Most programs of one model. Each takes about a minute to compile, so a run that needs more should not compile.
 MOST: Final = 8
 
 
@@ -36,7 +36,7 @@ BACKEND = "inductor"
 
 
 class CompileError(TrainingError):
-    """The forward pass cannot be compiled as a whole; the model is never run in the compiled program's place."""
+    """The forward pass cannot be compiled as a whole; there is no fallback to the uncompiled model."""
 
 
 class CompiledModel(nn.Module):
@@ -52,9 +52,9 @@ class CompiledModel(nn.Module):
 
 
 def compile_model(model: AVSGN, *, backend: str | None = None) -> Callable[[HeteroData | Batch], Any]:
-    """The model's forward pass, compiled: the same answers, and the same gradients in the model's own parameters.
+    """The model's forward pass, compiled: the same outputs, and the same gradients in the model's own parameters.
 
-    Each size of batch is compiled when it first comes, for training and for evaluation apart. Dropout draws fresh
+    Each batch size is compiled when it first occurs, separately for training and evaluation. Dropout draws fresh
     numbers at every call, though not those that the model itself would draw.
 
     Args:
@@ -73,13 +73,13 @@ def compile_model(model: AVSGN, *, backend: str | None = None) -> Callable[[Hete
         batch = as_batch(data)
         key = _structure(model, batch)
         if key not in programs and len(programs) == MOST:
-            raise CompileError(f"{MOST} sizes of batch are compiled already, and another one came: {key}")
+            raise CompileError(f"expected at most {MOST} batch sizes, which are all compiled; got another: {key}")
         try:
             if key not in programs:
                 programs[key] = _trace(model, batch, backend)
             return programs[key](model, batch)
         except Exception as error:
-            raise CompileError(f"the forward pass cannot be compiled (backend={backend!r}): {error}") from error
+            raise CompileError(f"the compiled forward pass failed (backend={backend!r}): {error}") from error
 
     return run
 
@@ -91,7 +91,7 @@ def _structure(model: AVSGN, batch: Batch) -> tuple:
         raise CompileError(f"videos must be equally long, got {counts}")
     for name in model.cmgi.layers:
         if not isinstance(subgraph_edges(batch, name, as_list=model.cmgi.as_list), Complete):
-            raise CompileError(f"subgraph {name!r} runs along an edge list; compiled are complete subgraphs on blocks")
+            raise CompileError(f"expected complete subgraphs on blocks, got subgraph {name!r} along an edge list")
     inputs = tuple((batch[name].x.shape, batch[name].x.dtype, batch[name].x.device) for name in (AUDIO, VISUAL))
     return (batch.num_graphs, *map(tuple, counts.values()), inputs, model.training, torch.is_grad_enabled(),
             torch.is_autocast_enabled(inputs[0][2].type))
@@ -112,7 +112,7 @@ def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch],
         return tensors
 
     graph = make_fx(forward, decomposition_table=_DROPOUT, pre_dispatch=True)(*_inputs(model, batch))
-    graph.graph.eliminate_dead_code()  # what was asked of a dtype is answered, and Dynamo refuses the question
+    graph.graph.eliminate_dead_code()  # dtype queries are constants by now, and Dynamo rejects the unused calls
     graph.recompile()
     # Inductor's own random numbers cost a CPU more than the rest of a step.
     options = {"fallback_random": True} if backend == "inductor" and batch[AUDIO].x.device.type == "cpu" else None
@@ -127,7 +127,7 @@ def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch],
 @torch.library.custom_op("avsgn_pyg::kept", mutates_args=(), schema="(Tensor x, float rate, int site) -> Tensor",
                          tags=(torch.Tag.nondeterministic_seeded,))
 def _kept(x: Tensor, rate: float, site: int) -> Tensor:
-    """What dropout multiplies by, as eager dropout draws it; without `site`, AOTAutograd takes two draws for one."""
+    """The scaled dropout mask, drawn as in eager mode; without `site`, AOTAutograd would merge two draws into one."""
     return torch.empty_like(x).bernoulli_(1 - rate).div_(1 - rate)
 
 

@@ -26,7 +26,7 @@ META: Final = "meta.json"
 
 
 class Meta(BaseModel):
-    """What a checkpoint says of itself.
+    """Metadata of a checkpoint.
 
     Attributes:
         format: version of this layout.

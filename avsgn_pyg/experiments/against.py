@@ -1,4 +1,4 @@
-"""This checkout's speed beside another one's: the same work in two processes that take turns.
+"""This checkout's speed against another's: the same work in two processes that take turns.
 
 Each process imports the package of its own checkout and runs this file's cases over :mod:`.workload`, which is written
 for both; so this file imports nothing of the package before :func:`compare` is called. A round asks every process for
@@ -67,7 +67,7 @@ class Worker:
 
     Attributes:
         seconds: CPU seconds of all its samples so far.
-        peak: bytes that the first call added at its highest, ``None`` where the system does not tell.
+        peak: bytes that the first call added at its highest, ``None`` where the system does not report it.
 
     Raises:
         RuntimeError: the process ended; what it wrote to its error stream is the message.
@@ -104,7 +104,7 @@ class Worker:
 
 def serve() -> None:
     """The worker's side: prepare what the first line of input orders, then take a sample for each further line."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever the package prints is no answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # keeps the package's own output out of the protocol
     order = json.loads(sys.stdin.readline())
     package = importlib.import_module("avsgn_pyg")
     if Path(package.__file__).resolve().parents[1] != Path(order["folder"]).resolve():

@@ -1,4 +1,4 @@
-"""A training step of a network of CMBS's published shape, so that AVSGN's step has something to stand beside.
+"""A training step of a network of CMBS's published shape, as a reference for the time of AVSGN's step.
 
 CMBS: Xia and Zhao, "Cross-Modal Background Suppression for Audio-Visual Event Localization", CVPR 2022. Written from
 the paper's description, for its cost alone; nothing is copied from the published code, and nothing here is for training

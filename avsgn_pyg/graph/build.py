@@ -22,12 +22,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, RELEVANCE, ROW, SUBGRAPHS, TEXT, VISUAL, relations
+from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, RELATIONS, RELEVANCE, ROW, TEXT, VISUAL
 from avsgn_pyg.graph.topology import COMPLETE, Topology, note_complete, starts
 from avsgn_pyg.graph.views import length_mask
-
-#: The twelve edge types of the three subgraphs.
-RELATIONS = tuple(relation for subgraph in SUBGRAPHS for relation in relations(subgraph))
 
 
 def build_video(
@@ -69,12 +66,12 @@ def build_batch(
     Args:
         audio, visual: one vector per segment, [B, T, width]; with `lengths`, [S, width], one video after the other.
         text_nodes: text nodes of each video; they carry no features.
-        lengths: segments of each video where these differ; on the CPU, so that nothing waits for a GPU.
+        lengths: segments of each video where these differ; on the CPU, to avoid a synchronisation with the GPU.
         category: class of each video's event, :data:`~avsgn_pyg.graph.schema.NO_EVENT` (default) where there is none.
-        relevance: 1 where the event is both heard and seen, else 0 (default); what stands after a video's end is not
-            read, and is zero in the batch.
-        row: row in the annotation file; by default the place in the batch.
-        topology: which edges there are; ``None`` writes none, for models without message passing.
+        relevance: 1 where the event is both heard and seen, else 0 (default); values after a video's end are
+            ignored and become zero in the batch.
+        row: row in the annotation file; by default the index in the batch.
+        topology: which edges to build; ``None`` builds none, for models without message passing.
 
     Raises:
         ValueError: no video, a video without a segment, no text node, or parts that differ in videos or segments.
@@ -94,7 +91,7 @@ def build_batch(
 
 def _checked_counts(audio: Tensor, visual: Tensor, text_nodes: int, lengths: Tensor | None, category: Tensor | None,
                     relevance: Tensor | None, row: Tensor | None) -> tuple[int, ...]:
-    """Segments of each video, if everything has as many."""
+    """Segments of each video; ValueError where the arguments disagree."""
     if lengths is None:
         counts = (audio.shape[1],) * audio.shape[0] if audio.dim() == 3 else ()
         same = visual.dim() == 3 and audio.shape[:2] == visual.shape[:2]
@@ -114,7 +111,7 @@ def _checked_counts(audio: Tensor, visual: Tensor, text_nodes: int, lengths: Ten
 
 
 def collate(videos: Sequence[HeteroData]) -> Batch:
-    """``Batch.from_data_list`` for single videos of whatever lengths.
+    """``Batch.from_data_list`` for single videos of any lengths.
 
     ``relevance`` comes out [B, T], zero after the end of shorter videos. ``to_data_list()`` gives the videos back
     (relevance as long as in the batch).
@@ -168,13 +165,14 @@ def _make_skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology 
     equal, made = min(counts) == max(counts), {}
     for relation in RELATIONS if topology is not None else ():
         source, subgraph, target = relation
-        # Audio and visual nodes are the same seconds; text nodes are the same in every batch of its size.
-        alike = (source == TEXT, target == TEXT, source == target, subgraph if source == target == TEXT else "")
-        if alike not in made:
-            make = _relation_edges if source == target == TEXT else _relation_edges.__wrapped__
-            made[alike] = make(topology, source, target, nodes[source], nodes[target], subgraph)
-        index, ends = made[alike]
-        batch[relation].edge_index = (index if alike[-1] else index.clone()).to(device)
+        constant = source == target == TEXT  # the same in every batch of so many videos
+        key = relation if constant else (source, target)
+        if key in made:
+            index, ends = made[key][0].clone(), made[key][1]
+        else:
+            make = _relation_edges if constant else _relation_edges.__wrapped__
+            index, ends = made[key] = make(topology, source, target, nodes[source], nodes[target], subgraph)
+        batch[relation].edge_index = index.to(device)
         slices[relation] = {"edge_index": ends}
         shift = torch.stack((start[source][:-1], start[target][:-1]), dim=1)
         increments[relation] = {"edge_index": shift[..., None]}

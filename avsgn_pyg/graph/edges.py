@@ -1,8 +1,8 @@
-"""The edges of one subgraph of a batch: as a list, or as the knowledge that every pair is joined.
+"""The edges of one subgraph of a batch: an edge list, or a complete graph that stores none.
 
-:func:`subgraph_edges` reads them from the batch. Both forms answer the same calls, so that Section 3.4 is written once:
-attention scores, their softmax over the sources of every node, and the nodes of the two modalities put together and
-taken apart again.
+:func:`subgraph_edges` reads them from the batch. Both classes have the same methods, so Section 3.4 is written once:
+attention scores, their softmax over the sources of every node, and joining and splitting the nodes of the two
+modalities.
 
 Letters: B videos, M nodes of the subgraph in the whole batch, T and R nodes of its two modalities in one video,
 N = T + R, E edges, D width.
@@ -65,10 +65,10 @@ class EdgeList:
         """``query_target . key_source`` of every edge, in single precision at least."""
         dtype = torch.promote_types(query.dtype, torch.float32)
         query, key = query.to(dtype), key.to(dtype)
-        if self.rows is None:
+        if self.rowptr is None:
             source, target = self.index
             return (query[target] * key[source]).sum(-1)
-        # Rows of both ends, gathered, would hold D numbers an edge twice, and cost fifteen times as much.
+        # Gathering query and key rows would store 2 D numbers per edge and take fifteen times as long.
         nothing = self.adj_t(query.new_zeros(self.index.shape[1]))
         return torch.sparse.sampled_addmm(nothing, query, key.T, beta=0.0).values()
 
@@ -77,7 +77,7 @@ class EdgeList:
         return softmax(scores, self.index[1], num_nodes=sum(self.nodes))
 
     @functools.cached_property
-    def rows(self) -> Int[Tensor, "M1"] | None:
+    def rowptr(self) -> Int[Tensor, "M1"] | None:
         """Where the edges into each node begin, as of a CSR matrix; ``None`` if two edges join the same nodes.
 
         ``None`` too on devices without torch's sparse kernels.
@@ -91,7 +91,7 @@ class EdgeList:
     def adj_t(self, weight: Float[Tensor, "E"]) -> Tensor:
         """The weights as a sparse CSR matrix [M, M], targets along rows: PyG's ``adj_t``."""
         _silence_beta_warning()
-        return _Sparse.apply(weight, self.rows, self.index[0].contiguous(), sum(self.nodes))
+        return _Sparse.apply(weight, self.rowptr, self.index[0].contiguous(), sum(self.nodes))
 
     def select(self, chosen: Bool[Tensor, "E"]) -> EdgeList:
         """The chosen edges between the same nodes."""
@@ -117,7 +117,7 @@ class EdgeList:
 
 @dataclass(frozen=True, eq=False)
 class Complete:
-    """One subgraph whose every pair is joined, videos being equally long: weights are matrices, and no list is needed.
+    """A complete subgraph of equally long videos: its weights are matrices, and no edge list is stored.
 
     Nodes stand video by video, those of the first modality before those of the second.
 
@@ -174,7 +174,7 @@ def subgraph_edges(batch: Batch, subgraph: str, *, as_list: bool = False) -> Edg
         as_list: never :class:`Complete`, whatever the edges are.
 
     Raises:
-        ValueError: the batch has none of the subgraph's relations, or an edge joins nodes of two videos.
+        ValueError: the batch has none of the subgraph's relations, or an edge connects nodes of two videos.
     """
     members = SUBGRAPHS[subgraph]
     stores = {relation: batch[relation] for relation in relations(subgraph) if relation in batch.edge_types}
@@ -202,7 +202,7 @@ def _edge_list(batch: Batch, subgraph: str, kinds: Sequence[tuple[str, str, str]
         ends = batch[kind].edge_index
         videos = [batch[name].batch[end] for name, end in zip((source, target), ends, strict=True)]
         if not torch.equal(*videos):
-            raise ValueError(f"{kind}: an edge joins nodes of two videos; a video is a graph of its own")
+            raise ValueError(f"{kind}: expected edges within one video, got an edge between two videos")
         local = [end - batch[name].ptr[video] + begin[name]
                  for name, end, video in zip((source, target), ends, videos, strict=True)]
         index.append(torch.stack((ends[0] + start[source], ends[1] + start[target])))

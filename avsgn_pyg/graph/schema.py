@@ -24,6 +24,9 @@ def relations(subgraph: str) -> tuple[tuple[str, str, str], ...]:
     return tuple((source, subgraph, target) for target in members for source in members)
 
 
+#: The twelve edge types of the three subgraphs.
+RELATIONS: Final = tuple(relation for subgraph in SUBGRAPHS for relation in relations(subgraph))
+
 #: Names of what a video's HeteroData carries beside its nodes.
 CATEGORY: Final = "category"  #: [1] class of the video's event; NO_EVENT where it has none
 RELEVANCE: Final = "relevance"  #: [1, T] 1 where the event is both heard and seen

@@ -1,4 +1,4 @@
-"""Which edges a video's graph has: all of them, or fewer, so that long videos stay within reach.
+"""Which edges a video's graph has: all of them, or fewer, so that long videos fit into memory.
 
 A topology gives every node one interval of sources in each relation, so the edges of a whole batch, videos of
 different length included, are written in one go. Edges are (source, target), sorted by target.
@@ -25,11 +25,11 @@ TOPOLOGIES: Final = ("complete", "window", "cross_modal_only")
 
 @dataclass(frozen=True)
 class Topology:
-    """Which nodes of a subgraph are joined.
+    """Which nodes of a subgraph are connected.
 
     Attributes:
-        name: ``complete`` (Section 3.4: every pair, self edges included), ``window`` (seconds are joined to seconds at
-            most `window` away, in either modality; text nodes to all), or ``cross_modal_only`` (edges between the two
+        name: ``complete`` (Section 3.4: every pair, self edges included), ``window`` (seconds are connected to
+            seconds at most `window` away, in either modality; text nodes to all), or ``cross_modal_only`` (edges between the two
             modalities alone).
         window: seconds; read by ``window`` alone.
 
@@ -48,14 +48,16 @@ class Topology:
 
     def edges(self, source: str, target: str, sources: Int[Tensor, "B"],
               targets: Int[Tensor, "B"]) -> Int[Tensor, "2 E"]:
-        """The edges of one relation in a batch, nodes numbered through.
+        """The edges of one relation in a batch, nodes numbered across the whole batch.
 
         Args:
             source, target: node types of the relation.
             sources, targets: their number of nodes in each video.
         """
-        begin, end = starts(targets)[:-1].repeat_interleave(targets), sources.repeat_interleave(targets)
-        second, first = torch.arange(len(begin)) - begin, torch.zeros_like(end)
+        # For every target, the sources of its video that it has an edge from: numbers first, ..., end - 1.
+        second = torch.arange(int(targets.sum())) - starts(targets)[:-1].repeat_interleave(targets)
+        end = sources.repeat_interleave(targets)
+        first = torch.zeros_like(end)
         if self.name == "window" and TEXT not in (source, target):
             first, end = (second - self.window).clamp(min=0), torch.minimum(second + self.window + 1, end)
         if self.name == "cross_modal_only" and source == target:
@@ -88,7 +90,7 @@ def complete_edges(videos: int, sources: int, targets: int) -> Int[Tensor, "2 E"
 #: Never handed out, so that nobody can write into them.
 _reference = functools.lru_cache(maxsize=16)(torch.inference_mode(False)(complete_edges))
 
-#: Edge tensors on other devices: (version of the tensor, size, whether it is complete).
+#: Edge tensor -> (its version, size, whether it is complete); read for devices other than the CPU.
 _known = WeakTensorKeyDictionary()
 
 

@@ -87,6 +87,27 @@ def flatten(block: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None) -> 
     return block.flatten(0, 1) if mask is None else block[mask]
 
 
+def set_edges(batch: Batch, edge_type: tuple[str, str, str], edge_index: Int[Tensor, "2 E"], **values: Tensor) -> None:
+    """Replace one relation's edges in a batch, with the bookkeeping by which ``to_data_list()`` separates the videos.
+
+    Args:
+        edge_type: source node type, subgraph, target node type.
+        edge_index: sources and targets, nodes numbered across the whole batch.
+        values: further tensors with a row per edge, such as ``edge_weight``.
+    """
+    source, _, target = edge_type
+    video = batch[target].batch[edge_index[1]]
+    order = video.argsort(stable=True)
+    counts = torch.bincount(video, minlength=batch.num_graphs).cpu()
+    slices = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    shift = torch.stack((batch[source].ptr[:-1], batch[target].ptr[:-1]), dim=1)[..., None].cpu()
+    batch[edge_type].edge_index = edge_index[:, order]
+    for name, value in values.items():
+        batch[edge_type][name] = value[order]
+    batch._slice_dict[edge_type] = dict.fromkeys(("edge_index", *values), slices)
+    batch._inc_dict[edge_type] = {"edge_index": shift, **dict.fromkeys(values, torch.zeros_like(counts))}
+
+
 def to_heterodata(batch: Batch, answer: Localization, layer: int = 0) -> Batch:
     """The batch with the answer's attention on it: ``edge_index`` and ``edge_weight`` of every subgraph's relations.
 
@@ -130,13 +151,7 @@ def _write_relations(graph: Batch, subgraph: str, matrix: Tensor) -> None:
             row = node - begin[member]
             chosen = chosen & (row >= 0) & (row < counts[member][video])
             ends.append(starts[member][video] + row)
-        graph[edge_type].edge_index = torch.stack(ends)[:, chosen]
-        graph[edge_type].edge_weight = weight[chosen]
-        edges = torch.bincount(video[chosen], minlength=len(matrix)).cpu()
-        slices = torch.cat((edges.new_zeros(1), edges.cumsum(0)))
-        shift = torch.stack([starts[member][:-1] for member in (edge_type[0], edge_type[2])], dim=1)[..., None].cpu()
-        graph._slice_dict[edge_type] = {"edge_index": slices, "edge_weight": slices}
-        graph._inc_dict[edge_type] = {"edge_index": shift, "edge_weight": torch.zeros(len(matrix), dtype=torch.int64)}
+        set_edges(graph, edge_type, torch.stack(ends)[:, chosen], edge_weight=weight[chosen])
 
 
 def _entries(matrix: Float[Tensor, "B N N"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -27,8 +27,8 @@ try:
 except ImportError:  # PyG's own scatter gives the same sums
     torch_scatter = None
 
-#: ``auto`` takes complete subgraphs as dense algebra and others along their edge list; ``blocks`` refuses a layer that
-#: cannot run as dense algebra, ``native`` always takes the edge list.
+#: ``auto`` runs complete subgraphs as dense algebra and others along their edge list; ``blocks`` raises where the
+#: subgraph or the layer does not allow dense algebra; ``native`` always runs along the edge list.
 BACKENDS = ("auto", "blocks", "native")
 
 
@@ -75,10 +75,17 @@ class Convolution(nn.Module):
         """Messages along `edges`, weighted by `weight` as :class:`~avsgn_pyg.model.cmgi.Adjacency` gives it.
 
         Raises:
-            FallbackError: ``backend="blocks"``, and the layer does something that has no form as dense algebra.
+            FallbackError: ``backend="blocks"``, and the layer uses an operation that has no dense form.
+            ValueError: ``backend="blocks"``, and the subgraph is not complete.
         """
         if isinstance(edges, EdgeList):
+            if self.backend == "blocks":
+                raise ValueError("backend=blocks needs complete subgraphs of equally long videos, got edges that are "
+                                 "not exactly those of build_batch; use backend=auto")
             return self.along(x, edges, weight)
+        if self.backend == "native":
+            count_layer(self.name, "edge_list")
+            return self._messages(x, edges.index.edge_list(), weight.reshape(-1))
         try:
             values = edges.index.edges(weight.reshape(-1, 1)) if self.attention == EDGE_ATTR else weight.reshape(-1)
             answer = self.conv(x, edges.index, **{self.attention: values})
@@ -94,12 +101,12 @@ class Convolution(nn.Module):
     def along(self, x: Float[Tensor, "M D"], edges: EdgeList, weight: Float[Tensor, "E"]) -> Float[Tensor, "M D"]:
         """Messages along an edge list.
 
-        A layer that adds up weighted sources takes it as PyG's ``adj_t`` and makes no message [E, D] at all; an hour of
-        video fits into memory so.
+        A layer that sums weighted sources takes a sparse matrix, PyG's ``adj_t``, and stores no messages [E, D]; this
+        way an hour of video fits into memory.
         """
         count_layer(self.name, "edge_list")
         plain = weight.dtype == x.dtype and not torch.is_autocast_enabled(x.device.type)
-        if self.fused and plain and edges.rows is not None:
+        if self.fused and plain and edges.rowptr is not None:
             return self.conv(x, edges.adj_t(weight))
         return self._messages(x, edges.index, weight)
 
@@ -112,13 +119,13 @@ class TypedConvolution(nn.Module):
     """A convolution for each of a subgraph's four relations (``relations: typed``); the paper prints one for all.
 
     ``h_i = sum_s conv_{s -> m(i)}(X, A_{m(i), s})_i`` over the two modalities s, m(i) being that of node i, and
-    ``A_{t, s}`` the edges from modality s into modality t at their weights of Eq. 7: attention is shared out between
-    both modalities first. With ``gcn`` this is ``H_t = A_{t, t} H_t W_tt + A_{t, s} H_s W_ts + b_tt + b_ts``. One
-    relation is no complete graph, so these run along the edge list.
+    ``A_{t, s}`` the edges from modality s into modality t at their weights of Eq. 7, whose softmax runs over both
+    modalities. With ``gcn`` this is ``H_t = A_{t, t} H_t W_tt + A_{t, s} H_s W_ts + b_tt + b_ts``. One
+    relation is not a complete graph, so these run along the edge list.
 
     Args:
-        build: makes one relation's convolution; it is called four times. Layers that divide by the sum of weights
-            (``aggr: mean`` of ``sage`` and ``film``) take the sum: one relation's weights sum to less than one.
+        build: makes one relation's convolution; it is called four times. ``aggr: mean`` of ``sage`` and ``film`` is a
+            weighted sum here, because one relation's weights sum to less than one.
 
     Raises:
         ValueError: a layer of several hops. Within one relation between two modalities there is no second hop.

@@ -2,8 +2,8 @@
 
 Rows are stock PyG layers that keep width D, weighted forms from :mod:`avsgn_pyg.layers.weighted`, and whatever you
 add: ``docs/add_a_layer.md``. The attention enters as edge weight (it scales a message) or as an edge attribute of
-width one (a learned term inside the message or its score). A layer that would ignore it has no place here; the tests
-perturb the adjacency of every row.
+width one (a learned term inside the message or its score). Every layer must depend on it; the tests perturb the
+adjacency of every row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Time encodings, an option: the paper names none, so its graphs and attentions do not know the order of seconds.
+"""Time encodings, an option: the paper has none, so its attention and graphs ignore the order of seconds.
 
 ``learned`` and ``sinusoidal`` are added to the rows that enter CMSA. ``relative`` is added to attention scores
 (between audio and visual seconds in Eq. 4-5, and in every subgraph's Eq. 7), so it works for any length.
@@ -23,7 +23,7 @@ class NoTime(nn.Module):
 
 
 class LearnedTime(nn.Module):
-    """One learned [d] vector a second, added to the rows; a video may have fewer seconds, not more."""
+    """One learned [d] vector per second, added to the rows; a video may have fewer seconds, not more."""
 
     def __init__(self, segments: int, width: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class SinusoidalTime(nn.Module):
 
 
 class RelativeTime(nn.Module):
-    """A learned score for "how many seconds apart", one table a head, added to attention scores.
+    """A learned score for "how many seconds apart", one table per head, added to attention scores.
 
     Offsets beyond `reach` seconds share its last entries. Tables start at ``-slope * |offset|``, so that near seconds
     weigh most: at slope 1.5 a second attends chiefly to itself and to the same second of the other modality.

@@ -1,4 +1,4 @@
-"""PyG layers without an edge weight, in a form that takes the attention of Eq. 7 as one.
+"""PyG layers in forms whose messages are weighted by the attention of Eq. 7.
 
 SAGE, GIN and FiLM have no argument for an edge weight: on a complete graph their neighbours' term would be one vector
 for every node, whatever the attention. Each class here gives its formula; ``A_ij`` is the edge weight of j -> i, and

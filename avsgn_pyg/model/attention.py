@@ -23,7 +23,7 @@ class CrossAttention(nn.Module):
         width: d, of queries, keys and answers; a multiple of `heads`.
         heads: h; one head with ``W_o = 1`` is Eq. 1 as printed.
         dropout: rate on the attention weights.
-        window: queries and keys are seconds of one video and attend at most so many seconds away; ``None``: to all.
+        window: largest distance in seconds between a query and its keys, both of one video; ``None``: no limit.
 
     Raises:
         ValueError: `width` is not a multiple of `heads`.
@@ -71,8 +71,8 @@ class CrossAttention(nn.Module):
                 dropout_p=dropout)
         return self.out(answer.transpose(-2, -3).flatten(-2))
 
-    # Rows without a batch axis (Q or K of them) are folded into the projection that they meet, (X W_q) (Y W_k)^T =
-    # X (W_q (Y W_k)^T): a product with h K columns in place of d, a sixth of the specified training step.
+    # Rows without a batch axis (Q or K of them) are multiplied into the other projection first, (X W_q) (Y W_k)^T =
+    # X (W_q (Y W_k)^T): a product with h K columns instead of d, which saves a sixth of the specified training step.
 
     def _constant_query(self, query: Float[Tensor, "Q d"], source: Float[Tensor, "B K d"],
                         mask: Bool[Tensor, "B K"] | None) -> Float[Tensor, "B Q d"]:

@@ -7,6 +7,7 @@ Letters: B videos, T segments, R text rows (T, or 2C with one row a class), C cl
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.graph.edges import subgraph_edges
-from avsgn_pyg.graph.schema import AUDIO, TEXT, VISUAL
+from avsgn_pyg.graph.schema import AUDIO, RELATIONS, TEXT, VISUAL
 from avsgn_pyg.graph.views import as_batch, flatten, node_counts, pad, padded_view
 from avsgn_pyg.localization import Localization, Parsing
 from avsgn_pyg.model.cmgi import CMGI, Interaction
@@ -24,7 +25,7 @@ from avsgn_pyg.model.inputs import LabelText
 
 
 class Aligned(NamedTuple):
-    """CMSA's answer beside the encoders' features; `mask` is False where a second is padding, ``None`` without any."""
+    """CMSA's output and the encoders' features; `mask` is False where a second is padding, ``None`` without any."""
 
     encoder: dict[str, Tensor]
     streams: Streams
@@ -52,13 +53,14 @@ class AVSGN(nn.Module):
         self.cmsa, self.cmgi, self.head = cmsa, cmgi, head
 
     def forward(self, data: HeteroData | Batch) -> Localization | Parsing:
-        """One answer for every video of a single video, a ``Batch.from_data_list``, or a batch of :mod:`.graph.build`.
+        """One output per video, for a single video, a ``Batch.from_data_list``, or a batch of :mod:`.graph.build`.
 
-        Messages pass along the ``edge_index`` that the data hold, and along no others.
+        CMGI passes messages along the ``edge_index`` that the data hold, and along nothing else. (CMSA, in front of it,
+        is attention over all seconds, or over the model's window.)
 
         Raises:
-            ValueError: audio and visual nodes are not the same seconds, the videos have another number of text nodes
-                than this model makes, differ in length where text rows are seconds, or have no edges.
+            ValueError: audio and visual nodes differ in number, text nodes do not match the model's text rows, videos
+                differ in length with ``text.slots=segments``, or a subgraph has no edges.
         """
         batch = as_batch(data)
         aligned = self.align(batch)
@@ -105,8 +107,12 @@ class AVSGN(nn.Module):
         same = mask is visual_mask is None or (mask is not None and visual_mask is not None
                                                and torch.equal(mask, visual_mask))
         if visual.shape[:2] != audio.shape[:2] or not same:
-            raise ValueError(f"audio and visual nodes must be the same seconds of every video, got {audio.shape[:2]} "
-                             f"and {visual.shape[:2]}, or videos that differ in one of them alone")
+            raise ValueError("expected as many visual as audio nodes in every video, got "
+                             f"{node_counts(batch, AUDIO)} audio and {node_counts(batch, VISUAL)} visual nodes")
+        unread = set(batch.edge_types) - set(RELATIONS)
+        if unread:
+            warnings.warn(f"the model does not read the edge types {sorted(unread)}; it reads {list(RELATIONS)}",
+                          stacklevel=3)
         found, rows = node_counts(batch, TEXT), self.label_text.rows
         if set(found) != {rows}:
             raise ValueError(f"this model makes {rows} text rows a video, the batch has {sorted(set(found))} text "

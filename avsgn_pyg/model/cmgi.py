@@ -1,8 +1,8 @@
 """Section 3.4: cross-modal graph interaction (CMGI), Eq. 7-8.
 
-Three subgraphs a video (audio-visual, visual-text, audio-text). Attention along a subgraph's edges is its adjacency
-(Eq. 7), graph convolutions pass messages weighted by it (Eq. 8), and a modality sums what it gets from its two
-subgraphs. Nodes of all videos stand below one another, so videos of different length need no padding here.
+Three subgraphs per video (audio-visual, visual-text, audio-text). Attention along a subgraph's edges is its adjacency
+(Eq. 7), graph convolutions pass messages weighted by it (Eq. 8), and a modality's output is the sum over its two
+subgraphs. Nodes of all videos are concatenated, so videos of different length need no padding here.
 
 Letters: M nodes of one modality, or of one subgraph, in the whole batch; E edges; D width; L layers.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from avsgn_pyg.graph.edges import Complete, EdgeList
 from avsgn_pyg.graph.schema import SUBGRAPHS
 
-#: One weight an edge: [E] along a list, [B, N, N] where every pair is joined.
+#: One weight per edge: [E] along a list, [B, N, N] where every pair is connected.
 Weights = Float[Tensor, "..."]
 
 
@@ -47,9 +47,9 @@ class GraphLayer(nn.Module):
         self.norm = nn.LayerNorm(dim) if norm == "layer" else nn.Identity()
 
     def forward(self, x: Float[Tensor, "M D"], edges: EdgeList | Complete, weight: Weights) -> Float[Tensor, "M D"]:
-        """One round of messages along `edges`."""
-        message = self.dropout(self.conv(x, edges, weight).relu())
-        return self.norm(x + message if self.residual else message)
+        """The nodes after the messages along `edges`."""
+        update = self.dropout(self.conv(x, edges, weight).relu())
+        return self.norm(x + update if self.residual else update)
 
 
 class Interaction(NamedTuple):
@@ -69,9 +69,9 @@ class CMGI(nn.Module):
         subgraphs: any subset of ``av``, ``vt``, ``at``; a modality in none of them keeps its aligned features.
         residual, norm: around every layer; ``residual=False, norm="none"`` is Eq. 8 as printed.
         adjacency: ``shared`` (Eq. 7 once, from the aligned features) or ``per_layer``.
-        topk: messages pass along the `topk` strongest edges into every node alone; ``None`` uses all edges.
-        as_list: convolutions want every subgraph as an :class:`~avsgn_pyg.graph.edges.EdgeList`.
-        dropout: rate on every layer's messages.
+        topk: after Eq. 7, keep only the `topk` strongest edges into every node; ``None`` keeps all.
+        as_list: pass every subgraph to the convolutions as an :class:`~avsgn_pyg.graph.edges.EdgeList`.
+        dropout: rate on every layer's output, before the residual is added.
         time: ``subgraph -> module`` with scores by distance in time for Eq. 7, shared by its layers; or ``None``.
     """
 

@@ -51,7 +51,7 @@ class InterAlignment(nn.Module):
     """Eq. 4-6: ``ReLU(Linear_{2d -> D}([X + Attn(P, X, X); X + Attn(Q, X, X)]))`` for a stream X and partners P, Q.
 
     Without `residual` the two ``X +`` fall away, as printed. `partner_queries` says for each partner whether it queries
-    the stream (as printed) or is queried by it: the way for text and seconds of different number. `window` limits the
+    the stream (as printed) or is queried by it, which allows text and seconds to differ in number. `window` limits the
     first partner's attention, where stream and partner are both seconds.
     """
 
@@ -65,7 +65,7 @@ class InterAlignment(nn.Module):
 
     def forward(self, stream: Tensor, partners: tuple[Tensor, Tensor], biases: tuple = (None, None),
                 masks: tuple = (None, None)) -> Tensor:
-        """`biases` are added to the scores of either attention; `masks` tell its keys from padding."""
+        """`biases` are added to the scores of the two attentions; `masks` are False for keys that are padding."""
         answers = []
         for attend, partner, queries, bias, mask in zip(self.attend, partners, self.partner_queries, biases, masks,
                                                         strict=True):

@@ -66,7 +66,7 @@ class Explained(nn.Module):
         self.model, self.batch, self.read = model, batch, read
         with torch.no_grad():
             self.graph = to_heterodata(batch, model(batch))
-        for edge_type in self.graph.edge_types:  # PyG's explainers want an edge in every relation
+        for edge_type in self.graph.edge_types:  # PyG's explainers need an edge in every relation
             if not self.graph[edge_type].edge_index.numel():
                 del self.graph[edge_type]
         # PyG finds the module that a mask is of by the name of its edge type.

@@ -1,6 +1,6 @@
 """Section 3.5: cross-gating and the classifiers, Eq. 9-11, and the logits that Eq. 14 needs.
 
-Every answer is a *logit*: softmax and sigmoid come when it is read, never in front of a loss that applies them again.
+All scores are *logits* (gates are not): the reader applies softmax or sigmoid, and losses take the logits.
 
 Letters: B videos, T segments, D width, C classes.
 """
@@ -22,7 +22,7 @@ def over_time(rows: Float[Tensor, "B T w"], mask: Mask) -> Float[Tensor, "B w"]:
 
 
 class Localized(NamedTuple):
-    """The head's answer for a batch; the fields are those of :class:`avsgn_pyg.localization.Localization`."""
+    """The head's output for a batch; the fields are those of :class:`avsgn_pyg.localization.Localization`."""
 
     category: Float[Tensor, "B C"]
     relevance: Float[Tensor, "B T"]

@@ -4,7 +4,7 @@
 which gives as many text rows as there are segments. Encoder widths need not agree: with `width` set, one
 linear adapter a stream brings them together (the paper's encoders are all 512 wide and need none).
 
-Letters: B videos, T segments, C classes, d width of CMSA, d_a / d_v widths of the encoders.
+Letters: B videos, T segments, R text rows, C classes, d width of CMSA, d_a / d_v widths of the encoders.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class LabelText(nn.Module):
     Args:
         visual: [C, d_v] label embeddings of CLIP's text encoder, or ``None`` to learn them.
         audio: [C, d_a] label embeddings of CLAP's text encoder, or ``None`` likewise.
-        rows: T' text rows made by ``Phi_t``; ``None`` keeps the 2C labels themselves (`text_slots: per_class`).
+        rows: R text rows made by ``Phi_t``; ``None`` keeps the 2C labels themselves (``model.text.slots=per_class``).
     """
 
     def __init__(self, visual: Tensor, audio: Tensor, *, rows: int | None, learned: bool = False) -> None:

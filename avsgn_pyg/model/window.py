@@ -1,6 +1,6 @@
 """Eq. 1 among seconds at most `window` apart: time and memory grow with T, not with its square.
 
-Queries are cut into blocks; each block meets the keys of its own seconds and of the `window` seconds on either side.
+Queries are cut into blocks; each block attends to its own seconds and to `window` seconds on either side.
 
 Letters: B videos, h heads, T segments, e width of a head, c seconds in a block, K = c + 2 window keys of a block.
 """
@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-#: Least seconds in a block: smaller ones make products too thin to be quick.
+#: Fewest seconds in a block: matrix products of smaller blocks are slow.
 LEAST = 32
 
 
 def block_offsets(window: int, seconds: int, device: torch.device | None = None) -> Int[Tensor, "c K"]:
     """Seconds from each query of a block to each of its keys; the same for every block.
 
-    A window beyond the video is cut to it: keys outside would only cost memory.
+    A window longer than the video is shortened to it: keys outside would only cost memory.
     """
     window = min(window, seconds - 1)
     block = max(window, LEAST)
@@ -36,7 +36,7 @@ def windowed_attention(query: Float[Tensor, "B h T e"], key: Float[Tensor, "B h 
 
     Args:
         bias: added to the scores, laid out as :func:`block_offsets` of this video.
-        mask: False for keys that are padding; no other query attends to them.
+        mask: False for keys that are padding; only the query of the same second attends to such a key.
         dropout: rate on the weights.
     """
     videos, heads, seconds, _ = query.shape

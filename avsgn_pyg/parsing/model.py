@@ -43,7 +43,7 @@ CLAMP = 1e-7
 
 
 class Parsed(NamedTuple):
-    """The head's answer for a batch; the fields are those of :class:`avsgn_pyg.localization.Parsing`."""
+    """The head's output for a batch; the fields are those of :class:`avsgn_pyg.localization.Parsing`."""
 
     audio: Float[Tensor, "B T C"]
     visual: Float[Tensor, "B T C"]

@@ -1,4 +1,4 @@
-"""What a prediction is made from and written as: clips, a model's folder, labels, forms; needs no torch."""
+"""Inputs and output formats of a prediction: clips, a model's folder, labels, forms; needs no torch."""
 
 from __future__ import annotations
 

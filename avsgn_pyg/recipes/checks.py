@@ -15,7 +15,7 @@ from avsgn_pyg.data.files import check_files
 from avsgn_pyg.engine import files
 from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint, seed_folders
 
-#: What may be told anew of a run that is trained; everything else is the checkpoint's.
+#: Sections that may be overridden for a trained run; all others come from the checkpoint.
 FREE_SECTIONS: Final = ("data.", "evaluate.")
 #: Settings that localization reads and parsing does not.
 UNREAD: Final = {

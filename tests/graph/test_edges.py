@@ -211,7 +211,7 @@ def test_scores_are_products_of_an_edge_s_ends_with_their_gradients(twice: bool)
     if twice:
         batch[AV].edge_index = torch.cat((batch[AV].edge_index, batch[AV].edge_index[:, :2]), dim=1)
     edges = subgraph_edges(batch, "av")
-    assert (edges.rows is None) == twice
+    assert (edges.rowptr is None) == twice
     query, key, found = scored(edges)
     expected = torch.stack([query[i] @ key[j] for j, i in edges.index.T.tolist()])
     torch.testing.assert_close(found, expected)

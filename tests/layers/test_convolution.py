@@ -84,7 +84,7 @@ def gradients(out: Tensor, leaves: list[Tensor]) -> list[Tensor]:
 
 @pytest.mark.parametrize(("conv", "options"), CASES)
 def test_complete_graphs_and_edge_lists_agree_in_values_and_every_gradient(conv: str, options: dict):
-    layer = Convolution(D, conv, options, "blocks").double()
+    layer = Convolution(D, conv, options).double()
     complete, edges = edges_of()
     x, scores = torch.randn(B * N, D).double().requires_grad_(), torch.randn(B, N, N).double().requires_grad_()
     leaves = [x, scores, *layer.parameters()]
@@ -179,6 +179,20 @@ def test_where_there_is_no_rule_the_edge_list_answers_and_is_counted(monkeypatch
         found = Convolution(D, "mine")(x, complete, weight)
     assert paths.fallback == paths.edge_list == {"mine": 1} and not paths.complete
     torch.testing.assert_close(found, (weight @ x.sort(-1).values.unflatten(0, (B, N))).flatten(0, 1))
+
+
+def test_forced_blocks_refuse_edges_that_are_not_complete():
+    with pytest.raises(ValueError, match="needs complete subgraphs"):
+        Convolution(D, "gcn", {}, "blocks")(torch.randn(B * N, D), edges_of()[1], torch.rand(B * N * N))
+
+
+def test_forced_edge_lists_take_complete_edges_too():
+    complete, weight, x = edges_of()[0], torch.rand(B, N, N), torch.randn(B * N, D)
+    layer, forced = Convolution(D), Convolution(D, backend="native")
+    forced.load_state_dict(layer.state_dict())
+    with count_paths() as paths:
+        torch.testing.assert_close(forced(x, complete, weight), layer(x, complete, weight))
+    assert paths.edge_list["gcn"] == paths.complete["gcn"] == 1
 
 
 def test_forced_blocks_refuse_a_layer_without_a_rule(monkeypatch: pytest.MonkeyPatch):

@@ -386,7 +386,7 @@ def test_audio_and_visual_of_different_seconds_are_refused(network, other: tuple
     net = network()
     videos = [HeteroData(audio={"x": torch.randn(a, D)}, visual={"x": torch.randn(v, D)},
                          text={"num_nodes": net.text_nodes}) for a, v in zip((5, 5), other, strict=True)]
-    with pytest.raises(ValueError, match="same seconds"):
+    with pytest.raises(ValueError, match="as many visual as audio"):
         net.model(Batch.from_data_list(videos))
 
 
