@@ -31,6 +31,12 @@ def _name_or_names(value: Any) -> Any:
     return value
 
 
+def _topk_is_no_topology(value: Any) -> Any:
+    if value == "topk":
+        raise ValueError("topk is a setting of its own now, such as model.cmgi.topk=8, beside any topology")
+    return value
+
+
 def _length_or_range(value: Any) -> Any:
     ends = value if isinstance(value, (list, tuple)) else (value, value)
     if len(ends) != 2 or not all(type(end) is int and end >= 1 for end in ends) or ends[0] > ends[1]:
@@ -153,7 +159,8 @@ class CMGIConfig(Section):
     norm: Literal["none", "layer"] = "layer"
     adjacency: Literal["shared", "per_layer"] = "shared"
     relations: Literal["shared", "typed"] = "shared"
-    topology: Literal["complete", "window", "cross_modal_only"] = "complete"
+    topology: Annotated[Literal["complete", "window", "cross_modal_only"],
+                        BeforeValidator(_topk_is_no_topology)] = "complete"
     window: Count = 10
     topk: Count | None = None
     backend: Literal["auto", "blocks", "native"] = "auto"

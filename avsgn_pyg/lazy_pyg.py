@@ -7,10 +7,12 @@ import hook under which these parts are registered as usual, but run when an att
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
 import threading
+from importlib._bootstrap import _DeadlockError, _ModuleLockManager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -22,7 +24,8 @@ DEFERRED: Final = (f"{PYG}.datasets", f"{PYG}.llm")
 #: Imported by ``torch_geometric.isinstance`` for one class, which it reads through ``torch``; torch loads it by itself.
 COMPILER: Final = "torch._dynamo"
 
-_lock, _running = threading.RLock(), set()
+#: Deferred module that runs -> its thread.
+_running: dict[str, int] = {}
 
 
 def install() -> None:
@@ -35,21 +38,28 @@ class _Deferred(ModuleType):
     """A module that is registered, with its spec and path, and that runs when a name is missing in it."""
 
     def __getattr__(self, name: str) -> Any:
-        with _lock:
-            if self.__name__ in _running:  # a circular import: the name is not defined yet
-                raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-            if type(self) is _Deferred:
-                _running.add(self.__name__)
-                try:
-                    self.__spec__.loader.exec_module(self)
-                finally:
-                    _running.discard(self.__name__)
-                self.__class__ = ModuleType
-        return getattr(self, name)
+        # Read of every module by unittest; and in a circular import, a name that is not defined yet.
+        if name != "__warningregistry__" and _running.get(self.__name__) != threading.get_ident():
+            _run(self)
+            if name in self.__dict__ or "__getattr__" in self.__dict__:
+                return self.__dict__[name] if name in self.__dict__ else self.__dict__["__getattr__"](name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
         getattr(self, "__all__", ())
         return sorted(self.__dict__)
+
+
+def _run(module: ModuleType) -> None:
+    """Run a deferred module, once; under its own import lock, by which Python sees that threads wait for each other."""
+    with contextlib.suppress(_DeadlockError), _ModuleLockManager(module.__name__):
+        if type(module) is _Deferred and module.__name__ not in _running:
+            _running[module.__name__] = threading.get_ident()
+            try:
+                module.__spec__.loader.exec_module(module)
+            finally:
+                del _running[module.__name__]
+            module.__class__ = ModuleType
 
 
 class _Placeholder(ModuleType):
@@ -100,6 +110,9 @@ class _Finder(MetaPathFinder):
     """Finds PyG and its deferred subpackages as every other finder does, and exchanges their loaders."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        parent = sys.modules.get(fullname.rpartition(".")[0])
+        if type(parent) is _Deferred and _running.get(parent.__name__) != threading.get_ident():
+            _run(parent)  # a package runs before its modules
         if fullname != PYG and fullname not in DEFERRED:
             return None
         others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))

@@ -27,7 +27,7 @@ OF_THE_WHOLE = {
 OF_A_FOLDER = {"model/test_section3"}
 
 #: Lines that a file may have, and who is let off: the schema and the set-up stand in one place each.
-LONGEST = {"avsgn_pyg": 300, "tools": 80}
+LONGEST = {"avsgn_pyg": 300, "tools": 90}
 LET_OFF = {"avsgn_pyg/config.py", "tools/bootstrap.py"}
 
 #: Slow to load, or not installed with the package; nobody pays for them at import.

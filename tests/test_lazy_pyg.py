@@ -67,3 +67,8 @@ def test_looking_for_the_module_of_an_object_runs_none_of_the_deferred_parts() -
 
 def test_a_pyg_that_was_imported_before_is_left_as_it_is() -> None:
     assert run("import torch_geometric, avsgn_pyg, sys; print(type(torch_geometric.datasets).__name__)") == "module"
+
+
+def test_a_module_of_a_deferred_package_imports_by_itself():
+    code = "import avsgn_pyg; from torch_geometric.datasets.elliptic_temporal import EllipticBitcoinTemporalDataset"
+    subprocess.run([sys.executable, "-c", code], check=True)

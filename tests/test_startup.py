@@ -68,7 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint's folder whose weights nobody reads."""
     folder = tmp_path_factory.mktemp("checkpoint")
     (folder / "config.yaml").write_text("data: {kind: synthetic}\n")
-    (folder / "meta.json").write_text('{"format": 1, "categories": ["a", "b"], "audio_width": 8, "visual_width": 8, '
+    (folder / "meta.json").write_text('{"format": 2, "categories": ["a", "b"], "audio_width": 8, "visual_width": 8, '
                                       '"segments": 10, "dataset": "made", "synthetic": true}')
     (folder / "model.safetensors").touch()
     return folder

@@ -19,7 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from avsgn_pyg import recipes
 from avsgn_pyg.config import load_config
-from avsgn_pyg.engine.run_folder import read_run_config
+from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config
 from avsgn_pyg.recipes.checks import check_config
 
 FIRST = Path(__file__).resolve().parent.parent / "configs" / "synthetic.yaml"
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nstopped; continue with: python tools/train.py --resume {options.resume}", file=sys.stderr)
+        print(f"\n{how_to_continue('tools/train.py', options.resume)}", file=sys.stderr)
         return 130
     if first:
         print(f"{result.table()}\n\n{result.listing()}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from avsgn_pyg import recipes
 from avsgn_pyg.config import load_config
-from avsgn_pyg.engine.run_folder import read_run_config
+from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config
 from avsgn_pyg.errors import EXPECTED_ERRORS
 from avsgn_pyg.recipes.checks import check_config, check_parsing_run
 
@@ -69,8 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        again = options.resume and f"; continue with: python tools/train_parsing.py --resume {options.resume}"
-        print(f"\nstopped{again or ''}", file=sys.stderr)
+        print(f"\n{how_to_continue('tools/train_parsing.py', options.resume)}", file=sys.stderr)
         return 130
     print(json.dumps(result.as_dict(), indent=2) if options.json else result.table())
     return 0

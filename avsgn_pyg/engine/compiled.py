@@ -40,48 +40,41 @@ class CompileError(TrainingError):
 
 
 class CompiledModel(nn.Module):
-    """A model whose forward pass runs compiled; its parameters are the model's own. See :func:`compile_model`."""
-
-    def __init__(self, model: AVSGN) -> None:
-        super().__init__()
-        self.model, self.run = model, compile_model(model)
-
-    def forward(self, batch: HeteroData | Batch) -> Any:
-        """The model's answer."""
-        return self.run(batch)
-
-
-def compile_model(model: AVSGN, *, backend: str | None = None) -> Callable[[HeteroData | Batch], Any]:
-    """The model's forward pass, compiled: the same outputs, and the same gradients in the model's own parameters.
+    """A model whose forward pass runs compiled: the same outputs, and the same gradients in the model's own parameters.
 
     Each batch size is compiled when it first occurs, separately for training and evaluation. Dropout draws fresh
-    numbers at every call, though not those that the model itself would draw.
+    numbers at every call, though not those that the model itself would draw. Forward hooks are not run.
 
     Args:
         model: on its final device, in its final dtype.
         backend: of ``torch.compile``; :data:`BACKEND` by default.
-
-    Returns:
-        From a batch to the model's answer, a ``Localization`` or a ``Parsing``. It raises :class:`CompileError` for
-        videos of different length, for subgraphs that are not complete or run along edge lists (``backend=native``,
-        ``topk``, ``relations=typed``), for more than :data:`MOST` sizes, and where the compiler fails.
     """
-    programs: dict[tuple, Callable[..., Any]] = {}
-    backend = backend or BACKEND
 
-    def run(data: HeteroData | Batch) -> Any:
+    def __init__(self, model: AVSGN, backend: str | None = None) -> None:
+        super().__init__()
+        self.model, self.backend = model, backend or BACKEND
+        self.programs: dict[tuple, Callable[..., Any]] = {}
+
+    def forward(self, data: HeteroData | Batch) -> Any:
+        """The model's output, a ``Localization`` or a ``Parsing``.
+
+        Raises:
+            CompileError: for videos of different length, for subgraphs that are not complete or run along edge lists
+                (``backend=native``, ``topk``, ``relations=typed``), for more than :data:`MOST` sizes, and where the
+                compiler fails.
+        """
         batch = as_batch(data)
-        key = _structure(model, batch)
-        if key not in programs and len(programs) == MOST:
+        key = _structure(self.model, batch)
+        if key not in self.programs and len(self.programs) == MOST:
             raise CompileError(f"expected at most {MOST} batch sizes, which are all compiled; got another: {key}")
         try:
-            if key not in programs:
-                programs[key] = _trace(model, batch, backend)
-            return programs[key](model, batch)
+            if key not in self.programs:
+                self.programs[key] = _trace(self.model, batch, self.backend)
+            return self.programs[key](self.model, batch)
+        except (torch.OutOfMemoryError, ValueError):
+            raise
         except Exception as error:
-            raise CompileError(f"the compiled forward pass failed (backend={backend!r}): {error}") from error
-
-    return run
+            raise CompileError(f"the compiled forward pass failed (backend={self.backend!r}): {error}") from error
 
 
 def _structure(model: AVSGN, batch: Batch) -> tuple:
@@ -93,7 +86,8 @@ def _structure(model: AVSGN, batch: Batch) -> tuple:
         if not isinstance(subgraph_edges(batch, name, as_list=model.cmgi.as_list), Complete):
             raise CompileError(f"expected complete subgraphs on blocks, got subgraph {name!r} along an edge list")
     inputs = tuple((batch[name].x.shape, batch[name].x.dtype, batch[name].x.device) for name in (AUDIO, VISUAL))
-    return (batch.num_graphs, *map(tuple, counts.values()), inputs, model.training, torch.is_grad_enabled(),
+    modes = tuple((module.training, getattr(module, "p", None)) for module in model.modules())
+    return (batch.num_graphs, *map(tuple, counts.values()), inputs, modes, torch.is_grad_enabled(),
             torch.is_autocast_enabled(inputs[0][2].type))
 
 
@@ -111,7 +105,12 @@ def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch],
         found["kind"] = type(answer)
         return tensors
 
-    graph = make_fx(forward, decomposition_table=_DROPOUT, pre_dispatch=True)(*_inputs(model, batch))
+    # Tracing runs the model once: neither its buffers nor the random numbers of what follows may change by that.
+    buffers = {id(buffer) for buffer in model.buffers()}
+    inputs = [value.clone() if id(value) in buffers else value for value in _inputs(model, batch)]
+    device = batch[AUDIO].x.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        graph = make_fx(forward, decomposition_table=_DROPOUT, pre_dispatch=True)(*inputs)
     graph.graph.eliminate_dead_code()  # dtype queries are constants by now, and Dynamo rejects the unused calls
     graph.recompile()
     # Inductor's own random numbers cost a CPU more than the rest of a step.

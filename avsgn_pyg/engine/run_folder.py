@@ -7,14 +7,16 @@ after their folders are complete. Whatever else lies in ``checkpoints/`` is left
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from avsgn_pyg.config import Config, load_config, save_config
-from avsgn_pyg.engine.files import CONFIG, MODEL, read_json, replace_text
+from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_json, read_meta, replace_text
 from avsgn_pyg.errors import CheckpointError, RunError
 
 #: What a run, and the tools that draw it, write into its folder; overwriting removes these and nothing else.
@@ -123,7 +125,17 @@ def read_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
     """The config of the run in `folder`, with dotted settings on top; RunError where there is no run."""
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: no {CONFIG} there, so there is no run to continue")
+    for meta in sorted(folder.glob(f"**/checkpoints/[!.]*/{META}")):  # another format is told before its settings are
+        read_meta(meta.parent)
     return load_config(folder / CONFIG, overrides)
+
+
+def how_to_continue(tool: str, folder: Path | None) -> str:
+    """What to say of a training that was interrupted: the command that continues it, if anything was written."""
+    if folder is None or not (folder / CONFIG).is_file():
+        return "stopped before anything was written; start the same command again"
+    python = os.path.relpath(sys.executable)
+    return f"stopped; continue with: {sys.executable if python.startswith('..') else python} {tool} --resume {folder}"
 
 
 def run_folder(config: Config) -> Path:

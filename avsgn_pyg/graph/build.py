@@ -5,7 +5,8 @@ and along no others. Remove an edge and its message is gone; write your own and 
 
 :func:`build_batch` writes what ``Batch.from_data_list`` would write, without its loop over videos. What does not depend
 on the features (edges, batch vectors, slices) is made once per size and *shared* by the batches of that size: clone an
-``edge_index`` before you write into it. A shared tensor that was written into is not used for the next batch.
+``edge_index`` before you write into it. A shared tensor that was written into is not used for the next batch, unless
+the write bypassed torch (``.numpy()``, ``.data``).
 
 Letters: B videos, T segments (of the longest), S segments of all videos together, da / dv feature widths, E edges.
 """
@@ -130,10 +131,12 @@ def collate(videos: Sequence[HeteroData]) -> Batch:
 
 def _skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology | None, device: torch.device) -> Batch:
     """A batch of these sizes without features and labels, its tensors shared by all batches of its size."""
-    kept, shared = _make_skeleton(counts, text_nodes, topology, device)
+    # Lengths that are drawn anew for each batch hardly come twice, and their edges are large.
+    make = _make_skeleton if min(counts) == max(counts) else _make_skeleton.__wrapped__
+    kept, shared = make(counts, text_nodes, topology, device)
     if any(tensor._version for tensor in shared):  # somebody wrote into one
         _make_skeleton.cache_clear(), _relation_edges.cache_clear()
-        kept, _ = _make_skeleton(counts, text_nodes, topology, device)
+        kept, _ = make(counts, text_nodes, topology, device)
     batch = copy.copy(kept)  # stores of its own, tensors shared
     for name in ("_slice_dict", "_inc_dict"):
         setattr(batch, name, {key: dict(value) if isinstance(value, dict) else value

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch_geometric.data import Batch
 from torch_geometric.utils import softmax
 
@@ -65,12 +66,12 @@ class EdgeList:
         """``query_target . key_source`` of every edge, in single precision at least."""
         dtype = torch.promote_types(query.dtype, torch.float32)
         query, key = query.to(dtype), key.to(dtype)
-        if self.rowptr is None:
+        if self.rowptr is None or torch.is_autocast_enabled(query.device.type):
             source, target = self.index
             return (query[target] * key[source]).sum(-1)
         # Gathering query and key rows would store 2 D numbers per edge and take fifteen times as long.
         nothing = self.adj_t(query.new_zeros(self.index.shape[1]))
-        return torch.sparse.sampled_addmm(nothing, query, key.T, beta=0.0).values()
+        return _Scores.apply(query, key, nothing)
 
     def softmax(self, scores: Float[Tensor, "E"]) -> Float[Tensor, "E"]:
         """Weights that sum to one over the sources of every node."""
@@ -199,7 +200,9 @@ def _edge_list(batch: Batch, subgraph: str, kinds: Sequence[tuple[str, str, str]
     index, relation, place = [], [], []
     for kind in kinds:
         source, _, target = kind
-        ends = batch[kind].edge_index
+        ends = batch[kind].edge_index.long()
+        if ends.numel() and int(ends.min()) < 0:
+            raise ValueError(f"{kind}: expected node numbers from 0, got {int(ends.min())}")
         videos = [batch[name].batch[end] for name, end in zip((source, target), ends, strict=True)]
         if not torch.equal(*videos):
             raise ValueError(f"{kind}: expected edges within one video, got an edge between two videos")
@@ -225,8 +228,25 @@ class _Sparse(torch.autograd.Function):
         return torch.sparse_csr_tensor(rows, columns, weight, (nodes, nodes), check_invariants=False)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         return gradient.values(), None, None, None
+
+
+class _Scores(torch.autograd.Function):
+    """``query_target . key_source`` at the entries of a CSR matrix; a second derivative is an error."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, nothing: Tensor) -> Tensor:
+        ctx.save_for_backward(query, key, nothing)
+        return torch.sparse.sampled_addmm(nothing, query, key.T, beta=0.0).values()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        query, key, nothing = ctx.saved_tensors
+        matrix = _Sparse.apply(gradient, nothing.crow_indices(), nothing.col_indices(), len(query))
+        return matrix @ key, matrix.mT @ query, None
 
 
 @functools.cache

@@ -29,8 +29,8 @@ class Topology:
 
     Attributes:
         name: ``complete`` (Section 3.4: every pair, self edges included), ``window`` (seconds are connected to
-            seconds at most `window` away, in either modality; text nodes to all), or ``cross_modal_only`` (edges between the two
-            modalities alone).
+            seconds at most `window` away, in either modality; text nodes to all), or ``cross_modal_only`` (edges
+            between the two modalities alone).
         window: seconds; read by ``window`` alone.
 
     Raises:

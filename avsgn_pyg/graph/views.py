@@ -40,7 +40,7 @@ def node_counts(batch: Batch, node_type: str) -> list[int]:
         slices = batch._slice_dict[node_type]["x"].tolist()
         counts = [end - start for start, end in itertools.pairwise(slices)]
     if len(counts) != batch.num_graphs or sum(counts) != store.num_nodes:
-        counts = store.ptr.diff().tolist()
+        counts = torch.bincount(store.batch, minlength=batch.num_graphs).tolist()
     return counts
 
 

@@ -105,8 +105,10 @@ class Convolution(nn.Module):
         way an hour of video fits into memory.
         """
         count_layer(self.name, "edge_list")
-        plain = weight.dtype == x.dtype and not torch.is_autocast_enabled(x.device.type)
-        if self.fused and plain and edges.rowptr is not None:
+        autocast = torch.is_autocast_enabled(x.device.type)
+        weight = weight if autocast else weight.to(x.dtype)
+        sparse = x.dtype in (torch.float32, torch.float64) and not autocast  # what the kernels know
+        if self.fused and sparse and edges.rowptr is not None:
             return self.conv(x, edges.adj_t(weight))
         return self._messages(x, edges.index, weight)
 

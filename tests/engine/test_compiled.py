@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -13,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.data import Batch
 
 from avsgn_pyg.config import load_config
-from avsgn_pyg.engine.compiled import _DROPOUT, CompileError, compile_model
+from avsgn_pyg.engine.compiled import _DROPOUT, CompiledModel, CompileError
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.topology import COMPLETE, Topology
 from avsgn_pyg.model.avsgn import AVSGN
@@ -36,7 +37,8 @@ def make_model(*overrides: str, parser: bool = False) -> AVSGN:
     config = load_config(None, [*SMALL, *overrides]).model
     model = (build_parser if parser else build_model)(config, Shape(WIDTH, WIDTH, T, CLASSES))
     for value in (*model.parameters(), *model.buffers()):
-        value.data += 0.1 * torch.randn_like(value)
+        if value.is_floating_point():
+            value.data += 0.1 * torch.randn_like(value)
     return model.eval()
 
 
@@ -64,7 +66,7 @@ def test_values_and_gradients_are_the_models(overrides, parser):
     model = make_model(*overrides, parser=parser)
     batch = make_batch() if not parser else build_batch(torch.randn(2, T, WIDTH), torch.randn(2, T, WIDTH),
                                                         text_nodes=2 * CLASSES)
-    compiled = compile_model(model, backend="aot_eager")
+    compiled = CompiledModel(model, backend="aot_eager")
     expected, found = model(batch), compiled(batch)
     assert type(found) is type(expected)
     for mine, theirs in zip(tensors(found), tensors(expected), strict=True):
@@ -80,7 +82,7 @@ def test_values_and_gradients_are_the_models(overrides, parser):
 
 def test_training_the_compiled_model_trains_the_model_and_draws_dropout_anew():
     model, batch = make_model("model.dropout.graph=0.5").train(), make_batch()
-    compiled = compile_model(model, backend="eager")
+    compiled = CompiledModel(model, backend="eager")
     first, second = compiled(batch).category, compiled(batch).category
     assert not torch.equal(first, second)
     before = model.head.classify.category.weight.detach().clone()
@@ -106,7 +108,7 @@ def test_another_size_is_another_program_and_the_same_size_is_not(monkeypatch):
     made, compile_ = [], torch.compile
     monkeypatch.setattr(torch, "compile", lambda *args, **kwargs: made.append(1) or compile_(*args, **kwargs))
     model = make_model()
-    compiled = compile_model(model, backend="eager")
+    compiled = CompiledModel(model, backend="eager")
     for videos in (2, 3, 2, 3):
         batch = make_batch(videos)
         torch.testing.assert_close(compiled(batch).relevance, model(batch).relevance)
@@ -120,11 +122,11 @@ def test_another_size_is_another_program_and_the_same_size_is_not(monkeypatch):
 ])
 def test_what_cannot_be_compiled_is_an_error(overrides, batch, words):
     with pytest.raises(CompileError, match=words):
-        compile_model(make_model(*overrides), backend="eager")(make_batch(**batch))
+        CompiledModel(make_model(*overrides), backend="eager")(make_batch(**batch))
 
 
 def test_edges_that_were_removed_are_noticed_after_a_program_was_made():
-    compiled, batch = compile_model(make_model(), backend="eager"), make_batch()
+    compiled, batch = CompiledModel(make_model(), backend="eager"), make_batch()
     compiled(batch)
     kind = batch.edge_types[0]
     batch[kind].edge_index = batch[kind].edge_index[:, 1:]
@@ -134,7 +136,7 @@ def test_edges_that_were_removed_are_noticed_after_a_program_was_made():
 
 def test_a_failing_compiler_is_an_error():
     with pytest.raises(CompileError, match="no such backend"):
-        compile_model(make_model(), backend="no such backend")(make_batch())
+        CompiledModel(make_model(), backend="no such backend")(make_batch())
 
 
 @pytest.mark.slow
@@ -142,10 +144,25 @@ def test_inductor_gives_the_models_values_and_gradients():
     torch.set_default_dtype(torch.float32)
     model, batch = make_model("model.cmgi.subgraphs=[av]", "model.cmsa.intra_clip=false", "model.cmsa.intra_clap=false",
                               "model.cmsa.inter_text=false", "model.cmsa.inter_visual=false"), make_batch()
-    compiled = compile_model(model)
+    compiled = CompiledModel(model)
     expected, found = model(batch), compiled(batch)
     torch.testing.assert_close(found.category, expected.category, rtol=1e-5, atol=1e-5)
     parameters = list(model.cmgi.parameters())
     theirs, mine = (torch.autograd.grad(total(answer), parameters) for answer in (expected, found))
     for one, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_compiling_leaves_random_numbers_and_buffers_as_they_were():
+    model = make_model("model.cmgi.conv=gen", "model.cmgi.conv_options={norm: batch}").train()
+    eager, compiled, batch = copy.deepcopy(model), CompiledModel(model, backend="eager"), make_batch()
+    torch.manual_seed(3)
+    compiled(batch)
+    after = torch.rand(1)
+    torch.manual_seed(3)
+    eager(batch)
+    for name, buffer in eager.named_buffers():
+        torch.testing.assert_close(buffer, model.get_buffer(name), rtol=1e-4, atol=1e-5)
+    torch.manual_seed(3)
+    compiled(batch)
+    assert torch.equal(after, torch.rand(1))  # a program that is there draws as one that was just made

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from avsgn_pyg.engine.run_folder import (
     clear,
     differences,
     find_checkpoint,
+    how_to_continue,
+    read_run_config,
     seed_folders,
 )
 
@@ -166,3 +169,25 @@ def test_a_damaged_index_is_named(tmp_path: Path) -> None:
     (run.checkpoints / "index.json").write_text('{"last": "ep')
     with pytest.raises(CheckpointError, match=r"index\.json: cannot be read"):
         run.state(Config())
+
+
+def test_an_interrupted_run_is_continued_by_a_command_that_works_here(tmp_path: Path) -> None:
+    begun(tmp_path / "run", Config())
+    said = how_to_continue("tools/train.py", tmp_path / "run")
+    python, tool, option, folder = said.removeprefix("stopped; continue with: ").split()
+    assert Path(python).resolve() == Path(sys.executable).resolve()
+    assert (tool, option, Path(folder)) == ("tools/train.py", "--resume", tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["absent", None])
+def test_a_run_that_wrote_nothing_is_not_offered_for_resumption(tmp_path: Path, name: str | None) -> None:
+    assert "--resume" not in how_to_continue("tools/train.py", name and tmp_path / name)
+
+
+def test_a_run_of_another_format_is_told_by_its_format_before_its_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "seed-0" / "checkpoints" / "epoch-0001"
+    folder.mkdir(parents=True)
+    (folder / "meta.json").write_text('{"format": 1}')
+    (tmp_path / "config.yaml").write_text("model: {cmgi: {limit_gib: 1.0}}")
+    with pytest.raises(CheckpointError, match="format 1, this version reads format 2"):
+        read_run_config(tmp_path)

@@ -312,3 +312,16 @@ def test_a_batch_on_the_gpu_equals_the_collated_one() -> None:
     plain = Batch.from_data_list(singles(parts))
     assert same(fast.to_dict(), plain.to_dict())
     assert same(without_empty(fast._slice_dict), without_empty(plain._slice_dict))
+
+
+def test_a_topology_may_join_the_two_modalities_in_one_direction_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Topology.edges
+
+    def edges(self: Topology, source: str, target: str, sources: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        found = whole(self, source, target, sources, targets)
+        return found[:, :0] if (source, target) == ("visual", "audio") else found
+
+    monkeypatch.setattr(Topology, "edges", edges)
+    batch = build_batch(torch.randn(2, 7, 1), torch.randn(2, 7, 1), text_nodes=9, topology=Topology("window", 3))
+    assert not batch["visual", "av", "audio"].edge_index.numel()
+    assert batch["audio", "av", "visual"].edge_index.numel()

@@ -253,3 +253,27 @@ def test_a_mixed_batch_places_edges_as_the_answer_s_matrices_are_read():
     total = sum(torch.zeros(8).double().index_add(0, graph[kind].edge_index[1], graph[kind].edge_weight)
                 for kind in graph.edge_types if kind[2] == "visual")
     torch.testing.assert_close(total, torch.full((8,), 2.0).double())
+
+
+def test_a_negative_node_number_is_refused():
+    batch = build_batch(torch.randn(1, 3, 2), torch.randn(1, 3, 2), text_nodes=2)
+    batch["audio", "av", "audio"].edge_index = torch.tensor([[-1], [0]])
+    with pytest.raises(ValueError, match="node numbers from 0"):
+        subgraph_edges(batch, "av")
+
+
+def test_edges_of_32_bits_are_sorted_where_their_product_exceeds_these():
+    videos, seconds = 800, 30
+    batch = build_batch(torch.randn(videos, seconds, 1), torch.randn(videos, seconds, 1), text_nodes=1)
+    wanted = subgraph_edges(batch, "av", as_list=True).index
+    for relation in batch.edge_types:
+        batch[relation].edge_index = batch[relation].edge_index.int()
+    assert torch.equal(subgraph_edges(batch, "av", as_list=True).index, wanted)
+
+
+def test_second_derivatives_along_sparse_kernels_are_an_error():
+    edges = subgraph_edges(build_batch(torch.randn(1, 2, 1), torch.randn(1, 2, 1), text_nodes=1), "av", as_list=True)
+    query = torch.randn(4, 3, requires_grad=True)
+    (first,) = torch.autograd.grad(edges.scores(query, query).square().sum(), query, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()

@@ -13,7 +13,7 @@ from torch_geometric.utils import to_networkx
 
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.schema import SUBGRAPHS
-from avsgn_pyg.graph.views import dense_view, padded_view, to_heterodata
+from avsgn_pyg.graph.views import dense_view, padded_view, set_edges, to_heterodata
 from avsgn_pyg.localization import Localization
 
 
@@ -179,3 +179,12 @@ def test_an_answer_to_another_batch_or_layer_is_refused() -> None:
         to_heterodata(batch, answer_for(other))
     with pytest.raises(ValueError, match="layer=1"):
         to_heterodata(batch, answer_for(batch), layer=1)
+
+
+def test_edges_that_are_set_in_a_batch_are_separated_with_their_videos():
+    batch = build_batch(torch.randn(2, 3, 4), torch.randn(2, 3, 4), text_nodes=2)
+    relation = ("audio", "av", "visual")
+    set_edges(batch, relation, torch.tensor([[5, 0, 1], [3, 2, 2]]), edge_weight=torch.tensor([0.1, 0.2, 0.3]))
+    one, two = batch.to_data_list()
+    assert one[relation].edge_index.tolist() == [[0, 1], [2, 2]] and two[relation].edge_index.tolist() == [[2], [0]]
+    torch.testing.assert_close(one[relation].edge_weight, torch.tensor([0.2, 0.3]))
