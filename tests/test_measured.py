@@ -36,11 +36,12 @@ SECONDS, REPLICATES = 10, 2000
 Of = tuple[str, str]  #: supervision and row
 
 
-def runs() -> dict[Of, list[dict[str, str]]]:
+def runs(code: str = "0.1.0") -> dict[Of, list[dict[str, str]]]:
     found = defaultdict(list)
     with (CONFIGS / "measured.csv").open(newline="") as file:
         for run in csv.DictReader(file):
-            found[run["supervision"], run["row"]].append(run)
+            if run["code"] == code:
+                found[run["supervision"], run["row"]].append(run)
     return dict(found)
 
 
@@ -132,6 +133,14 @@ def test_the_first_table_is_of_the_same_runs(config: str, of: Of):
         assert line[column] == spread(SCORES[column], of), column
     events = (mean(f"event_f1@{overlap}", of) for overlap in (0.5, 0.7, 0.9))
     assert line["event F1 @ 0.5 / 0.7 / 0.9"] == " / ".join(events)
+
+
+@pytest.mark.parametrize("line", tables()["trained again"], ids=lambda line: line["trained again"])
+def test_runs_of_another_code_are_those_in_the_file(line: dict[str, str]):
+    of = FIRST[line["trained again"].removeprefix("[`").partition("`")[0]]
+    for column, code in (("0.1.0, as above", "0.1.0"), ("0.1.0 again", "0.1.0 again"), ("0.2.0", "0.2.0")):
+        found = [float(run["segment_accuracy"]) for run in runs(code)[of]]
+        assert line[column] == f"{statistics.mean(found):.2f} ± {statistics.stdev(found):.2f} ({len(found)})"
 
 
 @pytest.mark.parametrize("of", rows(), ids="/".join)
