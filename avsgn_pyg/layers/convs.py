@@ -8,6 +8,7 @@ adjacency of every row.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -68,7 +69,10 @@ def find_conv(name: str) -> ConvRow:
         ValueError: there is none; it names those there are.
     """
     if name not in CONVS:
-        raise ValueError(f"conv={name!r} is not in the table; choose one of {sorted(CONVS)}, or add a row")
+        near = difflib.get_close_matches(str(name), CONVS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise ValueError(f"conv={name!r} is not in the table{hint} Choose one of {sorted(CONVS)}, or add a row "
+                         "(docs/add_a_layer.md)")
     return CONVS[name]
 
 

@@ -354,6 +354,14 @@ def test_attention_is_written_onto_the_edges_that_the_batch_has(network, lengths
 # --- What it refuses -------------------------------------------------------------------------------------
 
 
+def test_edge_types_that_the_model_does_not_read_are_named_in_a_warning(network):
+    net = network()
+    batch = build_batch(torch.randn(1, T, D), torch.randn(1, T, D), text_nodes=net.text_nodes)
+    batch["audio", "near", "audio"].edge_index = torch.tensor([[0], [1]])
+    with pytest.warns(UserWarning, match="near"):
+        net.model(batch)
+
+
 def test_a_batch_without_edges_is_refused(network):
     net = network()
     batch = build_batch(torch.randn(2, T, D), torch.randn(2, T, D), text_nodes=net.text_nodes, topology=None)
