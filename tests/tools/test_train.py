@@ -131,6 +131,10 @@ def test_control_c_says_how_to_continue(
 
     monkeypatch.setattr(tool.recipes, "train", interrupt)
     assert tool.main([str(config), f"run_dir={tmp_path}", "--quiet"]) == 130
+    assert "--resume" not in capsys.readouterr().err  # nothing was written
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "config.yaml").touch()
+    assert tool.main([str(config), f"run_dir={tmp_path}", "--quiet"]) == 130
     assert f"--resume {tmp_path / 'r'}" in capsys.readouterr().err
 
 

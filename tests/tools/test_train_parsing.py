@@ -71,7 +71,10 @@ def test_a_score_is_computed_where_it_is_asked_for(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_interrupt_tells_how_to_continue(words, capsys, monkeypatch):
-    def stop(*_, **__):
+    def stop(config, **__):
+        folder = config.run_dir / config.name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tool.recipes.parsing, "train_parsing", stop)
