@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 from torch_geometric.data import Batch, HeteroData
@@ -69,8 +68,8 @@ class AVSGN(nn.Module):
 
     def align(self, batch: Batch) -> Aligned:
         """Sections 3.2 and 3.3: features and label text -> three streams of width D."""
-        (audio, mask), (visual, visual_mask) = padded_view(batch, AUDIO), padded_view(batch, VISUAL)
-        self._check(batch, audio, visual, mask, visual_mask)
+        (audio, mask), (visual, _) = padded_view(batch, AUDIO), padded_view(batch, VISUAL)
+        self._check(batch)
         text = self.label_text(self.adapt_visual, self.adapt_audio)
         streams = Streams(audio=self.time_audio(self.adapt_audio(audio)),
                           visual=self.time_visual(self.adapt_visual(visual)), text=text)
@@ -102,13 +101,11 @@ class AVSGN(nn.Module):
         """Features of every modality after the encoders, CMSA and CMGI."""
         return {"encoder": aligned.encoder, "cmsa": aligned.streams._asdict(), "cmgi": interacted._asdict()}
 
-    def _check(self, batch: Batch, audio: Tensor, visual: Tensor, mask: Tensor | None,
-               visual_mask: Tensor | None) -> None:
-        same = mask is visual_mask is None or (mask is not None and visual_mask is not None
-                                               and torch.equal(mask, visual_mask))
-        if visual.shape[:2] != audio.shape[:2] or not same:
-            raise ValueError("expected as many visual as audio nodes in every video, got "
-                             f"{node_counts(batch, AUDIO)} audio and {node_counts(batch, VISUAL)} visual nodes")
+    def _check(self, batch: Batch) -> None:
+        audio, visual = node_counts(batch, AUDIO), node_counts(batch, VISUAL)
+        if audio != visual:
+            raise ValueError(f"expected as many visual as audio nodes in every video, got {audio} audio and {visual} "
+                             "visual nodes")
         unread = set(batch.edge_types) - set(RELATIONS)
         if unread:
             warnings.warn(f"the model does not read the edge types {sorted(unread)}; it reads {list(RELATIONS)}",
