@@ -25,7 +25,7 @@ demo:
 	.venv/bin/python tools/visualize_timeline.py runs/demo --row $(ROW) --media runs/scenes/videos/$(CLIP).mp4
 
 test: setup
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2
 
 lint: setup
 	.venv/bin/ruff check .

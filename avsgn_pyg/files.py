@@ -1,0 +1,123 @@
+"""Files and folders that appear whole or not at all, and locks between processes; needs neither torch nor PyG."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `path` to write a file or a folder to; it is renamed to `path` at the end.
+
+    A reader, or a kill at any moment, sees the old file or the new one, never a part. An existing file is replaced, an
+    existing folder never. After an error nothing is left behind. What killed processes of this machine left of
+    `path` is removed first.
+
+    Raises:
+        FileExistsError: `path` is a folder.
+        OSError: the disk is full or refuses.
+    """
+    if path.is_dir():
+        raise FileExistsError(f"{path}: exists already, and a folder is never replaced")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    partial = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial")
+    _remove(partial)
+    try:
+        yield partial
+        _flush(partial)
+        partial.replace(path)
+    except BaseException:
+        _remove(partial)
+        raise
+    _sync(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file as :func:`atomic` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file as :func:`atomic` does."""
+    with atomic(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, as :func:`atomic` does."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock file `path`, which ends with the process, however that ends.
+
+    Args:
+        wait: until the process that holds it releases it; otherwise yield at once.
+
+    Yields:
+        Whether the lock is held; always true with `wait`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = FileLock(path)
+    try:
+        holder.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        holder.release()
+
+
+def _remove_leftovers(path: Path) -> None:
+    start = f".{path.name}.{platform.node()}-"
+    for entry in os.scandir(path.parent):
+        process = entry.name.removeprefix(start).removesuffix(".partial")
+        if entry.name == f"{start}{process}.partial" and process.isdecimal() and not _is_running(int(process)):
+            _remove(Path(entry.path))
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # os.kill would end it there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    for entry in (*sorted(path.rglob("*")), path) if path.is_dir() else (path,):
+        _sync(entry)
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,74 @@
+"""Atomic writing and locks: whole or not at all, and one holder at a time."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from avsgn_pyg.files import atomic, lock, write_json, write_text
+
+
+def _partials(folder):
+    return [path for path in folder.iterdir() if path.name.endswith(".partial")]
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    write_text(path, "first")
+    write_text(path, "second ä")
+    assert path.read_text(encoding="utf-8") == "second ä"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_after_an_error_the_old_file_stands_and_nothing_is_left(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(TypeError), atomic(path) as partial:
+        partial.write_text(partial.write_text("half"))
+    assert path.read_text() == "old"
+    assert not _partials(tmp_path)
+
+
+def test_a_folder_appears_complete_and_is_never_replaced(tmp_path):
+    path = tmp_path / "model"
+    with atomic(path) as partial:
+        (partial / "inside").mkdir(parents=True)
+        (partial / "inside" / "a").write_text("1")
+        assert not path.exists()
+    assert (path / "inside" / "a").read_text() == "1"
+    with pytest.raises(FileExistsError, match="model"), atomic(path):
+        pass
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_others_stay(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    here = tmp_path / f".a.{platform.node()}-{dead.pid}.partial"
+    running = tmp_path / f".a.{platform.node()}-{os.getppid()}.partial"
+    elsewhere = tmp_path / f".a.other-machine-{dead.pid}.partial"
+    for path in (here, running, elsewhere):
+        path.write_text("")
+    write_json(tmp_path / "a", {})
+    assert sorted(_partials(tmp_path)) == sorted([running, elsewhere])
+
+
+HOLD = """import pathlib, sys, time
+from avsgn_pyg.files import lock
+with lock(pathlib.Path(sys.argv[1])):
+    print(1)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_has_one_holder_and_ends_with_a_killed_process(tmp_path):
+    path = tmp_path / ".locks" / "a"
+    holder = subprocess.Popen([sys.executable, "-u", "-c", HOLD, path], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"1\n"
+    with lock(path) as held:
+        assert not held
+    holder.kill()
+    holder.wait()
+    with lock(path, wait=True) as held:
+        assert held

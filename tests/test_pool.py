@@ -1,0 +1,82 @@
+"""The pool: every task ends once, however its process ends."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from avsgn_pyg.pool import Pool, ProcessDiedError
+
+#: Expressions, run by ``eval``, which pickles.
+EXIT, RAISE, SLEEP = "__import__('os')._exit(7)", "1 / 0", "__import__('time').sleep(600)"
+CRASH = "__import__('os').kill(__import__('os').getpid(), 11)"
+ENDS = {EXIT: ProcessDiedError, CRASH: ProcessDiedError, RAISE: ZeroDivisionError, SLEEP: TimeoutError}
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_bad_task_ends_alone(ahead):
+    tasks = [EXIT, "1", RAISE, "2", SLEEP, "3", CRASH, CRASH, "4", "5", "6"]
+    with Pool(eval, 2, ahead=ahead, timeout=3.0) as pool:
+        outcomes = list(pool.run(tasks))
+    assert sorted(task for task, _ in outcomes) == sorted(tasks)
+    for task, outcome in outcomes:
+        assert isinstance(outcome, ENDS[task]) if task in ENDS else outcome == int(task)
+
+
+def test_tasks_are_read_only_as_processes_can_take_them():
+    read = []
+    with Pool(eval, 2, ahead=1) as pool:
+        next(pool.run(read.append(task) or task for task in "123456789"))
+        assert len(read) <= 4
+
+
+def test_without_processes_tasks_run_here_in_order():
+    outcomes = list(Pool(eval, 0).run(["3", RAISE, "1"]))
+    assert [task for task, _ in outcomes] == ["3", RAISE, "1"]
+    assert isinstance(outcomes[1][1], ZeroDivisionError)
+
+
+def test_a_pool_runs_again():
+    with Pool(eval, 1) as pool:
+        pool.start()
+        assert [outcome for _, outcome in pool.run(["1", "2"])] == [1, 2]
+        assert [outcome for _, outcome in pool.run([EXIT, "3"])][1] == 3
+
+
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from avsgn_pyg.pool import Pool
+
+def work(folder):
+    (Path(folder) / f"{{os.getpid()}}.pid").touch()
+    time.sleep(600)
+
+{guard}
+"""
+
+
+def test_processes_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "script.py"
+    start = f'if __name__ == "__main__":\n    next(Pool(work, 2).run([{str(tmp_path)!r}] * 2))'
+    script.write_text(SCRIPT.format(guard=start))
+    parent = subprocess.Popen([sys.executable, script])
+    deadline = time.monotonic() + 60
+    while len(workers := list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    while any(os.path.exists(f"/proc/{worker.stem}") for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(workers) == 2
+    assert not any(os.path.exists(f"/proc/{worker.stem}") for worker in workers)
+
+
+def test_a_script_without_a_guard_gets_an_error_in_place_of_a_hang(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(guard="print(list(Pool(work, 1).run(['x'])))"))
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "__main__" in ended.stderr.splitlines()[-1]
