@@ -1,14 +1,14 @@
-"""What an experiment is: typed, frozen and strict, read from YAML.
+"""The configuration of an experiment: typed, frozen and strict, read from YAML.
 
-A YAML may name another as ``base:`` and give only what differs. Command-line overrides are dotted
-(``model.cmgi.layers=3``) and come last. An unknown key or a wrong type is a :class:`ConfigError` that
-names the file, the key, what came and what would work. ``configs/base.yaml`` shows every default.
+A YAML file may name another as ``base:`` and give only what differs. Command-line overrides are dotted
+(``model.cmgi.layers=3``) and come last. An unknown key or a value of the wrong type raises a :class:`ConfigError` that
+names the file, the key, the value and the closest match. ``configs/base.yaml`` lists every default.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from avsgn_pyg.errors import ConfigError
 
 
-def _no_bool(value: Any) -> Any:
+def _not_a_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("Input should be a number, not a bool")
     return value
@@ -31,21 +31,15 @@ def _name_or_names(value: Any) -> Any:
     return value
 
 
-def _topk_is_no_topology(value: Any) -> Any:
-    if value == "topk":
-        raise ValueError("topk is a setting of its own now, such as model.cmgi.topk=8, beside any topology")
-    return value
-
-
 def _length_or_range(value: Any) -> Any:
     ends = value if isinstance(value, (list, tuple)) else (value, value)
     if len(ends) != 2 or not all(type(end) is int and end >= 1 for end in ends) or ends[0] > ends[1]:
-        raise ValueError("Input should be a video's seconds, or the shortest's and the longest's, such as [6, 14]")
+        raise ValueError("Input should be seconds per video, or the shortest and the longest length, such as [6, 14]")
     return value
 
 
-# A float may come as text, for YAML 1.1 reads 3e-4 as a string; whole numbers and switches come as what they are.
-NUMBER = BeforeValidator(_no_bool)
+# Floats may come as text, since YAML 1.1 reads 3e-4 as a string; integers and booleans are strict.
+NUMBER = BeforeValidator(_not_a_bool)
 Fraction = Annotated[float, Field(ge=0.0, le=1.0), NUMBER]
 BelowOne = Annotated[float, Field(ge=0.0, lt=1.0), NUMBER]
 Positive = Annotated[float, Field(gt=0.0), NUMBER]
@@ -56,10 +50,12 @@ Switch = Annotated[bool, Field(strict=True)]
 Subgraph = Literal["av", "vt", "at"]
 Loss = Literal["category", "relevance", "gate", "consistency", "mil", "pasted", "segment"]
 
-#: The model that has a section for each of its parts; every other takes ``options``.
+#: The model with a section for each of its parts; every other model takes ``options``.
 AVSGN = "avsgn"
-#: Free-form mappings: a later one replaces an earlier one whole.
+#: Mappings with free keys: a later one replaces an earlier one as a whole.
 FREE_FORM = {"conv_options", "options"}
+#: The losses that each supervision allows.
+LOSSES = {"full": ("category", "relevance", "gate", "consistency", "segment"), "weak": ("mil", "gate", "pasted")}
 
 
 class Section(BaseModel):
@@ -67,19 +63,29 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
+    @classmethod
+    def default(cls, name: str) -> Any:
+        """The default value of the setting `name`."""
+        return cls.model_fields[name].default
 
-def _refuse_other_than_defaults(section: Section, free: set[str], instead: str, at: str = "") -> None:
-    """Refuse settings of avsgn under another model, which would not read them."""
-    for name, field in type(section).model_fields.items():
+
+def _require_defaults(section: Section, used: set[str], instead: str, at: str = "") -> None:
+    """Refuse settings of avsgn under another model, which does not use them."""
+    for name in type(section).model_fields.keys() - used:
         value = getattr(section, name)
         if isinstance(value, Section):
-            _refuse_other_than_defaults(value, set(), instead, f"{at}{name}.")
-        elif name not in free and value != field.default:
+            _require_defaults(value, set(), instead, f"{at}{name}.")
+        elif value != section.default(name):
             raise ValueError(f"{at}{name} is a setting of avsgn, and {instead}; leave {at}{name} at its default")
 
 
+def _require_unique(name: str, values: Sequence[Any] | None) -> None:
+    if values is not None and len(set(values)) != len(values):
+        raise ValueError(f"{name}={list(values)} names one twice")
+
+
 class SyntheticConfig(Section):
-    """Size and difficulty of the made AVE (:mod:`avsgn_pyg.data.synthetic`)."""
+    """Size and difficulty of the synthetic AVE-like dataset (:mod:`avsgn_pyg.data.synthetic`)."""
 
     videos: Annotated[Integer, Field(ge=20)] = 1200
     classes: Annotated[Integer, Field(ge=2)] = 12
@@ -89,7 +95,7 @@ class SyntheticConfig(Section):
 
 
 class DataConfig(Section):
-    """Where the videos' annotations and features come from."""
+    """The files of annotations and features."""
 
     kind: Literal["ave", "synthetic", "llp"] = "ave"
     name: str = "AVE"
@@ -109,23 +115,18 @@ class DataConfig(Section):
 
     @field_validator("held_out")
     @classmethod
-    def _held_out_has_no_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(names)) < len(names):
-            raise ValueError(f"{list(names)} names a class twice")
+    def _sorted(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _require_unique("held_out", names)
         return tuple(sorted(names))
 
     @model_validator(mode="after")
-    def _classes_are_held_out_of_one_class_a_video(self) -> DataConfig:
+    def _check(self) -> DataConfig:
         if self.held_out and self.kind == "llp":
             raise ValueError(f"held_out={list(self.held_out)} leaves out videos by their one class, and kind=llp has "
-                             "several a video: set held_out=[]")
-        return self
-
-    @model_validator(mode="after")
-    def _regions_are_in_the_release_s_file(self) -> DataConfig:
+                             "several per video: set held_out=[]")
         if self.regions == "keep" and (self.kind != "ave" or self.features is not None):
             raise ValueError(f"regions=keep reads the maps in visual_features; kind={self.kind} with features="
-                             f"{self.features} has one vector a second: set regions=pool, or kind=ave, features=null")
+                             f"{self.features} has one vector per second: set regions=pool, or kind=ave, features=null")
         return self
 
 
@@ -159,47 +160,38 @@ class CMGIConfig(Section):
     norm: Literal["none", "layer"] = "layer"
     adjacency: Literal["shared", "per_layer"] = "shared"
     relations: Literal["shared", "typed"] = "shared"
-    topology: Annotated[Literal["complete", "window", "cross_modal_only"],
-                        BeforeValidator(_topk_is_no_topology)] = "complete"
+    topology: Literal["complete", "window", "cross_modal_only"] = "complete"
     window: Count = 10
     topk: Count | None = None
     backend: Literal["auto", "blocks", "native"] = "auto"
 
-    @model_validator(mode="after")
-    def _subgraphs_once(self) -> CMGIConfig:
-        if len(set(self.subgraphs)) != len(self.subgraphs):
-            raise ValueError(f"subgraphs={list(self.subgraphs)} names one twice; give any subset of [av, vt, at]")
-        return self
+    @property
+    def sparse(self) -> list[str]:
+        """The settings under which a subgraph is not complete."""
+        settings = {"topology": self.topology, "relations": self.relations, "topk": self.topk}
+        return [f"{name}={value}" for name, value in settings.items() if value != self.default(name)]
 
     @model_validator(mode="after")
-    def _window_of_this_topology(self) -> CMGIConfig:
-        if self.topology != "window" and self.window != type(self).model_fields["window"].default:
-            raise ValueError(f"window={self.window} is read by topology=window alone, and this is "
+    def _check(self) -> CMGIConfig:
+        _require_unique("subgraphs", self.subgraphs)
+        if self.topology != "window" and self.window != self.default("window"):
+            raise ValueError(f"window={self.window} is used with topology=window only, and this is "
                              f"topology={self.topology}; set that or leave window out")
-        return self
-
-    @model_validator(mode="after")
-    def _blocks_need_complete_graphs(self) -> CMGIConfig:
-        sparse = [f"topology={self.topology}"] if self.topology != "complete" else []
-        sparse += ["relations=typed"] if self.relations == "typed" else []
-        sparse += [f"topk={self.topk}"] if self.topk is not None else []
-        if self.backend == "blocks" and sparse:
-            raise ValueError(f"backend=blocks needs complete graphs, and {', '.join(sparse)} has fewer edges; "
+        if self.backend == "blocks" and self.sparse:
+            raise ValueError(f"backend=blocks needs complete graphs, and {', '.join(self.sparse)} has fewer edges; "
                              "use backend=auto")
+        if isinstance(self.conv, dict):
+            self._check_conv_per_subgraph()
         return self
 
-    @model_validator(mode="after")
-    def _one_conv_a_subgraph(self) -> CMGIConfig:
-        if isinstance(self.conv, str):
-            return self
+    def _check_conv_per_subgraph(self) -> None:
         known, wanted = get_args(Subgraph), set(self.subgraphs)
         if not wanted <= set(self.conv) <= set(known):
             raise ValueError(f"conv={self.conv} needs a layer for each of {sorted(wanted)}, and none but {list(known)}")
         for name, options in self.conv_options.items():
             if name not in self.conv or not isinstance(options, dict):
-                raise ValueError(f"conv_options={self.conv_options}: with a conv for each subgraph, options are given "
-                                 f"likewise, such as {{{sorted(self.conv)[0]}: {{bias: false}}}}")
-        return self
+                raise ValueError(f"conv_options={self.conv_options}: with a conv per subgraph, options are given "
+                                 f"per subgraph too, such as {{{sorted(self.conv)[0]}: {{bias: false}}}}")
 
 
 class HeadConfig(Section):
@@ -210,7 +202,7 @@ class HeadConfig(Section):
 
 
 class DropoutConfig(Section):
-    """Where values are dropped in training; the paper gives one rate and no place."""
+    """Dropout rates by place; the paper gives one rate and no place."""
 
     input: Fraction = 0.0
     attention: Fraction = 0.1
@@ -236,19 +228,15 @@ class ModelConfig(Section):
     dropout: DropoutConfig = DropoutConfig()
 
     @model_validator(mode="after")
-    def _slope_of_relative_time(self) -> ModelConfig:
-        if self.time_encoding != "relative" and self.time_slope != type(self).model_fields["time_slope"].default:
-            raise ValueError(f"time_slope={self.time_slope:g} is read by time_encoding=relative alone, and this is "
+    def _check(self) -> ModelConfig:
+        if self.time_encoding != "relative" and self.time_slope != self.default("time_slope"):
+            raise ValueError(f"time_slope={self.time_slope:g} is used with time_encoding=relative only, and this is "
                              f"time_encoding={self.time_encoding}; set that or leave time_slope out")
-        return self
-
-    @model_validator(mode="after")
-    def _settings_are_this_model_s(self) -> ModelConfig:
-        if self.name == AVSGN and self.options:
-            raise ValueError(f"options={self.options}: avsgn has settings of its own (width, cmsa, cmgi, ...); "
-                             "options are a baseline's")
         if self.name != AVSGN:
-            _refuse_other_than_defaults(self, {"name", "options"}, f"model.name={self.name} has model.options instead")
+            _require_defaults(self, {"name", "options"}, f"model.name={self.name} has model.options instead")
+        elif self.options:
+            raise ValueError(f"options={self.options}: avsgn has settings of its own (width, cmsa, cmgi, ...); "
+                             "options are for baselines")
         return self
 
 
@@ -267,15 +255,15 @@ class ObjectiveConfig(Section):
     label_smoothing: Fraction = 0.0
 
     @model_validator(mode="after")
-    def _losses_fit_the_supervision(self) -> ObjectiveConfig:
-        allowed = {"full": ("category", "relevance", "gate", "consistency", "segment"),
-                   "weak": ("mil", "gate", "pasted")}
+    def _check(self) -> ObjectiveConfig:
+        allowed = LOSSES[self.supervision]
         for loss in self.losses or ():
-            if loss not in allowed[self.supervision]:
-                raise ValueError(f"loss {loss!r} cannot be had under {self.supervision} supervision; "
-                                 f"choose from {list(allowed[self.supervision])}")
-        if self.losses is not None and (not self.losses or len(set(self.losses)) != len(self.losses)):
-            raise ValueError(f"losses={list(self.losses)} must name at least one loss, each once")
+            if loss not in allowed:
+                raise ValueError(f"loss {loss!r} is not available under {self.supervision} supervision; "
+                                 f"choose from {list(allowed)}")
+        if self.losses == ():
+            raise ValueError("losses=[] must name at least one loss")
+        _require_unique("losses", self.losses)
         return self
 
 
@@ -289,7 +277,7 @@ class ParsingConfig(Section):
 
 
 class AugmentConfig(Section):
-    """What training does to a batch before the model sees it; rates are probabilities for each video."""
+    """Augmentation of training batches; rates are probabilities per video."""
 
     recombine: Fraction = 0.0
     boundary: Fraction = 0.0
@@ -298,7 +286,7 @@ class AugmentConfig(Section):
 
 
 class TrainConfig(Section):
-    """The recipe: Adam, step-wise halving, clipping; and what a run keeps."""
+    """The recipe: optimizer, schedule, clipping, seeds and checkpoints."""
 
     epochs: Count = 200
     batch_size: Count = 64
@@ -328,14 +316,15 @@ class TrainConfig(Section):
         return "no" if value is False else value  # YAML 1.1 reads a bare no as false
 
     @model_validator(mode="after")
-    def _seeds_once(self) -> TrainConfig:
-        if self.seeds is not None and (not self.seeds or len(set(self.seeds)) != len(self.seeds)):
-            raise ValueError(f"seeds={list(self.seeds)} must name at least one seed, each once")
+    def _check(self) -> TrainConfig:
+        if self.seeds == ():
+            raise ValueError("seeds=[] must name at least one seed")
+        _require_unique("seeds", self.seeds)
         return self
 
 
 class EvaluateConfig(Section):
-    """Decoding and the interval beside every number."""
+    """Decoding and bootstrap intervals."""
 
     tau: BelowOne = 0.6
     split: Literal["train", "val", "test"] = "test"
@@ -355,28 +344,15 @@ class Config(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Config:
-        losses = self.objective.losses or ()
-        if self.model.name != AVSGN:
-            _refuse_other_than_defaults(self.objective, {"supervision", "options"},
-                                        f"model.name={self.model.name} has objective.options instead", "objective.")
-        elif self.objective.options:
-            raise ValueError(f"objective.options={self.objective.options}: avsgn's objective has settings of its own "
-                             "(losses, margin, ...); options are a baseline's")
-        if ("segment" in losses) != self.model.head.segment_scores:
-            raise ValueError("the loss 'segment' and model.head.segment_scores=true come together: "
-                             "the 29-way scores are what that loss trains")
+    def _check(self) -> Config:
+        self._check_objective()
         if self.data.kind != "llp" and self.parsing != ParsingConfig():
             raise ValueError(f"parsing is the objective of data.kind=llp; data.kind={self.data.kind} has objective")
         if self.data.regions == "keep" and self.train.augment != AugmentConfig():
-            raise ValueError("train.augment changes one vector a second and would not change the regions that "
-                             "data.regions=keep reads; leave train.augment at its defaults, or set data.regions=pool")
-        if "pasted" in losses and not self.train.augment.boundary:
-            raise ValueError("the loss 'pasted' reads what train.augment.boundary pastes; "
-                             "set that to the share of videos, such as 0.9")
+            raise ValueError("train.augment changes one vector per second and not the regions of "
+                             "data.regions=keep; leave train.augment at its defaults, or set data.regions=pool")
         cmgi = self.model.cmgi
-        if self.train.compile and (self.model.name != AVSGN or cmgi.topology != "complete" or cmgi.topk is not None
-                                   or cmgi.relations == "typed" or cmgi.backend == "native"):
+        if self.train.compile and (self.model.name != AVSGN or cmgi.sparse or cmgi.backend == "native"):
             raise ValueError("train.compile=true compiles avsgn on complete subgraphs: it needs model.name=avsgn, "
                              "model.cmgi.topology=complete, topk=null, relations=shared, and backend=auto or blocks")
         if self.train.select == "test" and self.evaluate.split != "test":
@@ -384,42 +360,74 @@ class Config(Section):
                              "so that the table shows what was selected on")
         return self
 
+    def _check_objective(self) -> None:
+        losses = self.objective.losses or ()
+        if self.model.name != AVSGN:
+            _require_defaults(self.objective, {"supervision", "options"},
+                              f"model.name={self.model.name} has objective.options instead", "objective.")
+        elif self.objective.options:
+            raise ValueError(f"objective.options={self.objective.options}: avsgn's objective has settings of its own "
+                             "(losses, margin, ...); options are for baselines")
+        if ("segment" in losses) != self.model.head.segment_scores:
+            raise ValueError("the loss 'segment' trains the 29-way scores of model.head.segment_scores=true: "
+                             "set both or neither")
+        if "pasted" in losses and not self.train.augment.boundary:
+            raise ValueError("the loss 'pasted' needs pasted seconds; set train.augment.boundary to the share of "
+                             "videos to paste into, such as 0.9")
+
 
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML (following ``base:``), apply ``key.path=value`` overrides, validate.
+    """Read a YAML file with its bases, apply ``key.path=value`` overrides, and validate.
 
     Args:
         path: a YAML file; ``None`` starts from the defaults.
-        overrides: dotted settings; values are read as YAML (``train.seeds=[0,1]``, ``train.ema=0.99``).
+        overrides: dotted settings; values are parsed as YAML (``train.seeds=[0,1]``, ``train.ema=0.99``).
 
     Raises:
-        ConfigError: names the file (or ``command line``), the key, what came, and the nearest right key.
+        ConfigError: names the file (or ``command line``), the key, the value, and the closest valid key.
     """
-    tree, origin = ({}, {}) if path is None else _read(Path(path), ())
+    layers = [] if path is None else _read_layers(Path(path))
+    tree: dict[str, Any] = {}
+    for _, layer in layers:
+        _merge(tree, layer)
     for text in overrides:
         key, value = _parse_override(text)
-        _override(tree, key, value, origin)
+        _override(tree, key, value)
+        layers.append(("command line", _override({}, key, value)))
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error, origin, str(path or "defaults"))) from None
+        raise ConfigError("\n".join(_explain(problem, layers, str(path or "defaults"))
+                                    for problem in error.errors())) from None
+
+
+def check_keys(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for a dotted setting that no config has; values are not checked."""
+    for text in overrides:
+        key, value = _parse_override(text)
+        try:
+            Config.model_validate(_override({}, key, value))
+        except ValidationError as error:
+            for problem in error.errors():
+                if problem["type"] == "extra_forbidden":
+                    raise ConfigError(_explain(problem, [], "command line")) from None
 
 
 def save_config(config: Config, path: str | Path) -> None:
-    """Write the resolved config, every key, so that it can be trained from again."""
+    """Write the resolved config with every key, ready to train from."""
     Path(path).write_text(dump_config(config), encoding="utf-8")
 
 
 def dump_config(config: Config) -> str:
-    """The resolved config as YAML text."""
+    """Return the resolved config as YAML text."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping, as it stands there; an empty file is an empty one.
+    """Read a YAML file as a mapping; an empty file is an empty mapping.
 
     Raises:
-        ConfigError: no such file (names the nearest), not readable, not YAML, or not a mapping.
+        ConfigError: no such file (suggests the closest name), not readable, not YAML, or not a mapping.
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -431,50 +439,40 @@ def read_tree(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if tree is None:
-        tree = {}
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict | None):
         raise ConfigError(f"{path}: a config is a mapping of keys, got {type(tree).__name__}")
-    return tree
+    return tree or {}
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
-    """The YAML's tree merged over its bases', and which file each leaf came from."""
+def _read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
+    """The trees of a file's bases and its own, each with its file's name, the file last."""
     where = path.resolve()
     if where in seen:
         raise ConfigError(f"{path}: base: goes in a circle ({' -> '.join(p.name for p in (*seen, where))})")
     tree = read_tree(path)
     base = tree.pop("base", None)
-    merged, origin = ({}, {}) if base is None else _read(path.parent / str(base), (*seen, where))
-    _merge(merged, tree, origin, str(path))
-    return merged, origin
+    below = [] if base is None else _read_layers(path.parent / str(base), (*seen, where))
+    return [*below, (str(path), tree)]
 
 
-def _merge(into: dict, new: dict, origin: dict, source: str, at: tuple[str, ...] = ()) -> None:
-    """Lay `new` over `into`; mappings merge, anything else replaces. Free-form mappings replace whole."""
+def _merge(into: dict[str, Any], new: dict[str, Any]) -> None:
+    """Merge mappings; anything else, and a free-form mapping, replaces the earlier value."""
     for key, value in new.items():
         key = str(key)
-        here = (*at, key)
-        if isinstance(value, dict) and isinstance(into.get(key), dict) and key not in FREE_FORM:
-            _merge(into[key], value, origin, source, here)
-        elif isinstance(value, dict) and key not in FREE_FORM:
-            into[key] = {}
-            _merge(into[key], value, origin, source, here)
-            origin[here] = source
+        if isinstance(value, dict) and key not in FREE_FORM:
+            into[key] = into[key] if isinstance(into.get(key), dict) else {}
+            _merge(into[key], value)
         else:
             into[key] = value
-            origin[here] = source
 
 
-def _override(tree: dict, key: list[str], value: Any, origin: dict) -> None:
-    """Lay one dotted setting over `tree`. Mappings on its way keep their other keys, free-form ones too."""
-    *way, last = key
-    for depth, part in enumerate(way, 1):
-        if not isinstance(tree.get(part), dict):
-            tree[part] = {}
-            origin[tuple(way[:depth])] = "command line"
-        tree = tree[part]
-    _merge(tree, {last: value}, origin, "command line", tuple(way))
+def _override(tree: dict[str, Any], key: list[str], value: Any) -> dict[str, Any]:
+    """Set one dotted key in `tree`; mappings above it keep their other keys, free-form ones too."""
+    inner = tree
+    for part in key[:-1]:
+        inner[part] = inner = dict(inner[part]) if isinstance(inner.get(part), dict) else {}
+    _merge(inner, {key[-1]: value})
+    return tree
 
 
 def _parse_override(text: str) -> tuple[list[str], Any]:
@@ -487,55 +485,44 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
         raise ConfigError(f"command line: {key}: {value!r} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def check_keys(overrides: Sequence[str]) -> None:
-    """ConfigError for a dotted setting that no config has; its value is checked with the rest of a config."""
-    for text in overrides:
-        key, _ = _parse_override(text)
-        section: Any = Config
-        for depth, part in enumerate(key, 1):
-            if part not in section.model_fields:
-                at = tuple(key[:depth])
-                raise ConfigError(f"command line: {'.'.join(at)}: no such setting{_nearest(at)}")
-            section = section.model_fields[part].annotation
-            if not (isinstance(section, type) and issubclass(section, Section)):
-                break
+def _explain(problem: Any, layers: list[tuple[str, dict[str, Any]]], default: str) -> str:
+    """One problem that pydantic found, with its file, dotted key, and the closest valid key or the value."""
+    location = tuple(str(part) for part in problem["loc"])
+    where = f"{_source(location, layers) or default}: {'.'.join(location)}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: no such setting{_suggest(location)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    came = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (got {problem['input']!r})"
+    return f"{where}{': ' if location else ''}{message}{came}"
 
 
-def _explain(error: ValidationError, origin: dict[tuple[str, ...], str], default: str) -> str:
-    """Pydantic's findings, one line each, with file, dotted key and the nearest right key."""
-    lines = []
-    for problem in error.errors():
-        location = tuple(str(part) for part in problem["loc"])
-        source = next((origin[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origin), default)
-        key = ".".join(location)
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{source}: {key}: no such setting{_nearest(location)}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            came = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (got {problem['input']!r})"
-            lines.append(f"{source}: {key + ': ' if key else ''}{message}{came}")
-    return "\n".join(lines)
+def _source(location: tuple[str, ...], layers: list[tuple[str, dict[str, Any]]]) -> str | None:
+    """The last layer that sets the key at `location`, or else the closest key above it."""
+    for depth in range(len(location), 0, -1):
+        for source, tree in reversed(layers):
+            inner: Any = tree
+            for part in location[:depth]:
+                inner = inner.get(part, ...) if isinstance(inner, dict) else ...
+            if inner is not ...:
+                return source
+    return None
 
 
-def _nearest(location: tuple[str, ...]) -> str:
-    section: type[BaseModel] = Config
+def _suggest(location: tuple[str, ...]) -> str:
+    section: Any = Config
     for part in location[:-1]:
-        section = section.model_fields[part].annotation  # type: ignore[assignment]
-    siblings = list(section.model_fields)
-    everywhere = [".".join(path) for path in _paths(Config)]
-    near = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.6)
+        section = section.model_fields[part].annotation
+    near = difflib.get_close_matches(location[-1], section.model_fields, n=1)
     if near:
         return f"; did you mean {'.'.join((*location[:-1], near[0]))}?"
-    homes = [path for path in everywhere if path.split(".")[-1] == location[-1]]
-    if homes:
-        return f"; did you mean {homes[0]}?"
-    return f"; there are: {', '.join(siblings)}"
+    same_name = [path for path in _paths(Config) if path.split(".")[-1] == location[-1]]
+    return f"; did you mean {same_name[0]}?" if same_name else f"; there are: {', '.join(section.model_fields)}"
 
 
-def _paths(section: type[BaseModel], at: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
-    """Every dotted path of the schema, leaves only."""
+def _paths(section: type[Section], at: str = "") -> Iterator[str]:
+    """Every dotted key of the schema, leaves only."""
     for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _paths(field.annotation, (*at, name))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _paths(field.annotation, f"{at}{name}.")
         else:
-            yield (*at, name)
+            yield f"{at}{name}"

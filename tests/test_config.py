@@ -32,7 +32,7 @@ def write(tmp_path: Path):
     ("zzz: 1", "zzz", "there are: name, run_dir, data, model"),
     ("data: {synthetic: {video: 30}}", "data.synthetic.video", "did you mean data.synthetic.videos?"),
 ])
-def test_an_unknown_key_names_its_file_its_dotted_key_and_the_nearest_right_one(write, yaml, key, remedy):
+def test_an_unknown_key_names_file_and_key_and_suggests_the_closest_match(write, yaml, key, remedy):
     path = write("typo.yaml", yaml)
     with pytest.raises(ConfigError) as error:
         load_config(path)
@@ -67,16 +67,11 @@ def test_a_value_that_cannot_be_used_names_its_file_and_what_came(write, yaml, w
 
 
 @pytest.mark.parametrize(("override", "words"), [
-    *((f"{key}=true", r"got True") for key in (
-        "train.epochs", "train.early_stop", "train.threads", "train.seed", "model.width", "objective.mil_topk",
-        "evaluate.bootstrap", "train.learning_rate", "train.clip_norm", "model.time_slope", "model.dropout.head")),
-    *((f"{key}=false", r"got False") for key in ("train.ema", "evaluate.tau", "evaluate.bootstrap", "train.seed")),
-    *((f"{key}='256'", r"valid integer \(got '256'\)") for key in ("model.dim", "model.width", "data.synthetic.seed")),
-    ("train.seeds=[0, true]", "got True"), ("train.milestones=['3']", "got '3'"),
-    *((f"{key}={value}", "valid boolean") for key in ("data.drop_leaking", "model.cmsa.intra_clip")
-      for value in ("1", "0", "1.0", "'yes'")),
+    *((f"{key}=true", r"got True") for key in ("train.epochs", "train.early_stop", "train.learning_rate")),
+    ("train.ema=false", "got False"), ("model.dim='256'", r"got '256'"), ("train.seeds=[0, true]", "got True"),
+    *((f"data.drop_leaking={value}", "valid boolean") for value in ("1", "0", "'yes'")),
 ])
-def test_a_value_of_another_kind_is_not_read_as_the_one_meant(override, words):
+def test_a_value_of_another_type_is_not_converted(override, words):
     key = override.partition("=")[0]
     with pytest.raises(ConfigError, match=rf"^command line: {key}\S*: .*{words}"):
         load_config(None, [override])
@@ -87,17 +82,17 @@ def test_a_value_of_another_kind_is_not_read_as_the_one_meant(override, words):
     (["model.cmgi.conv={av: 2, vt: gcn, at: gcn}"], "Input should be a layer's name, or one for each"),
     (["model.cmgi.conv={av: gat}"], r"needs a layer for each of \['at', 'av', 'vt'\]"),
     (["model.cmgi.conv={av: gat, vt: gcn, at: gcn, xy: gcn}"], r"none but \['av', 'vt', 'at'\]"),
-    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn}", "model.cmgi.conv_options={heads: 2}"], "are given likewise"),
+    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn}", "model.cmgi.conv_options={heads: 2}"], "per subgraph"),
     (["model.cmgi.topology=windows"], r"model\.cmgi\.topology: .*'window'"),
     (["model.cmgi.window=0"], r"model\.cmgi\.window"),
     (["model.cmgi.backend=dense"], r"model\.cmgi\.backend: .*'blocks'"),
 ])
-def test_a_graph_that_cannot_be_meant_is_refused_by_key(overrides, words):
+def test_a_wrong_graph_setting_is_refused_by_key(overrides, words):
     with pytest.raises(ConfigError, match=words):
         load_config(None, overrides)
 
 
-def test_every_mistake_is_told_at_once(write):
+def test_every_mistake_is_reported_at_once(write):
     path = write("two.yaml", "model: {dims: 8}\ntrain: {epochs: -1}")
     with pytest.raises(ConfigError) as error:
         load_config(path)
@@ -109,10 +104,10 @@ def test_a_mistake_names_the_file_of_the_chain_that_made_it(write):
     child = write("child.yaml", "base: base.yaml\ntrain: {epoch: 4}")
     with pytest.raises(ConfigError) as error:
         load_config(child, ["train.seed=one"])
-    told = str(error.value)
-    assert f"{base}: model.dim" in told
-    assert f"{child}: train.epoch" in told
-    assert "command line: train.seed" in told
+    message = str(error.value)
+    assert f"{base}: model.dim" in message
+    assert f"{child}: train.epoch" in message
+    assert "command line: train.seed" in message
 
 
 @pytest.mark.parametrize(("yaml", "words"), [
@@ -150,7 +145,7 @@ def test_a_chain_of_bases_merges_mappings_and_replaces_lists(write):
     assert (config.model.cmgi.subgraphs, config.train.milestones, config.train.epochs) == (("at",), (5,), 9)
 
 
-def test_a_layer_s_own_settings_are_replaced_whole(write):
+def test_free_form_settings_are_replaced_as_a_whole(write):
     write("gat.yaml", "model: {cmgi: {conv: gat, conv_options: {heads: 2, bias: false}}}")
     config = load_config(write("graph.yaml", "base: gat.yaml\nmodel: {cmgi: {conv_options: {heads: 4}}}"))
     assert config.model.cmgi.conv_options == {"heads": 4}
@@ -257,54 +252,34 @@ def test_null_as_a_section_is_refused_by_name(write):
         load_config(write("empty.yaml", "train:\n"))
 
 
-@pytest.mark.parametrize(("overrides", "message"), [
-    (["data.features=store.h5"], r"regions=keep reads the maps .* kind=ave with features=store\.h5 has one vector"),
-    (["data.kind=synthetic"], "kind=synthetic with features=None has one vector a second: set regions=pool"),
-    (["train.augment.noise=0.1"], r"train\.augment changes one vector .* set data\.regions=pool"),
+@pytest.mark.parametrize(("overrides", "words"), [
+    (["data.regions=keep", "data.features=store.h5"], "regions=pool"),
+    (["data.regions=keep", "data.kind=synthetic"], "regions=pool"),
+    (["data.regions=keep", "train.augment.noise=0.1"], "regions=pool"),
+    (["model.cmgi.window=3"], "topology=window"),
+    (["model.time_slope=0.5"], "time_encoding=relative"),
+    *((["model.cmgi.backend=blocks", f"model.cmgi.{setting}"], f"complete graphs.*{setting}")
+      for setting in ("topology=window", "topology=cross_modal_only", "relations=typed", "topk=3")),
+    *((["train.compile=true", f"model.cmgi.{setting}"], "compile")
+      for setting in ("topology=window", "relations=typed", "topk=3", "backend=native")),
+    (["data.held_out=[Bark, Bark]"], "twice"),
+    (["data.kind=llp", "data.held_out=[Bark]"], "held_out"),
 ])
-def test_regions_are_kept_where_there_are_any(overrides: list[str], message: str):
-    load_config(None, ["data.regions=keep"])
-    with pytest.raises(ConfigError, match=message):
-        load_config(None, ["data.regions=keep", *overrides])
+def test_settings_that_exclude_each_other_are_refused(overrides: list[str], words: str):
+    with pytest.raises(ConfigError, match=words):
+        load_config(None, overrides)
 
 
-@pytest.mark.parametrize(("setting", "message"), [
-    ("model.cmgi.window=3", "window=3 is read by topology=window alone, and this is topology=complete"),
-    ("model.time_slope=0.5", "time_slope=0.5 is read by time_encoding=relative alone"),
-])
-def test_a_size_that_nothing_would_read_is_refused(setting: str, message: str):
-    with pytest.raises(ConfigError, match=message):
-        load_config(None, [setting])
-
-
-@pytest.mark.parametrize("setting", ["topology=window", "topology=cross_modal_only", "relations=typed", "topk=3"])
-def test_dense_algebra_is_refused_where_subgraphs_are_not_complete(setting: str):
-    with pytest.raises(ConfigError, match=f"backend=blocks needs complete graphs, and {setting}"):
-        load_config(None, ["model.cmgi.backend=blocks", f"model.cmgi.{setting}"])
-
-
-@pytest.mark.parametrize("setting", ["topology=window", "relations=typed", "topk=3", "backend=native"])
-def test_compiling_is_refused_where_edges_are_a_list(setting: str):
-    with pytest.raises(ConfigError, match="compiles avsgn on complete subgraphs"):
-        load_config(None, ["train.compile=true", f"model.cmgi.{setting}"])
-
-
-def test_made_videos_have_one_length_or_a_range_of_lengths() -> None:
+def test_synthetic_videos_have_one_length_or_a_range_of_lengths() -> None:
     assert load_config(None, ["data.synthetic.segments=7"]).data.synthetic.segments == 7
     assert load_config(None, ["data.synthetic.segments=[6, 14]"]).data.synthetic.segments == (6, 14)
     for wrong in ("0", "[6]", "[14, 6]", "true", "[0, 3]", "long"):
-        with pytest.raises(ConfigError, match=r"data\.synthetic\.segments: Input should be a video's seconds, or"):
+        with pytest.raises(ConfigError, match=r"data\.synthetic\.segments"):
             load_config(None, [f"data.synthetic.segments={wrong}"])
 
 
-def test_classes_are_held_out_where_a_video_has_one():
-    assert load_config(None, ["data.held_out=[Bark, 'Race car, auto racing']"]).data.held_out == (
-        "Bark", "Race car, auto racing")
+def test_held_out_classes_are_sorted():
     assert load_config(None, ["data.held_out=[Horse, Bark]"]).data.held_out == ("Bark", "Horse")
-    with pytest.raises(ConfigError, match="names a class twice"):
-        load_config(None, ["data.held_out=[Bark, Bark]"])
-    with pytest.raises(ConfigError, match=r"held_out=\['Bark'\] leaves out videos by their one class.*held_out=\[\]"):
-        load_config(None, ["data.kind=llp", "data.held_out=[Bark]"])
 
 
 @pytest.mark.parametrize(("setting", "says"), [
