@@ -1,13 +1,13 @@
-"""Objectives, Eq. 12-18: named losses and their weighted sum.
+"""Losses and objectives of our model (Eq. 12-18) and of the baselines: named terms and their weighted sum.
 
-Every loss keeps one name from here to the log to the ablation row: ``category``, ``relevance``, ``gate``,
-``consistency``, ``mil``, ``segment`` (the 29-way cross-entropy that stands in for Table 4's untrainable row), and
-``pasted`` (not the paper's: a weak objective that localizes).
-Losses take *logits*. Weak losses are never given the segment labels.
+A term keeps one name from the objective to the log to the ablation row: ``category``, ``relevance``, ``gate``,
+``consistency``, ``mil``, ``segment`` (29-way cross-entropy, used for Table 4's row that cannot be trained as printed),
+and ``pasted`` (not from the paper: a weak objective that localizes). Losses take *logits*. Weak terms never receive the
+segment labels.
 
-Letters: B videos, T segments, C classes (background is C). ``category`` is NO_EVENT (-1) for a video without
-an event; such a video is left out of every class loss. ``mask`` (an answer's) is False where a second is padding,
-which takes part in no loss.
+Shapes: B videos, T segments, C classes (background is C), K scores per video. ``category`` is NO_EVENT (-1) for a video
+without an event, which is left out of every class loss. ``mask`` is False where a second is padding, which is left out
+of every loss.
 """
 
 from __future__ import annotations
@@ -31,51 +31,51 @@ Mask = Bool[Tensor, "B T"] | None
 DEFAULT_LOSSES = {"full": ("relevance", "category", "gate", "consistency"), "weak": ("mil", "gate")}
 
 
-def _at_least_single(x: Tensor) -> Tensor:
-    """Half precision, as autocast leaves it, is too coarse for a logarithm; anything finer stays as it is."""
+def at_least_single(x: Tensor) -> Tensor:
+    """Convert half precision, too coarse for a logarithm, to float32; leave other types."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def mean_over(values: Float[Tensor, "B T"], mask: Mask) -> Scalar:
-    """The mean over segments, padding left out."""
+    """Mean over segments without padding."""
     return values.mean() if mask is None else values.masked_fill(~mask, 0).sum() / mask.sum()
 
 
 def class_loss(logits: Float[Tensor, "B C"], category: Int[Tensor, "B"], smoothing: float = 0.0) -> Scalar:
-    """Cross-entropy of a video's class (Eq. 12, 14, 17), averaged over the videos that have an event."""
-    total = F.cross_entropy(_at_least_single(logits), category, ignore_index=NO_EVENT, reduction="sum",
+    """Cross-entropy of a video's class (Eq. 12, 14, 17), mean over the videos with an event."""
+    total = F.cross_entropy(at_least_single(logits), category, ignore_index=NO_EVENT, reduction="sum",
                             label_smoothing=smoothing)
     return total / (category != NO_EVENT).sum().clamp(min=1)
 
 
 def relevance_loss(relevance: Float[Tensor, "B T"], target: Float[Tensor, "B T"], mask: Mask = None) -> Scalar:
     """Eq. 13 without its indicator, which has no gradient: binary cross-entropy on logits, mean over segments."""
-    logits = _at_least_single(relevance)
+    logits = at_least_single(relevance)
     return mean_over(F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none"), mask)
 
 
 def consistency_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], target: Float[Tensor, "B T"],
                      margin: float = 1.0, mask: Mask = None) -> Scalar:
-    """Eq. 15 on unit rows: event seconds draw the modalities together, others hold them `margin` apart.
+    """Eq. 15 on unit vectors: the modalities are pulled together in event seconds and pushed `margin` apart in others.
 
-    The distance is Euclidean, not squared, with a floor under the root so that equal rows have a gradient. Unit
-    rows are at most 2 apart, and at most sqrt(2) where features are not negative (ReLU without a norm after it).
+    The distance is Euclidean, not squared, with a small constant under the root so that equal vectors have a gradient.
+    It is at most 2, and at most sqrt(2) for non-negative features (ReLU without a norm after it).
     """
-    gap = F.normalize(_at_least_single(visual), dim=-1) - F.normalize(_at_least_single(audio), dim=-1)
+    gap = F.normalize(at_least_single(visual), dim=-1) - F.normalize(at_least_single(audio), dim=-1)
     distance = (gap.square().sum(-1) + 1e-8).sqrt()
     return mean_over(target * distance + (1 - target) * (margin - distance).clamp(min=0), mask)
 
 
 def pasted_loss(relevance: Float[Tensor, "B T"], pasted: Float[Tensor, "B T"], category: Int[Tensor, "B"],
                 mask: Mask = None) -> Scalar:
-    """Relevance from what weak supervision knows: seconds that were pasted over are background, by construction.
+    """Relevance under weak supervision: seconds that augmentation pasted over are background by construction.
 
-    Where another class was laid over one modality, the event is no longer both heard and seen, so the target is 0,
-    as it is throughout a video without an event. The video's own seconds count as event: most are, and those that
-    are not look like the pasted ones, which outvote them. The loss is ``mean(softplus(r))`` over the background and
-    ``mean(softplus(-r))`` over the own seconds, summed, so that neither side wins by its number.
+    Where one modality was replaced by another class, the event is no longer both audible and visible, so the target is
+    0, as in every second of a video without an event. The remaining seconds have target 1, although some are background
+    too. The loss is ``mean(softplus(r))`` over background plus ``mean(softplus(-r))`` over the rest, so that both sides
+    weigh the same whatever their number.
     """
-    logits = _at_least_single(relevance)
+    logits = at_least_single(relevance)
     background = (pasted > 0) | (category == NO_EVENT)[:, None]
     own = ~background if mask is None else ~background & mask
     background = background if mask is None else background & mask
@@ -88,19 +88,19 @@ def segment_loss(scores: Float[Tensor, "B T C1"], category: Int[Tensor, "B"], ta
     """Per-segment cross-entropy over the C classes and background (AVEL's objective), mean over segments."""
     background = scores.shape[-1] - 1
     label = torch.where((target > 0) & (category != NO_EVENT)[:, None], category[:, None], background)
-    each = F.cross_entropy(_at_least_single(scores).flatten(0, 1), label.flatten(), reduction="none")
+    each = F.cross_entropy(at_least_single(scores).flatten(0, 1), label.flatten(), reduction="none")
     return mean_over(each.view_as(target), mask)
 
 
 def pool_max(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int,
              mask: Mask = None) -> Float[Tensor, "B C"]:
-    """The highest second of each class."""
+    """The maximum over seconds."""
     return _without_padding(scores, mask).amax(1)
 
 
 def pool_mean(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int,
               mask: Mask = None) -> Float[Tensor, "B C"]:
-    """All seconds alike."""
+    """The mean over seconds."""
     if mask is None:
         return scores.mean(1)
     return scores.masked_fill(~mask[..., None], 0).sum(1) / mask.sum(1, keepdim=True)
@@ -108,7 +108,7 @@ def pool_mean(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k
 
 def pool_topk(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int,
               mask: Mask = None) -> Float[Tensor, "B C"]:
-    """Mean of the k highest seconds of each class (all of them where the video is shorter)."""
+    """The mean of the k highest seconds of each class, or of all if the video is shorter."""
     highest = _without_padding(scores, mask).topk(min(k, scores.shape[1]), dim=1).values
     if mask is None:
         return highest.mean(1)
@@ -119,7 +119,7 @@ def pool_topk(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k
 
 def pool_attention(scores: Float[Tensor, "B T C"], relevance: Float[Tensor, "B T"], k: int,
                    mask: Mask = None) -> Float[Tensor, "B C"]:
-    """Seconds weighted by the softmax over time of their relevance."""
+    """The mean weighted by the softmax over time of the relevance."""
     weight = _without_padding(relevance[..., None], mask).softmax(1)
     return (weight * scores if mask is None else (weight * scores).masked_fill(~mask[..., None], 0)).sum(1)
 
@@ -134,79 +134,158 @@ POOLING: dict[str, Callable[[Tensor, Tensor, int, Tensor | None], Tensor]] = {
 
 
 def joint_scores(category: Float[Tensor, "B C"], relevance: Float[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-    """``s[t, c] = sigmoid(r_t) e_c``: both heads expanded to [T, C] and fused (before Eq. 17)."""
-    return relevance.sigmoid()[..., None] * category[:, None]
+    """``s[t, c] = sigmoid(r_t) e_c``: both heads expanded to [T, C] and multiplied (before Eq. 17; CMRAN)."""
+    return at_least_single(relevance).sigmoid()[..., None] * at_least_single(category)[:, None]
+
+
+def soft_margin_loss(logits: Float[Tensor, "B K"], category: Int[Tensor, "B"]) -> Scalar:
+    """The weak loss of AVEL's code and its successors: multi-label soft margin on *softmaxed* scores.
+
+    The probabilities pass through a second sigmoid, so with 28 classes the loss stays between .68 and .72 and its
+    gradients are small.
+    """
+    known = category != NO_EVENT
+    logits = at_least_single(logits)
+    target = F.one_hot(category.clamp(min=0), logits.shape[-1]).to(logits.dtype)
+    each = F.multilabel_soft_margin_loss(logits.softmax(-1), target, reduction="none")
+    return torch.where(known, each, 0).sum() / known.sum().clamp(min=1)
+
+
+#: How the weak objective of a baseline compares a video's pooled scores with its class.
+VIDEO_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": class_loss, "soft_margin": soft_margin_loss}
+
+
+#: ``(output, category [B], target [B, T] or None) -> scalar``. The target is the event seconds under full supervision;
+#: under weak supervision it is where augmentation pasted, or ``None``.
+Loss = Callable[[Localization, Tensor, "Tensor | None"], Tensor]
 
 
 @dataclass(frozen=True)
-class Objective:
-    """Named losses of one supervision and their weights.
+class Term:
+    """A named loss, its weight in the sum, and the share of training after which it joins the sum."""
 
-    Attributes:
-        supervision: ``full`` (Eq. 16) or ``weak`` (Eq. 18).
-        losses: which are summed; ``None`` is all that the supervision's equation has.
-        relevance_weight: of the mean over segments; T is the paper's own sum over segments (below Eq. 16).
-        pasted_weight: of the loss ``pasted`` (this project's own).
-        consistency_weight: lambda of Eq. 16.
-        margin: m of Eq. 15.
-        mil_pooling, mil_topk: ``MIL`` of Eq. 17.
-        label_smoothing: of the class losses; 0 is the paper's.
+    loss: Loss
+    weight: float = 1.0
+    since: float = 0.0
+
+
+class Objective:
+    """Named losses of one supervision and their weighted sum.
+
+    Args:
+        supervision: ``full`` or ``weak``.
+        full, weak: the terms of each, in the order of the log.
     """
 
-    supervision: str = "full"
-    losses: Sequence[str] | None = None
-    relevance_weight: float = 1.0
-    pasted_weight: float = 3.0
-    consistency_weight: float = 0.01
-    margin: float = 1.0
-    mil_pooling: str = "max"
-    mil_topk: int = 4
-    label_smoothing: float = 0.0
+    def __init__(self, supervision: str, *, full: Mapping[str, Term], weak: Mapping[str, Term]) -> None:
+        self.supervision = supervision
+        self.terms = dict({"full": full, "weak": weak}[supervision])
+        self.progress = 1.0
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The losses that are summed, in the equation's order."""
-        return tuple(self.losses or DEFAULT_LOSSES[self.supervision])
+        """The losses that are summed."""
+        return tuple(self.terms)
 
-    def __call__(self, answer: Localization, category: Int[Tensor, "B"],
+    def begin(self, progress: float) -> None:
+        """Set the share of training that is done; the trainer calls this before every epoch."""
+        self.progress = progress
+
+    def __call__(self, output: Localization, category: Int[Tensor, "B"],
                  relevance: Float[Tensor, "B T"] | None = None,
                  pasted: Float[Tensor, "B T"] | None = None) -> dict[str, Tensor]:
-        """Each named loss by itself, unweighted.
+        """Return each named loss, unweighted.
 
-        `relevance` [B, T] is 1 in event seconds; under weak supervision it stops here. `pasted` [B, T] is 1 where
-        augmentation laid another class over one modality, which is no label: it was drawn.
+        Args:
+            relevance: 1 in event seconds; not used under weak supervision.
+            pasted: 1 where augmentation replaced one modality. This is drawn at random and thus no label.
         """
-        if self.supervision == "weak":
-            relevance = pasted
-        return {name: getattr(self, f"_{name}")(answer, category, relevance) for name in self.names}
+        target = relevance if self.supervision == "full" else pasted
+        return {name: term.loss(output, category, target) for name, term in self.terms.items()}
 
     def total(self, losses: Mapping[str, Tensor]) -> Scalar:
-        """The weighted sum that is descended (Eq. 16 or 18)."""
-        weight = {"relevance": self.relevance_weight, "consistency": self.consistency_weight,
-                  "pasted": self.pasted_weight}
-        return torch.stack([weight.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        """Return the weighted sum to minimize (Eq. 16 or 18); terms that have not begun have weight 0."""
+        weight = {name: term.weight * (self.progress >= term.since) for name, term in self.terms.items()}
+        return torch.stack([weight[name] * loss for name, loss in losses.items()]).sum()
 
-    def _category(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-        return class_loss(answer.category, category, self.label_smoothing)
 
-    def _gate(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-        return class_loss(answer.gate_category, category, self.label_smoothing)
+class AVSGNObjective(Objective):
+    """Eq. 16 (full) or 18 (weak), or any of their losses.
 
-    def _mil(self, answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-        scores = joint_scores(_at_least_single(answer.category), _at_least_single(answer.relevance))
-        pooled = POOLING[self.mil_pooling](scores, _at_least_single(answer.relevance), self.mil_topk,
-                                           answer.mask)
-        return class_loss(pooled, category, self.label_smoothing)
+    Args:
+        supervision: ``full`` or ``weak``.
+        losses: the losses to sum; ``None`` takes all of the equation.
+        relevance_weight: of the mean over segments; T gives the paper's sum over segments (below Eq. 16).
+        pasted_weight: of the loss ``pasted``.
+        consistency_weight: lambda of Eq. 16.
+        margin: m of Eq. 15.
+        mil_pooling, mil_topk: ``MIL`` of Eq. 17.
+        label_smoothing: of the class losses; the paper has 0.
+    """
 
-    def _pasted(self, answer: Localization, category: Tensor, pasted: Tensor) -> Tensor:
-        return pasted_loss(answer.relevance, pasted, category, answer.mask)
+    def __init__(self, supervision: str = "full", *, losses: Sequence[str] | None = None, relevance_weight: float = 1.0,
+                 pasted_weight: float = 3.0, consistency_weight: float = 0.01, margin: float = 1.0,
+                 mil_pooling: str = "max", mil_topk: int = 4, label_smoothing: float = 0.0) -> None:
+        pool = POOLING[mil_pooling]
 
-    def _relevance(self, answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
-        return relevance_loss(answer.relevance, relevance, answer.mask)
+        def gate(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+            return class_loss(output.gate_category, category, label_smoothing)
 
-    def _consistency(self, answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
-        stage = answer.stages["cmgi"]
-        return consistency_loss(stage[AUDIO], stage[VISUAL], relevance, self.margin, answer.mask)
+        def mil(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+            scores = joint_scores(output.category, output.relevance)
+            pooled = pool(scores, at_least_single(output.relevance), mil_topk, output.mask)
+            return class_loss(pooled, category, label_smoothing)
 
-    def _segment(self, answer: Localization, category: Tensor, relevance: Tensor) -> Tensor:
-        return segment_loss(answer.segment_scores, category, relevance, answer.mask)
+        def pasted(output: Localization, category: Tensor, where: Tensor) -> Tensor:
+            return pasted_loss(output.relevance, where, category, output.mask)
+
+        def consistency(output: Localization, _: Tensor, relevance: Tensor) -> Tensor:
+            stage = output.stages["cmgi"]
+            return consistency_loss(stage[AUDIO], stage[VISUAL], relevance, margin, output.mask)
+
+        terms = {
+            "category": Term(category_term(label_smoothing)), "gate": Term(gate), "mil": Term(mil),
+            "pasted": Term(pasted, pasted_weight), "relevance": Term(relevance_term, relevance_weight),
+            "consistency": Term(consistency, consistency_weight), "segment": Term(segment_term),
+        }
+        chosen = {name: terms[name] for name in losses or DEFAULT_LOSSES[supervision]}
+        super().__init__(supervision, full=chosen, weak=chosen)
+
+
+def category_term(smoothing: float = 0.0) -> Loss:
+    """The class of the video (Eq. 12)."""
+
+    def loss(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+        return class_loss(output.category, category, smoothing)
+
+    return loss
+
+
+def relevance_term(output: Localization, _: Tensor, relevance: Tensor) -> Tensor:
+    """Event or background in every second (Eq. 13)."""
+    return relevance_loss(output.relevance, relevance, output.mask)
+
+
+def segment_term(output: Localization, category: Tensor, relevance: Tensor) -> Tensor:
+    """Class or background in every second."""
+    return segment_loss(output.segment_scores, category, relevance, output.mask)
+
+
+def joint_term(video_loss: str) -> Loss:
+    """The weak loss of baselines with two heads: the maximum of :func:`joint_scores` against the video's class."""
+
+    def loss(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+        return VIDEO_LOSSES[video_loss](joint_scores(output.category, output.relevance).amax(1), category)
+
+    return loss
+
+
+def pooled_term(video_loss: str, pooling: str) -> Loss:
+    """The weak loss of baselines with segment scores: scores pooled over time against the video's class."""
+    pool = {"max": torch.amax, "mean": torch.mean}[pooling]
+
+    def loss(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+        return VIDEO_LOSSES[video_loss](pool(output.segment_scores, dim=1), category)
+
+    return loss

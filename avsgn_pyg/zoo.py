@@ -19,7 +19,7 @@ from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import Topology
 from avsgn_pyg.layers.convolution import Convolution, TypedConvolution
 from avsgn_pyg.layers.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
-from avsgn_pyg.losses import Objective
+from avsgn_pyg.losses import AVSGNObjective, Objective
 from avsgn_pyg.model.avsgn import AVSGN
 from avsgn_pyg.model.cmgi import CMGI
 from avsgn_pyg.model.cmsa import CMSA
@@ -144,7 +144,7 @@ def refuse_maps(name: str) -> None:
 
 
 def _objective(config: ObjectiveConfig) -> Objective:
-    return Objective(**config.model_dump(exclude={"options"}))
+    return AVSGNObjective(**config.model_dump(exclude={"options"}))
 
 
 def _baseline(

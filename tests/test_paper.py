@@ -19,7 +19,7 @@ from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.edges import subgraph_edges
 from avsgn_pyg.layers.convolution import Convolution
 from avsgn_pyg.localization import Localization, decode
-from avsgn_pyg.losses import Objective, class_loss, consistency_loss, relevance_loss
+from avsgn_pyg.losses import AVSGNObjective, class_loss, consistency_loss, relevance_loss
 from avsgn_pyg.model.attention import CrossAttention
 from avsgn_pyg.model.cmgi import CMGI, Adjacency, GraphLayer
 from avsgn_pyg.model.cmsa import CMSA, InterAlignment, IntraAlignment, Streams
@@ -237,7 +237,7 @@ def log_loss(logits: Tensor) -> Tensor:
 
 def test_eq12_category_loss_is_the_cross_entropy_of_logits():
     said = answer()
-    losses = Objective(losses=("category",))(said, CATEGORY, EVENT)
+    losses = AVSGNObjective(losses=("category",))(said, CATEGORY, EVENT)
     torch.testing.assert_close(losses["category"], log_loss(said.category))
 
 
@@ -257,7 +257,7 @@ def test_eq13_threshold_decides_in_decoding_strictly():
 
 def test_eq14_gate_loss_needs_only_the_class():
     said = answer()
-    losses = Objective(losses=("gate",))(said, CATEGORY, None)
+    losses = AVSGNObjective(losses=("gate",))(said, CATEGORY, None)
     torch.testing.assert_close(losses["gate"], log_loss(said.gate_category))
 
 
@@ -277,7 +277,7 @@ def test_eq15_equal_rows_have_a_finite_gradient():
 
 
 def test_eq16_full_objective():
-    said, objective = answer(), Objective(consistency_weight=0.25, margin=0.8)
+    said, objective = answer(), AVSGNObjective(consistency_weight=0.25, margin=0.8)
     losses = objective(said, CATEGORY, EVENT)
     stage = said.stages["cmgi"]
     expected = (relevance_loss(said.relevance, EVENT) + class_loss(said.category, CATEGORY)
@@ -299,7 +299,7 @@ def pool(scores: Tensor, how: str, r: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("how", ["max", "mean", "topk", "attention"])
 def test_eq17_joint_score_and_pooling_eq18_weak_objective(how: str):
-    said, objective = answer(), Objective("weak", mil_pooling=how, mil_topk=2)
+    said, objective = answer(), AVSGNObjective("weak", mil_pooling=how, mil_topk=2)
     joint = sigmoid(said.relevance)[..., None] * said.category[:, None]
     pooled = torch.stack([pool(s, how, r) for s, r in zip(joint, said.relevance, strict=True)])
     losses = objective(said, CATEGORY)
@@ -310,7 +310,7 @@ def test_eq17_joint_score_and_pooling_eq18_weak_objective(how: str):
 
 def test_table4_row_without_category_and_relevance_trains_29_scores_a_segment():
     scores = torch.randn(B, T, C + 1)
-    losses = Objective(losses=("segment", "gate"))(answer(segment_scores=scores), CATEGORY, EVENT)
+    losses = AVSGNObjective(losses=("segment", "gate"))(answer(segment_scores=scores), CATEGORY, EVENT)
     expected = torch.zeros(())
     for b in range(B):
         for t in range(T):
@@ -391,9 +391,9 @@ def test_heads_return_logits_and_no_loss_squashes_twice():
     """Perfect, confident logits drive every class loss to zero, which a second softmax or sigmoid forbids."""
     sure = torch.nn.functional.one_hot(CATEGORY.clamp(min=0), C).double() * 100
     said = answer(category=sure, gate_category=sure, relevance=(EVENT * 2 - 1) * 100)
-    losses = Objective(losses=("category", "gate", "relevance"))(said, CATEGORY, EVENT)
+    losses = AVSGNObjective(losses=("category", "gate", "relevance"))(said, CATEGORY, EVENT)
     assert max(loss.item() for loss in losses.values()) < 1e-6
-    assert Objective("weak", losses=("mil",))(said, CATEGORY)["mil"] < 1e-6
+    assert AVSGNObjective("weak", losses=("mil",))(said, CATEGORY)["mil"] < 1e-6
 
 
 def test_a_network_s_logits_leave_the_unit_interval():
@@ -404,7 +404,7 @@ def test_a_network_s_logits_leave_the_unit_interval():
 
 def test_videos_without_an_event_do_not_poison_the_class_losses():
     said = answer(category=torch.randn(B, C, requires_grad=True), gate_category=torch.randn(B, C, requires_grad=True))
-    objective = Objective()
+    objective = AVSGNObjective()
     objective.total(objective(said, CATEGORY, EVENT)).backward()
     for logits in (said.category, said.gate_category):
         assert torch.equal(logits.grad[1], torch.zeros(C)) and logits.grad[0].abs().sum() > 0

@@ -23,16 +23,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import (
-    WEAK_ONLY,
-    Term,
-    TermObjective,
-    from_segment_scores,
-    pooled_term,
-    segment_term,
-)
+from avsgn_pyg.baselines.common import WEAK_ONLY, from_segment_scores
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import Objective, Term, pooled_term, segment_term
 
 State = Float[Tensor, "2 B H"]
 
@@ -78,7 +72,7 @@ class AVSDN(nn.Module):
         return from_segment_scores(self.scores(decoded.relu()))
 
 
-class AVSDNObjective(TermObjective):
+class AVSDNObjective(Objective):
     """Full: every second over C + 1. Weak: scores pooled over time against the video's class.
 
     Args:

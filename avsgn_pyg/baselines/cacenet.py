@@ -36,16 +36,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import (
-    FULL_ONLY,
-    WEAK_ONLY,
-    Term,
-    TermObjective,
-    at_least_single,
-    category_term,
-    joint_term,
-    relevance_term,
-)
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
 from avsgn_pyg.baselines.regions import Alone, RegionMixing, Regions, region_streams
 from avsgn_pyg.baselines.suppression import (
     ActivationLevel,
@@ -57,6 +48,7 @@ from avsgn_pyg.baselines.suppression import (
     gate_term,
 )
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, joint_term, relevance_term
 
 #: Where the projected seconds lie: ``answer.stages[CONTRAST]["fused"]``, and with noise under "noisy".
 CONTRAST = "contrast"
@@ -170,7 +162,7 @@ def contrast_loss(rows: Stream, noisy: Stream, target: Float[Tensor, "B T"], tem
     return (every - own).mean()
 
 
-class CACENetObjective(TermObjective):
+class CACENetObjective(Objective):
     """Full: CMBS's four losses and the contrast. Weak: CMBS's.
 
     Args:
@@ -200,7 +192,7 @@ class CACENetObjective(TermObjective):
 
         super().__init__(
             supervision,
-            full={"relevance": Term(relevance_term), "category": Term(category_term),
+            full={"relevance": Term(relevance_term), "category": Term(category_term()),
                   "gate": Term(gate_term(double_sigmoid), gate_weight),
                   "activation": Term(activation_term, activation_weight),
                   "contrast": Term(contrast, contrast_weight, since=contrast_from)},

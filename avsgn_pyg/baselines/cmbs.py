@@ -28,15 +28,7 @@ from typing import ClassVar, Literal
 
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import (
-    FULL_ONLY,
-    WEAK_ONLY,
-    Term,
-    TermObjective,
-    category_term,
-    joint_term,
-    relevance_term,
-)
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
 from avsgn_pyg.baselines.regions import region_streams
 from avsgn_pyg.baselines.suppression import (
     ActivationLevel,
@@ -47,6 +39,7 @@ from avsgn_pyg.baselines.suppression import (
     gate_term,
 )
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
 
 
 class CMBS(SuppressedRelations):
@@ -82,7 +75,7 @@ class CMBS(SuppressedRelations):
         return self.relate(audio, self.guide(audio, self.regions(visual)))
 
 
-class CMBSObjective(TermObjective):
+class CMBSObjective(Objective):
     """Full: relevance, class, gates and class activations. Weak: multiple instances of ``g_t e_c``.
 
     Args:
@@ -100,7 +93,7 @@ class CMBSObjective(TermObjective):
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
         super().__init__(
             supervision,
-            full={"relevance": Term(relevance_term), "category": Term(category_term),
+            full={"relevance": Term(relevance_term), "category": Term(category_term()),
                   "gate": Term(gate_term(double_sigmoid), gate_weight),
                   "activation": Term(activation_term, activation_weight)},
             weak={"mil": Term(joint_term(video_loss))},

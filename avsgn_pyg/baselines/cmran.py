@@ -22,15 +22,7 @@ from typing import ClassVar, Literal
 from torch import nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import (
-    FULL_ONLY,
-    WEAK_ONLY,
-    Term,
-    TermObjective,
-    category_term,
-    joint_term,
-    relevance_term,
-)
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
 from avsgn_pyg.baselines.regions import OneRegion, SpatialAttention, region_streams
 from avsgn_pyg.baselines.relation import (
     ChannelAttention,
@@ -42,6 +34,7 @@ from avsgn_pyg.baselines.relation import (
 )
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
 
 
 class CMRAN(nn.Module):
@@ -79,7 +72,7 @@ class CMRAN(nn.Module):
         return Localization(category, relevance, stages={"relation": {AUDIO: heard, VISUAL: seen}})
 
 
-class CMRANObjective(TermObjective):
+class CMRANObjective(Objective):
     """Full: relevance and class. Weak: multiple instances of ``sigmoid(r_t) e_c``.
 
     Args:
@@ -94,6 +87,6 @@ class CMRANObjective(TermObjective):
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
         super().__init__(
             supervision,
-            full={"relevance": Term(relevance_term, relevance_weight), "category": Term(category_term)},
+            full={"relevance": Term(relevance_term, relevance_weight), "category": Term(category_term())},
             weak={"mil": Term(joint_term(video_loss))},
         )

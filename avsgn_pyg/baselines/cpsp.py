@@ -26,16 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import (
-    FULL_ONLY,
-    WEAK_ONLY,
-    Term,
-    TermObjective,
-    at_least_single,
-    category_term,
-    joint_term,
-    relevance_term,
-)
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
 from avsgn_pyg.baselines.pairs import (
     PROPAGATED,
     PositiveSamplePropagation,
@@ -47,6 +38,7 @@ from avsgn_pyg.baselines.pairs import (
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, joint_term, relevance_term
 
 
 class CPSP(nn.Module):
@@ -92,7 +84,7 @@ def _log_sum(likeness: Float[Tensor, "B T T"], columns: Bool[Tensor, "B T"]) -> 
     return likeness.masked_fill(~taken[:, None], -torch.inf).logsumexp(-1)
 
 
-class CPSPObjective(TermObjective):
+class CPSPObjective(Objective):
     """Full: relevance, class and the three contrasts. Weak: multiple instances of ``sigmoid(r_t) e_c``, and videos.
 
     Args:
@@ -122,7 +114,7 @@ class CPSPObjective(TermObjective):
 
         super().__init__(
             supervision,
-            full={"relevance": Term(relevance_term), "category": Term(category_term),
+            full={"relevance": Term(relevance_term), "category": Term(category_term()),
                   "pair": Term(pair_term, pair_weight), "contrast": Term(segment, segment_weight),
                   "video": Term(video, video_weight)},
             weak={"mil": Term(joint_term(video_loss)), "video": Term(video, video_weight)},

@@ -14,17 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import (
-    FULL_ONLY,
-    WEAK_ONLY,
-    Term,
-    TermObjective,
-    category_term,
-    joint_term,
-    relevance_term,
-    streams,
-)
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, streams
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
 
 
 class Branch(nn.Module):
@@ -63,7 +55,7 @@ class LateFusion(nn.Module):
         return Localization(category, relevance)
 
 
-class LateFusionObjective(TermObjective):
+class LateFusionObjective(Objective):
     """Full: class and relevance. Weak: the highest second of ``sigmoid(r_t) e_c`` against the class.
 
     Args:
@@ -78,6 +70,6 @@ class LateFusionObjective(TermObjective):
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
         super().__init__(
             supervision,
-            full={"category": Term(category_term), "relevance": Term(relevance_term, relevance_weight)},
+            full={"category": Term(category_term()), "relevance": Term(relevance_term, relevance_weight)},
             weak={"mil": Term(joint_term(video_loss))},
         )

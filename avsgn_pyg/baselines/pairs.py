@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from avsgn_pyg.baselines.common import at_least_single
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import at_least_single
 
 #: Where a model of this line leaves its streams: ``answer.stages[PROPAGATED]["audio"]``, and their mean under "fused".
 PROPAGATED = "propagated"

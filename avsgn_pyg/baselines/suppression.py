@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from avsgn_pyg.baselines.common import Loss, at_least_single, class_loss
 from avsgn_pyg.baselines.regions import (
     Alone,
     Chosen,
@@ -32,6 +31,7 @@ from avsgn_pyg.baselines.relation import (
 )
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import Loss, at_least_single, class_loss
 
 Stream = Float[Tensor, "B T D"]
 

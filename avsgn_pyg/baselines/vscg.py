@@ -29,19 +29,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import (
-    FULL_ONLY,
-    WEAK_ONLY,
-    Term,
-    TermObjective,
-    category_term,
-    joint_term,
-    relevance_term,
-)
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
 from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, RecurrentStreams, mean_of, pair_term
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.localization import Localization
+from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
 
 
 class EventRepresentation(nn.Module):
@@ -110,7 +103,7 @@ class VSCG(nn.Module):
                             stages={PROPAGATED: {AUDIO: heard, VISUAL: seen, "fused": fused}})
 
 
-class VSCGObjective(TermObjective):
+class VSCGObjective(Objective):
     """Full: relevance, class and pair similarity. Weak: multiple instances of ``sigmoid(r_t) e_c``.
 
     Args:
@@ -125,7 +118,7 @@ class VSCGObjective(TermObjective):
                  video_loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy") -> None:
         super().__init__(
             supervision,
-            full={"relevance": Term(relevance_term), "category": Term(category_term),
+            full={"relevance": Term(relevance_term), "category": Term(category_term()),
                   "pair": Term(pair_term, pair_weight)},
             weak={"mil": Term(joint_term(video_loss))},
         )
