@@ -1,6 +1,6 @@
 """What every model answers: :class:`Localization`, and how it is read as segment labels and events.
 
-Letters: B videos, T segments of one second, C event classes (background is index C), D hidden width,
+Shapes: B videos, T segments of one second, C event classes (background is index C), D hidden width,
 N nodes in one subgraph.
 """
 

@@ -14,7 +14,7 @@ encoded anew, teach its background column; its full setting selects its epoch on
 reads the test order). Here: cross-entropy (``soft_margin`` is an option of the weak loss), own residuals, ``fusion:
 concat`` for the weak row. Without those clips nothing rewards background under weak supervision.
 
-Letters: B videos, T segments, D width of a stream (both directions), C classes.
+Shapes: B videos, T segments, D width of a stream (both directions), C classes.
 """
 
 from __future__ import annotations

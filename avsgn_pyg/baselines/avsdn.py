@@ -11,7 +11,7 @@ followed here. Its copy has two heads in place of the paper's segment scores; th
 Before either network reads sight, sound chooses among its regions by AVEL's attention, as in that copy; one vector a
 second leaves nothing to choose.
 
-Letters: B videos, T segments, H width of a state, C classes.
+Shapes: B videos, T segments, H width of a state, C classes.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ and not its equations: those here are the code's. No weak result is known; the c
 names parts that are not there) and no script trains it. The weak row here is CMBS's with co-guidance, without the
 contrast, which needs the seconds' labels.
 
-Letters: B videos, T segments, D width, C classes.
+Shapes: B videos, T segments, D width, C classes.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ is a multi-label soft margin on softmaxed scores over 29 columns, the last taugh
 here C columns; (e) a third of its weights (layers that are copied and not used) never receive a gradient; (f) it
 selects its epoch on the test split.
 
-Letters: B videos, T segments, D width, C classes.
+Shapes: B videos, T segments, D width, C classes.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ weak head has a background column that only 178 background clips could teach, an
 margin on softmaxed scores; it selects its epoch on the test split. Here: any width, C classes, ``video_loss`` chooses
 between cross-entropy and the code's loss, ``heads_interaction`` is 4 (the weak code has 2).
 
-Letters: B videos, T segments, D width, C classes.
+Shapes: B videos, T segments, D width, C classes.
 """
 
 from __future__ import annotations

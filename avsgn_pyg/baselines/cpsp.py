@@ -13,7 +13,7 @@ background second no event: the loss is a constant and its gradient is zero. Her
 the background, as the paper has it. Its weak script asks for a loss that its files do not hold; its weak loss is a
 multi-label soft margin on softmaxed scores (``soft_margin``). It selects on val.
 
-Letters: B videos, T segments, D width, C classes.
+Shapes: B videos, T segments, D width, C classes.
 """
 
 from __future__ import annotations

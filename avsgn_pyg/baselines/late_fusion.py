@@ -3,7 +3,7 @@
 Each modality has a hidden layer, a class head on its maximum over time and a relevance head on every second, which are
 the heads that AVSGN and the CMRAN line have. What a method gains over this it gains by letting sound and sight meet.
 
-Letters: B videos, T segments, D width, C classes.
+Shapes: B videos, T segments, D width, C classes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Audio-visual pairs, introduced by PSP and built upon by CPSP: recurrent streams, propagation, similarity.
 
-Letters: B videos, T segments, D width of a stream (both directions of its LSTM).
+Shapes: B videos, T segments, D width of a stream (both directions of its LSTM).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ last part of an epoch and selects its epoch on the test split. Here: the video's
 (or the code's kind of loss on softmaxed scores, ``soft_margin``). The weighting stays above .5, so it can at most
 halve a second; nothing in it rewards background.
 
-Letters: B videos, T segments, D width, C classes.
+Shapes: B videos, T segments, D width, C classes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A second of sight is [R, v] here: 49 rows where the data keep a 7 x 7 map, one where it is a vector. Over one region
 every softmax is 1 and the choice drops out, so a model for vectors is built without its weights (:class:`OneRegion`).
 
-Letters: B videos, T segments, R regions, a / v widths of the features.
+Shapes: B videos, T segments, R regions, a / v widths of the features.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Relation-aware attention, introduced by CMRAN and built upon by CMBS and CACE-Net.
 
-Letters: B videos, T segments, R regions, M rows of memory, D width, d_a / d_v widths of the features.
+Shapes: B videos, T segments, R regions, M rows of memory, D width, d_a / d_v widths of the features.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Cross-modal background suppression, introduced by CMBS and built upon by CACE-Net.
 
-Letters: B videos, T segments, R regions, D width, C classes, a / v widths of the features.
+Shapes: B videos, T segments, R regions, D width, C classes, a / v widths of the features.
 """
 
 from __future__ import annotations

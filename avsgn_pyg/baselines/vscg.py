@@ -17,7 +17,7 @@ which scores every second over 29 columns, starts each GRU from the other modali
 second softmax to smooth its loss. The weak row is the full model with ``sigmoid(r_t) e_c``, the highest second against
 the class, as in CPSP.
 
-Letters: B videos, T segments, D width of a stream (both directions), h half of it.
+Shapes: B videos, T segments, D width of a stream (both directions), h half of it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     index = CompleteIndex(graphs=64, nodes=20)
     out = GCNConv(256, 256, normalize=False)(x, index, edge_weight)  # x [64 * 20, 256], edge_weight [64 * 20 * 20]
 
-Letters: B graphs, N nodes of each, E = B N N edges. Edge ``(b N + i) N + j`` goes from node j to node i of graph b,
+Shapes: B graphs, N nodes of each, E = B N N edges. Edge ``(b N + i) N + j`` goes from node j to node i of graph b,
 self edges included, so that edges are sorted by target.
 """
 

@@ -8,7 +8,7 @@ on the features (edges, batch vectors, slices) is made once per size and *shared
 ``edge_index`` before you write into it. A shared tensor that was written into is not used for the next batch, unless
 the write bypassed torch (``.numpy()``, ``.data``).
 
-Letters: B videos, T segments (of the longest), S segments of all videos together, da / dv feature widths, E edges.
+Shapes: B videos, T segments (of the longest), S segments of all videos together, da / dv feature widths, E edges.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 attention scores, their softmax over the sources of every node, and joining and splitting the nodes of the two
 modalities.
 
-Letters: B videos, M nodes of the subgraph in the whole batch, T and R nodes of its two modalities in one video,
+Shapes: B videos, M nodes of the subgraph in the whole batch, T and R nodes of its two modalities in one video,
 N = T + R, E edges, D width.
 """
 

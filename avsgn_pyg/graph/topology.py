@@ -3,7 +3,7 @@
 A topology gives every node one interval of sources in each relation, so the edges of a whole batch, videos of
 different length included, are written in one go. Edges are (source, target), sorted by target.
 
-Letters: B videos, M target nodes of a relation in the whole batch, E edges.
+Shapes: B videos, M target nodes of a relation in the whole batch, E edges.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 :func:`to_heterodata` writes a model's attention onto the graph as ``edge_weight``, for PyG's own tools.
 
-Letters: B videos, T nodes of one type (of the longest video), M nodes of it in the whole batch, d width.
+Shapes: B videos, T nodes of one type (of the longest video), M nodes of it in the whole batch, d width.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ``A H W`` with A from Eq. 7, or any PyG convolution in its place. Both backends run the same, unmodified convolution:
 along an edge list as PyG means it, or on a :class:`~avsgn_pyg.blocks.CompleteIndex`, where it becomes dense algebra.
 
-Letters: M nodes of a subgraph in the whole batch, E edges, D width.
+Shapes: M nodes of a subgraph in the whole batch, E edges, D width.
 """
 
 from __future__ import annotations

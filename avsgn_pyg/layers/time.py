@@ -3,7 +3,7 @@
 ``learned`` and ``sinusoidal`` are added to the rows that enter CMSA. ``relative`` is added to attention scores
 (between audio and visual seconds in Eq. 4-5, and in every subgraph's Eq. 7), so it works for any length.
 
-Letters: B videos, T segments, R text rows, d width, h heads, N nodes of a subgraph.
+Shapes: B videos, T segments, R text rows, d width, h heads, N nodes of a subgraph.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Their forms here leave the division out.
 With a layer for each relation (``relations: typed``) the weights of one relation sum to less than one: there
 ``aggr="mean"`` of SAGE and FiLM is the weighted sum that it is written as, not a mean.
 
-Letters: M nodes, E edges, D width.
+Shapes: M nodes, E edges, D width.
 """
 
 from __future__ import annotations

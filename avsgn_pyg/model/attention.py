@@ -2,7 +2,7 @@
 
 Label text is the same for every video and may come without the batch axis.
 
-Letters: B videos, Q queries, K keys, d width, h heads, e = d / h.
+Shapes: B videos, Q queries, K keys, d width, h heads, e = d / h.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     HeteroData -> align -> Aligned -> interact -> Interaction -> localize -> Localization
 
-Letters: B videos, T segments, R text rows (T, or 2C with one row a class), C classes, d width of CMSA, D hidden width.
+Shapes: B videos, T segments, R text rows (T, or 2C with one row a class), C classes, d width of CMSA, D hidden width.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Three subgraphs per video (audio-visual, visual-text, audio-text). Attention alo
 (Eq. 7), graph convolutions pass messages weighted by it (Eq. 8), and a modality's output is the sum over its two
 subgraphs. Nodes of all videos are concatenated, so videos of different length need no padding here.
 
-Letters: M nodes of one modality, or of one subgraph, in the whole batch; E edges; D width; L layers.
+Shapes: M nodes of one modality, or of one subgraph, in the whole batch; E edges; D width; L layers.
 """
 
 from __future__ import annotations

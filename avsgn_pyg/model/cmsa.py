@@ -3,7 +3,7 @@
 As printed, attention queried by the (constant) label text cannot tell one second from another; adding the stream back
 (`residual`) restores the order. See docs/paper_map.md, rows Eq. 2-3 and Eq. 4-6.
 
-Letters: B videos, T segments, R text rows, d width in, D width out.
+Shapes: B videos, T segments, R text rows, d width in, D width out.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@
 An edge's mask scales the attention of Eq. 7 on it, in every layer of its subgraph, so it means the same for every
 convolution of the table and on both backends. Two edges between the same nodes share the mask of one of them.
 
-Letters: B videos, N nodes of a subgraph, E edges of one relation, C classes.
+Shapes: B videos, N nodes of a subgraph, E edges of one relation, C classes.
 """
 
 from __future__ import annotations

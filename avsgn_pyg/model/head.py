@@ -2,7 +2,7 @@
 
 All scores are *logits* (gates are not): the reader applies softmax or sigmoid, and losses take the logits.
 
-Letters: B videos, T segments, D width, C classes.
+Shapes: B videos, T segments, D width, C classes.
 """
 
 from __future__ import annotations

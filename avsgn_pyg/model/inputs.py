@@ -4,7 +4,7 @@
 which gives as many text rows as there are segments. Encoder widths need not agree: with `width` set, one
 linear adapter a stream brings them together (the paper's encoders are all 512 wide and need none).
 
-Letters: B videos, T segments, R text rows, C classes, d width of CMSA, d_a / d_v widths of the encoders.
+Shapes: B videos, T segments, R text rows, C classes, d width of CMSA, d_a / d_v widths of the encoders.
 """
 
 from __future__ import annotations

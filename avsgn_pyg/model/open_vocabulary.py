@@ -6,7 +6,7 @@ to be compared with a video. What was trained stays in use: the relevance says w
     a = sum over t of r_t * a_t, v likewise, at unit length
     score of label l = cos(a, A_l) / temperature_audio + cos(v, V_l) / temperature_visual
 
-Letters: B videos, T segments, L labels, a_t / v_t encoder features of a second, r_t its relevance (a probability),
+Shapes: B videos, T segments, L labels, a_t / v_t encoder features of a second, r_t its relevance (a probability),
 A_l / V_l the label's embedding by the audio and the visual encoder's text tower.
 """
 

@@ -2,7 +2,7 @@
 
 Queries are cut into blocks; each block attends to its own seconds and to `window` seconds on either side.
 
-Letters: B videos, h heads, T segments, e width of a head, c seconds in a block, K = c + 2 window keys of a block.
+Shapes: B videos, h heads, T segments, e width of a head, c seconds in a block, K = c + 2 window keys of a block.
 """
 
 from __future__ import annotations
