@@ -1,7 +1,8 @@
 """Section 3 in plain loops, video by video: what the network must answer for the edges that a video has.
 
-Nothing here calls the package: parameters are read from the model and settings from its config. Only the layer of
-Eq. 8 is not written out: it is a fresh layer of the table, run on an ordinary [2, E] list of edges.
+Nothing here calls the package: parameters are read from the model and settings from its config. Of the layers of Eq. 8
+only GraphConv, that of the shipped recipe, is written out; any other is a fresh layer of the table, run on an ordinary
+[2, E] list of edges.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -52,12 +54,15 @@ class Network:
 
 @pytest.fixture(scope="session")
 def network() -> Callable[..., Network]:
-    """``network("model.cmgi.conv=gat", segments=4)``: a small model; with `segments` its text rows are seconds."""
+    """``network("model.cmgi.conv=gat", segments=4)``: a small model; with `segments` its text rows are seconds.
 
-    def build(*settings: str, segments: int | None = None, classes: int = CLASSES) -> Network:
-        slots = "per_class" if segments is None else "segments"
-        given = ["model.dim=8", "model.cmsa.heads=2", f"model.text.slots={slots}", *settings]
-        config = load_config(None, given).model
+    With `file`, the model of a YAML file at small widths.
+    """
+
+    def build(*settings: str, file: Path | None = None, segments: int | None = None,
+              classes: int = CLASSES) -> Network:
+        slots = [] if file else [f"model.text.slots={'per_class' if segments is None else 'segments'}"]
+        config = load_config(file, ["model.dim=8", "model.cmsa.heads=2", *slots, *settings]).model
         bank = SimpleNamespace(audio=torch.randn(classes, D), visual=torch.randn(classes, D))
         model = build_model(config, Shape(D, D, segments or 9, classes), bank).to(torch.get_default_dtype())
         with torch.no_grad():  # layers start with biases of zero, which would hide what happens to them
@@ -227,6 +232,11 @@ class Section3:
         return torch.cat(into)
 
     def convolve(self, layer: nn.Module, x: Tensor, edges: list[tuple[int, int]], weights: list[Tensor]) -> Tensor:
+        if layer.name == "graph":  # that of the shipped recipe: W_r x_i + W_n sum_j A_ij x_j + b
+            rows = [torch.zeros_like(row) for row in x]
+            for (source, target), edge_weight in zip(edges, weights, strict=True):
+                rows[target] = rows[target] + edge_weight * x[source]
+            return linear(layer.conv.lin_rel, torch.stack(rows)) + linear(layer.conv.lin_root, x)
         index = torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T
         weight = torch.stack(weights) if weights else x.new_zeros(0)
         given = {layer.attention: weight if layer.attention == "edge_weight" else weight[:, None]}

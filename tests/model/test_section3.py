@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
+from avsgn_pyg.config import load_config
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.layers.convs import CONVS
@@ -19,6 +21,7 @@ from avsgn_pyg.zoo import topology
 
 pytestmark = pytest.mark.usefixtures("double")
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 D, T = 8, 4
 LENGTHS = {"equal": (T, T), "mixed": (5, 3)}
 TOPOLOGIES = {
@@ -185,6 +188,19 @@ def test_options_pass_messages_along_the_batch_s_edges(network, way: str):
         net = network(*OPTIONS[way], segments=T if made is as_built else None)
         videos = videos_of(net, lengths)
         agrees(net, videos, made(net, videos))
+
+
+SHIPPED = sorted(path.name for path in CONFIGS.glob("avsgn_*.yaml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_recipes_are_section_3_written_out(network, name: str):
+    """GraphConv, relative time, vector gates and adapters of avsgn_full.yaml among them."""
+    widths = ("model.width=6",) if load_config(CONFIGS / name).model.width else ()
+    net = network(*widths, file=CONFIGS / name, segments=T)
+    videos = videos_of(net, LENGTHS["equal"])
+    for make in (as_built, some_removed):
+        agrees(net, videos, make(net, videos))
 
 
 def test_one_text_row_a_class_on_complete_graphs(network):
