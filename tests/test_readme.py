@@ -85,6 +85,11 @@ def test_a_command_that_cannot_be_typed_is_seen(command: str, words: str):
     assert words in problem(command)
 
 
+def test_the_readme_is_one_page():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 110 and max(map(len, lines)) <= 110
+
+
 def test_the_readme_has_one_command_for_the_job_and_one_for_the_tests():
     shown = [command for block in fences(ROOT / "README.md", "bash") for command in block.splitlines()]
     assert [command for command in shown if command.startswith("make")] == ["make demo", "make test"]
@@ -150,6 +155,6 @@ def test_python_in_the_readme_runs(block: str, tmp_path: Path, monkeypatch: pyte
         return load_config(path, (*given, *small))
 
     _ = recipes.train  # imported now, so that no module keeps the replacement
-    monkeypatch.setattr("avsgn_pyg.config.load_config", smaller)
+    monkeypatch.setattr("avsgn_pyg.load_config", smaller)
     exec(compile(block, "README.md", "exec"), {})
     assert "segment accuracy" in capsys.readouterr().out
