@@ -1,6 +1,6 @@
-"""The one table of models: name in a config -> how model and objective are built from one.
+"""The table of models: name in a config -> functions that build the model and its objective.
 
-Settings stop here: layers and losses take plain arguments, never a config.
+This is where configs end: models, layers and losses take plain arguments.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class LabelBanks(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What a data set decides about a model, and a checkpoint must therefore remember.
+    """Sizes that a dataset determines, stored with every checkpoint.
 
     Attributes:
         audio_width, visual_width: feature widths d_a and d_v.
         segments: T, of the longest video.
-        classes: C, background not counted.
-        regions: R, regional features of a second's picture; 1 where it is a vector.
+        classes: C, without background.
+        regions: R, visual features per second; 1 for a single vector.
     """
 
     audio_width: int
@@ -55,24 +55,24 @@ class Shape:
 
 
 def text_nodes(config: ModelConfig, shape: Shape) -> int:
-    """Text rows a video has under this config: T, or 2C with one a label."""
+    """Text nodes per video: T, or 2C with one per label of each modality."""
     return shape.segments if config.text.slots == "segments" else 2 * shape.classes
 
 
 def topology(config: ModelConfig) -> Topology | None:
-    """The edges that this model's batches need; ``None`` for models without message passing."""
+    """The topology of this model's batches; ``None`` for models without message passing."""
     return Topology(config.cmgi.topology, config.cmgi.window) if config.name == "avsgn" else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One model of the table.
+    """A model of the table.
 
     Attributes:
-        model: ``(config, shape, label bank, supervision) -> model`` that answers a batch with a Localization.
-        objective: ``config -> objective``: named losses of an answer, and their ``total``.
-        regional: whether it chooses among a second's regions, where the data keep them.
-        segment_scores: whether it answers with C + 1 scores a second, under either supervision; avsgn's config says so.
+        model: ``(config, shape, label bank, supervision) -> model``, which maps a batch to a Localization.
+        objective: ``config -> objective``.
+        regional: whether it can use several regions per second.
+        segment_scores: whether it returns C + 1 scores per second; for avsgn this is a setting.
     """
 
     model: Callable[[ModelConfig, Shape, LabelBanks | None, str], nn.Module]
@@ -83,17 +83,17 @@ class Row:
 
 def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
                 supervision: str = "full") -> nn.Module:
-    """The model named by ``config.name``, with fresh parameters from the global random state.
+    """Build the model named by ``config.name``, with parameters from the global random state.
 
     Args:
         config: the ``model`` section.
-        shape: widths and counts of the data it will see.
-        label_text: the frozen label bank. ``None`` leaves it zero (a checkpoint fills it) or, with
-            ``text.bank: learned``, starts it at random.
-        supervision: of the objective; some baselines have other parts under weak supervision.
+        shape: sizes of the data.
+        label_text: the frozen label bank. ``None`` gives zeros, to be filled from a checkpoint, or random values with
+            ``text.bank: learned``.
+        supervision: of the objective; some baselines have different layers under weak supervision.
 
     Raises:
-        ConfigError: names the setting that cannot be met, and what would work.
+        ConfigError: names the setting that cannot be used, and what would work.
     """
     row = find_row(config.name)
     if shape.regions > 1:
@@ -107,10 +107,10 @@ def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
 
 
 def build_objective(config: ObjectiveConfig, model: str = "avsgn") -> Any:
-    """The objective of the ``objective`` section, with which the model named `model` is trained.
+    """Build the objective of the ``objective`` section for the model named `model`.
 
     Raises:
-        ConfigError: there is no such model, or its objective cannot use an option.
+        ConfigError: no such model, or an option that its objective does not have.
     """
     row = find_row(model)
     try:
@@ -120,10 +120,10 @@ def build_objective(config: ObjectiveConfig, model: str = "avsgn") -> Any:
 
 
 def find_row(name: str) -> Row:
-    """The model called `name`.
+    """Return the row of the model `name`.
 
     Raises:
-        ConfigError: there is none; it names those there are.
+        ConfigError: no such model; lists the models.
     """
     if name not in MODELS:
         raise ConfigError(f"model.name: {name!r} is not a model; choose one of {sorted(MODELS)}")
@@ -131,15 +131,15 @@ def find_row(name: str) -> Row:
 
 
 def scores_segments(config: ModelConfig) -> bool:
-    """Whether the model of this section answers with C + 1 scores a second, which are decoded without tau."""
+    """Whether the model returns C + 1 scores per second, which are decoded without tau."""
     return config.head.segment_scores or find_row(config.name).segment_scores
 
 
 def refuse_maps(name: str) -> None:
-    """ConfigError for a model that does not choose among regions; names those that do."""
+    """Raise ConfigError for a model that cannot use regions; lists the models that can."""
     if not find_row(name).regional:
         regional = sorted(other for other, row in MODELS.items() if row.regional)
-        raise ConfigError(f"data.regions=keep: model.name={name} reads one vector a second; set data.regions=pool, "
+        raise ConfigError(f"data.regions=keep: model.name={name} uses one vector per second; set data.regions=pool, "
                           f"or choose one of {regional}")
 
 
@@ -150,7 +150,7 @@ def _objective(config: ObjectiveConfig) -> Objective:
 def _baseline(
     model: type[nn.Module], objective: type, *, regional: bool = True, segment_scores: bool = False
 ) -> Row:
-    """A published method: what its constructors take beside shape and supervision are its options."""
+    """The row of a published method; arguments of its classes other than shape and supervision are its options."""
 
     def build(config: ModelConfig, shape: Shape, _: LabelBanks | None, supervision: str) -> nn.Module:
         given = dataclasses.asdict(shape) | {"regions": shape.regions > 1}
@@ -193,7 +193,7 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None, _: 
 
 
 def _parts(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> dict[str, Any]:
-    """Everything in front of the head."""
+    """All modules before the head."""
     width = _common_width(config, shape)
     rates, cmsa, cmgi = config.dropout, config.cmsa, config.cmgi
     by_segment = config.text.slots == "segments"
@@ -225,7 +225,7 @@ def _cmgi(config: ModelConfig) -> CMGI:
         return (TypedConvolution if typed else lambda build: build())(
             lambda: Convolution(config.dim, name, options, cmgi.backend))
 
-    def time(subgraph: str) -> SubgraphTime:  # text nodes are no seconds
+    def time(subgraph: str) -> SubgraphTime:  # text nodes have no time
         timed = tuple(modality != TEXT for modality in SUBGRAPHS[subgraph])
         return SubgraphTime(timed, slope=config.time_slope)
 
@@ -252,8 +252,8 @@ def _label_text(config: ModelConfig, shape: Shape, bank: LabelBanks | None, rows
         visual, audio = bank.visual, bank.audio
     for name, have, width in (("visual", visual, shape.visual_width), ("audio", audio, shape.audio_width)):
         if tuple(have.shape) != (shape.classes, width):
-            raise ConfigError(f"{name} label bank: {tuple(have.shape)} came, the data need ({shape.classes}, {width}), "
-                              "one row a class, as wide as its encoder's features")
+            raise ConfigError(f"{name} label bank must be ({shape.classes}, {width}), one row per class and as wide as the "
+                              f"features of its encoder, got {tuple(have.shape)}")
     return LabelText(visual, audio, rows=rows, learned=learned)
 
 

@@ -1,5 +1,5 @@
-"""Published methods on the same segment features: one file is one method, its model and its objective.
+"""Published methods on the same segment features: one file per method, with its model and its objective.
 
-They read a batch of graphs as two dense streams [B, T, d] and answer with a Localization, so that trainer, metrics and
-figures are those of AVSGN. ``docs/baselines.md`` says where papers, published code and these files differ.
+They read a batch of graphs as two dense streams [B, T, d] and return a Localization, so they share trainer, metrics and
+figures with AVSGN. ``docs/baselines.md`` lists the differences between papers, published code and these files.
 """

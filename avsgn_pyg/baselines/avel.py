@@ -1,18 +1,18 @@
 """AVEL: Tian, Shi, Li, Duan, Xu, "Audio-Visual Event Localization in Unconstrained Videos", ECCV 2018.
 
-In words: sound attends to the 7 x 7 regions of the picture; a bidirectional LSTM runs over each modality; the dual
+In short: audio attends to the 7 x 7 regions of the picture; a bidirectional LSTM runs over each modality; the dual
 multimodal residual block (DMRN) adds the mean of both transformed streams to each stream, ``tanh(h + (U_a h_a + U_v
 h_v) / 2)``, and averages the two results; one layer scores every second over C classes and background.
 
-On segment vectors the attention has one region to choose from: its softmax is 1 and it drops out. On maps it is the
-paper's, which adds what sound says to every region; the code adds its k-th number to the k-th region.
+On segment vectors there is one region, whose attention weight is 1, and the attention is left out. On maps it is the
+paper's, which adds the audio term to every region; the code adds its k-th value to the k-th region.
 
-Published code differs: it lays a multi-label soft margin on softmaxed scores where cross-entropy is meant; in the
-block each stream's residual is the *other's* (after one block the average is the same); its weak model does not have
-DMRN but concatenates the streams before two layers, and pools by the maximum; 178 background clips, which cannot be
-encoded anew, teach its background column; its full setting selects its epoch on the test split (what it calls val
-reads the test order). Here: cross-entropy (``soft_margin`` is an option of the weak loss), own residuals, ``fusion:
-concat`` for the weak row. Without those clips nothing rewards background under weak supervision.
+The published code differs: it uses a multi-label soft margin on softmaxed scores in place of cross-entropy; in the
+block, the residual of each stream is the *other* stream (after one block the average is the same); its weak model has
+no DMRN but concatenates the streams before two layers, and pools by the maximum; 178 background clips, which are not
+available for encoding, train its background score; its full setting selects the epoch on the test split (its "val"
+reads the test order). Here: cross-entropy (``soft_margin`` is an option of the weak loss), each stream's own residual,
+``fusion: concat`` for the weak row. Without those clips, nothing rewards background under weak supervision.
 
 Shapes: B videos, T segments, D width of a stream (both directions), C classes.
 """
@@ -54,7 +54,7 @@ def _transform(dim: int) -> nn.Module:
 
 
 class Concatenation(nn.Module):
-    """The weak row's fusion: both streams beside each other, rectified, and a narrow layer."""
+    """The weak row's fusion: concatenation, ReLU, and a narrow layer."""
 
     def __init__(self, dim: int, narrow: int) -> None:
         super().__init__()
@@ -65,10 +65,10 @@ class Concatenation(nn.Module):
 
 
 class AVEL(nn.Module):
-    """LSTMs, a fusion, and C + 1 scores a second.
+    """LSTMs, a fusion, and C + 1 scores per second.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         hidden: of an LSTM in one direction; D is twice that.
         fusion: ``dmrn`` or ``concat``.
         blocks: of ``dmrn``.
@@ -91,17 +91,17 @@ class AVEL(nn.Module):
 
     def forward(self, batch: HeteroData) -> Localization:
         audio, visual = region_streams(batch)
-        (heard, _), (seen, _) = self.over_time[AUDIO](audio), self.over_time[VISUAL](self.choose(audio, visual))
-        return from_segment_scores(self.scores(self.fuse(heard, seen)))
+        (audio, _), (visual, _) = self.over_time[AUDIO](audio), self.over_time[VISUAL](self.choose(audio, visual))
+        return from_segment_scores(self.scores(self.fuse(audio, visual)))
 
 
 class AVELObjective(Objective):
-    """Full: every second over C + 1. Weak: scores pooled over time against the video's class.
+    """Full: cross-entropy of every second over C + 1. Weak: scores pooled over time against the video's class.
 
     Args:
         supervision: ``full`` or ``weak``.
         pooling: of the weak loss over time; ``max`` is the code's.
-        video_loss: how it compares; ``soft_margin`` is the code's.
+        video_loss: the weak loss; ``soft_margin`` is the code's.
     """
 
     only: ClassVar = {"pooling": WEAK_ONLY, "video_loss": WEAK_ONLY}

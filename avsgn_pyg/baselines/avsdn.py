@@ -1,15 +1,14 @@
 """AVSDN: Lin, Li, Wang, "Dual-modality Seq2Seq Network for Audio-visual Event Localization", ICASSP 2019.
 
-In words: one LSTM reads a video's sound, one its sight; their last states, fused, start a third LSTM that reads both
-modalities second by second and scores every second over C classes and background. The encoders carry what the whole
-video is about, the decoder what each second holds. Full: cross-entropy of every second; weak: scores pooled over time.
+In short: one LSTM encodes the audio, one the visual stream; their fused last states initialize a third LSTM, which
+decodes both modalities second by second and scores every second over C classes and background. The encoders summarize
+the whole video, the decoder describes each second. Full: cross-entropy of every second; weak: scores pooled over time.
 
-The authors' own code was not at hand; a later paper's copy of the network (CPSP's repository) fuses hidden and cell
-states each by AVEL's dual residual block, on rectified states, with both directions of bidirectional LSTMs: that is
-followed here. Its copy has two heads in place of the paper's segment scores; the segment scores are kept here.
+The authors' own code was not available. A copy in a later paper's repository (CPSP) fuses hidden and cell states each
+by AVEL's dual residual block, on rectified states, in both directions of bidirectional LSTMs, as here. That copy
+has two heads instead of the paper's segment scores; the segment scores are used here.
 
-Before either network reads sight, sound chooses among its regions by AVEL's attention, as in that copy; one vector a
-second leaves nothing to choose.
+AVEL's audio-guided attention over regions comes first, as in that copy; it is left out on segment vectors.
 
 Shapes: B videos, T segments, H width of a state, C classes.
 """
@@ -49,7 +48,7 @@ class AVSDN(nn.Module):
     """Two encoders, a fusion of their states, a decoder.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         hidden: H, of an LSTM in one direction.
     """
 
@@ -66,19 +65,19 @@ class AVSDN(nn.Module):
     def forward(self, batch: HeteroData) -> Localization:
         audio, regions = region_streams(batch)
         visual = self.choose(audio, regions)
-        (_, heard), (_, seen) = self.read_audio(audio), self.read_visual(visual)
-        state = tuple(self.fuse(one, two) for one, two in zip(heard, seen, strict=True))
+        (_, audio_state), (_, visual_state) = self.read_audio(audio), self.read_visual(visual)
+        state = tuple(self.fuse(one, two) for one, two in zip(audio_state, visual_state, strict=True))
         decoded, _ = self.decode(torch.cat((audio, visual), -1), state)
         return from_segment_scores(self.scores(decoded.relu()))
 
 
 class AVSDNObjective(Objective):
-    """Full: every second over C + 1. Weak: scores pooled over time against the video's class.
+    """Full: cross-entropy of every second over C + 1. Weak: scores pooled over time against the video's class.
 
     Args:
         supervision: ``full`` or ``weak``.
         pooling: of the weak loss over time.
-        video_loss: how it compares.
+        video_loss: the weak loss.
     """
 
     only: ClassVar = {"pooling": WEAK_ONLY, "video_loss": WEAK_ONLY}

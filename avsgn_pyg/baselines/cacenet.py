@@ -1,26 +1,26 @@
 """CACE-Net: He, Liu, Li, Zhao, Shen, Kong, Yang, Zeng, "CACE-Net: Co-guidance Attention and Contrastive Enhancement
 for Effective Audio-Visual Event Localization", MM 2024.
 
-In words: CMBS, with two changes. *Co-guidance*: sound guides sight as in CMBS, and sight guides sound: audio that has
-asked its own seconds, ``a' = LN(a + attention)``, is asked by what sight says of each second, and the answer g
-strengthens the channels, ``a + psi sigmoid(g) a``. *Contrastive enhancement*: a layer projects the fused seconds; the
-projections of a video's event seconds, and those of the same seconds with noise on them, are drawn together and held
-apart from background (supervised contrast, temperature .01); lambda times the projection is added to the fused second
-whose relevance is read. (The paper's third part, encoders fine-tuned on AVE, is features and not a method here.)
+In short: CMBS with two changes. *Co-guidance*: audio guides vision as in CMBS, and vision guides audio: the audio
+stream attends to itself, ``a' = LN(a + attention)``; the visual stream attends to it with the result g, which amplifies
+the audio channels, ``a + psi sigmoid(g) a``. *Contrastive enhancement*: a layer projects the fused seconds; the
+projections of a video's event seconds, with and without added noise, are pulled together and pushed away from
+background (supervised contrast, temperature .01); lambda times the projection is added to the fused second before
+its relevance is computed. (The paper's third part, encoders fine-tuned on AVE, concerns features and is not used.)
 
-On segment vectors the guided attention keeps its channel half and both of its views of sight; what asks and chooses
-among regions drops out.
+On segment vectors the guided attention keeps its channel weights and both visual views; the parts that compare
+regions are left out.
 
-Published code differs: (a) the contrast joins the sum after an eighth of the epochs (``contrast_from``), and the
-projection is added to the fused second from then on, so that the network changes in mid-training; here it is added
-from the start, which is what is tested in the end; (b) the class is read from the fused seconds without it, as here;
-(c) both of its views of sight share one norm and a second norm is never used, here each has its own; (d) its
-contrast is made for double precision, where ``exp(1 / .01)`` is a number, here in logarithms; (e) the products of
-queries and keys are not scaled, as here; (f) it has CMBS's double sigmoid of the gates (``double_sigmoid``) and a
-third of its weights are never trained; (g) it selects its epoch on the test split. Of the paper a summary was at hand
-and not its equations: those here are the code's. No weak result is known; the code's weak class cannot be built (it
-names parts that are not there) and no script trains it. The weak row here is CMBS's with co-guidance, without the
-contrast, which needs the seconds' labels.
+The published code differs: (a) the contrast joins the sum after an eighth of the epochs (``contrast_from``), and the
+projection is added to the fused second from then on, so the network changes during training; here it is added
+from the start, as it is at test time; (b) the class is computed from the fused seconds without it, as here;
+(c) both visual views share one norm and a second norm is never used; here each has its own; (d) its contrast needs
+double precision, where ``exp(1 / .01)`` does not overflow; here it is computed in logarithms; (e) the products of
+queries and keys are not scaled, as here; (f) it has CMBS's double sigmoid of the gates (``double_sigmoid``), and a
+third of its weights are never trained; (g) it selects the epoch on the test split. A summary of the paper was
+available but not its equations: those here are the code's. No weak result is known; the code's weak class cannot be
+built (it refers to missing parts) and no script trains it. The weak row here is CMBS's with co-guidance, without the
+contrast, which needs segment labels.
 
 Shapes: B videos, T segments, D width, C classes.
 """
@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
-from avsgn_pyg.baselines.regions import Alone, RegionMixing, Regions, region_streams
+from avsgn_pyg.baselines.regions import NoMixing, RegionMixing, Regions, region_streams
 from avsgn_pyg.baselines.suppression import (
     ActivationLevel,
     EventLevel,
@@ -50,11 +50,11 @@ from avsgn_pyg.baselines.suppression import (
 from avsgn_pyg.localization import Localization
 from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, joint_term, relevance_term
 
-#: Where the projected seconds lie: ``answer.stages[CONTRAST]["fused"]``, and with noise under "noisy".
+#: Key of the projected seconds: ``output.stages[CONTRAST]["fused"]``, and with noise, ``"noisy"``.
 CONTRAST = "contrast"
 
 
-class Asking(nn.Module):
+class UnscaledAttention(nn.Module):
     """One head without a scale: ``softmax(W q (U m)^T) V m``, as wide as the memory."""
 
     def __init__(self, width: int, memory_width: int) -> None:
@@ -67,28 +67,28 @@ class Asking(nn.Module):
 
 
 class CoGuidance(nn.Module):
-    """Sound guides sight, and sight guides sound: the new audio and visual features."""
+    """Audio guides vision and vision guides audio; returns the new audio and visual features."""
 
     def __init__(self, audio_width: int, width: int, beta: float, psi: float, regions: bool) -> None:
         super().__init__()
         self.sight = GuidedAttention(audio_width, width, beta, regions)
-        self.mix = RegionMixing(width) if regions else Alone()
+        self.mix = RegionMixing(width) if regions else NoMixing()
         self.view, self.view_norm = nn.Linear(width, width), nn.LayerNorm(width)
-        self.listen, self.audio_norm = Asking(audio_width, audio_width), nn.LayerNorm(audio_width)
-        self.sound = Asking(width, audio_width)
+        self.listen, self.audio_norm = UnscaledAttention(audio_width, audio_width), nn.LayerNorm(audio_width)
+        self.sound = UnscaledAttention(width, audio_width)
         self.dropout = nn.Dropout(0.2)
         self.psi = psi
 
     def forward(self, audio: Float[Tensor, "B T a"], visual: Regions
                 ) -> tuple[Float[Tensor, "B T a"], Float[Tensor, "B T v"]]:
         view = self.view_norm(visual + self.dropout(self.mix(visual, self.view(visual)))).mean(-2)
-        heard = self.audio_norm(audio + self.dropout(self.listen(audio, audio)))
-        guided = audio * (1 + self.psi * self.sound(view, heard).sigmoid())
+        attended = self.audio_norm(audio + self.dropout(self.listen(audio, audio)))
+        guided = audio * (1 + self.psi * self.sound(view, attended).sigmoid())
         return guided, self.sight(audio, visual)
 
 
 class Noise(nn.Module):
-    """Gaussian noise of standard deviation `size` in training; like dropout, nothing in evaluation."""
+    """Gaussian noise of standard deviation `size`, in training only."""
 
     def __init__(self, size: float) -> None:
         super().__init__()
@@ -99,27 +99,27 @@ class Noise(nn.Module):
 
 
 class ContrastLevel(EventLevel):
-    """CMBS's heads with relevance read from ``f + lambda p(f)``; both projections that the contrast compares."""
+    """CMBS's heads, with the relevance computed from ``f + lambda p(f)``; also returns the projections to contrast."""
 
     def __init__(self, dim: int, classes: int, gamma: float, enhance: float, noise: float) -> None:
         super().__init__(dim, classes, gamma)
         self.project = nn.Sequential(nn.Linear(dim, dim), nn.ReLU())
         self.noise, self.enhance = Noise(noise), enhance
 
-    def forward(self, heard: Stream, seen: Stream, fused: Stream, gates: dict[str, Tensor]) -> Localization:
+    def forward(self, audio: Stream, visual: Stream, fused: Stream, gates: dict[str, Tensor]) -> Localization:
         projected = self.project(fused)
         relevance = self.heads.relevance(fused + self.enhance * projected).squeeze(-1)
         stages = {CONTRAST: {"fused": projected, "noisy": self.project(self.noise(fused))}}
-        return replace(super().forward(heard, seen, fused, gates), relevance=relevance, stages=stages)
+        return replace(super().forward(audio, visual, fused, gates), relevance=relevance, stages=stages)
 
 
 class CACENet(SuppressedRelations):
-    """The network; defaults are those of the full setting, the weak YAML has CMBS's weak ones.
+    """The network. Defaults are those of the full setting; the weak YAML has CMBS's weak ones.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
-        psi: of the guidance of sound by sight.
-        enhance, noise: lambda, and the noise's standard deviation; under full supervision.
+        audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
+        psi: weight of the guidance of audio by vision.
+        enhance, noise: lambda and the standard deviation of the noise, under full supervision.
         dim, alpha, beta, gamma, recurrent, heads, heads_interaction, hidden, hidden_across, visual_dim: as of
             :class:`avsgn_pyg.baselines.cmbs.CMBS`.
     """
@@ -146,19 +146,19 @@ class CACENet(SuppressedRelations):
 
 def contrast_loss(rows: Stream, noisy: Stream, target: Float[Tensor, "B T"], temperature: float
                   ) -> Float[Tensor, ""]:
-    """Background and event told apart within each video, mean over all seconds with and without noise.
+    """Contrast of event and background within each video, mean over all seconds with and without noise.
 
-    ``-log(P / A)``: A sums ``exp(cos / temperature)`` over all other rows of the video, P averages it over a row's
-    positives. Those of an event second are the event's other rows; of background, the same second's other row.
+    ``-log(P / A)``: A sums ``exp(cos / temperature)`` over all other rows of the video, P averages it over the
+    positives of a row: for an event second, all other rows of the event; for background, the other row of the second.
     """
     unit = F.normalize(at_least_single(torch.cat((rows, noisy), 1)), dim=-1)
-    likeness = unit @ unit.mT / temperature
+    similarity = unit @ unit.mT / temperature
     event = torch.cat((target, target), 1) > 0
     second = torch.arange(rows.shape[1], device=rows.device).repeat(2)
     itself = torch.eye(len(second), dtype=torch.bool, device=rows.device)
     positive = (event[:, :, None] & event[:, None] | (second[:, None] == second)) & ~itself
-    every = likeness.masked_fill(itself, -torch.inf).logsumexp(-1)
-    own = likeness.masked_fill(~positive, -torch.inf).logsumexp(-1) - positive.sum(-1).log()
+    every = similarity.masked_fill(itself, -torch.inf).logsumexp(-1)
+    own = similarity.masked_fill(~positive, -torch.inf).logsumexp(-1) - positive.sum(-1).log()
     return (every - own).mean()
 
 
@@ -172,7 +172,7 @@ class CACENetObjective(Objective):
         contrast_from: share of the epochs after which it joins the sum.
         temperature: of the contrast, more than 0.
         double_sigmoid: the code's loss of the gates.
-        video_loss: how the weak loss compares; ``soft_margin`` is the code's.
+        video_loss: the weak loss; ``soft_margin`` is the code's.
     """
 
     only: ClassVar = {"gate_weight": FULL_ONLY, "activation_weight": FULL_ONLY, "contrast_weight": FULL_ONLY,
@@ -186,8 +186,8 @@ class CACENetObjective(Objective):
         if not temperature:
             raise ValueError("temperature=0 divides cosines by zero; it must be more than 0, such as 0.01")
 
-        def contrast(answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
-            stage = answer.stages[CONTRAST]
+        def contrast(output: Localization, _: Tensor, relevance: Tensor) -> Tensor:
+            stage = output.stages[CONTRAST]
             return contrast_loss(stage["fused"], stage["noisy"], relevance, temperature)
 
         super().__init__(

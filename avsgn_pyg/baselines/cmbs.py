@@ -1,23 +1,22 @@
 """CMBS: Xia, Zhao, "Cross-Modal Background Suppression for Audio-Visual Event Localization", CVPR 2022.
 
-In words: CMRAN's relations, on recurrent features, with background held down twice. *Time level*: each modality gives
-every second a gate in (0, 1), and each stream is strengthened by the **other's** gate, ``x + alpha g x``; the product
-of the gates is trained to be 1 in event seconds. *Event level*: each gated stream has class activations of its own;
-the mean of their four highest seconds is trained with the class and added to the class logits, ``e + gamma s``. Weak:
+In short: CMRAN's relations on recurrent features, with background suppressed at two levels. *Time level*: each modality
+has a gate in (0, 1) for every second, and each stream is amplified by the **other's** gate, ``x + alpha g x``; the
+product of the gates is trained to be 1 in event seconds. *Event level*: each gated stream has class activations; the
+mean of their four highest seconds is trained with the class and added to the class logits, ``e + gamma s``. Weak:
 streams are ``(1 - alpha) x + alpha g x``; the fused class activations are weighted by both streams' sigmoid
-activations, their four highest seconds averaged; the gates' mean, in place of a relevance head, shares the class
-scores out over the seconds.
+activations, and their four highest seconds averaged; the mean of the gates takes the place of the relevance.
 
-On segment vectors the guided attention keeps its channel half and its global visual gate; what asks and chooses
-among regions drops out.
+On segment vectors the guided attention keeps its channel weights and its global visual gate; the parts that compare
+regions are left out.
 
-Published code differs: (a) the gates' product, a probability, is given to a loss that applies a sigmoid again
-(``double_sigmoid``); (b) at test its weak model's gate, a probability again, passes a second sigmoid and so exceeds .5
-always: no second is ever called background, which ``evaluate.tau=0`` reproduces; (c) its weak gates are computed from
-the stream that they gate, here from the other, as the paper's idea has it (their mean is the same); (d) its weak loss
-is a multi-label soft margin on softmaxed scores over 29 columns, the last taught by clips that cannot be encoded anew;
-here C columns; (e) a third of its weights (layers that are copied and not used) never receive a gradient; (f) it
-selects its epoch on the test split.
+The published code differs: (a) the product of the gates, a probability, enters a loss that applies a sigmoid again
+(``double_sigmoid``); (b) at test time, its weak model's gate, a probability too, passes a second sigmoid and always
+exceeds .5, so no second is labelled background, which ``evaluate.tau=0`` reproduces; (c) its weak gates are computed
+from the stream that they gate, here from the other, as the paper describes (their mean is the same); (d) its weak loss
+is a multi-label soft margin on softmaxed scores over 29 classes, the last trained by clips that are not available for
+encoding; here C classes; (e) a third of its weights (copied layers that are not used) never receive a gradient; (f) it
+selects the epoch on the test split.
 
 Shapes: B videos, T segments, D width, C classes.
 """
@@ -43,10 +42,10 @@ from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevan
 
 
 class CMBS(SuppressedRelations):
-    """The network; defaults are those of the full setting, the weak YAML gives the weak code's.
+    """The network. Defaults are those of the full setting; the weak YAML has those of the weak code.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         dim: D, even.
         alpha, beta, gamma: of the time level, the guided attention and the event level.
         recurrent: LSTMs in front of the relations.
@@ -54,8 +53,7 @@ class CMBS(SuppressedRelations):
         hidden, hidden_across: of the feed-forward layers within and across modalities.
         visual_dim: of the visual features inside the guided attention.
 
-    The layer in front of the attention drops a fifth of its values in both settings; the published weak code drops a
-    tenth there.
+    The dropout rate of the layer before the attention is .2 in both settings; the published weak code has .1.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
@@ -76,13 +74,13 @@ class CMBS(SuppressedRelations):
 
 
 class CMBSObjective(Objective):
-    """Full: relevance, class, gates and class activations. Weak: multiple instances of ``g_t e_c``.
+    """Full: relevance, class, gates and class activations. Weak: multiple-instance loss on ``g_t e_c``.
 
     Args:
         supervision: ``full`` or ``weak``.
         gate_weight, activation_weight: of the time level's and the event level's loss.
         double_sigmoid: the code's loss of the gates.
-        video_loss: how the weak loss compares; ``soft_margin`` is the code's.
+        video_loss: the weak loss; ``soft_margin`` is the code's.
     """
 
     only: ClassVar = {"gate_weight": FULL_ONLY, "activation_weight": FULL_ONLY, "double_sigmoid": FULL_ONLY,

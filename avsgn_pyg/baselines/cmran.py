@@ -1,16 +1,16 @@
 """CMRAN: Xu, Zeng, Wu, Tan, Gan, "Cross-Modal Relation-Aware Networks for Audio-Visual Event Localization", MM 2020.
 
-In words: sound guides which channels (and regions) of sight count; each modality relates its own seconds to one
-another (two attention blocks); each then asks the other's seconds and its own at once (CMRA); the product of both asks
-both once more; heads for relevance and class. Full: binary cross-entropy and cross-entropy. Weak: ``sigmoid(r_t)
-e_c``, the highest second of each class against the video's class.
+In short: audio weighs the channels (and regions) of the visual features; each modality attends to its own seconds (two
+blocks), then to the other's seconds and its own at once (CMRA); the product of both streams attends to both
+once more; heads for relevance and class. Full: binary cross-entropy and cross-entropy. Weak: the maximum over time of
+``sigmoid(r_t) e_c`` against the video's class.
 
-On segment vectors the choice among regions is trivial and drops out, the choice among channels is not.
+On segment vectors there is one region and the attention over regions is left out; that over channels stays.
 
-Published code differs: audio must be 128 wide; a third of its weights are layers that are copied and not used; its
-weak head has a background column that only 178 background clips could teach, and its weak loss is a multi-label soft
-margin on softmaxed scores; it selects its epoch on the test split. Here: any width, C classes, ``video_loss`` chooses
-between cross-entropy and the code's loss, ``heads_interaction`` is 4 (the weak code has 2).
+The published code differs: audio must be 128 wide; a third of its weights are copies of layers that are never used; its
+weak head has a background score that only 178 background clips could train, and its weak loss is a multi-label soft
+margin on softmaxed scores; it selects the epoch on the test split. Here: any width, C classes, ``video_loss`` selects
+cross-entropy or the code's loss, ``heads_interaction`` is 4 (the weak code has 2).
 
 Shapes: B videos, T segments, D width, C classes.
 """
@@ -41,7 +41,7 @@ class CMRAN(nn.Module):
     """The network.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         dim: D.
         heads, heads_interaction: of the relation blocks, and of the last attention.
         hidden: of their feed-forward layers.
@@ -66,19 +66,19 @@ class CMRAN(nn.Module):
         audio, visual = region_streams(batch)
         regions = self.regions(visual)
         visual = self.choose(audio, self.guide(audio, regions, regions))
-        heard = self.across[AUDIO](audio, self.within[VISUAL](visual))
-        seen = self.across[VISUAL](visual, self.within[AUDIO](audio))
-        category, relevance = self.heads(self.interact(seen, heard))
-        return Localization(category, relevance, stages={"relation": {AUDIO: heard, VISUAL: seen}})
+        streams = {AUDIO: self.across[AUDIO](audio, self.within[VISUAL](visual)),
+                   VISUAL: self.across[VISUAL](visual, self.within[AUDIO](audio))}
+        category, relevance = self.heads(self.interact(streams[VISUAL], streams[AUDIO]))
+        return Localization(category, relevance, stages={"relation": streams})
 
 
 class CMRANObjective(Objective):
-    """Full: relevance and class. Weak: multiple instances of ``sigmoid(r_t) e_c``.
+    """Full: relevance and class. Weak: multiple-instance loss on ``sigmoid(r_t) e_c``.
 
     Args:
         supervision: ``full`` or ``weak``.
         relevance_weight: of the relevance loss.
-        video_loss: how the weak loss compares; ``soft_margin`` is the code's.
+        video_loss: the weak loss; ``soft_margin`` is the code's.
     """
 
     only: ClassVar = {"relevance_weight": FULL_ONLY, "video_loss": WEAK_ONLY}

@@ -1,17 +1,18 @@
 """CPSP: Zhou, Guo, Wang, "Contrastive Positive Sample Propagation along the Audio-Visual Event Line", TPAMI 2023.
 
-In words: PSP's propagation under two heads (relevance of a second, class of the mean over time), and features that are
-contrasted at three levels. *Pair*: PSP's AVPS. *Segment*: an event second should be nearer to the video's other event
+In short: PSP's propagation with two heads (relevance of each second, class from the mean over time), and a contrast of
+features at three levels. *Pair*: PSP's AVPS. *Segment*: an event second should be closer to the video's other event
 seconds than to its background, ``-log(P / (P + N))`` with P the sum over event seconds and N the mean over background
-of ``exp(cos / t)``. *Video*: a video's farthest of its own class should be nearer, by a margin, than its nearest of
-others. Weak: ``sigmoid(r_t) e_c``, its highest second against the class, plus the video level with another margin.
+of ``exp(cos / t)``. *Video*: the farthest video of the same class should be closer, by a margin, than the nearest
+videos of other classes. Weak: the maximum over time of ``sigmoid(r_t) e_c`` against the class, and the video level with
+another margin.
 
-In front of the streams is AVEL's audio-guided attention; on segment vectors it has one region and drops out.
+AVEL's audio-guided attention comes first; on segment vectors there is one region, and it is left out.
 
-Published code differs: its segment loss sums over the wrong axis, so an event second meets no background and a
-background second no event: the loss is a constant and its gradient is zero. Here each event second is contrasted with
-the background, as the paper has it. Its weak script asks for a loss that its files do not hold; its weak loss is a
-multi-label soft margin on softmaxed scores (``soft_margin``). It selects on val.
+The published code differs: its segment loss sums over the wrong axis, so event seconds are never compared with
+background: the loss is a constant without gradient. Here each event second is contrasted with the background, as in the
+paper. Its weak script uses a loss that is missing from its files; its weak loss is a multi-label soft margin on
+softmaxed scores (``soft_margin``). It selects on val.
 
 Shapes: B videos, T segments, D width, C classes.
 """
@@ -56,18 +57,18 @@ class CPSP(nn.Module):
 
     def forward(self, batch: HeteroData) -> Localization:
         audio, visual = region_streams(batch)
-        heard, seen = self.propagate(*self.encode(audio, self.choose(audio, visual)))
-        fused = mean_of(heard, seen)
+        audio, visual = self.propagate(*self.encode(audio, self.choose(audio, visual)))
+        fused = mean_of(audio, visual)
         return Localization(self.category(fused.mean(1)), self.relevance(fused).squeeze(-1),
-                            stages={PROPAGATED: {AUDIO: heard, VISUAL: seen, "fused": fused}})
+                            stages={PROPAGATED: {AUDIO: audio, VISUAL: visual, "fused": fused}})
 
 
 def segment_contrast_loss(fused: Float[Tensor, "B T D"], target: Float[Tensor, "B T"], temperature: float
                           ) -> Float[Tensor, ""]:
-    """The segment level: averaged over a video's event seconds, then over the videos that have any.
+    """The segment level, mean over the event seconds of a video, then over the videos with an event.
 
-    An event second counts among its own positives; a video without background has nothing to be told from: zero.
-    In logarithms, since ``exp(cos / t)`` is no number below a temperature of .011.
+    An event second is one of its own positives. A video without background has loss 0. The sums are computed in
+    logarithms, because ``exp(cos / t)`` overflows for temperatures below .011.
     """
     rows = F.normalize(at_least_single(fused), dim=-1)
     likeness = rows @ rows.mT / temperature
@@ -79,21 +80,21 @@ def segment_contrast_loss(fused: Float[Tensor, "B T D"], target: Float[Tensor, "
 
 
 def _log_sum(likeness: Float[Tensor, "B T T"], columns: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-    """Logarithm of the sum of exponentials over `columns`; over all where a video has none, so that it stays finite."""
+    """Log-sum-exp over `columns`, or over all columns if a video has none, so that it stays finite."""
     taken = columns | ~columns.any(-1, keepdim=True)
     return likeness.masked_fill(~taken[:, None], -torch.inf).logsumexp(-1)
 
 
 class CPSPObjective(Objective):
-    """Full: relevance, class and the three contrasts. Weak: multiple instances of ``sigmoid(r_t) e_c``, and videos.
+    """Full: relevance, class and the three contrasts. Weak: multiple-instance loss on ``sigmoid(r_t) e_c``, and videos.
 
     Args:
         supervision: ``full`` or ``weak``.
         pair_weight, segment_weight, video_weight: of the three levels.
         temperature: t of the segment level, more than 0.
         margin: of the video level; ``None`` is .2 under full and .6 under weak supervision.
-        negatives: nearest videos of other classes that the video level averages.
-        video_loss: how the weak loss compares.
+        negatives: number of nearest videos of other classes over which the video level averages.
+        video_loss: the weak loss.
     """
 
     only: ClassVar = {"pair_weight": FULL_ONLY, "segment_weight": FULL_ONLY, "temperature": FULL_ONLY,
@@ -106,11 +107,11 @@ class CPSPObjective(Objective):
             raise ValueError(f"temperature={temperature:g} divides cosines; it must be more than 0, such as 0.6")
         margin = {"full": 0.2, "weak": 0.6}[supervision] if margin is None else margin
 
-        def segment(answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
-            return segment_contrast_loss(answer.stages[PROPAGATED]["fused"], relevance, temperature)
+        def segment(output: Localization, _: Tensor, relevance: Tensor) -> Tensor:
+            return segment_contrast_loss(output.stages[PROPAGATED]["fused"], relevance, temperature)
 
-        def video(answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-            return video_triplet_loss(answer.stages[PROPAGATED]["fused"], category, margin, negatives)
+        def video(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+            return video_triplet_loss(output.stages[PROPAGATED]["fused"], category, margin, negatives)
 
         super().__init__(
             supervision,

@@ -1,7 +1,7 @@
-"""Late fusion, the floor: two modalities that never meet before their answers are averaged. No paper; no time model.
+"""Late fusion, a lower bound without interaction: the modalities meet only when their logits are averaged. No paper.
 
-Each modality has a hidden layer, a class head on its maximum over time and a relevance head on every second, which are
-the heads that AVSGN and the CMRAN line have. What a method gains over this it gains by letting sound and sight meet.
+Each modality has a hidden layer, a class head on its maximum over time, and a relevance head on every second, like
+AVSGN and the methods that follow CMRAN. A method's gain over this is due to interaction between the modalities.
 
 Shapes: B videos, T segments, D width, C classes.
 """
@@ -20,7 +20,7 @@ from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevan
 
 
 class Branch(nn.Module):
-    """One modality by itself: features [B, T, d] -> class logits [B, C] and relevance logits [B, T]."""
+    """One modality: features [B, T, d] -> class logits [B, C] and relevance logits [B, T]."""
 
     def __init__(self, width: int, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class LateFusion(nn.Module):
     """The mean of two modalities' logits.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision: set by the data and the objective.
         dim: D of each modality's hidden layer.
         dropout: on features and hidden layer.
     """
@@ -50,18 +50,18 @@ class LateFusion(nn.Module):
 
     def forward(self, batch: HeteroData) -> Localization:
         audio, visual = streams(batch)
-        heard, seen = self.audio(audio), self.visual(visual)
-        category, relevance = ((one + two) / 2 for one, two in zip(heard, seen, strict=True))
+        branches = zip(self.audio(audio), self.visual(visual), strict=True)
+        category, relevance = ((one + two) / 2 for one, two in branches)
         return Localization(category, relevance)
 
 
 class LateFusionObjective(Objective):
-    """Full: class and relevance. Weak: the highest second of ``sigmoid(r_t) e_c`` against the class.
+    """Full: class and relevance. Weak: the maximum over time of ``sigmoid(r_t) e_c`` against the class.
 
     Args:
         supervision: ``full`` or ``weak``.
         relevance_weight: of the relevance loss.
-        video_loss: how the weak loss compares (:data:`avsgn_pyg.baselines.common.VIDEO_LOSSES`).
+        video_loss: the weak loss (:data:`avsgn_pyg.losses.VIDEO_LOSSES`).
     """
 
     only: ClassVar = {"relevance_weight": FULL_ONLY, "video_loss": WEAK_ONLY}

@@ -1,4 +1,4 @@
-"""A baseline's options, a config's free mapping: keywords of its constructor, checked by their annotations."""
+"""Options of a baseline: keywords of its constructor, given as a free mapping and checked by their annotations."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 #: Annotation of an option -> what its value must be.
 KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
-    int: ("a whole number of at least 1", lambda value: type(value) is int and value >= 1),
+    int: ("an integer of at least 1", lambda value: type(value) is int and value >= 1),
     float: ("a number of at least 0", lambda value: type(value) in (int, float) and 0 <= value < math.inf),
     bool: ("true or false", lambda value: type(value) is bool),
 }
 
 
 def build_with(build: type, options: Mapping[str, Any], **given: Any) -> Any:
-    """``build(**given, **options)``.
+    """Return ``build(**given, **options)``.
 
     Args:
-        build: a class whose keywords beside `given` are its options; each an int, float, bool or literal, or such or
-            ``None``.
-
-    Where `build` has an ``only``, option -> (keyword, value), that option is read under that value alone (of the
-    supervision, or of another option), and is refused elsewhere unless it is left at its default.
+        build: a class. Its keywords other than `given` are its options: int, float, bool, literal, or one of these or
+            ``None``. Its attribute ``only`` maps an option to (keyword, value): the option is used only with that
+            value of the supervision or of another option, and must otherwise have its default.
 
     Raises:
-        ValueError: an unknown option, a value that cannot be used, or one that would not be read; it names what would
-            work.
+        ValueError: an unknown option, an invalid value, or an option that would not be used.
     """
     allowed = sorted(set(inspect.signature(build).parameters) - set(given))
     hints = get_type_hints(build.__init__)
@@ -44,12 +41,12 @@ def _refuse_unread(build: type, used: Mapping[str, Any], given: Mapping[str, Any
     taken = defaults | dict(given) | dict(used)
     for option, (keyword, value) in getattr(build, "only", {}).items():
         if taken[keyword] != value and taken[option] != defaults[option]:
-            raise ValueError(f"options: {option}={taken[option]!r} of {build.__name__} is read under {keyword}={value} "
-                             f"alone, and this is {keyword}={taken[keyword]}; set that or leave {option} out")
+            raise ValueError(f"options: {option}={taken[option]!r} of {build.__name__} is used with {keyword}={value} "
+                             f"only, and this is {keyword}={taken[keyword]}; set that or leave {option} out")
 
 
 def _fit(owner: str, option: str, hint: Any, value: Any) -> Any:
-    """`value` as its annotation has it; a whole number may stand for a float."""
+    """`value` converted to its annotation; an integer is accepted for a float."""
     if get_origin(hint) is Literal:
         words, fits, kind = f"one of {list(get_args(hint))}", value in get_args(hint), None
     else:

@@ -1,4 +1,4 @@
-"""Audio-visual pairs, introduced by PSP and built upon by CPSP: recurrent streams, propagation, similarity.
+"""Audio-visual pairs, introduced by PSP and used by CPSP and VSCG: recurrent streams, propagation, similarity.
 
 Shapes: B videos, T segments, D width of a stream (both directions of its LSTM).
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from avsgn_pyg.localization import Localization
 from avsgn_pyg.losses import at_least_single
 
-#: Where a model of this line leaves its streams: ``answer.stages[PROPAGATED]["audio"]``, and their mean under "fused".
+#: Key of the streams after propagation: ``output.stages[PROPAGATED]["audio"]``; "fused" is their mean.
 PROPAGATED = "propagated"
 
 
@@ -36,23 +36,23 @@ class RecurrentStreams(nn.Module):
 
 
 def positive(similarity: Float[Tensor, "B T S"], threshold: float) -> Float[Tensor, "B T S"]:
-    """Rows of rectified similarities brought to sum one, those up to `threshold` cut, and the rest to sum one again.
+    """Rectify and normalize rows of similarities, set those up to `threshold` to zero, and normalize again.
 
-    A row in which nothing is similar stays zero.
+    A row without any similarity stays zero.
     """
-    share = _to_one(similarity.relu())
-    return _to_one(share * (share > threshold))
+    share = _normalize(similarity.relu())
+    return _normalize(share * (share > threshold))
 
 
-def _to_one(rows: Tensor) -> Tensor:
+def _normalize(rows: Tensor) -> Tensor:
     return rows / (rows.sum(-1, keepdim=True) + 1e-8)
 
 
 class PositiveSamplePropagation(nn.Module):
-    """Every second of one modality takes up those seconds of the other that it is similar to.
+    """Every second of one modality adds the seconds of the other that are similar to it.
 
-    ``beta = relu(v W2 (a W1)^T / sqrt(D))`` and its transpose, made positive samples by :func:`positive`; then
-    ``v + gamma_va (a W2')``, a layer, and a norm that both streams share.
+    ``beta = relu(v W2 (a W1)^T / sqrt(D))`` and its transpose, restricted to positive samples by :func:`positive`; then
+    ``v + gamma_va (a W2')``, a layer, and a norm shared by both streams.
     """
 
     def __init__(self, dim: int, threshold: float, dropout: float) -> None:
@@ -65,8 +65,7 @@ class PositiveSamplePropagation(nn.Module):
 
     def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor]:
         """Both streams [B, T, D]."""
-        heard, seen = self.audio_key(audio), self.visual_key(visual)
-        similarity = seen @ heard.mT / math.sqrt(heard.shape[-1])
+        similarity = self.visual_key(visual) @ self.audio_key(audio).mT / math.sqrt(audio.shape[-1])
         from_audio = positive(similarity, self.threshold) @ self.audio_value(audio)
         from_visual = positive(similarity.mT, self.threshold) @ self.visual_value(visual)
         return self.norm(self.audio_out(audio + from_visual)), self.norm(self.visual_out(visual + from_audio))
@@ -80,32 +79,32 @@ def _branch(dim: int, dropout: float) -> nn.Module:
 
 def pair_similarity_loss(audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"],
                          target: Float[Tensor, "B T"]) -> Float[Tensor, ""]:
-    """AVPS: each video's rectified cosines, brought to sum one, against its event seconds, brought to sum one.
+    """AVPS: the normalized rectified cosines of each video against its normalized event seconds.
 
-    Mean squared error over all seconds; a video without an event has the target zero.
+    Mean squared error over all seconds; the target of a video without an event is zero.
     """
     cosine = F.cosine_similarity(at_least_single(audio), at_least_single(visual), dim=-1)
-    return F.mse_loss(_to_one(cosine.relu()), _to_one(target.to(cosine.dtype)))
+    return F.mse_loss(_normalize(cosine.relu()), _normalize(target.to(cosine.dtype)))
 
 
-def pair_term(answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
-    """AVPS of an answer's propagated streams."""
-    stage = answer.stages[PROPAGATED]
+def pair_term(output: Localization, _: Tensor, relevance: Tensor) -> Tensor:
+    """AVPS of the propagated streams."""
+    stage = output.stages[PROPAGATED]
     return pair_similarity_loss(stage["audio"], stage["visual"], relevance)
 
 
 def mean_of(audio: Tensor, visual: Tensor) -> Tensor:
-    """How this line fuses."""
+    """The mean of both streams."""
     return (audio + visual) / 2
 
 
 def video_triplet_loss(fused: Float[Tensor, "B T D"], category: Tensor, margin: float, negatives: int
                        ) -> Float[Tensor, ""]:
-    """Each video's farthest of its class should be nearer, by `margin`, than the mean of its nearest of other classes.
+    """The farthest video of the same class should be closer, by `margin`, than the nearest of other classes.
 
-    Distances between the videos' mean unit rows. A video without another of its class (its farthest is itself), counts
-    with distance zero; where fewer than `negatives` videos of other classes are in the batch, those are taken; a video
-    that has none, or has no event, is left out.
+    Distances are between the means of the videos' unit rows; those of the nearest `negatives` videos of other classes, or
+    of all if there are fewer, are averaged. The distance to the same class is zero if there is no other video of it.
+    Videos without an event, or in a batch without other classes, are left out.
     """
     rows = F.normalize(at_least_single(fused), dim=-1).mean(1)
     known = category >= 0

@@ -1,20 +1,20 @@
 """PSP: Zhou, Zheng, Zhong, Hao, Wang, "Positive Sample Propagation along the Audio-Visual Event Line", CVPR 2021.
 
-In words: recurrent streams; every pair of an audible and a visible second gets a similarity, weak ones are cut, and
-each second takes up what is left of the other modality; the streams' mean is scored over C classes and background.
-Full: cross-entropy of every second plus 100 times the audio-visual pair similarity (AVPS), which asks the cosine of a
-second's two streams to follow the event. Weak: a second's scores are weighted by ``sigmoid(relu(W s_t))``, averaged
-over time, and compared with the video's label.
+In short: recurrent streams; the similarity of every pair of an audio and a visual second, with weak similarities
+removed; each second adds the similar seconds of the other modality; the mean of the streams is scored over C classes
+and background. Full: cross-entropy of every second plus 100 times the audio-visual pair similarity (AVPS), which makes
+the cosine of a second's two streams follow the event. Weak: the scores of a second are weighted by
+``sigmoid(relu(W s_t))``, averaged over time, and compared with the video's label.
 
-In front of the streams is AVEL's audio-guided attention; on segment vectors it has one region and drops out.
+AVEL's audio-guided attention comes first; on segment vectors there is one region, and it is left out.
 
-Published code differs: its weak label is not the video's class but the *share of seconds* of each class and of
-background, so it is told how long the event is; its weak model lacks the two linear layers and the second
-normalization of the similarities, which are kept here; nor does its weak propagation have a layer behind the sum, it
-is ``layer_norm(v + cross)``, where here ``audio_out`` and ``visual_out`` with their dropout are kept; it drops the
-last part of an epoch and selects its epoch on the test split. Here: the video's class only, compared by cross-entropy
-(or the code's kind of loss on softmaxed scores, ``soft_margin``). The weighting stays above .5, so it can at most
-halve a second; nothing in it rewards background.
+The published code differs: its weak label is not the video's class but the *share of seconds* of each class and of
+background, so it includes the length of the event; its weak model lacks the two linear layers and the second
+normalization of the similarities, which are kept here; its weak propagation has no layer after the sum
+(``layer_norm(v + cross)``), while ``audio_out`` and ``visual_out`` with their dropout are kept here; it drops the
+last part of an epoch and selects the epoch on the test split. Here: the video's class only, compared by cross-entropy
+(or the code's kind of loss on softmaxed scores, ``soft_margin``). The weights stay above .5, so they can at most
+halve a second; nothing rewards background.
 
 Shapes: B videos, T segments, D width, C classes.
 """
@@ -36,7 +36,7 @@ from avsgn_pyg.losses import Objective, Term, pooled_term, segment_term
 
 
 class Weighting(nn.Module):
-    """The weak branch: a second's scores scaled by ``sigmoid(relu(W s_t))``, which lies in [.5, 1)."""
+    """The weak branch: scores of a second times ``sigmoid(relu(W s_t))``, which lies in [.5, 1)."""
 
     def __init__(self, columns: int) -> None:
         super().__init__()
@@ -50,12 +50,12 @@ class PSP(nn.Module):
     """The network.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         hidden: of an LSTM in one direction; D is twice that.
-        between, width: of the two linear layers in front of it.
-        threshold: of similarities, in shares of one; a tenth is what ten equal seconds have. The weak code's is .095.
+        between, width: of the two linear layers before it.
+        threshold: of the normalized similarities; ten equal seconds have .1 each. The weak code has .095.
         dropout: in the propagation.
-        narrow: of the layer in front of the scores.
+        narrow: width of the layer before the scores.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
@@ -71,20 +71,20 @@ class PSP(nn.Module):
 
     def forward(self, batch: HeteroData) -> Localization:
         audio, visual = region_streams(batch)
-        heard, seen = self.propagate(*self.encode(audio, self.choose(audio, visual)))
-        fused = mean_of(heard, seen)
-        stages = {PROPAGATED: {AUDIO: heard, VISUAL: seen, "fused": fused}}
+        audio, visual = self.propagate(*self.encode(audio, self.choose(audio, visual)))
+        fused = mean_of(audio, visual)
+        stages = {PROPAGATED: {AUDIO: audio, VISUAL: visual, "fused": fused}}
         return from_segment_scores(self.weigh(self.scores(fused)), stages=stages)
 
 
 class PSPObjective(Objective):
-    """Full: every second over C + 1, and AVPS. Weak: weighted scores averaged over time against the class.
+    """Full: cross-entropy of every second over C + 1, and AVPS. Weak: weighted scores averaged over time.
 
     Args:
         supervision: ``full`` or ``weak``.
         pair_weight: of AVPS.
         pooling: of the weak loss over time.
-        video_loss: how it compares.
+        video_loss: the weak loss.
     """
 
     only: ClassVar = {"pair_weight": FULL_ONLY, "pooling": WEAK_ONLY, "video_loss": WEAK_ONLY}

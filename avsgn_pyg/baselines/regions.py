@@ -1,7 +1,7 @@
-"""Choosing among the regions of a picture, as AVEL, CMRAN, CMBS and those after them do.
+"""Attention over the regions of a picture, as in AVEL, CMRAN, CMBS and their successors.
 
-A second of sight is [R, v] here: 49 rows where the data keep a 7 x 7 map, one where it is a vector. Over one region
-every softmax is 1 and the choice drops out, so a model for vectors is built without its weights (:class:`OneRegion`).
+A visual second is [R, v] here: 49 rows for a 7 x 7 map, one for a vector. Over one region every attention weight is 1,
+so a model for vectors is built without this attention (:class:`OneRegion`).
 
 Shapes: B videos, T segments, R regions, a / v widths of the features.
 """
@@ -21,13 +21,13 @@ Chosen = Float[Tensor, "B T v"]
 
 
 def region_streams(batch: HeteroData) -> tuple[Float[Tensor, "B T a"], Regions]:
-    """Audio features, a row per second, and visual ones, R rows per second (errors: :func:`streams`)."""
+    """Return audio features, one row per second, and visual ones, R rows per second (errors: :func:`streams`)."""
     audio, visual = streams(batch)
     return audio, region_rows(batch).unflatten(0, visual.shape[:2])
 
 
 class OneRegion(nn.Module):
-    """The choice where there is none; what comes before the regions is not read."""
+    """Returns the only region; other arguments are ignored."""
 
     def forward(self, *rows: Tensor) -> Chosen:
         """The only region.
@@ -37,8 +37,8 @@ class OneRegion(nn.Module):
         """
         regions = rows[-1].shape[-2]
         if regions != 1:
-            raise ValueError(f"{regions} regions a second came; this model was built for one vector a second, "
-                             "data.regions=pool")
+            raise ValueError(f"this model was built for one vector per second (data.regions=pool), got {regions} "
+                             "regions per second")
         return rows[-1].squeeze(-2)
 
 
@@ -52,13 +52,13 @@ class AudioGuidedAttention(nn.Module):
         self.score = nn.Linear(narrow, 1, bias=False)
 
     def forward(self, audio: Float[Tensor, "B T a"], visual: Regions) -> Chosen:
-        asked = self.narrow_audio(self.ask_audio(audio).relu()).unsqueeze(-2)
-        score = self.score((self.narrow_visual(self.ask_visual(visual).relu()) + asked).tanh())
-        return weighed(score, visual)
+        query = self.narrow_audio(self.ask_audio(audio).relu()).unsqueeze(-2)
+        score = self.score((self.narrow_visual(self.ask_visual(visual).relu()) + query).tanh())
+        return weighted_sum(score, visual)
 
 
 class SpatialAttention(nn.Module):
-    """CMRAN's, the half behind the channels: ``sum_r softmax_r(tanh(w (relu(W c_r) * relu(U a)))) c_r``."""
+    """CMRAN's, after its attention over channels: ``sum_r softmax_r(tanh(w (relu(W c_r) * relu(U a)))) c_r``."""
 
     def __init__(self, audio_width: int, width: int, hidden: int = 256) -> None:
         super().__init__()
@@ -66,12 +66,12 @@ class SpatialAttention(nn.Module):
         self.score = nn.Linear(hidden, 1)
 
     def forward(self, audio: Float[Tensor, "B T a"], visual: Regions) -> Chosen:
-        alike = self.ask_visual(visual).relu() * self.ask_audio(audio).relu().unsqueeze(-2)
-        return weighed(self.score(alike).tanh(), visual)
+        product = self.ask_visual(visual).relu() * self.ask_audio(audio).relu().unsqueeze(-2)
+        return weighted_sum(self.score(product).tanh(), visual)
 
 
 class GlobalAttention(nn.Module):
-    """CMBS's view of the whole: ``sum_r softmax_r(tanh(w (relu(W u_r) * relu(U mean u)))) u_r``."""
+    """CMBS's attention of the regions' mean: ``sum_r softmax_r(tanh(w (relu(W u_r) * relu(U mean u)))) u_r``."""
 
     def __init__(self, width: int, hidden: int = 256) -> None:
         super().__init__()
@@ -79,12 +79,12 @@ class GlobalAttention(nn.Module):
         self.score = nn.Linear(hidden, 1)
 
     def forward(self, visual: Regions) -> Chosen:
-        alike = self.ask_region(visual).relu() * self.ask_mean(visual.mean(-2, keepdim=True)).relu()
-        return weighed(self.score(alike).tanh(), visual)
+        product = self.ask_region(visual).relu() * self.ask_mean(visual.mean(-2, keepdim=True)).relu()
+        return weighted_sum(self.score(product).tanh(), visual)
 
 
 class RegionMixing(nn.Module):
-    """Regions ask each other, one head without a scale: ``softmax_s(W v_r . U v_s)`` over the values."""
+    """Self-attention between regions, one head without a scale: ``softmax_s(W v_r . U v_s)`` over the values."""
 
     def __init__(self, width: int, narrow: int = 4) -> None:
         super().__init__()
@@ -94,13 +94,13 @@ class RegionMixing(nn.Module):
         return (self.query(visual) @ self.key(visual).mT).softmax(-1) @ values
 
 
-class Alone(nn.Module):
-    """A region that has no other to ask."""
+class NoMixing(nn.Module):
+    """In place of :class:`RegionMixing` where there is one region: returns the values."""
 
     def forward(self, visual: Regions, values: Regions) -> Regions:
         return values
 
 
-def weighed(score: Float[Tensor, "B T R 1"], visual: Regions) -> Chosen:
-    """The regions' mean under the softmax of their scores."""
+def weighted_sum(score: Float[Tensor, "B T R 1"], visual: Regions) -> Chosen:
+    """Sum of the regions weighted by the softmax of their scores."""
     return torch.sum(score.softmax(-2) * visual, -2)

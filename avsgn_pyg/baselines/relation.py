@@ -1,4 +1,4 @@
-"""Relation-aware attention, introduced by CMRAN and built upon by CMBS and CACE-Net.
+"""Relation-aware attention, introduced by CMRAN and used by CMBS and CACE-Net.
 
 Shapes: B videos, T segments, R regions, M rows of memory, D width, d_a / d_v widths of the features.
 """
@@ -11,17 +11,14 @@ from torch import Tensor, nn
 
 
 def check_heads(dim: int, heads: int) -> None:
-    """Refuse a width that the heads cannot share.
-
-    Raises:
-        ValueError: `heads` does not divide `dim`.
+    """Raise ValueError if `heads` does not divide `dim`.
     """
     if dim % heads:
         raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
 
 
 class Relation(nn.Module):
-    """Rows ask a memory, then pass a feed-forward layer; each step adds its input and ends with a norm."""
+    """Attention to a memory, then a feed-forward layer, each with a residual and a norm."""
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -33,13 +30,13 @@ class Relation(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows: Float[Tensor, "B T D"], memory: Float[Tensor, "B M D"]) -> Float[Tensor, "B T D"]:
-        heard, _ = self.attention(rows, memory, memory, need_weights=False)
-        rows = self.after_attention(rows + self.dropout(heard))
+        attended, _ = self.attention(rows, memory, memory, need_weights=False)
+        rows = self.after_attention(rows + self.dropout(attended))
         return self.after_feed_forward(rows + self.dropout(self.feed_forward(rows)))
 
 
 class TemporalRelation(nn.Module):
-    """A modality asks itself: a linear layer to width D and `layers` blocks."""
+    """Self-attention of a modality: a linear layer to width D and `layers` blocks."""
 
     def __init__(self, width: int, dim: int, *, heads: int, hidden: int, layers: int = 2) -> None:
         super().__init__()
@@ -54,7 +51,7 @@ class TemporalRelation(nn.Module):
 
 
 class CrossModalRelation(nn.Module):
-    """CMRA: a modality asks the other and itself at once, so that relations within and between compete."""
+    """CMRA: attention of a modality to the other and itself at once, so that both compete for the weights."""
 
     def __init__(self, width: int, dim: int, *, heads: int, hidden: int) -> None:
         super().__init__()
@@ -67,7 +64,7 @@ class CrossModalRelation(nn.Module):
 
 
 class Interaction(nn.Module):
-    """The product of both streams asks both streams; a residual and a norm."""
+    """Attention of the product of both streams to both streams, with a residual and a norm."""
 
     def __init__(self, dim: int, *, heads: int, attention_dropout: float) -> None:
         super().__init__()
@@ -77,16 +74,16 @@ class Interaction(nn.Module):
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, one: Float[Tensor, "B T D"], two: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        together, memory = one * two, torch.cat((two, one), 1)
-        heard, _ = self.attention(together, memory, memory, need_weights=False)
-        return self.norm(together + self.dropout(heard))
+        product, memory = one * two, torch.cat((two, one), 1)
+        attended, _ = self.attention(product, memory, memory, need_weights=False)
+        return self.norm(product + self.dropout(attended))
 
 
 class ChannelAttention(nn.Module):
-    """Sound weighs the channels of sight: ``v_r (1 + sigmoid(W relu(U mean_r(relu(A a) * relu(V s_r)))))``.
+    """Audio weighs the visual channels: ``v_r (1 + sigmoid(W relu(U mean_r(relu(A a) * relu(V s_r)))))``.
 
-    `s` is what sound is compared with; CMRAN compares with `v` itself. Which region counts is the other half's matter
-    (:class:`avsgn_pyg.baselines.regions.SpatialAttention`).
+    `s` is compared with audio; in CMRAN it is `v` itself. Regions are weighed by
+    :class:`avsgn_pyg.baselines.regions.SpatialAttention`.
     """
 
     def __init__(self, audio_width: int, width: int, bottleneck: int = 256) -> None:
@@ -97,19 +94,19 @@ class ChannelAttention(nn.Module):
 
     def forward(self, audio: Float[Tensor, "B T a"], compared: Float[Tensor, "B T R v"],
                 visual: Float[Tensor, "B T R v"]) -> Float[Tensor, "B T R v"]:
-        alike = self.ask_audio(audio).relu() * self.ask_visual(compared).relu().mean(-2)
-        return visual * (1 + self.weigh(alike).unsqueeze(-2))
+        product = self.ask_audio(audio).relu() * self.ask_visual(compared).relu().mean(-2)
+        return visual * (1 + self.weigh(product).unsqueeze(-2))
 
 
 class RegionFeatures(nn.Sequential):
-    """The layer that every code of this line has in front of its attention: linear, ReLU, dropout."""
+    """The layer before the attention in every published code: linear, ReLU, dropout."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__(nn.Linear(width, out), nn.ReLU(), nn.Dropout(0.2))
 
 
 class LocalizationHeads(nn.Module):
-    """Relevance of every second, and the class from the maximum over time of every feature."""
+    """The class from the maximum over time of every feature, and the relevance of every second."""
 
     def __init__(self, dim: int, classes: int) -> None:
         super().__init__()

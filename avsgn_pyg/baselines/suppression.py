@@ -1,4 +1,4 @@
-"""Cross-modal background suppression, introduced by CMBS and built upon by CACE-Net.
+"""Cross-modal background suppression, introduced by CMBS and used by CACE-Net.
 
 Shapes: B videos, T segments, R regions, D width, C classes, a / v widths of the features.
 """
@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from avsgn_pyg.baselines.regions import (
-    Alone,
     Chosen,
     GlobalAttention,
+    NoMixing,
     OneRegion,
     RegionMixing,
     Regions,
@@ -37,22 +37,22 @@ Stream = Float[Tensor, "B T D"]
 
 
 def highest(activations: Float[Tensor, "B T C"], k: int = 4) -> Float[Tensor, "B C"]:
-    """Mean of a class's `k` highest seconds (all of them where the video is shorter)."""
+    """Mean of the `k` highest seconds of each class, or of all if the video is shorter."""
     return activations.topk(min(k, activations.shape[1]), dim=1).values.mean(1)
 
 
 class GuidedAttention(nn.Module):
-    """Sound weighs channels and chooses among regions, then sight weighs itself.
+    """Audio weighs visual channels and regions, then a global visual gate weighs channels.
 
-    Regions that have asked each other, ``u = LN(v + mix(W v))``, are what sound is compared with; of what it chooses,
-    c, the view of the whole picture strengthens channels: ``c + beta sigmoid(whole(u)) c``.
+    Audio is compared with the regions after self-attention, ``u = LN(v + mix(W v))``. The channels of the weighted sum
+    c of regions are amplified by the global gate: ``c + beta sigmoid(whole(u)) c``.
     """
 
     def __init__(self, audio_width: int, width: int, beta: float, regions: bool) -> None:
         super().__init__()
         self.value, self.norm, self.dropout = nn.Linear(width, width), nn.LayerNorm(width), nn.Dropout(0.2)
         self.channels = ChannelAttention(audio_width, width)
-        self.mix = RegionMixing(width) if regions else Alone()
+        self.mix = RegionMixing(width) if regions else NoMixing()
         self.choose = SpatialAttention(audio_width, width) if regions else OneRegion()
         self.whole = GlobalAttention(width) if regions else OneRegion()
         self.beta = beta
@@ -76,8 +76,8 @@ class Recurrent(nn.Module):
         return self.audio(audio)[0], self.visual(visual)[0]
 
 
-class AsTheyAre(nn.Module):
-    """Features without a recurrent layer (the weak code)."""
+class NotRecurrent(nn.Module):
+    """Features without a recurrent layer, as in the weak code."""
 
     def __init__(self, audio_width: int, visual_width: int, dim: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class AsTheyAre(nn.Module):
 
 
 class EventLevel(nn.Module):
-    """Full supervision: heads on the fused streams, and the class activations of each stream beside them."""
+    """Full supervision: heads on the fused streams, plus the class activations of each stream."""
 
     def __init__(self, dim: int, classes: int, gamma: float) -> None:
         super().__init__()
@@ -96,14 +96,14 @@ class EventLevel(nn.Module):
         self.heads = LocalizationHeads(dim, classes)
         self.gamma = gamma
 
-    def forward(self, heard: Stream, seen: Stream, fused: Stream, gates: dict[str, Tensor]) -> Localization:
-        activation = (highest(self.visual(seen)) + highest(self.audio(heard))) / 2
+    def forward(self, audio: Stream, visual: Stream, fused: Stream, gates: dict[str, Tensor]) -> Localization:
+        activation = (highest(self.visual(visual)) + highest(self.audio(audio))) / 2
         category, relevance = self.heads(fused)
         return Localization(category + self.gamma * activation, relevance, gate_category=activation, gates=gates)
 
 
 class ActivationLevel(nn.Module):
-    """Weak supervision: fused class activations weighted by each stream's; the gates' mean is the relevance."""
+    """Weak supervision: fused class activations weighted by each stream's; the mean of the gates is the relevance."""
 
     def __init__(self, dim: int, classes: int, gamma: float) -> None:
         super().__init__()
@@ -111,22 +111,22 @@ class ActivationLevel(nn.Module):
         self.fused = nn.Linear(dim, classes, bias=False)
         self.gamma = gamma
 
-    def forward(self, heard: Stream, seen: Stream, fused: Stream, gates: dict[str, Tensor]) -> Localization:
-        weight = self.visual(seen).sigmoid() + self.audio(heard).sigmoid()
+    def forward(self, audio: Stream, visual: Stream, fused: Stream, gates: dict[str, Tensor]) -> Localization:
+        weight = self.visual(visual).sigmoid() + self.audio(audio).sigmoid()
         category = highest(self.gamma * weight * self.fused(fused))
         gate = at_least_single(gates[AUDIO] + gates[VISUAL]).squeeze(-1) / 2
         return Localization(category, gate.logit(eps=1e-6), gates=gates)
 
 
 class SuppressedRelations(nn.Module):
-    """CMRAN's relations with the time level in them; what a method has in front and behind is its own.
+    """CMRAN's relations with the time level; a method adds its guided attention and its heads.
 
     Args:
-        visual_width: of the features; inside, sight is `visual_dim` wide.
+        visual_width: of the features; `visual_dim` after the first layer.
         audio_width: of the features.
         supervision: ``full`` or ``weak``, under which streams are ``(1 - alpha) x + alpha g x``.
-        guide: makes the attention in front: (audio, visual) in, the chosen features out.
-        localize: makes what reads both streams, their fusion and the gates.
+        guide: returns the attention module, which maps audio and visual to guided features.
+        localize: returns the module that maps both streams, their fusion and the gates to a Localization.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, supervision: str, dim: int, alpha: float,
@@ -135,7 +135,7 @@ class SuppressedRelations(nn.Module):
         super().__init__()
         self.regions = RegionFeatures(visual_width, visual_dim)
         self.guide = guide()
-        self.over_time = (Recurrent if recurrent else AsTheyAre)(audio_width, visual_dim, dim)
+        self.over_time = (Recurrent if recurrent else NotRecurrent)(audio_width, visual_dim, dim)
         widths = self.over_time.widths
         self.within = nn.ModuleDict({
             name: TemporalRelation(width, dim, heads=heads, hidden=hidden) for name, width in widths.items()})
@@ -148,37 +148,37 @@ class SuppressedRelations(nn.Module):
         self.keep, self.alpha = {"full": 1.0, "weak": 1 - alpha}[supervision], alpha
 
     def relate(self, audio: Float[Tensor, "B T a"], visual: Float[Tensor, "B T v"]) -> Localization:
-        """Guided features as an answer."""
+        """Return the Localization of guided features."""
         audio, visual = self.over_time(audio, visual)
-        known = {AUDIO: self.within[AUDIO](audio), VISUAL: self.within[VISUAL](visual)}
-        gates = {name: self.gates[name](rows).sigmoid() for name, rows in known.items()}
-        heard = self.suppress(self.across[AUDIO](audio, known[VISUAL]), gates[VISUAL])
-        seen = self.suppress(self.across[VISUAL](visual, known[AUDIO]), gates[AUDIO])
-        both = self.interact[VISUAL](seen, heard)
-        fused = (both + self.interact[AUDIO](heard, both)) / 2
-        return self.localize(heard, seen, fused, gates)
+        within = {AUDIO: self.within[AUDIO](audio), VISUAL: self.within[VISUAL](visual)}
+        gates = {name: self.gates[name](rows).sigmoid() for name, rows in within.items()}
+        audio = self.suppress(self.across[AUDIO](audio, within[VISUAL]), gates[VISUAL])
+        visual = self.suppress(self.across[VISUAL](visual, within[AUDIO]), gates[AUDIO])
+        both = self.interact[VISUAL](visual, audio)
+        fused = (both + self.interact[AUDIO](audio, both)) / 2
+        return self.localize(audio, visual, fused, gates)
 
     def suppress(self, rows: Stream, gate: Float[Tensor, "B T 1"]) -> Stream:
-        """The time level: what the other modality takes for background keeps only its base."""
+        """The time level: seconds with a low gate of the other modality are not amplified."""
         return self.keep * rows + self.alpha * gate * rows
 
 
 def gate_loss(gates: dict[str, Tensor], target: Float[Tensor, "B T"], double_sigmoid: bool) -> Float[Tensor, ""]:
-    """Binary cross-entropy of ``g_a g_v``; the code takes the product for a logit."""
+    """Binary cross-entropy of ``g_a g_v``; the code uses the product as a logit."""
     product = at_least_single(gates[AUDIO] * gates[VISUAL]).squeeze(-1)
     logits = product if double_sigmoid else torch.logit(product, eps=1e-6)
     return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))
 
 
 def gate_term(double_sigmoid: bool) -> Loss:
-    """The time level's loss of an answer's gates."""
+    """The loss of the time level, on the gates."""
 
-    def loss(answer: Localization, _: Tensor, relevance: Tensor) -> Tensor:
-        return gate_loss(dict(answer.gates), relevance, double_sigmoid)
+    def loss(output: Localization, _: Tensor, relevance: Tensor) -> Tensor:
+        return gate_loss(dict(output.gates), relevance, double_sigmoid)
 
     return loss
 
 
-def activation_term(answer: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-    """The event level's loss: class activations of both streams against the class."""
-    return class_loss(answer.gate_category, category)
+def activation_term(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+    """The loss of the event level: class activations of both streams against the class."""
+    return class_loss(output.gate_category, category)

@@ -1,21 +1,20 @@
 """VSCG: Jiang, Yin, Dang, "Leveraging the Video-level Semantic Consistency of Event for Audio-visual Event
 Localization", IEEE Transactions on Multimedia 2023.
 
-In words: PSP's recurrent streams and propagation; then what the *whole video* is about is drawn out of both streams
-by two convolutions and poolings over time that the modalities share (cross-modal event representation) and starts a
-bidirectional GRU over each stream, so that every second is read with that knowledge (intra-modal semantic
-consistency); the streams' mean has a relevance and a class head. Full: relevance, class, and a loss on pairs of both
-streams.
+In short: PSP's recurrent streams and propagation; then two convolutions and poolings over time, shared by modalities,
+summarize the *whole video* (cross-modal event representation); the summary is the initial state of a bidirectional GRU
+over each stream (intra-modal semantic consistency); the mean of the streams has a relevance and a class head. Full:
+relevance, class, and a loss on pairs of both streams.
 
-In front of the streams is AVEL's audio-guided attention; on segment vectors it has one region and drops out.
+AVEL's audio-guided attention comes first; on segment vectors there is one region, and it is left out.
 
-Published code differs: its pooling, two halvings that drop an odd second, is made for eight to eleven seconds (here
-the same there, and two steps for any other length); it decodes with a threshold of .7, chosen where it is reported; it
-selects its epoch on the test split; its weak label is PSP's share of seconds. *Not followed here*: the paper's own pair
-loss, which filters negative pairs (PSP's AVPS stands in its place, with the code's weight of 1), and the weak model,
-which scores every second over 29 columns, starts each GRU from the other modality's representation, and applies a
-second softmax to smooth its loss. The weak row is the full model with ``sigmoid(r_t) e_c``, the highest second against
-the class, as in CPSP.
+The published code differs: its pooling halves the length twice, dropping an odd second, and works for eight to eleven
+seconds (the same here, and two steps for any other length); it decodes with a threshold of .7, chosen on the reported
+split; it selects the epoch on the test split; its weak label is PSP's share of seconds. *Not implemented*: the paper's
+own pair loss, which filters negative pairs (PSP's AVPS is used instead, with the code's weight of 1), and the weak
+model, which scores every second over 29 classes, initializes each GRU with the other modality's summary, and applies
+a second softmax to smooth its loss. The weak row is the full model with the maximum over time of ``sigmoid(r_t) e_c``
+against the class, as in CPSP.
 
 Shapes: B videos, T segments, D width of a stream (both directions), h half of it.
 """
@@ -38,9 +37,9 @@ from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevan
 
 
 class EventRepresentation(nn.Module):
-    """What a video is about: two convolutions over time, each rectified and pooled, down to two steps of width h.
+    """Summary of a video: two convolutions over time, each with ReLU and pooling, down to two steps of width h.
 
-    The two steps start the two directions of a recurrent layer.
+    The two steps are the initial states of the two directions of a recurrent layer.
     """
 
     def __init__(self, dim: int) -> None:
@@ -56,7 +55,7 @@ class EventRepresentation(nn.Module):
 
 
 class SemanticConsistency(nn.Module):
-    """Both streams read again by a GRU that starts from what both together are about."""
+    """A GRU over each stream, initialized with the mean summary of both."""
 
     def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()
@@ -69,19 +68,19 @@ class SemanticConsistency(nn.Module):
 
     def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor]:
         start = (self.about(audio) + self.about(visual)) / 2
-        heard, seen = self.audio_time(audio, start)[0], self.visual_time(visual, start)[0]
-        return self.norm(self.audio_out(heard)), self.norm(self.visual_out(seen))
+        audio, visual = self.audio_time(audio, start)[0], self.visual_time(visual, start)[0]
+        return self.norm(self.audio_out(audio)), self.norm(self.visual_out(visual))
 
 
 class VSCG(nn.Module):
     """The network.
 
     Args:
-        audio_width, visual_width, segments, classes, supervision, regions: given by the data and the objective.
+        audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         hidden: of an LSTM in one direction; D is twice that.
-        between, width: of the two linear layers in front of it.
+        between, width: of the two linear layers before it.
         threshold: of the propagation.
-        dropout, dropout_consistency: in the propagation, and behind the GRUs.
+        dropout, dropout_consistency: in the propagation, and after the GRUs.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
@@ -97,19 +96,19 @@ class VSCG(nn.Module):
 
     def forward(self, batch: HeteroData) -> Localization:
         audio, visual = region_streams(batch)
-        heard, seen = self.consist(*self.propagate(*self.encode(audio, self.choose(audio, visual))))
-        fused = mean_of(heard, seen)
+        audio, visual = self.consist(*self.propagate(*self.encode(audio, self.choose(audio, visual))))
+        fused = mean_of(audio, visual)
         return Localization(self.category(fused.amax(1)), self.relevance(fused).squeeze(-1),
-                            stages={PROPAGATED: {AUDIO: heard, VISUAL: seen, "fused": fused}})
+                            stages={PROPAGATED: {AUDIO: audio, VISUAL: visual, "fused": fused}})
 
 
 class VSCGObjective(Objective):
-    """Full: relevance, class and pair similarity. Weak: multiple instances of ``sigmoid(r_t) e_c``.
+    """Full: relevance, class and pair similarity. Weak: multiple-instance loss on ``sigmoid(r_t) e_c``.
 
     Args:
         supervision: ``full`` or ``weak``.
         pair_weight: of the pair loss.
-        video_loss: how the weak loss compares.
+        video_loss: the weak loss.
     """
 
     only: ClassVar = {"pair_weight": FULL_ONLY, "video_loss": WEAK_ONLY}

@@ -34,7 +34,7 @@ def _number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-Count = Annotated[int, Check("a whole number of at least 1", lambda value: type(value) is int and value >= 1)]
+Count = Annotated[int, Check("an integer of at least 1", lambda value: type(value) is int and value >= 1)]
 Rate = Annotated[float, Check("a number in [0, 1)", lambda value: _number(value) and 0 <= value < 1)]
 Share = Annotated[float, Check("a number in [0, 1]", lambda value: _number(value) and 0 <= value <= 1)]
 Number = Annotated[float, Check("a number", _number)]
