@@ -252,8 +252,8 @@ def _label_text(config: ModelConfig, shape: Shape, bank: LabelBanks | None, rows
         visual, audio = bank.visual, bank.audio
     for name, have, width in (("visual", visual, shape.visual_width), ("audio", audio, shape.audio_width)):
         if tuple(have.shape) != (shape.classes, width):
-            raise ConfigError(f"{name} label bank must be ({shape.classes}, {width}), one row per class and as wide as the "
-                              f"features of its encoder, got {tuple(have.shape)}")
+            raise ConfigError(f"{name} label bank must be ({shape.classes}, {width}), one row per class and as wide as "
+                              f"the features of its encoder, got {tuple(have.shape)}")
     return LabelText(visual, audio, rows=rows, learned=learned)
 
 

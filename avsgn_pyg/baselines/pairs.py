@@ -102,8 +102,8 @@ def video_triplet_loss(fused: Float[Tensor, "B T D"], category: Tensor, margin: 
                        ) -> Float[Tensor, ""]:
     """The farthest video of the same class should be closer, by `margin`, than the nearest of other classes.
 
-    Distances are between the means of the videos' unit rows; those of the nearest `negatives` videos of other classes, or
-    of all if there are fewer, are averaged. The distance to the same class is zero if there is no other video of it.
+    Distances are between the means of the videos' unit rows; those of the nearest `negatives` videos of other classes,
+    or of all if there are fewer, are averaged. The distance to the same class is zero if no other video has it.
     Videos without an event, or in a batch without other classes, are left out.
     """
     rows = F.normalize(at_least_single(fused), dim=-1).mean(1)

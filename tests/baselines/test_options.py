@@ -36,7 +36,7 @@ def test_an_option_that_nothing_would_read_is_refused_and_its_default_is_not():
     with pytest.raises(ValueError, match=r"rate=0\.2 .*supervision=full only, and this is "
                                          "supervision=weak; set that or leave rate out"):
         build_with(Choosy, {"rate": 0.2}, supervision="weak")
-    with pytest.raises(ValueError, match="narrow=2 .*fusion=concat only"):
+    with pytest.raises(ValueError, match=r"narrow=2 .*fusion=concat only"):
         build_with(Choosy, {"narrow": 2}, supervision="full")
 
 
