@@ -1,4 +1,4 @@
-"""What every model answers: :class:`Localization`, and how it is read as segment labels and events.
+"""The output of every model, :class:`Localization`, and its decoding into segment labels and events.
 
 Shapes: B videos, T segments of one second, C event classes (background is index C), D hidden width,
 N nodes in one subgraph.
@@ -17,20 +17,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Localization:
-    """A model's answer for a batch. Heads are *logits*; softmax and sigmoid belong to the reader.
+    """The output of a model for a batch. Heads return *logits*, without softmax or sigmoid.
 
     Attributes:
         category: [B, C] class logits of the video (Eq. 10 before its softmax).
         relevance: [B, T] event-relevance logits of the segments (Eq. 11 before its sigmoid).
-        gate_category: [B, C] class logits read through both gates (Eq. 14), or ``None``.
+        gate_category: [B, C] class logits behind both gates (Eq. 14), or ``None``.
         gates: ``{"audio": g_a, "visual": g_v}``, each [B, T, 1] (or [B, T, D]), in (0, 1).
-        adjacency: subgraph -> one [B, N, N] per distinct adjacency (Eq. 7); row i weighs the messages
-            *into* node i, so the row of every node with an edge into it sums to one. A sparse COO tensor where the
-            subgraph ran along its edge list.
+        adjacency: subgraph -> one [B, N, N] per distinct adjacency (Eq. 7); row i weighs the messages *into* node i, so
+            the row of every node with an incoming edge sums to one. A sparse COO tensor if the subgraph ran along its
+            edge list.
         stages: stage (``encoder``, ``cmsa``, ``cmgi``) -> modality -> [B, rows, width] features.
         segment_scores: [B, T, C + 1] logits of models that score every segment, else ``None``.
-        mask: [B, T] False where a row only fills a shorter video up; what the other fields say there means
-            nothing. ``None`` where all videos are as long.
+        mask: [B, T] False for padding, where the other fields have no meaning. ``None`` if all videos have the same
+            length.
     """
 
     category: Float[Tensor, "B C"]
@@ -76,11 +76,10 @@ class Event(NamedTuple):
 def decode(
     category: Float[Tensor, "N C"], relevance: Float[Tensor, "N T"], tau: float, mask: Bool[Tensor, "N T"] | None = None
 ) -> Int[Tensor, "N T"]:
-    """Segment labels of the two-head protocol; background is C.
+    """Return segment labels of the two-head protocol; background is C.
 
-    The first maximum of `category` is the video's class; a segment carries it where
-    ``sigmoid(relevance) > tau`` (strictly), else it is background, as are rows that
-    `mask` says only fill a shorter video up.
+    The class of the video is the first maximum of `category`. Segments with ``sigmoid(relevance) > tau`` (strictly)
+    have that class; the others, and padding, are background.
     """
     background = category.shape[-1]
     above = relevance.sigmoid() > tau
@@ -88,7 +87,7 @@ def decode(
 
 
 def decode_segments(scores: Float[Tensor, "N T C1"]) -> Int[Tensor, "N T"]:
-    """Segment labels of models with C + 1 scores a segment: the first maximum; background is last."""
+    """Return segment labels of models with C + 1 scores per segment: the first maximum; background is last."""
     return scores.argmax(-1)
 
 
@@ -103,7 +102,7 @@ def decode_parsing(
 
 
 def events(labels: Int[Tensor, "T"], background: int) -> list[Event]:
-    """Maximal runs of one class other than `background`, in time order."""
+    """Return the maximal runs of one class other than `background`, in time order."""
     found: list[Event] = []
     start = 0
     values = [*labels.tolist(), None]

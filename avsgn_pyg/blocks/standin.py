@@ -79,7 +79,7 @@ class StandIn(Tensor):
         # Compiled code and custom operators skip __torch_function__ and end here.
         raise no_rule(func)
 
-    # Read at every step of a convolution: answered here, without a search for a rule.
+    # Read at every step of a convolution, so without a search for a rule.
     shape = property(lambda self: self._shape)
     dtype = property(lambda self: self._dtype)
     device = property(lambda self: self._device)

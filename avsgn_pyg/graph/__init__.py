@@ -1,1 +1,1 @@
-"""A graph goes in: node types, subgraphs, and how features become HeteroData."""
+"""Node types, subgraphs and edges: features become HeteroData and batches."""

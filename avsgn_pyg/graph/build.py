@@ -1,4 +1,4 @@
-"""Features become graphs: one video as ``HeteroData``, many videos as one ``HeteroDataBatch``.
+"""Build graphs from features: one video as ``HeteroData``, many videos as one ``HeteroDataBatch``.
 
 The edges written here are the graph: the model passes messages along the ``edge_index`` of the batch that it is given
 and along no others. Remove an edge and its message is gone; write your own and they are used.
@@ -38,7 +38,7 @@ def build_video(
     row: int = 0,
     topology: Topology | None = COMPLETE,
 ) -> HeteroData:
-    """One video as a graph; arguments and errors are :func:`build_batch`'s, without the axis of videos.
+    """Build the graph of one video; arguments and errors as of :func:`build_batch`, without the axis of videos.
 
     Returns:
         ``audio.x``, ``visual.x``, ``text.num_nodes``, ``category`` [1], ``relevance`` [1, T], ``row`` [1], and an
@@ -62,7 +62,7 @@ def build_batch(
     row: Int[Tensor, "B"] | None = None,
     topology: Topology | None = COMPLETE,
 ) -> Batch:
-    """Many videos as one ``HeteroDataBatch``; ``to_data_list()`` gives the single videos back.
+    """Build many videos as one ``HeteroDataBatch``; ``to_data_list()`` returns the single videos.
 
     Args:
         audio, visual: one vector per segment, [B, T, width]; with `lengths`, [S, width], one video after the other.
@@ -92,7 +92,7 @@ def build_batch(
 
 def _checked_counts(audio: Tensor, visual: Tensor, text_nodes: int, lengths: Tensor | None, category: Tensor | None,
                     relevance: Tensor | None, row: Tensor | None) -> tuple[int, ...]:
-    """Segments of each video; ValueError where the arguments disagree."""
+    """Return the segments of each video; raise ValueError if the arguments disagree."""
     if lengths is None:
         counts = (audio.shape[1],) * audio.shape[0] if audio.dim() == 3 else ()
         same = visual.dim() == 3 and audio.shape[:2] == visual.shape[:2]
@@ -134,7 +134,7 @@ def _skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology | Non
     # Lengths that are drawn anew for each batch hardly come twice, and their edges are large.
     make = _make_skeleton if min(counts) == max(counts) else _make_skeleton.__wrapped__
     kept, shared = make(counts, text_nodes, topology, device)
-    if any(tensor._version for tensor in shared):  # somebody wrote into one
+    if any(tensor._version for tensor in shared):  # one was written into
         _make_skeleton.cache_clear(), _relation_edges.cache_clear()
         kept, _ = make(counts, text_nodes, topology, device)
     batch = copy.copy(kept)  # stores of its own, tensors shared

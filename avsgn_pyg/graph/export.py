@@ -1,10 +1,10 @@
-"""The attention graph in the forms that other tools read: networkx, GraphML, node-link JSON and PyG's own ``.pt``.
+"""Export of the attention graph: networkx, GraphML, node-link JSON and PyG's own ``.pt``.
 
-The ``.pt`` is a pickle of PyG's classes: ``torch.load(path, weights_only=False)`` reads it back, and as any pickle it
-is to be loaded only from where one trusts.
+The ``.pt`` is a pickle of PyG's classes, read by ``torch.load(path, weights_only=False)``; like any pickle, load it
+only from a source that you trust.
 
-Takes a video's ``HeteroData`` whose relations carry ``edge_index`` and ``edge_weight``. Nodes are called
-``<modality>:<number>``; a relation (source, subgraph, target) becomes edges that carry their subgraph's name.
+The input is the ``HeteroData`` of one video with ``edge_index`` and ``edge_weight``. Nodes are named
+``<modality>:<number>``; the edges of a relation (source, subgraph, target) have the name of the subgraph.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from avsgn_pyg.localization import Localization
 
 
 def to_networkx(data: HeteroData) -> nx.MultiDiGraph:
-    """A multigraph: the same two nodes may be joined in two subgraphs, and its edges' keys are the subgraphs' names.
+    """Return a multigraph: two nodes may be connected in two subgraphs, whose names are the keys of the edges.
 
-    Nodes carry ``modality`` and ``number``; edges carry ``subgraph`` and every value that their relation has one of
-    for each edge, such as ``weight`` (from ``edge_weight``). The features of the nodes are left out.
+    Nodes have ``modality`` and ``number``; edges have ``subgraph`` and every value that their relation has per edge,
+    such as ``weight`` (from ``edge_weight``). Node features are left out.
 
     Raises:
-        ValueError: more than one video, or no relation that carries edges.
+        ValueError: more than one video, or no edges.
     """
     if getattr(data, "num_graphs", 1) != 1:
         raise ValueError(f"this batch holds {data.num_graphs} videos; give one, such as batch.get_example(0)")
@@ -54,7 +54,7 @@ def to_networkx(data: HeteroData) -> nx.MultiDiGraph:
 
 
 def _facts(data: HeteroData) -> dict[str, Any]:
-    """What the graph as a whole carries: class, row, relevance as text (GraphML knows no lists), and plain facts."""
+    """Attributes of the whole graph: class, row, relevance as text (GraphML has no lists), and plain values."""
     facts: dict[str, Any] = {name: int(data[name].reshape(-1)[0]) for name in (CATEGORY, ROW) if name in data}
     if RELEVANCE in data:
         facts[RELEVANCE] = " ".join(f"{value:g}" for value in data[RELEVANCE].reshape(-1).tolist())
@@ -87,17 +87,17 @@ def _of_clip(data: HeteroData, seconds: int | None, facts: Mapping[str, str | in
     return data
 
 
-#: Suffix -> what writes it. The JSON is networkx's node-link form, its edges under ``edges``.
+#: Suffix -> writer. The JSON is networkx's node-link form, its edges under ``edges``.
 WRITERS: Final[dict[str, Callable[[HeteroData, Path], None]]] = {
     ".graphml": _write_graphml, ".json": _write_json, ".pt": _write_torch,
 }
 
 
 def save_graph(data: HeteroData, path: str | Path) -> Path:
-    """Write a video's graph in the form that the path's suffix names; folders are made as needed.
+    """Write the graph of a video in the format of the path's suffix; folders are created.
 
     Raises:
-        ValueError: another suffix, or what :func:`to_networkx` refuses.
+        ValueError: another suffix, or an error of :func:`to_networkx`.
     """
     path = Path(path)
     if path.suffix not in WRITERS:
@@ -107,26 +107,26 @@ def save_graph(data: HeteroData, path: str | Path) -> Path:
     return path
 
 
-def save_attention(batch: Batch, answer: Localization, folder: str | Path, *, seconds: int | None = None,
+def save_attention(batch: Batch, output: Localization, folder: str | Path, *, seconds: int | None = None,
                    facts: Mapping[str, str | int | float] | None = None) -> list[Path]:
-    """One video's attention in every form: ``graph.graphml``, ``graph.json`` and ``graph.pt`` in `folder`.
+    """Write the attention of one video as ``graph.graphml``, ``graph.json`` and ``graph.pt`` in `folder`.
 
-    Where every layer has an adjacency of its own, each has its files: ``graph-layer-1.graphml`` and so on.
+    If every layer has its own adjacency, each has its files: ``graph-layer-1.graphml`` and so on.
 
     Args:
-        batch: the video as the model was given it.
-        answer: what it answered.
-        seconds: real ones, where the rest only fills the video up: its nodes and their edges are left out.
-        facts: of a clip that has no annotation, in place of class, relevance and row.
+        batch: the input of the model, one video.
+        output: the output of the model.
+        seconds: length of the video without padding; nodes and edges of padding are left out.
+        facts: attributes of a clip without annotation, in place of class, relevance and row.
 
     Raises:
-        ValueError: more than one video, or an answer without a graph.
+        ValueError: more than one video, or an output without adjacency.
     """
     if batch.num_graphs != 1:
         raise ValueError(f"this batch holds {batch.num_graphs} videos; give one")
-    layers = max(map(len, answer.adjacency.values()), default=0)
+    layers = max(map(len, output.adjacency.values()), default=0)
     names = ["graph"] if layers == 1 else [f"graph-layer-{layer + 1}" for layer in range(layers)]
-    # A plain HeteroData: a batch of one would bring its own bookkeeping into every tool that reads it.
-    graphs = [_of_clip(to_heterodata(batch, answer, layer).get_example(0), seconds, facts) for layer in range(layers)]
+    # A plain HeteroData: a batch of one would have its bookkeeping in every tool that reads it.
+    graphs = [_of_clip(to_heterodata(batch, output, layer).get_example(0), seconds, facts) for layer in range(layers)]
     return [save_graph(graph, Path(folder) / f"{name}{suffix}")
             for name, graph in zip(names, graphs, strict=True) for suffix in WRITERS]

@@ -1,7 +1,7 @@
-"""Regional features of a batch: what each second's picture holds place by place, beside its one vector.
+"""Regional features of a batch: several vectors per second for the regions of the picture, besides the single one.
 
-A batch that carries them has ``batch["visual"].regions`` [B T, R, d] beside ``x`` [B T, d]; models that choose among
-regions read the former, all others the latter. Shapes: B videos, T segments, R regions, d their width.
+A batch with regions has ``batch["visual"].regions`` [B T, R, d] besides ``x`` [B T, d]; models with attention over
+regions use the former, all others the latter. Shapes: B videos, T segments, R regions, d their width.
 """
 
 from __future__ import annotations

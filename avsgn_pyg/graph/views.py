@@ -108,28 +108,28 @@ def set_edges(batch: Batch, edge_type: tuple[str, str, str], edge_index: Int[Ten
     batch._inc_dict[edge_type] = {"edge_index": shift, **dict.fromkeys(values, torch.zeros_like(counts))}
 
 
-def to_heterodata(batch: Batch, answer: Localization, layer: int = 0) -> Batch:
-    """The batch with the answer's attention on it: ``edge_index`` and ``edge_weight`` of every subgraph's relations.
+def to_heterodata(batch: Batch, output: Localization, layer: int = 0) -> Batch:
+    """Return the batch with the attention of `output`: ``edge_index`` and ``edge_weight`` of every relation.
 
     Edges are those that carried a message, (source, target) sorted by target, weights detached. ``to_data_list()``
     separates the videos. Nodes, features and labels are the batch's own, not copied.
 
     Args:
-        batch: what the model was given, on the answer's device.
-        answer: what it answered.
-        layer: which adjacency of those the answer has (one, with ``adjacency: shared``).
+        batch: the input of the model, on the device of `output`.
+        output: the output of the model.
+        layer: the index of an adjacency (there is one with ``adjacency: shared``).
 
     Raises:
-        ValueError: the answer is of another batch, or has fewer adjacencies.
+        ValueError: `output` belongs to another batch, or has fewer adjacencies.
     """
     graph = copy.copy(batch)
     graph._slice_dict, graph._inc_dict = dict(batch._slice_dict), dict(batch._inc_dict)
     for edge_type in batch.edge_types:
         del graph[edge_type]
         graph._slice_dict.pop(edge_type, None), graph._inc_dict.pop(edge_type, None)
-    for subgraph, made in answer.adjacency.items():
+    for subgraph, made in output.adjacency.items():
         if not -len(made) <= layer < len(made):
-            raise ValueError(f"layer={layer}: subgraph {subgraph!r} of the answer has {len(made)} adjacencies")
+            raise ValueError(f"layer={layer}: subgraph {subgraph!r} of the output has {len(made)} adjacencies")
         _write_relations(graph, subgraph, made[layer].detach())
     return graph
 
@@ -141,7 +141,7 @@ def _write_relations(graph: Batch, subgraph: str, matrix: Tensor) -> None:
     counts = {member: start.diff() for member, start in starts.items()}
     first, second = (int(count.max()) for count in counts.values())
     if matrix.shape != (len(counts[members[0]]), first + second, first + second):
-        raise ValueError(f"the answer's {subgraph!r} adjacency is {tuple(matrix.shape)}, the batch holds "
+        raise ValueError(f"the {subgraph!r} adjacency of the output is {tuple(matrix.shape)}, the batch has "
                          f"{len(counts[members[0]])} videos of at most {first} and {second} nodes")
     video, target, source, weight = _entries(matrix)
     begin = dict(zip(members, (0, first), strict=True))

@@ -88,7 +88,7 @@ class Convolution(nn.Module):
             return self._messages(x, edges.index.edge_list(), weight.reshape(-1))
         try:
             values = edges.index.edges(weight.reshape(-1, 1)) if self.attention == EDGE_ATTR else weight.reshape(-1)
-            answer = self.conv(x, edges.index, **{self.attention: values})
+            output = self.conv(x, edges.index, **{self.attention: values})
         except FallbackError as error:
             if self.backend == "blocks":
                 raise
@@ -96,7 +96,7 @@ class Convolution(nn.Module):
             warnings.warn(f"conv={self.name} runs along the edge list, which is slower: {error}", stacklevel=2)
             return self._messages(x, edges.index.edge_list(), weight.reshape(-1))
         count_layer(self.name, "complete")
-        return answer
+        return output
 
     def along(self, x: Float[Tensor, "M D"], edges: EdgeList, weight: Float[Tensor, "E"]) -> Float[Tensor, "M D"]:
         """Messages along an edge list.
@@ -107,7 +107,7 @@ class Convolution(nn.Module):
         count_layer(self.name, "edge_list")
         autocast = torch.is_autocast_enabled(x.device.type)
         weight = weight if autocast else weight.to(x.dtype)
-        sparse = x.dtype in (torch.float32, torch.float64) and not autocast  # what the kernels know
+        sparse = x.dtype in (torch.float32, torch.float64) and not autocast  # what the kernels support
         if self.fused and sparse and edges.rowptr is not None:
             return self.conv(x, edges.adj_t(weight))
         return self._messages(x, edges.index, weight)
@@ -144,9 +144,9 @@ class TypedConvolution(nn.Module):
 
     def forward(self, x: Float[Tensor, "M D"], edges: EdgeList, weight: Float[Tensor, "E"]) -> Float[Tensor, "M D"]:
         """Sums of the two relations into each modality."""
-        answers = []
+        parts = []
         for number, conv in enumerate(self.convs.values()):
             chosen = edges.relation == number
             into = conv.along(x, edges.select(chosen), weight[chosen])
-            answers.append(edges.split(into)[number // 2])
-        return torch.cat((answers[0] + answers[1], answers[2] + answers[3]))
+            parts.append(edges.split(into)[number // 2])
+        return torch.cat((parts[0] + parts[1], parts[2] + parts[3]))

@@ -1,7 +1,7 @@
 """Section 3.4, Eq. 8: the table of convolutions, each with its options and the argument that takes Eq. 7's attention.
 
-Rows are stock PyG layers that keep width D, weighted forms from :mod:`avsgn_pyg.layers.weighted`, and whatever you
-add: ``docs/add_a_layer.md``. The attention enters as edge weight (it scales a message) or as an edge attribute of
+Rows are stock PyG layers that keep width D, weighted forms from :mod:`avsgn_pyg.layers.weighted`, and your own:
+``docs/add_a_layer.md``. The attention enters as edge weight (it scales a message) or as an edge attribute of
 width one (a learned term inside the message or its score). Every layer must depend on it; the tests perturb the
 adjacency of every row.
 """
@@ -24,7 +24,7 @@ EDGE_WEIGHT, EDGE_ATTR = "edge_weight", "edge_attr"
 
 @dataclass(frozen=True)
 class Check:
-    """What an option must be: `words` for the reader, `fits` for the value as it comes from a config."""
+    """A condition on an option: `words` for the error, `fits` for the value from a config."""
 
     words: str
     fits: Callable[[Any], bool]
@@ -50,7 +50,7 @@ class ConvRow:
             annotated with a :class:`Check` (``Count``, ``Rate``, ...) or a ``Literal`` is checked before the call.
         attention: the argument of ``conv(x, edge_index, ...)`` that takes Eq. 7's attention: ``edge_weight`` [E] or
             ``edge_attr`` [E, 1].
-        fused: it adds up weighted sources, and takes a sparse matrix in place of edges and weights: PyG's ``adj_t``.
+        fused: the layer sums weighted sources and accepts a sparse matrix (PyG's ``adj_t``) for edges and weights.
     """
 
     build: Callable[..., nn.Module]
@@ -63,10 +63,10 @@ class ConvRow:
 
 
 def find_conv(name: str) -> ConvRow:
-    """The row called `name`.
+    """Return the row of the convolution `name`.
 
     Raises:
-        ValueError: there is none; it names those there are.
+        ValueError: no such row; lists the names.
     """
     if name not in CONVS:
         near = difflib.get_close_matches(str(name), CONVS, n=1)
@@ -77,10 +77,10 @@ def find_conv(name: str) -> ConvRow:
 
 
 def build_conv(name: str, dim: int, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """A fresh convolution of width `dim`.
+    """Build a convolution of width `dim`.
 
     Raises:
-        ValueError: an unknown convolution or option, or a value that cannot be used; it names what would work.
+        ValueError: an unknown convolution or option, or an invalid value; says what would work.
     """
     row, options = find_conv(name), options or {}
     allowed = [key for key, p in inspect.signature(row.build).parameters.items() if p.kind is p.KEYWORD_ONLY]
@@ -97,7 +97,7 @@ def build_conv(name: str, dim: int, options: Mapping[str, Any] | None = None) ->
 
 
 def _refusal(hint: Any, value: Any) -> str | None:
-    """What `value` should have been, if it does not fit the option's annotation."""
+    """The condition that `value` violates, or ``None``."""
     for check in getattr(hint, "__metadata__", ()):
         if isinstance(check, Check) and not check.fits(value):
             return check.words

@@ -70,7 +70,7 @@ class WeightedFiLM(FiLMConv):
 class LinearAPPNP(APPNP):
     """``Z_0 = X W + b``, then K times ``Z <- (1 - alpha) A Z + alpha Z_0`` (APPNP, 2019).
 
-    PyG's layer spreads what it is given; the W that Eq. 8 asks for stands in front of it here.
+    PyG's layer has no weight matrix; the W of Eq. 8 is applied before it.
     """
 
     def __init__(self, dim: int, K: int, alpha: float, dropout: float, bias: bool) -> None:

@@ -20,7 +20,7 @@ class CrossAttention(nn.Module):
     """``softmax(X W_q (Y W_k)^T / sqrt(d / h)) Y W_v``, heads concatenated, then ``W_o``.
 
     Args:
-        width: d, of queries, keys and answers; a multiple of `heads`.
+        width: d, of queries, keys and outputs; a multiple of `heads`.
         heads: h; one head with ``W_o = 1`` is Eq. 1 as printed.
         dropout: rate on the attention weights.
         window: largest distance in seconds between a query and its keys, both of one video; ``None``: no limit.
@@ -60,16 +60,16 @@ class CrossAttention(nn.Module):
         keys, values = (self._split(part) for part in self.key_value(source).chunk(2, dim=-1))
         dropout = self.dropout if self.training else 0.0
         if self.window is not None:
-            answer = windowed_attention(queries, keys, values, self.window, bias=bias, mask=mask, dropout=dropout)
+            output = windowed_attention(queries, keys, values, self.window, bias=bias, mask=mask, dropout=dropout)
         else:
             batch = max(queries.shape[:-3], keys.shape[:-3], key=len)
             if mask is not None:
                 visible = mask[:, None, None]
                 bias = visible if bias is None else bias.masked_fill(~visible, -math.inf)
-            answer = F.scaled_dot_product_attention(
+            output = F.scaled_dot_product_attention(
                 *(part.expand(*batch, *part.shape[-3:]) for part in (queries, keys, values)), attn_mask=bias,
                 dropout_p=dropout)
-        return self.out(answer.transpose(-2, -3).flatten(-2))
+        return self.out(output.transpose(-2, -3).flatten(-2))
 
     # Rows without a batch axis (Q or K of them) are multiplied into the other projection first, (X W_q) (Y W_k)^T =
     # X (W_q (Y W_k)^T): a product with h K columns instead of d, which saves a sixth of the specified training step.
@@ -81,8 +81,8 @@ class CrossAttention(nn.Module):
         scores = (source @ folded.T).mT.unflatten(-2, (self.heads, -1))  # [B, h, Q, K]
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None], -math.inf)
-        answer = self._weights(scores) @ self._split(source @ value.T)
-        return self.out(answer.transpose(-2, -3).flatten(-2))
+        output = self._weights(scores) @ self._split(source @ value.T)
+        return self.out(output.transpose(-2, -3).flatten(-2))
 
     def _constant_source(self, query: Float[Tensor, "B Q d"], source: Float[Tensor, "K d"]) -> Float[Tensor, "B Q d"]:
         keys, values = (self._split(part) for part in self.key_value(source).chunk(2, dim=-1))

@@ -2,7 +2,7 @@
 
     HeteroData -> align -> Aligned -> interact -> Interaction -> localize -> Localization
 
-Shapes: B videos, T segments, R text rows (T, or 2C with one row a class), C classes, d width of CMSA, D hidden width.
+Shapes: B videos, T segments, R text rows (T, or 2C with one row per class), C classes, d width of CMSA, D hidden width.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ class AVSGN(nn.Module):
         return self.cmgi(nodes, edges)
 
     def localize(self, aligned: Aligned, interaction: Interaction, batch: Batch) -> Localization | Parsing:
-        """Section 3.5: gates, class and relevance; and every stage that a reader may want to see."""
+        """Section 3.5: gates, class and relevance, with the features of every stage."""
         streams = self.interacted(interaction, batch)
-        answer = self.head(streams.audio, streams.visual, aligned.mask)
-        return Localization(**answer._asdict(), adjacency=interaction.adjacency, mask=aligned.mask,
+        output = self.head(streams.audio, streams.visual, aligned.mask)
+        return Localization(**output._asdict(), adjacency=interaction.adjacency, mask=aligned.mask,
                             stages=self.stages(aligned, streams))
 
     @staticmethod
@@ -112,6 +112,6 @@ class AVSGN(nn.Module):
                           stacklevel=3)
         found, rows = node_counts(batch, TEXT), self.label_text.rows
         if set(found) != {rows}:
-            raise ValueError(f"this model makes {rows} text rows a video, the batch has {sorted(set(found))} text "
+            raise ValueError(f"this model makes {rows} text rows per video, the batch has {sorted(set(found))} text "
                              f"nodes; build the data with text_nodes={rows} (model.text.slots=segments fixes the "
                              "number of segments, per_class takes any)")

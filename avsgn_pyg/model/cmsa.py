@@ -42,9 +42,9 @@ class IntraAlignment(nn.Module):
 
     def forward(self, stream: Float[Tensor, "B T d"], text: Float[Tensor, "R d"]) -> Float[Tensor, "B T d"]:
         """The stream aligned with the label text."""
-        answer = self.attend(text, stream) if self.text_queries else self.attend(stream, text)
-        answer = self.dropout(answer)
-        return answer if self.norm is None else self.norm(stream + answer)
+        attended = self.attend(text, stream) if self.text_queries else self.attend(stream, text)
+        attended = self.dropout(attended)
+        return attended if self.norm is None else self.norm(stream + attended)
 
 
 class InterAlignment(nn.Module):
@@ -66,13 +66,13 @@ class InterAlignment(nn.Module):
     def forward(self, stream: Tensor, partners: tuple[Tensor, Tensor], biases: tuple = (None, None),
                 masks: tuple = (None, None)) -> Tensor:
         """`biases` are added to the scores of the two attentions; `masks` are False for keys that are padding."""
-        answers = []
+        parts = []
         for attend, partner, queries, bias, mask in zip(self.attend, partners, self.partner_queries, biases, masks,
                                                         strict=True):
             query, source = (partner, stream) if queries else (stream, partner)
-            answer = self.dropout(attend(query, source, bias, mask))
-            answers.append(stream + answer if self.residual else answer)
-        return self.bottleneck(torch.cat(answers, dim=-1)).relu()
+            attended = self.dropout(attend(query, source, bias, mask))
+            parts.append(stream + attended if self.residual else attended)
+        return self.bottleneck(torch.cat(parts, dim=-1)).relu()
 
 
 class NoAlignment(nn.Module):
@@ -91,13 +91,13 @@ class CMSA(nn.Module):
     """Pseudo intra-modal alignment, then inter-modal alignment.
 
     Args:
-        width, dim: d of the streams that come in, D of those that go out.
+        width, dim: d of the input streams, D of the output streams.
         heads: of every attention.
         residual: where the stream is added back: ``both`` | ``intra`` | ``inter`` | ``none`` (as printed).
         intra_clip, intra_clap: Eq. 2 and 3; switched off, the stream passes unchanged.
         inter_visual, inter_audio, inter_text: Eq. 4, 5 and 6; switched off, :class:`NoAlignment`.
         text_queries: label text queries the seconds (as printed; needs as many text rows as seconds).
-        dropout, attention_dropout: rates on answers and streams, and on attention weights.
+        dropout, attention_dropout: rates on attention outputs and streams, and on attention weights.
         window: audio and visual seconds attend to each other at most so many seconds away; ``None``: to all.
     """
 
@@ -143,8 +143,8 @@ class CMSA(nn.Module):
         """
         audio, visual, text = streams
         if self.text_queries and (mask is not None or len(text) != audio.shape[1]):
-            raise ValueError(f"text.slots=segments makes {len(text)} text rows, one a second, and needs videos of that "
-                             f"length; got {'mixed lengths up to ' if mask is not None else ''}{audio.shape[1]} "
+            raise ValueError(f"text.slots=segments makes {len(text)} text rows, one per second, and needs videos of "
+                             f"that length; got {'mixed lengths up to ' if mask is not None else ''}{audio.shape[1]} "
                              "seconds. Use model.text.slots=per_class, which takes any length")
         if self.intra_visual is not None:
             visual = self.intra_visual(visual, text)

@@ -1,10 +1,10 @@
-"""A prediction in the form that PyG's ``Explainer`` takes: which edges and features does it rest on?
+"""A prediction as input of PyG's ``Explainer``: which edges and features is it based on?
 
     explained = Explained(model.eval(), batch)
     explainer = Explainer(explained, GNNExplainer(epochs=100), explanation_type="model", edge_mask_type="object",
                           node_mask_type="attributes", model_config=explained.config)
     explanation = explainer(*explained.inputs())
-    explanation["audio", "av", "visual"].edge_mask  # one number an edge, in (0, 1)
+    explanation["audio", "av", "visual"].edge_mask  # one value per edge, in (0, 1)
 
 An edge's mask scales the attention of Eq. 7 on it, in every layer of its subgraph, so it means the same for every
 convolution of the table and on both backends. Two edges between the same nodes share the mask of one of them.
@@ -32,7 +32,7 @@ from avsgn_pyg.model.avsgn import AVSGN
 
 
 class EdgeGate(MessagePassing):
-    """Its answer is its messages, one number an edge: one, or what an explainer makes of it."""
+    """Returns its messages, one value per edge: 1, or the value of an explainer's mask."""
 
     def forward(self, edge_index: Tensor, size: tuple[int, int]) -> Tensor:
         ones = torch.ones(edge_index.shape[1], 1, device=edge_index.device)
@@ -47,21 +47,21 @@ class EdgeGate(MessagePassing):
 
 
 class Explained(nn.Module):
-    """A model's answer for one batch as a function of node features and edges.
+    """The output of a model for one batch as a function of node features and edges.
 
     Args:
-        model: in evaluation mode; it is not changed.
+        model: in evaluation mode; not modified.
         batch: a few videos (masks of edges are held as [B, N, N]).
-        read: what of the answer is explained; the class logits [B, C] unless told.
+        read: returns the values to explain; by default the class logits [B, C].
 
     Attributes:
-        config: PyG's description of that answer, for class logits.
+        config: PyG's description of these values, for class logits.
     """
 
     config = ModelConfig(mode="multiclass_classification", task_level="graph", return_type="raw")
 
     def __init__(self, model: AVSGN, batch: Batch,
-                 read: Callable[[Localization], Tensor] = lambda answer: answer.category) -> None:
+                 read: Callable[[Localization], Tensor] = lambda output: output.category) -> None:
         super().__init__()
         self.model, self.batch, self.read = model, batch, read
         with torch.no_grad():
@@ -73,7 +73,7 @@ class Explained(nn.Module):
         self.gates = nn.ModuleDict({"__".join(edge_type): EdgeGate() for edge_type in self.graph.edge_types})
 
     def inputs(self) -> tuple[dict[str, Tensor], dict[tuple[str, str, str], Tensor]]:
-        """Features by node type and edges by relation, as ``Explainer`` wants to be called."""
+        """Return features by node type and edges by relation, the arguments of ``Explainer``."""
         return {name: self.batch[name].x for name in (AUDIO, VISUAL)}, self.graph.edge_index_dict
 
     def forward(self, x: Mapping[str, Tensor], edge_index: Mapping[tuple[str, str, str], Tensor]) -> Tensor:
@@ -102,7 +102,7 @@ class Explained(nn.Module):
 
     @contextlib.contextmanager
     def _gated(self, matrices: Mapping[str, Tensor]) -> Iterator[None]:
-        """The attention of every layer is multiplied by the gates."""
+        """Multiply the attention of every layer by the gates."""
         hooks = [layer.register_forward_pre_hook(_gating(matrices[name]))
                  for name, layers in self.model.cmgi.layers.items() for layer in layers]
         try:

@@ -1,6 +1,6 @@
 """Section 3.5: cross-gating and the classifiers, Eq. 9-11, and the logits that Eq. 14 needs.
 
-All scores are *logits* (gates are not): the reader applies softmax or sigmoid, and losses take the logits.
+All scores are *logits* (gates are not); losses take logits.
 
 Shapes: B videos, T segments, D width, C classes.
 """
@@ -47,7 +47,7 @@ class TwoHeads(nn.Module):
 
 
 class SegmentScores(nn.Module):
-    """One layer over C classes and background for every second (AVEL); the other two answers are read from it."""
+    """One layer over C classes and background for every second (AVEL); class and relevance are derived from it."""
 
     def __init__(self, dim: int, classes: int, dropout: float) -> None:
         super().__init__()

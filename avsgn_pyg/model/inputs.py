@@ -1,8 +1,8 @@
-"""Section 3.2: what enters the network, and how the label text becomes text nodes.
+"""Section 3.2: adapters for encoder features, and the label text as text nodes.
 
 ``T = Phi_t([T_CLIP; T_CLAP])``: the two banks are stacked along the *label* axis and ``Phi_t`` acts on that axis,
 which gives as many text rows as there are segments. Encoder widths need not agree: with `width` set, one
-linear adapter a stream brings them together (the paper's encoders are all 512 wide and need none).
+linear adapter per stream maps them to it (the paper's encoders all have width 512 and need none).
 
 Shapes: B videos, T segments, R text rows, C classes, d width of CMSA, d_a / d_v widths of the encoders.
 """

@@ -54,7 +54,7 @@ def windowed_attention(query: Float[Tensor, "B h T e"], key: Float[Tensor, "B h 
     scores = torch.zeros((), dtype=query.dtype, device=query.device) if bias is None else bias[:, None].to(query.dtype)
     added = torch.where(visible[:, None], scores, -math.inf)  # [B or 1, h or 1, blocks, c, K]
     added = added.expand(videos, heads, *added.shape[2:])
-    answer = F.scaled_dot_product_attention(
+    output = F.scaled_dot_product_attention(
         *(rows.transpose(1, 2).flatten(0, 1) for rows in (query, key, value)),
         attn_mask=added.transpose(1, 2).flatten(0, 1), dropout_p=dropout)
-    return answer.unflatten(0, (videos, blocks)).transpose(1, 2).flatten(2, 3)[:, :, :seconds]
+    return output.unflatten(0, (videos, blocks)).transpose(1, 2).flatten(2, 3)[:, :, :seconds]
