@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
-from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.utils import scatter
 
@@ -67,13 +65,6 @@ def test_a_device_is_kept():
 def test_the_numbers_of_nodes_cannot_be_read(read: Any):
     with pytest.raises(FallbackError):
         read(CompleteIndex(2, 3))
-
-
-def test_one_index_may_be_used_twice():
-    x, weight, index = torch.randn(6, 4), torch.rand(18), CompleteIndex(2, 3)
-    one, two = pyg.GraphConv(4, 4), pyg.GATConv(4, 4, add_self_loops=False)
-    wanted = two(one(x, index.edge_list(), weight), index.edge_list())
-    torch.testing.assert_close(two(one(x, index, weight), index), wanted)
 
 
 def test_ordinary_values_may_be_summed_along_the_index():
@@ -178,26 +169,6 @@ def test_first_and_second_derivatives_are_those_of_differences(name: str):
 
     assert torch.autograd.gradcheck(run, (x, weight), fast_mode=True)
     assert torch.autograd.gradgradcheck(run, (x, weight), fast_mode=True)
-
-
-@pytest.mark.parametrize("name", EVERY_KIND)
-def test_vmap_over_stacked_parameters_is_a_loop(name: str):
-    convs, (_, _, index, edges) = [case(name)[0] for _ in range(3)], case(name)
-    x = torch.randn(3, GRAPHS * NODES, DIM, dtype=torch.double)
-    (stacked, buffers), base = stack_module_state(convs), copy.deepcopy(convs[0])
-    ours = vmap(lambda state, kept, x: functional_call(base, (state, kept), (x, index), edges))(stacked, buffers, x)
-    loop = torch.stack([conv(one, index, **edges) for conv, one in zip(convs, x, strict=True)])
-    torch.testing.assert_close(ours, loop)
-
-
-@pytest.mark.parametrize("name", EVERY_KIND)
-def test_functional_gradients_are_those_of_autograd(name: str):
-    conv, x, index, edges = case(name)
-    state = dict(conv.named_parameters())
-    ours = grad(lambda state: functional_call(conv, state, (x, index), edges).square().sum())(state)
-    wanted = torch.autograd.grad(conv(x, index, **edges).square().sum(), list(state.values()))
-    for name, value in zip(state, wanted, strict=True):
-        torch.testing.assert_close(ours[name], value)
 
 
 @pytest.mark.parametrize("name", EVERY_KIND)

@@ -14,7 +14,6 @@ from torch_geometric.data import Batch, HeteroData
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS, relations
 from avsgn_pyg.graph.topology import COMPLETE, Topology
-from avsgn_pyg.graph.views import length_mask, padded_view
 
 TEXT_NODES = 3
 TOPOLOGIES = [COMPLETE, Topology("window", 1), Topology("cross_modal_only"), None]
@@ -67,13 +66,6 @@ def without_empty(stores: Mapping) -> dict:
     return {key: value for key, value in stores.items() if not isinstance(value, dict) or value}
 
 
-def test_same_tells_a_changed_dtype_and_a_missing_key() -> None:
-    assert same({"a": torch.zeros(2)}, {"a": torch.zeros(2)})
-    assert not same({"a": torch.zeros(2)}, {"a": torch.zeros(2, dtype=torch.float64)})
-    assert not same({"a": torch.zeros(2)}, {})
-    assert not same({"a": torch.zeros(2)}, {"a": torch.ones(2)})
-
-
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=str)
 @settings(max_examples=12, deadline=None)
 @given(
@@ -103,23 +95,6 @@ def test_build_batch_is_bit_identical_to_from_data_list(
         assert same(back.to_dict(), video.to_dict())
 
 
-def test_a_batch_can_be_separated_where_pyg_alone_cannot() -> None:
-    parts = stacked()
-    fast = build_batch(**parts, text_nodes=TEXT_NODES)
-    assert same(fast[2].to_dict(), singles(parts)[2].to_dict())
-    assert fast[1]["text"].num_nodes == TEXT_NODES
-
-
-def test_labels_are_stacked_and_never_shifted_like_an_index() -> None:
-    parts = stacked()
-    for batch in (build_batch(**parts, text_nodes=TEXT_NODES), Batch.from_data_list(singles(parts))):
-        assert torch.equal(batch.category, parts["category"])
-        assert torch.equal(batch.row, parts["row"])
-        assert torch.equal(batch.relevance, parts["relevance"])
-        assert batch.category.dtype == batch.row.dtype == torch.int64
-        assert batch.relevance.dtype == torch.float32
-
-
 def test_a_video_holds_features_labels_and_a_bare_number_of_text_nodes() -> None:
     parts = stacked(videos=1)
     video = singles(parts)[0]
@@ -140,15 +115,6 @@ def test_every_relation_is_complete_with_self_loops_and_sorted_by_target() -> No
             senders, receivers = video[source].num_nodes, video[target].num_nodes
             expected = [[j, i] for i in range(receivers) for j in range(senders)]
             assert index.T.tolist() == expected
-
-
-def test_batched_edges_stay_inside_their_video() -> None:
-    batch = build_batch(**stacked(), text_nodes=TEXT_NODES)
-    for source, name, target in batch.edge_types:
-        index = batch[source, name, target].edge_index
-        assert torch.equal(batch[source].batch[index[0]], batch[target].batch[index[1]])
-        assert bool((index[1].diff() >= 0).all())
-        assert index.is_contiguous()
 
 
 def test_the_structure_is_shared_but_the_bookkeeping_is_not() -> None:
@@ -229,11 +195,6 @@ def test_videos_of_different_length_are_collated_and_parted_again() -> None:
             assert same(back[relation].edge_index, video[relation].edge_index)
 
 
-def test_collated_videos_as_long_as_each_other_are_the_batch_that_is_built() -> None:
-    parts = stacked()
-    assert same(collate(singles(parts)).to_dict(), build_batch(**parts, text_nodes=TEXT_NODES).to_dict())
-
-
 # --- Videos of different length --------------------------------------------------------------------------
 
 
@@ -275,33 +236,10 @@ def test_a_mixed_batch_is_what_collation_makes_of_its_videos(
     assert_same(build_batch(**parts, text_nodes=TEXT_NODES, topology=topology), collated(parts, topology))
 
 
-def test_videos_of_one_length_come_out_alike_stacked_or_end_to_end() -> None:
-    parts = end_to_end((4, 4, 4))
-    stacks = {name: parts[name].unflatten(0, (3, 4)) for name in ("audio", "visual")}
-    one_length = build_batch(**(parts | stacks | {"lengths": None}), text_nodes=TEXT_NODES)
-    assert_same(build_batch(**parts, text_nodes=TEXT_NODES), one_length)
-
-
-def test_a_mixed_batch_comes_apart_into_its_videos() -> None:
-    parts = end_to_end((2, 5, 1))
-    found = build_batch(**parts, text_nodes=TEXT_NODES).to_data_list()
-    assert [len(video["audio"].x) for video in found] == [2, 5, 1]
-    assert torch.equal(torch.cat([video["visual"].x for video in found]), parts["visual"])
-    assert [video["audio", "av", "visual"].num_edges for video in found] == [4, 25, 1]
-    assert all(int(video[edge].edge_index.max()) < 5 for video in found for edge in video.edge_types)
-
-
 def test_relevance_after_a_video_s_end_is_not_read() -> None:
     parts = end_to_end((2, 5))
     parts["relevance"][0, 2:] = torch.nan
     assert not build_batch(**parts, text_nodes=TEXT_NODES).relevance[0, 2:].any()
-
-
-def test_a_mixed_batch_is_padded_where_a_block_is_wanted() -> None:
-    parts = end_to_end((2, 5, 1))
-    block, mask = padded_view(build_batch(**parts, text_nodes=TEXT_NODES), "audio")
-    assert torch.equal(mask, length_mask(parts["lengths"], 5))
-    assert torch.equal(block[mask], parts["audio"])
 
 
 @pytest.mark.gpu

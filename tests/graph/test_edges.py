@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from collections.abc import Callable
 
 import pytest
@@ -14,8 +12,6 @@ from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.edges import Complete, EdgeList, subgraph_edges
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.graph.topology import COMPLETE, Topology
-from avsgn_pyg.graph.views import to_heterodata
-from avsgn_pyg.localization import Localization
 
 B, T, R = 2, 4, 3
 AV, VT = ("audio", "av", "visual"), ("visual", "vt", "text")
@@ -59,35 +55,6 @@ def test_a_window_as_wide_as_the_video_is_complete():
 
 def test_videos_of_different_length_are_lists():
     assert kinds(mixed(3, 5)) == ALL_LISTS
-
-
-SAME = {
-    "from_data_list": lambda batch: Batch.from_data_list(batch.to_data_list()),
-    "collate": lambda batch: collate([batch.get_example(number) for number in range(B)]),
-    "moved": lambda batch: batch.to("cpu"),
-    "copied": copy.copy,
-    "deeply": copy.deepcopy,
-    "pickled": lambda batch: pickle.loads(pickle.dumps(batch)),
-    "cloned": lambda batch: batch.clone(),
-}
-
-
-@pytest.mark.parametrize("way", SAME)
-def test_the_same_edges_are_complete_by_whatever_way_they_come(way: str):
-    assert kinds(SAME[way](batch_of())) == ALL_COMPLETE
-
-
-def test_an_equal_list_in_another_s_place_is_complete():
-    batch = batch_of()
-    batch[AV].edge_index = batch[AV].edge_index.clone()
-    assert kinds(batch) == ALL_COMPLETE
-
-
-def test_complete_under_inference_mode_too():
-    with torch.inference_mode():
-        assert kinds(batch_of()) == ALL_COMPLETE
-        assert kinds(Batch.from_data_list(batch_of().to_data_list())) == ALL_COMPLETE
-        assert kinds(batch_of(Topology("window", 1))) != ALL_COMPLETE
 
 
 def remove(batch: Batch) -> None:
@@ -134,14 +101,6 @@ def test_other_edges_are_a_list_of_exactly_these(change: Callable[[Batch], None]
                       for source, name, target in batch.edge_types if name == "av"
                       for j, i in batch[source, name, target].edge_index.T.tolist())
     assert sorted(map(tuple, subgraph_edges(batch, "av").index.T.tolist())) == expected
-
-
-@pytest.mark.parametrize("change", [write, write_into_a_view])
-def test_a_list_that_is_written_into_is_not_the_next_batch_s(change: Callable[[Batch], None]):
-    wanted = batch_of(seconds=7)[AV].edge_index.clone()
-    change(batch_of(seconds=7))
-    after = batch_of(seconds=7)
-    assert torch.equal(after[AV].edge_index, wanted) and kinds(after) == ALL_COMPLETE
 
 
 def test_a_batch_without_edges_says_how_to_get_them():
@@ -239,20 +198,6 @@ def test_the_strongest_edges_are_kept_by_node_and_sum_to_one():
     everything, same = edges.strongest(weight, 99)
     assert torch.equal(everything.index, edges.index)
     torch.testing.assert_close(same, weight)
-
-
-def test_a_mixed_batch_places_edges_as_the_answer_s_matrices_are_read():
-    batch = mixed(3, 5)
-    edges = {name: subgraph_edges(batch, name) for name in SUBGRAPHS}
-    weights = {name: edge.softmax(scored(edge)[2]).detach() for name, edge in edges.items()}
-    answer = Localization(torch.zeros(2, 3), torch.zeros(2, 5),
-                          adjacency={name: (edges[name].matrix(weights[name]),) for name in SUBGRAPHS})
-    graph = to_heterodata(batch, answer)
-    for relation in RELATIONS:
-        assert torch.equal(graph[relation].edge_index, batch[relation].edge_index)
-    total = sum(torch.zeros(8).double().index_add(0, graph[kind].edge_index[1], graph[kind].edge_weight)
-                for kind in graph.edge_types if kind[2] == "visual")
-    torch.testing.assert_close(total, torch.full((8,), 2.0).double())
 
 
 def test_a_negative_node_number_is_refused():

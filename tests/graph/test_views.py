@@ -36,20 +36,6 @@ def test_the_view_gives_the_stacked_features_back_without_a_copy() -> None:
     assert batch["audio"].x[1 * 5 + 2, 3] == 42.0
 
 
-def test_gradients_flow_through_the_view() -> None:
-    _, batch = batch_of(2, 3)
-    batch["visual"].x.requires_grad_()
-    dense_view(batch, "visual")[1].sum().backward()
-    assert batch["visual"].x.grad[:3].eq(0).all()
-    assert batch["visual"].x.grad[3:].eq(1).all()
-
-
-def test_a_collated_batch_has_the_same_view() -> None:
-    videos = [video_of(4), video_of(4)]
-    expected = torch.stack([video["audio"].x for video in videos])
-    assert torch.equal(dense_view(Batch.from_data_list(videos), "audio"), expected)
-
-
 def test_the_view_reads_ptr_where_a_batch_has_no_slices() -> None:
     audio, batch = batch_of(3, 5)
     del batch._global_store._slice_dict

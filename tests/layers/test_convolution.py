@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 
 import pytest
 import torch
@@ -186,15 +185,6 @@ def test_forced_blocks_refuse_edges_that_are_not_complete():
         Convolution(D, "gcn", {}, "blocks")(torch.randn(B * N, D), edges_of()[1], torch.rand(B * N * N))
 
 
-def test_forced_edge_lists_take_complete_edges_too():
-    complete, weight, x = edges_of()[0], torch.rand(B, N, N), torch.randn(B * N, D)
-    layer, forced = Convolution(D), Convolution(D, backend="native")
-    forced.load_state_dict(layer.state_dict())
-    with count_paths() as paths:
-        torch.testing.assert_close(forced(x, complete, weight), layer(x, complete, weight))
-    assert paths.edge_list["gcn"] == paths.complete["gcn"] == 1
-
-
 def test_forced_blocks_refuse_a_layer_without_a_rule(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(CONVS, "mine", ConvRow(lambda dim: Ranked(), "edge_weight"))
     with pytest.raises(FallbackError):
@@ -232,24 +222,6 @@ def test_a_layer_s_own_dropout_is_off_in_evaluation(conv: str, complete: bool):
     assert torch.equal(layer(x, edges, weight), layer(x, edges, weight))
     layer.train()
     assert not torch.equal(layer(x, edges, weight), layer(x, edges, weight))
-
-
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
-def test_a_copy_answers_with_its_own_weights(again):
-    layer, (_, edges) = Convolution(D, "gcn", {"bias": False}), edges_of()
-    other = again(layer)
-    other.conv.lin.weight.data.zero_()
-    assert not other(torch.randn(B * N, D), edges, torch.rand(B * N * N)).any() and layer.conv.lin.weight.any()
-
-
-@pytest.mark.parametrize("conv", ["gcn", "gat"])
-def test_edges_first_made_under_inference_mode_serve_a_later_backward(conv: str):
-    layer, x, weight = Convolution(D, conv), torch.randn(B * N, D), torch.rand(B * N * N, requires_grad=True)
-    with torch.inference_mode():
-        expected = layer(x, edges_of(videos=B)[1], weight)
-    out = layer(x, edges_of(videos=B)[1], weight)
-    out.square().sum().backward()
-    assert torch.equal(out, expected) and weight.grad.any()
 
 
 @pytest.mark.skipif(convolution.torch_scatter is None, reason="torch_scatter is not installed")
@@ -296,23 +268,6 @@ def test_every_relation_of_every_layer_depends_on_the_attention(conv: str):
     (found,) = torch.autograd.grad((out * torch.randn_like(out)).sum(), weight)
     for relation in range(4):
         assert found[edges.relation == relation].abs().max() > 1e-9, relation
-
-
-def test_shared_weights_are_the_case_in_which_all_relations_agree():
-    layer, shared, (_, edges) = typed("gcn", bias=False), Convolution(D, "gcn", {"bias": False}).double(), edges_of()
-    for conv in layer.convs.values():
-        conv.load_state_dict(shared.state_dict())
-    x, weight = nodes(edges), torch.rand(edges.index.shape[1]).double()
-    torch.testing.assert_close(layer(x, edges, weight), shared(x, edges, weight))
-
-
-def test_a_relation_reaches_its_own_targets_alone():
-    layer, (_, edges) = typed("gcn"), edges_of()
-    x, weight, first = nodes(edges), torch.rand(edges.index.shape[1]).double(), edges.nodes[0]
-    before = layer(x, edges, weight)
-    layer.convs["10"].conv.lin.weight.data += 1
-    after = layer(x, edges, weight)
-    assert torch.equal(before[:first], after[:first]) and (before[first:] != after[first:]).all()
 
 
 @pytest.mark.parametrize("conv", sorted(ONE_HOP))

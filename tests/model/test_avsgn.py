@@ -173,18 +173,6 @@ def test_both_backends_answer_the_same_in_values_and_every_gradient(network, con
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
-def test_edges_that_are_written_into_are_read_anew(network):
-    net = network()
-    batch = stacked(net, features(T, T))
-    before = net.model(batch)
-    batch["visual", "vt", "text"].edge_index[0, 0] = 1
-    after = net.model(batch)
-    assert paths_of(net, batch) == (4, 2)
-    assert (before.stages["cmgi"]["text"] != after.stages["cmgi"]["text"]).any(-1).any(-1).tolist() == [True, True]
-    fresh = stacked(net, [(batch["audio"].x[:T], batch["visual"].x[:T]), (batch["audio"].x[T:], batch["visual"].x[T:])])
-    same(before, net.model(fresh), atol=1e-6)
-
-
 def test_inference_mode_answers_on_both_backends(network):
     net, parts = network(), features(T, T)
     expected = net.model(stacked(net, parts))

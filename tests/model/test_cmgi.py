@@ -61,13 +61,6 @@ def test_a_modality_sums_what_it_gets_from_its_subgraphs():
     torch.testing.assert_close(whole, parts[0] + parts[1])
 
 
-def test_a_shared_adjacency_is_made_once_and_a_per_layer_one_in_every_layer():
-    assert len(run(made(layers=3), nodes()).adjacency["av"]) == 1
-    out = run(made(layers=3, adjacency="per_layer"), nodes())
-    assert len(out.adjacency["av"]) == 3
-    assert not torch.allclose(out.adjacency["av"][0], out.adjacency["av"][1])
-
-
 def test_weights_into_a_node_sum_to_one_over_the_edges_that_exist():
     for topology, topk in ((COMPLETE, None), (Topology("window", 1), None), (Topology("window", 1), 2)):
         matrix = run(made(topk=topk), nodes(), topology).adjacency["vt"][0]
@@ -75,26 +68,6 @@ def test_weights_into_a_node_sum_to_one_over_the_edges_that_exist():
         torch.testing.assert_close(matrix.sum(-1), torch.ones(B, T + R).double())
         if topk is not None:
             assert int((matrix > 0).sum(-1).max()) == topk
-
-
-def test_the_strongest_edges_are_those_of_largest_weight():
-    module, aligned = made(), nodes()
-    everything = run(module, aligned).adjacency["av"][0]
-    module.topk, module.as_list = 3, True
-    kept = run(module, aligned).adjacency["av"][0].to_dense()
-    weakest_kept = torch.where(kept > 0, everything, 1.0).amin(-1)
-    strongest_left = torch.where(kept > 0, 0.0, everything).amax(-1)
-    assert (weakest_kept > strongest_left).all()
-    again = torch.where(kept > 0, everything, 0)
-    torch.testing.assert_close(kept, again / again.sum(-1, keepdim=True))
-
-
-def test_as_many_strongest_edges_as_there_are_leave_nothing_out():
-    module, aligned = made(), nodes()
-    everything = run(module, aligned)
-    module.topk, module.as_list = T + R, True
-    for name, rows in run(module, aligned).nodes.items():
-        torch.testing.assert_close(rows, everything.nodes[name])
 
 
 def test_without_residual_two_layers_average_the_seconds_away():

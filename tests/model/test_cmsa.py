@@ -43,11 +43,6 @@ def test_residual_names_the_stages_that_add_the_value(residual: str):
     assert module.inter_audio.residual == (residual in ("both", "inter"))
 
 
-def test_one_text_row_a_class_keeps_every_stream_on_its_own_rows():
-    out = CMSA(D, 4, text_queries=False)(given(R))
-    assert out.audio.shape == out.visual.shape == (B, T, 4) and out.text.shape == (B, R, 4)
-
-
 def test_one_text_row_a_class_works_for_any_number_of_segments_and_follows_their_order():
     module = CMSA(D, 4, text_queries=False).eval()
     streams, order = given(R), torch.randperm(T)
