@@ -104,22 +104,6 @@ def test_an_interrupted_set_up_goes_on_in_the_same_environment(
     assert recorder.pip_calls[-1][0] == "install"
 
 
-def test_a_venv_that_could_not_be_made_is_made_anew(
-    bootstrap: ModuleType, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def without_pip(env: Path, **_: object) -> None:
-        (env / "bin").mkdir()
-        (env / "bin" / "python").touch()
-        raise subprocess.CalledProcessError(1, "ensurepip")
-
-    monkeypatch.setattr(bootstrap.venv, "create", without_pip)
-    with pytest.raises(SystemExit, match="python3-venv"):
-        bootstrap.main([])
-    monkeypatch.setattr(bootstrap.venv, "create", recorder.create)
-    assert bootstrap.main([]) == 0
-    assert recorder.created == 1
-
-
 def test_another_torch_build_makes_the_environment_anew(
     bootstrap: ModuleType, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,30 +144,6 @@ def test_a_setting_that_differs_from_the_one_kept_is_followed(
         bootstrap.main([])
     indices = [call[2].rpartition("/")[2] for call in recorder.installs("torch==2.13.0")]
     assert (indices, recorder.created) == (["cu126", "cpu"], 2)
-
-
-def test_torch_scatter_that_was_left_out_comes_when_it_is_asked_for(
-    bootstrap: ModuleType, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for wanted in ("0", "1"):
-        monkeypatch.setenv("SCATTER", wanted)
-        bootstrap.main([])
-    assert recorder.created == 1
-    assert bootstrap.TORCH_SCATTER in recorder.pip_calls[-1]
-
-
-def test_an_interrupted_set_up_goes_on_with_its_settings(
-    bootstrap: ModuleType, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCH", "cu126")
-    recorder.fails_on = "torch==2.13.0"
-    with pytest.raises(SystemExit, match="stay as last given"):
-        bootstrap.main([])
-    recorder.fails_on = ""
-    monkeypatch.delenv("TORCH")
-    assert bootstrap.main([]) == 0
-    assert all("cu126" in call[2] for call in recorder.installs("torch==2.13.0"))
-    assert recorder.created == 1
 
 
 def test_more_extras_keep_the_environment(
@@ -240,15 +200,6 @@ def test_the_cache_tells_cpu_from_cuda(bootstrap: ModuleType, told: list, name: 
     assert bootstrap.torch_build(*told) == name
 
 
-def test_a_wheel_without_cuda_kernels_is_not_served_where_they_compile(
-    bootstrap: ModuleType, recorder: Recorder
-) -> None:
-    for kernels in (False, True):
-        recorder.known_to_itself[-1] = kernels
-        bootstrap.install_scatter()
-    assert len(set(recorder.compiled())) == 2
-
-
 @pytest.mark.parametrize(("force", "kernels"), [("FORCE_ONLY_CPU", False), ("FORCE_CUDA", True)])
 def test_torch_answers_for_its_build_and_the_kernels_asked_for(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, force: str, kernels: bool
@@ -275,12 +226,6 @@ def test_a_python_without_wheels_is_refused_before_anything_is_made(
     with pytest.raises(SystemExit, match=r"3\.10 to 3\.12"):
         bootstrap.main([])
     assert not bootstrap.ENV.exists()
-
-
-def test_an_unknown_argument_is_refused(bootstrap: ModuleType, recorder: Recorder) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        bootstrap.main(["--torch", "cpu"])
-    assert stopped.value.code == 2 and not recorder.pip_calls
 
 
 def test_the_script_needs_nothing_but_the_standard_library() -> None:
