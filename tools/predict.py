@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 
 from avsgn_pyg import predictor
-from avsgn_pyg.predictor.inputs import FORMS, check_model, labels_of, named
+from avsgn_pyg.predictor.inputs import FORMS, check_model, encoder_choices, read_label_list
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -40,22 +40,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> int:
-    clips, encoders = predictor.find_clips(options.clips), named(visual=options.visual, audio=options.audio)
+    clips = predictor.find_clips(options.clips)
+    encoders = encoder_choices(visual=options.visual, audio=options.audio)
     check_model(options.checkpoint)
-    labels = labels_of(options.labels) if options.labels else None
+    labels = read_label_list(options.labels) if options.labels else None
     settings = {"device": options.device, "precision": options.precision, "encoders": encoders, "labels": labels}
     model, failed = predictor.Predictor.from_checkpoint(options.checkpoint, **settings), []
-    for outcome in predictor.predict_clips(model, clips, out=options.out, formats=options.format, tau=options.tau,
-                                           top=options.top, progress=True):
-        if outcome.error is not None:
-            failed.append(outcome)
+    for path, result in predictor.predict_clips(model, clips, out=options.out, formats=options.format,
+                                                tau=options.tau, top=options.top, progress=True):
+        if isinstance(result, Exception):
+            failed.append(result)
         elif options.out is None:
-            print("\n".join(outcome.texts), flush=True)
+            print("\n".join(predictor.formats.render(result, options.format, options.top)), flush=True)
         else:
-            events = ", ".join(f"{e.category} {e.start:g}-{e.end:g} s" for e in outcome.prediction.events)
-            print(f"{outcome.path}: {events or 'no event'} -> {', '.join(map(str, outcome.files))}", flush=True)
-    for outcome in failed:
-        print(f"failed: {outcome.error}", file=sys.stderr)
+            events = ", ".join(f"{e.category} {e.start:g}-{e.end:g} s" for e in result.events)
+            files = predictor.formats.output_paths(result.name, options.out, options.format)
+            print(f"{path}: {events or 'no event'} -> {', '.join(map(str, files))}", flush=True)
+    for error in failed:
+        print(f"failed: {error}", file=sys.stderr)
     if failed and len(clips) > 1:
         rest = "" if len(failed) == len(clips) else "; the others are done"
         print(f"{len(failed)} of {len(clips)} clips failed{rest}", file=sys.stderr)
@@ -72,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; what is written is whole, and the same command begins anew", file=sys.stderr)
+        print("stopped; files written so far are complete; the same command starts over", file=sys.stderr)
         return 130
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from avsgn_pyg import predictor, recipes
 from avsgn_pyg.errors import EXPECTED_ERRORS, PictureError
-from avsgn_pyg.predictor.inputs import check_clips, check_model, named
+from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"), ("beside", "stacked", "overlaid")
@@ -47,7 +47,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> list[Path]:
     given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
-    encoders, start = named(visual=options.visual, audio=options.audio), options.start or 0
+    encoders, start = encoder_choices(visual=options.visual, audio=options.audio), options.start or 0
     drawing = {name: getattr(options, name) for name in ("layer", "share", "threshold", "arrangement")}
     check_clips(options.video, options.media)
     if options.video is not None:

@@ -1,6 +1,6 @@
 """Raw video in, events out: a trained model behind the encoders that its features were made with.
 
-``docs/prediction.md`` tells how windows are averaged, what the files hold, and how a model is passed on.
+``docs/prediction.md`` describes how windows are averaged, the file formats, and how to share a model.
 """
 
 from __future__ import annotations
@@ -13,25 +13,16 @@ from avsgn_pyg.lazy import attach
 from avsgn_pyg.predictor.inputs import find_clips
 
 if TYPE_CHECKING:
-    from avsgn_pyg.predictor.files import Outcome, predict_clips
+    from avsgn_pyg.predictor.clips import predict_clips
     from avsgn_pyg.predictor.formats import FORMATS
     from avsgn_pyg.predictor.prediction import FoundEvent, Prediction
     from avsgn_pyg.predictor.predictor import Predictor
 
-__all__ = [
-    "EXPECTED_ERRORS",
-    "FORMATS",
-    "EncoderChoice",
-    "FoundEvent",
-    "Outcome",
-    "Prediction",
-    "Predictor",
-    "find_clips",
-    "predict_clips",
-]
+__all__ = ["EXPECTED_ERRORS", "FORMATS", "EncoderChoice", "FoundEvent", "Prediction", "Predictor", "find_clips",
+           "predict_clips"]
 
 __getattr__, __dir__ = attach(__name__, {
-    "files": ("Outcome", "predict_clips"),
+    "clips": ("predict_clips",),
     "formats": ("FORMATS",),
     "pictures": (),
     "prediction": ("FoundEvent", "Prediction"),

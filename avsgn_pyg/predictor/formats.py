@@ -1,7 +1,4 @@
-"""The one table of forms that a prediction is written in: for people, programs, players and annotators.
-
-``eaf`` is ELAN's own annotation format (EAF 3.0, https://archive.mpi.nl/tla/elan), which ELAN opens directly.
-"""
+"""The file formats of a prediction: table, JSON, CSV, WebVTT, and EAF 3.0 of ELAN (https://archive.mpi.nl/tla/elan)."""
 
 from __future__ import annotations
 
@@ -16,66 +13,59 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as xml
 
-from avsgn_pyg.engine.files import replace_text
-from avsgn_pyg.predictor.inputs import FORMS, check_forms
+from avsgn_pyg.files import write_text
+from avsgn_pyg.predictor.inputs import check_formats
 from avsgn_pyg.predictor.prediction import DIGITS, Prediction
 
-SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+EAF_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 
 
 class Format(NamedTuple):
-    """One form.
-
-    Attributes:
-        suffix: takes the place of the clip's own.
-        text: the whole file's text, of a prediction and the number of classes a second that a table shows.
-        what: for a tool's help.
-    """
+    """A format: its suffix, and what returns a file's content for a prediction and K classes a second in a table."""
 
     suffix: str
     text: Callable[[Prediction, int], str]
-    what: str
 
 
 def as_json(prediction: Prediction) -> str:
-    """Everything, one second an object."""
+    """Return everything, one object a second."""
     return json.dumps(prediction.as_dict(), indent=1, ensure_ascii=False) + "\n"
 
 
 def seconds_csv(prediction: Prediction) -> str:
-    """One line a second: label, relevance, gates, what was seen and heard, and every class's probability."""
-    seconds = prediction.as_dict()["seconds"]
+    """Return one line a second: label, relevance, gates, shares of the file's tracks, every class's probability."""
     names = list(prediction.gates)
-    head = ("start", "end", "label", "relevance", *(f"{name}_gate" for name in names), "seen", "heard")
-    classes = tuple(f"p({name})" for name in prediction.categories)
+    head = ["start", "end", "label", "relevance", *(f"{name}_gate" for name in names), "seen", "heard"]
     rows = [
-        (*(row[key] for key in head[:4]), *(row["gates"][name] for name in names), *_shares(row), *row["category"])
-        for row in seconds
+        [second[key] for key in ("start", "end", "label", "relevance")]
+        + [*second["gates"].values(), second["seen"], second["heard"], *second["category"]]
+        for second in prediction.as_dict()["seconds"]
     ]
-    return _csv([(*head, *classes), *rows])
+    return _csv([[*head, *(f"p({name})" for name in prediction.categories)], *rows])
 
 
 def events_csv(prediction: Prediction) -> str:
-    """One line an event: class, start, end, confidence."""
+    """Return one line an event: class, start, end, confidence."""
     rows = [(e.category, e.start, e.end, round(e.confidence, DIGITS)) for e in prediction.events]
     return _csv([("category", "start", "end", "confidence"), *rows])
 
 
 def webvtt(prediction: Prediction) -> str:
-    """One cue an event, as a browser shows them under the video."""
-    parts = ["WEBVTT"]
-    for number, event in enumerate(prediction.events, 1):
-        times = f"{_clock(event.start)} --> {_clock(event.end)}"
-        parts.append(f"{number}\n{times}\n{html.escape(event.category, quote=False)} ({event.confidence:.2f})")
-    return "\n\n".join(parts) + "\n"
+    """Return one cue an event, which a browser shows under the video."""
+    cues = (
+        f"{number}\n{_clock(event.start)} --> {_clock(event.end)}\n"
+        f"{html.escape(event.category, quote=False)} ({event.confidence:.2f})"
+        for number, event in enumerate(prediction.events, 1)
+    )
+    return "\n\n".join(["WEBVTT", *cues]) + "\n"
 
 
 def eaf(prediction: Prediction) -> str:
-    """An ELAN document: the tier ``event`` with the classes, the tier ``confidence`` with the same times."""
+    """Return an ELAN document: the tier ``event`` with the classes, the tier ``confidence`` with the same times."""
     document = xml.Element("ANNOTATION_DOCUMENT", {
         "AUTHOR": "avsgn_pyg", "DATE": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "FORMAT": "3.0", "VERSION": "3.0", "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
-        "xsi:noNamespaceSchemaLocation": SCHEMA,
+        "xsi:noNamespaceSchemaLocation": EAF_SCHEMA,
     })
     header = xml.SubElement(document, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     if prediction.path is not None:
@@ -83,8 +73,7 @@ def eaf(prediction: Prediction) -> str:
             "MEDIA_URL": prediction.path.resolve().as_uri(), "RELATIVE_MEDIA_URL": f"./{prediction.path.name}",
             "MIME_TYPE": mimetypes.guess_type(prediction.path.name)[0] or "video/*",
         })
-    order = xml.SubElement(document, "TIME_ORDER")
-    found = prediction.events
+    order, found = xml.SubElement(document, "TIME_ORDER"), prediction.events
     for slot, time in enumerate((time for event in found for time in (event.start, event.end)), 1):
         xml.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{slot}", TIME_VALUE=str(round(1000 * time)))
     _tier(document, "event", [event.category for event in found], first=1)
@@ -92,46 +81,43 @@ def eaf(prediction: Prediction) -> str:
     xml.SubElement(document, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true",
                    GRAPHIC_REFERENCES="false")
     xml.indent(document)
-    return xml.tostring(document, encoding="unicode", xml_declaration=False).join(
-        ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
-    )
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml.tostring(document, encoding="unicode")}\n'
 
 
-#: Name on a command line -> form.
+#: Name on a command line -> format.
 FORMATS: dict[str, Format] = {
-    "table": Format(".txt", lambda prediction, top: prediction.table(top) + "\n", FORMS["table"]),
-    "json": Format(".json", lambda prediction, _: as_json(prediction), FORMS["json"]),
-    "csv": Format(".seconds.csv", lambda prediction, _: seconds_csv(prediction), FORMS["csv"]),
-    "events": Format(".events.csv", lambda prediction, _: events_csv(prediction), FORMS["events"]),
-    "vtt": Format(".vtt", lambda prediction, _: webvtt(prediction), FORMS["vtt"]),
-    "eaf": Format(".eaf", lambda prediction, _: eaf(prediction), FORMS["eaf"]),
+    "table": Format(".txt", lambda prediction, top: prediction.table(top) + "\n"),
+    "json": Format(".json", lambda prediction, _: as_json(prediction)),
+    "csv": Format(".seconds.csv", lambda prediction, _: seconds_csv(prediction)),
+    "events": Format(".events.csv", lambda prediction, _: events_csv(prediction)),
+    "vtt": Format(".vtt", lambda prediction, _: webvtt(prediction)),
+    "eaf": Format(".eaf", lambda prediction, _: eaf(prediction)),
 }
 
 
 def render(prediction: Prediction, formats: Sequence[str], top: int = 1) -> list[str]:
-    """The text of each of `formats`; ConfigError for an unknown one."""
-    check_forms(formats)
+    """Return the text of each of `formats`; ConfigError for an unknown one."""
+    check_formats(formats)
     return [FORMATS[name].text(prediction, top) for name in formats]
 
 
+def output_paths(name: str, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Return ``<folder>/<stem of name><suffix>`` for each of `formats`."""
+    return [folder / f"{Path(name).stem}{FORMATS[form].suffix}" for form in formats]
+
+
 def write(prediction: Prediction, folder: Path, formats: Sequence[str], top: int = 1) -> list[Path]:
-    """Write ``<folder>/<clip's stem><suffix>`` for each of `formats`; each file is whole or what it was before.
+    """Write the files of :func:`output_paths`, each atomically.
 
     Raises:
-        ConfigError: an unknown format.
-        OSError: a file cannot be written. What was begun of it is removed, also on Ctrl-C.
+        ConfigError: an unknown format; nothing is written.
+        OSError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, text in zip(formats, render(prediction, formats, top), strict=True):
-        target = folder / f"{Path(prediction.name).stem}{FORMATS[name].suffix}"
-        try:
-            replace_text(target, text)
-        except BaseException:
-            target.with_name(f".{target.name}.partial").unlink(missing_ok=True)
-            raise
-        written.append(target)
-    return written
+    texts = render(prediction, formats, top)
+    paths = output_paths(prediction.name, folder, formats)
+    for path, text in zip(paths, texts, strict=True):
+        write_text(path, text)
+    return paths
 
 
 def _tier(document: xml.Element, name: str, values: Sequence[str], first: int) -> None:
@@ -143,10 +129,6 @@ def _tier(document: xml.Element, name: str, values: Sequence[str], first: int) -
         xml.SubElement(aligned, "ANNOTATION_VALUE").text = value
 
 
-def _shares(row: dict) -> list:
-    return ["" if row[name] is None else row[name] for name in ("seen", "heard")]
-
-
 def _csv(rows: Iterable[Sequence]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
@@ -154,7 +136,7 @@ def _csv(rows: Iterable[Sequence]) -> str:
 
 
 def _clock(time: float) -> str:
-    """Seconds as WebVTT writes them, ``01:02:03.450``."""
+    """Return seconds as WebVTT writes them, ``01:02:03.450``."""
     minutes, milliseconds = divmod(round(1000 * time), 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"

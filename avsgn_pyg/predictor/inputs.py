@@ -1,23 +1,22 @@
-"""Inputs and output formats of a prediction: clips, a model's folder, labels, forms; needs no torch."""
+"""Checks of clips, models, labels and output formats; needs no torch, so that a mistake is reported at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from avsgn_pyg.config import ConfigError
-from avsgn_pyg.data.files import check_path
-from avsgn_pyg.engine import files
-from avsgn_pyg.engine.files import MODEL
+from avsgn_pyg.config import Config
+from avsgn_pyg.engine.files import MODEL, check_files, read_config
 from avsgn_pyg.engine.run_folder import find_checkpoint
-from avsgn_pyg.errors import DataError
+from avsgn_pyg.errors import ConfigError, DataError
 from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.files import media_files, read_labels
 
-#: Of a folder that :mod:`avsgn_pyg.predictor.pretrained` wrote.
+#: Name of the settings in a folder of ``save_pretrained``.
 SAVED_CONFIG: Final = "config.json"
-#: Name of a form on a command line -> what it is for.
+#: Name of an output format -> its description.
 FORMS: Final = {
     "table": "events and seconds for a terminal",
     "json": "everything",
@@ -29,69 +28,73 @@ FORMS: Final = {
 
 
 def find_clips(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, and of folders every media file in them, each once, in the order given.
-
-    Raises:
-        DataError: nothing stands at a path, or a folder holds no media file.
-    """
-    found: list[Path] = []
-    for path in paths:
-        check_path(path)
-        found += media_files(path) if path.is_dir() else [path]
-    return list(dict.fromkeys(found))
+    """Return the files and every media file of the folders, each once; DataError where there are none."""
+    check_clips(*paths)
+    found = (media_files(path) if path.is_dir() else [path] for path in paths)
+    return list(dict.fromkeys(chain.from_iterable(found)))
 
 
 def check_clips(*paths: Path | None) -> None:
-    """DataError where nothing stands at a path; what such a file holds shows when it is read."""
+    """Raise DataError for a path that does not exist; the contents are checked when the clip is read."""
     for path in paths:
         if path is not None and not path.exists():
-            raise DataError(f"{path}: no such file")
+            raise DataError(f"{path}: no such file or folder")
 
 
 def is_saved(path: Path) -> bool:
-    """Whether a folder was written by ``save_pretrained``, rather than a run's or a checkpoint's."""
+    """Return whether ``save_pretrained`` wrote the folder, rather than a training."""
     return (path / SAVED_CONFIG).is_file() and (path / MODEL).is_file()
 
 
 def check_model(path: Path) -> None:
-    """Refuse a folder that holds no model, before anything of it is loaded.
+    """Check that a folder holds a model for prediction, without loading the weights.
 
     Raises:
-        CheckpointError: no checkpoint, or one that lacks a file.
-        ConfigError: its config holds a setting that this version does not know.
+        CheckpointError: no checkpoint, or a file of it is missing.
+        ConfigError: a setting that this version does not have, or see :func:`check_config`.
     """
     if not is_saved(path):
         checkpoint = find_checkpoint(path)
-        files.check_files(checkpoint)
-        files.read_config(checkpoint)
+        check_files(checkpoint)
+        check_config(read_config(checkpoint), checkpoint)
 
 
-def labels_of(given: Sequence[str] | str | Path) -> tuple[str, ...]:
-    """A list of labels as it came, or of a file with one a line; text by itself is the file's path.
+def check_config(config: Config, path: Path) -> None:
+    """Raise ConfigError for a model that parses videos, or that was trained on regional features."""
+    if config.data.kind == "llp":
+        raise ConfigError(f"{path}: this model parses videos (data.kind=llp), and prediction needs one that localizes "
+                          "one event; use tools/train_parsing.py --score")
+    if config.data.regions == "keep":
+        raise ConfigError(f"{path}: trained on regional features (data.regions=keep), and clips are encoded as one "
+                          "vector a second; use a model trained with data.regions=pool")
+
+
+def read_label_list(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
+    """Return a list of labels as it is, or read a file with one label a line; a single string is a path.
 
     Raises:
-        ConfigError: fewer than two, an empty one, or one that stands twice.
+        ConfigError: as of :func:`check_labels`.
         DataError: the file cannot be read.
     """
-    labels = read_labels(given) if isinstance(given, (str, Path)) else tuple(given)
+    labels = read_labels(labels) if isinstance(labels, (str, Path)) else tuple(labels)
     check_labels(labels)
     return labels
 
 
 def check_labels(labels: Sequence[str]) -> None:
-    """ConfigError for fewer than two labels, an empty one, or one that stands twice."""
+    """Raise ConfigError for fewer than two labels, an empty label, or a duplicate."""
     if len(labels) < 2 or any(not label.strip() for label in labels) or len(set(labels)) != len(labels):
-        raise ConfigError(f"labels={list(labels)}: give two labels or more, none empty, each once; a list of one would "
-                          "call everything that")
+        raise ConfigError(f"labels={list(labels)}: expected two labels or more, none empty and none twice; a single "
+                          "label would be the class of every event")
 
 
-def check_forms(names: Iterable[str]) -> None:
-    """ConfigError for a form that there is none of."""
+def check_formats(names: Iterable[str]) -> None:
+    """Raise ConfigError for an unknown output format."""
     for name in names:
         if name not in FORMS:
             raise ConfigError(f"format {name!r}: choose among {', '.join(FORMS)}")
 
 
-def named(**words: Sequence[str] | None) -> dict[str, EncoderChoice]:
-    """Encoders as a command line names them, ``NAME KEY=VALUE ...`` for each kind; those that are named alone."""
-    return {kind: EncoderChoice.parse(said[0], said[1:]) for kind, said in words.items() if said}
+def encoder_choices(**words: Sequence[str] | None) -> dict[str, EncoderChoice]:
+    """Return the encoders that a command line names by ``--<kind> NAME KEY=VALUE ...``."""
+    return {kind: EncoderChoice.parse(found[0], found[1:]) for kind, found in words.items() if found}

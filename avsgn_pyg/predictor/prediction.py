@@ -1,6 +1,6 @@
-"""What a model says of one video: :class:`Prediction`, second by second and as events.
+"""The result for one video: :class:`Prediction`, second by second and as events.
 
-Letters: S seconds of the video, C event classes (background is index C).
+Shapes: S seconds of the video, C event classes (background is index C).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from avsgn_pyg.localization import events
 
-#: How a second without an event is called.
+#: Label of a second without an event.
 BACKGROUND = "background"
 #: Digits of a probability in files.
 DIGITS = 6
@@ -25,10 +25,9 @@ class FoundEvent(NamedTuple):
     """A maximal run of seconds with one class.
 
     Attributes:
-        category: the class's name.
-        start, end: in seconds; the end of the last second of a video is the video's own end.
-        confidence: mean of relevance times class probability over the run's seconds, in [0, 1]; no calibrated
-            probability.
+        category: name of the class.
+        start, end: in seconds; an event in the last second ends with the video.
+        confidence: mean over its seconds of relevance times class probability, in [0, 1]; not calibrated.
     """
 
     category: str
@@ -39,24 +38,22 @@ class FoundEvent(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A video's answer; probabilities, float32 on the CPU.
+    """Events and scores of one video; all tensors are float32 on the CPU.
 
     Attributes:
-        name: the clip's file name, or what the caller called it.
-        path: the clip; ``None`` for features.
+        name, path: the clip's; for features a name that the caller gave, and ``None``.
         categories: C class names.
         duration: in seconds, not rounded.
-        relevance: [S] probability that an event is both heard and seen in the second.
-        category: [S, C] class probabilities, given that there is an event; rows sum to one.
-        gates: ``audio`` and ``visual`` -> [S] in (0, 1), the mean over the width of vector gates; empty for models
+        relevance: [S] probability that an event is both audible and visible in the second.
+        category: [S, C] class probabilities, given that there is an event; each row sums to one.
+        gates: ``audio`` and ``visual`` -> [S] in (0, 1), vector gates averaged over their width; empty for models
             without gates.
         labels: [S] class of the second, C for background.
         tau: threshold of the relevance; ``None`` for models of C + 1 scores, which are decoded without one.
-        seen: [S] share of the second's pictures that the video really has; ``None`` for features.
-        heard: [S] share of the second that the sound track covers; ``None`` for features.
-        padded: seconds that were added to fill the model's one window; they are in no other field.
-        source: the checkpoint's folder.
-        notes: sentences on the clip that a reader should see, such as a file that breaks off.
+        seen, heard: [S] shares of the second that the video and the audio track hold; ``None`` for features.
+        padded: seconds of padding that filled the model's window; the other fields do not contain them.
+        source: folder of the checkpoint.
+        notes: remarks on the file, such as that it is cut short.
     """
 
     name: str
@@ -82,43 +79,46 @@ class Prediction:
         """Maximal runs of one class other than background, in time order."""
         found = []
         for index, start, end in events(self.labels, len(self.categories)):
-            share = self.relevance[start:end] * self.category[start:end, index]
-            found.append(FoundEvent(self.categories[index], float(start), self.end_of(end - 1), float(share.mean())))
+            score = self.relevance[start:end] * self.category[start:end, index]
+            found.append(FoundEvent(self.categories[index], float(start), self.end_of(end - 1), float(score.mean())))
         return found
 
     def end_of(self, second: int) -> float:
-        """When a second ends: one second after its start, or with the video."""
+        """Return the end of a second: one second after its start, or the end of the video."""
         return float(min(second + 1, self.duration)) if second < self.duration else float(second + 1)
 
     def label(self, second: int) -> str:
-        """Name of the second's class, or ``background``."""
+        """Return the name of the second's class, or ``background``."""
         return (*self.categories, BACKGROUND)[int(self.labels[second])]
 
     def top(self, second: int, count: int) -> list[tuple[str, float]]:
-        """The `count` most likely classes of a second with their probabilities, the likeliest first."""
+        """Return the `count` most likely classes of a second with their probabilities, in descending order."""
         values, places = self.category[second].topk(min(count, len(self.categories)))
         return [(self.categories[place], value) for place, value in zip(places.tolist(), values.tolist(), strict=True)]
 
-    def marks(self, second: int) -> list[str]:
-        """What the model had to do without in that second: ``no picture``, ``no sound``, or only a part."""
+    def missing(self, second: int) -> list[str]:
+        """Return what the file lacks in a second, such as ``no picture`` or ``part of the sound``."""
         shares = (("picture", self.seen), ("sound", self.heard))
         return [f"{'no' if share[second] == 0 else 'part of the'} {what}"
                 for what, share in shares if share is not None and share[second] < 1]
 
     def table(self, top: int = 1) -> str:
-        """The events, then every second, in columns for a terminal.
+        """Return the events, then every second, in columns for a terminal.
 
         Args:
             top: classes to show for each second.
         """
-        lines = [*self._head(), ""]
-        lines += _columns([("event", "start", "end", "confidence"), *self._event_rows()])
-        gates = tuple(f"{name} gate" for name in self.gates)
-        rows = [("second", "label", "relevance", *gates, "class" if top == 1 else f"{top} likeliest classes", "")]
-        return "\n".join([*lines, "", *_columns([*rows, *self._second_rows(top)])])
+        decoding = f"none, {len(self.categories) + 1}-way scores" if self.tau is None else f"{self.tau:.4g}"
+        source = "" if self.source is None else f" | {self.source}"
+        lines = [f"{self.name} | {self.duration:.2f} s | tau: {decoding}{source}", *self.notes]
+        if self.padded:
+            lines.append(f"shorter than the model's window: {self.padded} s were added at the end and cut off again")
+        found = [(e.category, f"{e.start:.2f}", f"{e.end:.2f}", f"{e.confidence:.3f}") for e in self.events]
+        event_rows = [("event", "start", "end", "confidence"), *(found or [("none", "", "", "")])]
+        return "\n".join([*lines, "", *_columns(event_rows), "", *_columns([*self._second_rows(top)])])
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready; probabilities with six digits."""
+        """Return everything as JSON-ready values; probabilities have six digits."""
         return {
             "name": self.name,
             "path": None if self.path is None else str(self.path),
@@ -133,40 +133,29 @@ class Prediction:
         }
 
     def _second(self, second: int) -> dict[str, Any]:
-        shares = {"seen": self.seen, "heard": self.heard}
+        def value(scores: Tensor | None) -> float | None:
+            return None if scores is None else round(float(scores[second]), DIGITS)
+
         return {
             "start": float(second),
             "end": self.end_of(second),
             "label": self.label(second),
-            "relevance": _rounded(self.relevance[second]),
-            "gates": {name: _rounded(gate[second]) for name, gate in self.gates.items()},
-            **{name: None if share is None else _rounded(share[second]) for name, share in shares.items()},
-            "category": [round(value, DIGITS) for value in self.category[second].tolist()],
+            "relevance": value(self.relevance),
+            "gates": {name: value(gate) for name, gate in self.gates.items()},
+            "seen": value(self.seen),
+            "heard": value(self.heard),
+            "category": [round(share, DIGITS) for share in self.category[second].tolist()],
         }
 
-    def _head(self) -> Iterator[str]:
-        decoded = f"none, {len(self.categories) + 1}-way scores" if self.tau is None else f"{self.tau:.4g}"
-        source = "" if self.source is None else f" | {self.source}"
-        yield f"{self.name} | {self.duration:.2f} s | tau: {decoded}{source}"
-        yield from self.notes
-        if self.padded:
-            yield f"shorter than the model's window: {self.padded} s were added at the end and cut off again"
-
-    def _event_rows(self) -> list[tuple[str, ...]]:
-        rows = [(e.category, f"{e.start:.2f}", f"{e.end:.2f}", f"{e.confidence:.3f}") for e in self.events]
-        return rows or [("none", "", "", "")]
-
     def _second_rows(self, top: int) -> Iterator[tuple[str, ...]]:
+        gates = (f"{name} gate" for name in self.gates)
+        yield "second", "label", "relevance", *gates, "class" if top == 1 else f"{top} likeliest classes", ""
         for second in range(len(self)):
             label = self.label(second)
+            scores = (f"{float(values[second]):.2f}" for values in (self.relevance, *self.gates.values()))
             classes = ", ".join(f"{name} {value:.2f}" for name, value in self.top(second, top))
-            gates = (f"{float(gate[second]):.2f}" for gate in self.gates.values())
-            yield (str(second), "-" if label == BACKGROUND else label, f"{float(self.relevance[second]):.2f}",
-                   *gates, classes, ", ".join(self.marks(second)))
-
-
-def _rounded(value: Tensor) -> float:
-    return round(float(value), DIGITS)
+            yield (str(second), "-" if label == BACKGROUND else label, *scores, classes,
+                   ", ".join(self.missing(second)))
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Clips that change every second, and checkpoints of small untrained models whose features name signal encoders."""
+"""Clips that change every second, and checkpoints of small untrained models with a record of signal encoders."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from avsgn_pyg import zoo
 from avsgn_pyg.config import Config
 from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
 from avsgn_pyg.features.encoder import EncoderChoice, label_text, make_audio_encoder, make_frame_encoder
+from avsgn_pyg.predictor.predictor import Predictor
 
 RATE, FRAMES, WIDTH = 48_000, 5, 16
 CATEGORIES = ("bell", "dog", "rain & wind")
@@ -24,7 +25,7 @@ PROMPTS = {"visual": "This photo contains the {}", "audio": "This sound contains
 
 
 def make_clip(path: Path, seconds: float, *, picture: bool = True, sound: bool = True) -> Path:
-    """A small clip whose colour and pitch change at every whole second."""
+    """Write a small clip whose colour and pitch change at every whole second."""
     with av.open(str(path), "w") as file:
         screen = file.add_stream("mpeg4", rate=FRAMES) if picture else None
         if screen is not None:
@@ -49,32 +50,53 @@ def make_clip(path: Path, seconds: float, *, picture: bool = True, sound: bool =
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """:func:`make_clip` by length, each made once."""
-    folder, made = tmp_path_factory.mktemp("clips"), {}
+    """:func:`make_clip` by length; each clip is made once."""
+    folder, found = tmp_path_factory.mktemp("clips"), {}
 
     def find(seconds: float, **tracks: bool) -> Path:
         key = "-".join((f"clip{seconds:g}", *(f"{name}_{value}" for name, value in tracks.items())))
-        if key not in made:
-            made[key] = make_clip(folder / f"{key}.mp4", seconds, **tracks)
-        return made[key]
+        if key not in found:
+            found[key] = make_clip(folder / f"{key}.mp4", seconds, **tracks)
+        return found[key]
 
     return find
 
 
-def encoders() -> tuple[Any, Any]:
+def store_provenance(**changes: Any) -> dict[str, Any]:
+    """The part of a feature store's record that prediction reads."""
+    visual, audio = signal_encoders()
+    return {
+        "made by": "avsgn_pyg.features", "visual": visual.record(), "audio": audio.record(), "prompts": PROMPTS,
+        "label_text": {"visual": visual.revision, "audio": audio.revision},
+        "extraction": {"frames_per_segment": 2, "segment_seconds": 1.0, "segments": 10}, **changes,
+    }
+
+
+def signal_encoders() -> tuple[Any, Any]:
     choice = EncoderChoice("signal", {"width": WIDTH})
     return make_frame_encoder(choice, device="cpu"), make_audio_encoder(choice, device="cpu")
 
 
-def store_provenance(**changes: Any) -> dict[str, Any]:
-    """What a store of the extraction says of itself, as far as prediction reads it."""
-    visual, audio = encoders()
-    return {
-        "made by": "avsgn_pyg.features", "visual": visual.record(), "audio": audio.record(), "prompts": PROMPTS,
-        "label_text": {"visual": visual.revision, "audio": audio.revision},
-        "extraction": {"frames_per_segment": 2, "segment_seconds": 1.0, "segments": 10},
-        **changes,
-    }
+def write_checkpoint(
+    folder: Path, *, features: dict[str, Any] | None = None, categories: tuple[str, ...] = CATEGORIES,
+    model: dict[str, Any] | None = None, provenance: dict[str, Any] | None = None, **settings: Any,
+) -> Path:
+    """Write the checkpoint of an untrained model of the classes in `CATEGORIES`, which `categories` may rename."""
+    size = {} if model and "name" in model else {"dim": 16}
+    config = Config.model_validate({"model": {**size, **(model or {})}, "evaluate": {"tau": 0.5}, **settings})
+    torch.manual_seed(1)
+    built = zoo.build_model(
+        config.model, zoo.Shape(WIDTH, WIDTH, 10, len(CATEGORIES)), label_text(*signal_encoders(), CATEGORIES, PROMPTS),
+        config.objective.supervision,
+    )
+    # Outputs of an untrained head hardly differ; larger weights make seconds differ.
+    for parameter in built.head.parameters() if hasattr(built, "head") else ():
+        parameter.data.mul_(8)
+    record = {"features": store_provenance() if features is None else features, "files": {}, **(provenance or {})}
+    meta = Meta(categories=categories, audio_width=WIDTH, visual_width=WIDTH, segments=10, dataset="made",
+                synthetic=False, provenance=record, epoch=1, step=7)
+    save_checkpoint(folder, built.state_dict(), config, meta)
+    return folder
 
 
 @pytest.fixture
@@ -84,39 +106,20 @@ def provenance() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the checkpoint of an untrained model and answers its folder."""
-
-    def save(
-        name: str = "epoch-0001", *, features: dict[str, Any] | None = None, categories: tuple[str, ...] = CATEGORIES,
-        model: dict[str, Any] | None = None, data: dict[str, Any] | None = None, bank_of: tuple[str, ...] = CATEGORIES,
-        data_settings: dict[str, Any] | None = None, **settings: Any,
-    ) -> Path:
-        size = {} if model and "name" in model else {"dim": 16}
-        config = Config.model_validate({"model": {**size, **(model or {})}, "evaluate": {"tau": 0.5},
-                                        "data": data_settings or {}, **settings})
-        torch.manual_seed(1)
-        built = zoo.build_model(
-            config.model, zoo.Shape(WIDTH, WIDTH, 10, len(bank_of)), label_text(*encoders(), bank_of, PROMPTS),
-            config.objective.supervision,
-        )
-        # Untrained heads answer nearly the same everywhere; larger weights make seconds differ.
-        for parameter in built.head.parameters() if hasattr(built, "head") else ():
-            parameter.data.mul_(8)
-        said = store_provenance() if features is None else features
-        meta = Meta(
-            categories=categories, audio_width=WIDTH, visual_width=WIDTH, segments=10, dataset="made", synthetic=False,
-            provenance={"features": said, "splits": "txt", "files": {}, **(data or {})}, epoch=1, step=7,
-        )
-        save_checkpoint(tmp_path / name, built.state_dict(), config, meta)
-        return tmp_path / name
-
-    return save
+    """:func:`write_checkpoint` by name of the folder."""
+    return lambda name="epoch-0001", **options: write_checkpoint(tmp_path / name, **options)
 
 
 @pytest.fixture
-def run(checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
-    """A finished run's folder with that checkpoint."""
+def run(checkpoint: Callable[..., Path]) -> Path:
+    """The folder of a finished run with that checkpoint."""
     folder = checkpoint("runs/scenes/checkpoints/epoch-0001")
     index = {"last": "epoch-0001", "selected": "epoch-0001", "finished": "epochs"}
     (folder.parent / "index.json").write_text(json.dumps(index))
     return folder.parents[1]
+
+
+@pytest.fixture(scope="session")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """Of the default checkpoint; do not change it."""
+    return Predictor.from_checkpoint(write_checkpoint(tmp_path_factory.mktemp("model") / "epoch-0001"), device="cpu")

@@ -1,0 +1,117 @@
+"""Saving, uploading and downloading models by huggingface_hub, whose client loads slowly: import this at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData, ModelHubMixin, snapshot_download
+from huggingface_hub.errors import HTTPError
+from safetensors.torch import save_file
+
+from avsgn_pyg.engine.checkpoint import Checkpoint, on_cpu
+from avsgn_pyg.engine.files import MODEL
+from avsgn_pyg.errors import CheckpointError
+from avsgn_pyg.files import atomic, write_json
+from avsgn_pyg.predictor.inputs import SAVED_CONFIG
+from avsgn_pyg.predictor.pretrained import LIBRARY, read_folder, saved_config
+
+TASK = "audio-visual-event-localization"
+
+
+class HubModel(ModelHubMixin):
+    """A checkpoint that the mixin saves, uploads and downloads.
+
+    The mixin treats arguments of the constructor as settings; it has none, and :meth:`of` takes its place.
+    """
+
+    checkpoint: Checkpoint
+    license: str
+
+    def __init__(self) -> None:
+        pass
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, license: str = "unknown") -> HubModel:
+        model = cls()
+        model.checkpoint, model.license = checkpoint, license
+        return model
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_file(on_cpu(self.checkpoint.weights), save_directory / MODEL, metadata={"format": "pt"})
+        write_json(save_directory / SAVED_CONFIG, saved_config(self.checkpoint))
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **download: Any) -> HubModel:
+        folder = snapshot_download(model_id, allow_patterns=[SAVED_CONFIG, MODEL], **download)
+        return cls.of(read_folder(Path(folder)))
+
+    def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
+        return model_card(self.checkpoint, self.license)
+
+
+def save(checkpoint: Checkpoint, folder: Path, license: str) -> Path:
+    """Write weights, ``config.json`` and model card into a new folder, which appears whole or not at all.
+
+    Raises:
+        CheckpointError: the folder is not empty, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder}: not empty; give a new folder")
+    try:
+        if folder.exists():
+            folder.rmdir()
+        with atomic(folder) as partial:
+            HubModel.of(checkpoint, license).save_pretrained(partial)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    return folder
+
+
+def push(checkpoint: Checkpoint, repo_id: str, license: str, *, private: bool | None, token: str | None) -> str:
+    """Upload the files of :func:`save`; return the repository's address. CheckpointError where the hub refuses."""
+    with _hub_errors(f"{repo_id}: the hub did not accept the model"):
+        model = HubModel.of(checkpoint, license)
+        commit = model.push_to_hub(repo_id, private=private, token=token, commit_message="Upload model")
+    return str(commit.repo_url)
+
+
+def download(repo_id: str, revision: str | None) -> Checkpoint:
+    """Download weights and ``config.json`` of a repository to the hub's cache; CheckpointError where that fails."""
+    with _hub_errors(f"{repo_id}: no such folder here, and the hub did not provide such a repository"):
+        return HubModel.from_pretrained(repo_id, revision=revision).checkpoint
+
+
+def model_card(checkpoint: Checkpoint, license: str) -> ModelCard:
+    """Return the model card: classes, training, measured scores, encoders, limits, and the license of the weights."""
+    name, settings = checkpoint.config.name, saved_config(checkpoint)
+    data = ModelCardData(
+        model_name=name, library_name=LIBRARY, license=license,
+        tags=[TASK, "video", "audio", "graph-neural-networks", "pytorch-geometric"],
+        eval_results=[*_results(settings["evaluations"])] or None,
+    )
+    template = Path(__file__).with_name("model_card.md")
+    return ModelCard.from_template(data, template_path=str(template), name=name, **settings)
+
+
+def _results(evaluations: list[dict[str, Any]]) -> Iterator[EvalResult]:
+    for evaluation in evaluations:
+        dataset = evaluation["dataset"]
+        slug = "-".join("".join(c.lower() if c.isalnum() else " " for c in dataset).split()) or "data"
+        for metric, value in evaluation["scores"].items():
+            if value is not None:
+                yield EvalResult(
+                    task_type=TASK, dataset_type=slug, dataset_name=dataset, dataset_split=evaluation["split"],
+                    metric_type=metric, metric_name=metric.replace("_", " "), metric_value=value,
+                )
+
+
+@contextmanager
+def _hub_errors(problem: str) -> Iterator[None]:
+    try:
+        yield
+    except (HTTPError, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{problem} ({reason})") from None
