@@ -107,12 +107,7 @@ def output_paths(name: str, folder: Path, formats: Sequence[str]) -> list[Path]:
 
 
 def write(prediction: Prediction, folder: Path, formats: Sequence[str], top: int = 1) -> list[Path]:
-    """Write the files of :func:`output_paths`, each atomically.
-
-    Raises:
-        ConfigError: an unknown format; nothing is written.
-        OSError: a file cannot be written.
-    """
+    """Write the files of :func:`output_paths`, each atomically; ConfigError for an unknown format, or OSError."""
     texts = render(prediction, formats, top)
     paths = output_paths(prediction.name, folder, formats)
     for path, text in zip(paths, texts, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from avsgn_pyg.predictor.inputs import SAVED_CONFIG
 from avsgn_pyg.predictor.pretrained import LIBRARY, read_folder, saved_config
 
 TASK = "audio-visual-event-localization"
+TEMPLATE = Path(__file__).with_name("model_card.md")
 
 
 class HubModel(ModelHubMixin):
@@ -53,11 +55,7 @@ class HubModel(ModelHubMixin):
 
 
 def save(checkpoint: Checkpoint, folder: Path, license: str) -> Path:
-    """Write weights, ``config.json`` and model card into a new folder, which appears whole or not at all.
-
-    Raises:
-        CheckpointError: the folder is not empty, or cannot be written.
-    """
+    """Write weights, ``config.json`` and model card into a new folder; CheckpointError where that fails."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder}: not empty; give a new folder")
     try:
@@ -87,19 +85,16 @@ def download(repo_id: str, revision: str | None) -> Checkpoint:
 def model_card(checkpoint: Checkpoint, license: str) -> ModelCard:
     """Return the model card: classes, training, measured scores, encoders, limits, and the license of the weights."""
     name, settings = checkpoint.config.name, saved_config(checkpoint)
-    data = ModelCardData(
-        model_name=name, library_name=LIBRARY, license=license,
-        tags=[TASK, "video", "audio", "graph-neural-networks", "pytorch-geometric"],
-        eval_results=[*_results(settings["evaluations"])] or None,
-    )
-    template = Path(__file__).with_name("model_card.md")
-    return ModelCard.from_template(data, template_path=str(template), name=name, **settings)
+    tags = [TASK, "video", "audio", "graph-neural-networks", "pytorch-geometric"]
+    data = ModelCardData(model_name=name, library_name=LIBRARY, license=license, tags=tags,
+                         eval_results=[*_results(settings["evaluations"])] or None)
+    return ModelCard.from_template(data, template_path=str(TEMPLATE), name=name, **settings)
 
 
 def _results(evaluations: list[dict[str, Any]]) -> Iterator[EvalResult]:
     for evaluation in evaluations:
         dataset = evaluation["dataset"]
-        slug = "-".join("".join(c.lower() if c.isalnum() else " " for c in dataset).split()) or "data"
+        slug = "-".join(re.findall(r"[^\W_]+", dataset.lower())) or "data"
         for metric, value in evaluation["scores"].items():
             if value is not None:
                 yield EvalResult(

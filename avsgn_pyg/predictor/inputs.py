@@ -47,12 +47,7 @@ def is_saved(path: Path) -> bool:
 
 
 def check_model(path: Path) -> None:
-    """Check that a folder holds a model for prediction, without loading the weights.
-
-    Raises:
-        CheckpointError: no checkpoint, or a file of it is missing.
-        ConfigError: a setting that this version does not have, or see :func:`check_config`.
-    """
+    """Raise CheckpointError for a folder without a complete model, ConfigError for one that is not for prediction."""
     if not is_saved(path):
         checkpoint = find_checkpoint(path)
         check_files(checkpoint)
@@ -70,11 +65,9 @@ def check_config(config: Config, path: Path) -> None:
 
 
 def read_label_list(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
-    """Return a list of labels as it is, or read a file with one label a line; a single string is a path.
+    """Return a list of labels, or those of a file with one a line (a single string is its path).
 
-    Raises:
-        ConfigError: as of :func:`check_labels`.
-        DataError: the file cannot be read.
+    DataError for a file that cannot be read; ConfigError as of :func:`check_labels`.
     """
     labels = read_labels(labels) if isinstance(labels, (str, Path)) else tuple(labels)
     check_labels(labels)

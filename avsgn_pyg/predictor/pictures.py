@@ -43,8 +43,7 @@ def read_media(
 ) -> tuple[UInt8[np.ndarray, "S H W 3"] | None, Float[np.ndarray, "samples"] | None]:
     """Return a small frame of each second, and the waveform's outline; ``None`` for a missing track.
 
-    Raises:
-        MediaError: the file cannot be read.
+    MediaError for a file that cannot be read.
     """
     info, frames, waveform = probe(clip), [], []
     for second in read_seconds(clip, start=start, count=info.seconds if count is None else count):
@@ -80,9 +79,7 @@ def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float 
     """Return the window of a clip that begins nearest to second `start`, with the scores of the whole prediction.
 
     Padding of a clip shorter than a window is not shown; the rows of the adjacency lack the weight of the padding.
-
-    Raises:
-        ConfigError: `start` lies outside the clip. Others: those of a call of the predictor.
+    ConfigError where `start` lies outside the clip; other errors are those of a call of the predictor.
     """
     predictor.check_tau(tau)
     encoded = predictor.encode(clip)
@@ -118,15 +115,10 @@ def write_clip_graph(
     checkpoint: Path, clip: Path, folder: Path, formats: Sequence[str] = ("png",), *, start: int = 0,
     tau: float | None = None, drawing: dict[str, Any] | None = None, **options: Any,
 ) -> list[Path]:
-    """Write figures, page and exported graph of a clip's window into `folder`.
+    """Write figures, page and exported graph of the window at `start` (see :func:`clip_window`) into `folder`.
 
-    Args:
-        start: see :func:`clip_window`.
-        drawing: layer, share, threshold and arrangement, as of :func:`avsgn_pyg.visualize.picture.write_graph`.
-        options: the :class:`Predictor`'s; its errors are raised too.
-
-    Raises:
-        PictureError: the graph cannot be drawn as asked.
+    `drawing` holds layer, share, threshold and arrangement of :func:`avsgn_pyg.visualize.picture.write_graph`, whose
+    PictureError is raised; `options` and other errors are the :class:`Predictor`'s.
     """
     picture, batch, output = clip_window(Predictor.from_checkpoint(checkpoint, **options), clip, start=start, tau=tau)
     predicted = "; ".join(f"{span.label} {span.start:g} to {span.end:g} s" for span in picture.predicted)

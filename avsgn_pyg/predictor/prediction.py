@@ -22,12 +22,9 @@ DIGITS = 6
 
 
 class FoundEvent(NamedTuple):
-    """A maximal run of seconds with one class.
+    """A maximal run of seconds with one class; `start` and `end` in seconds, the last second ends with the video.
 
-    Attributes:
-        category: name of the class.
-        start, end: in seconds; an event in the last second ends with the video.
-        confidence: mean over its seconds of relevance times class probability, in [0, 1]; not calibrated.
+    `confidence` is the mean over its seconds of relevance times class probability, in [0, 1]; it is not calibrated.
     """
 
     category: str
@@ -103,11 +100,7 @@ class Prediction:
                 for what, share in shares if share is not None and share[second] < 1]
 
     def table(self, top: int = 1) -> str:
-        """Return the events, then every second, in columns for a terminal.
-
-        Args:
-            top: classes to show for each second.
-        """
+        """Return the events, then every second with its `top` likeliest classes, in columns for a terminal."""
         decoding = f"none, {len(self.categories) + 1}-way scores" if self.tau is None else f"{self.tau:.4g}"
         source = "" if self.source is None else f" | {self.source}"
         lines = [f"{self.name} | {self.duration:.2f} s | tau: {decoding}{source}", *self.notes]

@@ -40,6 +40,9 @@ from avsgn_pyg.predictor.windows import average, cut, window_starts
 class Predictor:
     """A trained model that localizes the events of videos.
 
+    Attributes:
+        segments: T, the seconds of a window.
+
     Args:
         checkpoint: weights, config and meta.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``; of the model and of the encoders.
@@ -72,7 +75,7 @@ class Predictor:
         if isinstance(self._labels, Vocabulary):
             self._labels.check_widths(self.meta.audio_width, self.meta.visual_width)
         shape = zoo.Shape(self.meta.audio_width, self.meta.visual_width, self.meta.segments, len(self.meta.categories))
-        self._text_nodes = zoo.text_nodes(self.config.model, shape)
+        self.segments, self._text_nodes = shape.segments, zoo.text_nodes(self.config.model, shape)
         with torch.random.fork_rng(devices=[]):  # the weights replace the random ones
             self.model = zoo.build_model(self.config.model, shape, supervision=self.config.objective.supervision)
         load_weights(self.model, checkpoint.weights, checkpoint.path / MODEL)
@@ -82,11 +85,7 @@ class Predictor:
     def from_checkpoint(cls, path: str | Path, **options: Any) -> Predictor:
         """Load a run's selected checkpoint, a checkpoint's folder, or one of :meth:`save_pretrained`.
 
-        Args:
-            options: those of the class.
-
-        Raises:
-            CheckpointError: no checkpoint, a damaged one, or a run of several seeds (lists them: choose one).
+        `options` are those of the class. CheckpointError for no checkpoint, a damaged one, or a run of several seeds.
         """
         path = Path(path)
         return cls(read_folder(path) if is_saved(path) else load_checkpoint(find_checkpoint(path)), **options)
@@ -95,12 +94,8 @@ class Predictor:
     def from_pretrained(cls, where: str | Path, *, revision: str | None = None, **options: Any) -> Predictor:
         """Load a folder of :meth:`save_pretrained`, or a repository ``owner/name`` of the Hugging Face hub.
 
-        Args:
-            revision: branch, tag or commit of the repository.
-            options: those of the class.
-
-        Raises:
-            CheckpointError: no such folder or repository, no network, or files that cannot be used.
+        `revision` is a branch, tag or commit; `options` are those of the class. CheckpointError for no such folder or
+        repository, no network, or files that cannot be used.
         """
         if not is_repository(where, revision):
             return cls(read_folder(Path(where)), **options)
@@ -111,11 +106,8 @@ class Predictor:
     def save_pretrained(self, folder: str | Path, *, license: str = "unknown") -> Path:
         """Write ``model.safetensors``, ``config.json`` and the model card ``README.md`` into a new folder.
 
-        Args:
-            license: of these weights, as the hub spells it (``mit``, ``cc-by-4.0``).
-
-        Raises:
-            CheckpointError: the folder is not empty, or cannot be written.
+        `license` is that of these weights, as the hub spells it (``mit``, ``cc-by-4.0``). CheckpointError for a folder
+        that is not empty or cannot be written.
         """
         from avsgn_pyg.predictor import hub
 
@@ -123,11 +115,7 @@ class Predictor:
 
     def push_to_hub(self, repo_id: str, *, license: str = "unknown", private: bool | None = None,
                     token: str | None = None) -> str:
-        """Upload the files of :meth:`save_pretrained`; return the repository's address.
-
-        Raises:
-            CheckpointError: the hub refuses, or there is no network.
-        """
+        """Upload the files of :meth:`save_pretrained`; return the repository's address. CheckpointError if it fails."""
         from avsgn_pyg.predictor import hub
 
         return hub.push(self.checkpoint, repo_id, license, private=private, token=token)
@@ -137,11 +125,6 @@ class Predictor:
         """Class names in index order: the trained ones, or the labels given."""
         given = self._labels.labels if isinstance(self._labels, Vocabulary) else self._labels
         return self.meta.categories if given is None else given
-
-    @property
-    def segments(self) -> int:
-        """T, the seconds of a window."""
-        return self.meta.segments
 
     @cached_property
     def encoders(self) -> Encoders:
@@ -187,9 +170,7 @@ class Predictor:
     ) -> Prediction:
         """Localize the events of a video given by its features; below T seconds, the last one is repeated.
 
-        Raises:
-            DataError: no second, or features of other lengths or widths than the model's.
-            ConfigError: as of a call.
+        DataError for no second, or other lengths or widths than the model's; ConfigError as of a call.
         """
         seconds, widths = len(audio), (self.meta.audio_width, self.meta.visual_width)
         if not seconds or len(visual) != seconds or (audio.shape[-1], visual.shape[-1]) != widths:

@@ -36,7 +36,7 @@ def is_repository(where: str | Path, revision: str | None = None) -> bool:
 
 
 def read_folder(folder: Path) -> Checkpoint:
-    """Read ``config.json`` and the weights; CheckpointError where they are missing, damaged or of another format."""
+    """Read a saved folder; CheckpointError for a missing or damaged file, or another format."""
     path = folder / SAVED_CONFIG
     values = read_json(path)
     if not isinstance(values, dict) or values.get("library_name") != LIBRARY:

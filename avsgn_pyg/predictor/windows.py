@@ -16,8 +16,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.localization import Localization
-
 
 def window_starts(seconds: int, segments: int) -> list[int]:
     """First second of every window; ``[0]`` where the video is no longer than a window.
@@ -66,25 +64,3 @@ def average(values: Float[Tensor, "W T *rest"], starts: Sequence[int], seconds: 
         total[start : start + segments] += weight * window
         weights[start : start + segments] += weight
     return (total / weights)[:seconds].float()
-
-
-def light(answer: Localization) -> Localization:
-    """What a prediction is made of, float32 on the CPU; stages and adjacencies, which weigh far more, go at once."""
-    scores = answer.segment_scores
-    return Localization(
-        category=answer.category.float().cpu(),
-        relevance=answer.relevance.float().cpu(),
-        gates={name: gate.float().cpu() for name, gate in answer.gates.items()},
-        segment_scores=None if scores is None else scores.float().cpu(),
-    )
-
-
-def together(parts: list[Localization]) -> Localization:
-    """The answers of successive batches of windows as one."""
-    return Localization(
-        category=torch.cat([part.category for part in parts]),
-        relevance=torch.cat([part.relevance for part in parts]),
-        gates={name: torch.cat([part.gates[name] for part in parts]) for name in parts[0].gates},
-        segment_scores=None if parts[0].segment_scores is None
-        else torch.cat([part.segment_scores for part in parts]),
-    )
