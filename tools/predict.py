@@ -31,7 +31,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of the encoders")
     for kind in ("visual", "audio"):
         parser.add_argument(f"--{kind}", nargs="+", metavar=("NAME", "KEY=VALUE"),
-                            help=f"the {kind} encoder: where its weights lie here, or which it was if nothing says so")
+                            help=f"the {kind} encoder: the path of its weights, or its name if none is recorded")
     options = parser.parse_args(arguments)
     if options.top < 1:
         parser.error("--top K shows one class at least")

@@ -98,19 +98,8 @@ def test_a_clip_and_its_features_have_one_prediction(predictor, clip) -> None:
     assert torch.equal(found.relevance, same.relevance) and torch.equal(found.labels, same.labels)
 
 
-def test_late_seconds_do_not_change_the_first(predictor, features) -> None:
-    audio, visual = features
-    first = predictor.localize(audio, visual)
-    second = predictor.localize(torch.cat((audio[:18], 5 * audio[18:])), visual)
-    assert torch.equal(first.relevance[:10], second.relevance[:10])
-    assert not torch.equal(first.relevance[18:], second.relevance[18:])
-
-
-def test_the_selected_checkpoint_of_a_run_is_loaded(run: Path) -> None:
+def test_a_runs_selected_checkpoint_is_loaded_and_several_seeds_are_listed(run: Path) -> None:
     assert Predictor.from_checkpoint(str(run), device="cpu").checkpoint.path == run / "checkpoints" / "epoch-0001"
-
-
-def test_a_run_of_several_seeds_lists_them(run: Path) -> None:
     for seed in ("seed-0", "seed-1"):
         (run.parent / "several" / seed).mkdir(parents=True)
     with pytest.raises(CheckpointError, match="choose one of seed-0, seed-1"):

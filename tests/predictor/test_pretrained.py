@@ -107,25 +107,20 @@ def test_a_full_disk_leaves_nothing_half_written(predictor, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("name", "change", "word"),
     [
-        ({"library_name": "transformers"}, "not a model of avsgn_pyg"),
-        ({"format": 99}, "format 99, this version reads format 2"),
-        ({"meta": {"format": 2}}, "categories: Field required"),
-        ({"config": {"model": {"surprise": 1}}}, "surprise"),
+        ("config.json", {"library_name": "transformers"}, "not a model of avsgn_pyg"),
+        ("config.json", {"format": 99}, "format 99, this version reads format 2"),
+        ("config.json", {"meta": {"format": 2}}, "categories: Field required"),
+        ("config.json", {"config": {"model": {"surprise": 1}}}, "surprise"),
+        ("config.json", None, "cannot be read"),
+        ("model.safetensors", None, "cannot be read"),
     ],
 )
-def test_a_config_that_cannot_be_used_is_named(saved: Path, change: dict, word: str) -> None:
-    path = saved / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(CheckpointError, match=rf"config\.json: .*{word}"):
-        Predictor.from_pretrained(saved)
-
-
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_damaged_file_is_named(saved: Path, name: str) -> None:
-    (saved / name).write_bytes(b"cut short")
-    with pytest.raises(CheckpointError, match=f"{name}: cannot be read"):
+def test_a_file_that_cannot_be_used_is_named(saved: Path, name: str, change: dict | None, word: str) -> None:
+    path = saved / name
+    path.write_text("cut short" if change is None else json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=f"{name}: .*{word}"):
         Predictor.from_pretrained(saved)
 
 

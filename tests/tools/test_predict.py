@@ -51,11 +51,11 @@ def test_files_of_a_folder_are_written_and_errors_come_last(predict, run: Path, 
     folder.mkdir()
     shutil.copy(clip(3), folder / "good.mp4")
     (folder / "bad.mp4").write_text("no video")
-    code, said, err = predict(folder, "--checkpoint", run, "--out", out, "--format", "csv", "vtt", "eaf")
-    assert code == 1 and said.startswith(f"{folder / 'good.mp4'}: ") and said.count("\n") == 1
+    code, printed, err = predict(folder, "--checkpoint", run, "--out", out, "--format", "csv", "vtt", "eaf")
+    assert code == 1 and printed.startswith(f"{folder / 'good.mp4'}: ") and printed.count("\n") == 1
     assert f"failed: {folder / 'bad.mp4'}" in err and "1 of 2 clips failed; the others are done" in err
     names = sorted(path.name for path in out.iterdir())
-    assert names == ["good.eaf", "good.seconds.csv", "good.vtt"] and all(name in said for name in names)
+    assert names == ["good.eaf", "good.seconds.csv", "good.vtt"] and all(name in printed for name in names)
 
 
 def test_nothing_is_said_to_be_done_where_every_clip_failed(predict, run: Path, tmp_path: Path) -> None:
