@@ -27,18 +27,18 @@ def test_a_missing_track_is_left_out(clip):
 
 
 def test_a_timeline_shows_the_prediction(predictor, clip):
-    prediction = predictor(clip(12))
+    prediction = predictor(clip(13))
     picture = clip_picture(prediction)
-    assert np.array_equal(picture.relevance, prediction.relevance.numpy()) and len(picture.frames) == 12
+    assert np.array_equal(picture.relevance, prediction.relevance.numpy()) and len(picture.frames) == 13
     assert [span.label for span in picture.predicted] == [event.category for event in prediction.events]
     assert picture.truth is None and not picture.adjacency
-    assert len(with_media(clip_picture(prediction, 0, 4), clip(12)).frames) == 4
+    assert len(with_media(clip_picture(prediction, 0, 4), clip(13)).frames) == 4
 
 
 def test_a_window_has_the_graph_of_its_seconds(predictor, clip):
-    picture, _, output = clip_window(predictor, clip(17), start=6)
-    assert picture.title.endswith("seconds 5 to 15") and len(picture.relevance) == len(picture.frames) == 10
-    assert np.array_equal(picture.relevance, predictor(clip(17)).relevance[5:15].numpy())
+    picture, _, output = clip_window(predictor, clip(13), start=4)
+    assert picture.title.endswith("seconds 3 to 13") and len(picture.relevance) == len(picture.frames) == 10
+    assert np.array_equal(picture.relevance, predictor(clip(13)).relevance[3:].numpy())
     assert np.array_equal(picture.adjacency["av"][picture.layers[0]], output.adjacency["av"][0][0].numpy())
 
 
@@ -49,6 +49,7 @@ def test_padding_is_not_shown(predictor, clip):
     assert np.array_equal(picture.adjacency["av"][picture.layers[0]], whole[np.ix_(shown, shown)])
 
 
+@pytest.mark.slow
 def test_figures_page_and_graph_of_a_clip_are_written(checkpoint, clip, tmp_path):
     paths = write_clip_graph(checkpoint(), clip(4), tmp_path / "new", device="cpu", drawing={"arrangement": "stacked"})
     assert [path.name for path in paths] == ["graph.png", "adjacency.png", "graph.html", "graph.graphml", "graph.json",
