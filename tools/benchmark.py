@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from avsgn_pyg.config import ConfigError, load_config
 
-#: Of avsgn_pyg.experiments (GROUPS, Workload), which import torch; a test compares them.
+#: Of avsgn_pyg.benchmark (GROUPS, Workload), which import torch; a test compares them.
 GROUPS = ("step", "compile", "operations", "epoch", "batching", "cmgi", "layers", "window", "gpu")
 ROUNDS, EPOCHS, BUDGET = 15, 3, 20.0
 
 if TYPE_CHECKING:
-    from avsgn_pyg.experiments.workload import Workload
+    from avsgn_pyg.benchmark.workload import Workload
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=positive, default=1, help="torch's threads; default 1")
     parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {ROUNDS}")
     parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {EPOCHS}")
-    parser.add_argument("--budget", type=float, help=f"CPU seconds for a comparison; default {BUDGET:g}")
+    parser.add_argument("--budget", type=float, help=f"seconds for a comparison; default {BUDGET:g}")
     parser.add_argument("--compile", action="store_true", help="also compile the model (minutes)")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_intermixed_args(arguments)
@@ -50,7 +50,7 @@ def positive(text: str) -> int:
 
 
 def workload(options: argparse.Namespace) -> Workload:
-    from avsgn_pyg.experiments.workload import Workload
+    from avsgn_pyg.benchmark.workload import Workload
 
     asked = Workload(threads=options.threads, overrides=tuple(options.overrides), compile=options.compile)
     asked = asked.quick() if options.quick else asked
@@ -62,23 +62,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         load_config(None, options.overrides)
-        from avsgn_pyg.experiments.against import against_groups
-        from avsgn_pyg.experiments.benchmark import collect, measure
+        from avsgn_pyg.benchmark import groups, results
+        from avsgn_pyg.benchmark.against import against_groups
 
-        how = {"keep": options.out, "progress": not options.quiet}
-        if options.against is None:
-            results = measure(workload(options), options.rows, **how)
-        else:
-            results = collect(against_groups(options.against), workload(options), **how)
+        chosen = {name: groups.GROUPS[name] for name in options.rows}
+        if options.against is not None:
+            chosen = against_groups(options.against)
+        measured = results.measure(chosen, workload(options), keep=options.out, progress=not options.quiet)
     except (ConfigError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped" + (f"; rows so far are in {options.out}" if options.out else ""), file=sys.stderr)
         return 130
-    print(results.table())
+    print(measured.text())
     if options.out is not None:
-        print("", *results.save(options.out), sep="\n")
+        print(*measured.save(options.out), sep="\n")
     return 0
 
 

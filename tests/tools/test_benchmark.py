@@ -8,11 +8,11 @@ from types import ModuleType
 
 import pytest
 
+from avsgn_pyg.benchmark import results
+from avsgn_pyg.benchmark.groups import GROUPS
+from avsgn_pyg.benchmark.results import Results, Row
+from avsgn_pyg.benchmark.workload import Workload
 from avsgn_pyg.config import ConfigError
-from avsgn_pyg.experiments import benchmark
-from avsgn_pyg.experiments.benchmark import GROUPS
-from avsgn_pyg.experiments.rows import Results, Row
-from avsgn_pyg.experiments.workload import Workload
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
 
@@ -26,11 +26,11 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     module.asked = []
 
-    def measure(workload: Workload, groups: list[str], *, keep: Path | None, progress: bool) -> Results:
-        module.asked.append((workload, groups, progress))
-        return Results((Row("step", 0.5, "s"),), {"cpu": "a CPU"}, {})
+    def measure(groups: dict, workload: Workload, *, keep: Path | None, progress: bool) -> Results:
+        module.asked.append((workload, list(groups), progress))
+        return Results((Row("step", 0.5, "ms"),), {"cpu": "a CPU"}, {})
 
-    monkeypatch.setattr(benchmark, "measure", measure)
+    monkeypatch.setattr(results, "measure", measure)
     return module
 
 
@@ -64,7 +64,7 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_status_2(tool, capsys, mo
     def refuse(*_: object, **__: object) -> None:
         raise ConfigError("model.cmgi.conv: no")
 
-    monkeypatch.setattr(benchmark, "measure", refuse)
+    monkeypatch.setattr(results, "measure", refuse)
     assert tool.main(["model.cmgi.conv=gat"]) == 2
     assert capsys.readouterr().err == "error: model.cmgi.conv: no\n"
 
@@ -85,7 +85,7 @@ def test_ctrl_c_says_where_the_rows_are_and_ends_with_130(tool, capsys, monkeypa
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark, "measure", stop)
+    monkeypatch.setattr(results, "measure", stop)
     assert tool.main(["--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err == f"stopped; rows so far are in {tmp_path}\n"
 
