@@ -14,7 +14,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,41 +39,34 @@ CASES: dict[str, tuple[str, dict[str, Any], float | None]] = {
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
 
-class Worker:
-    """A process that has prepared one function of workload.py over the package in `folder`; use it in a ``with``.
+@contextmanager
+def worker(folder: Path, function: str, settings: dict[str, Any]) -> Iterator[tuple[float | None, Callable[[], float]]]:
+    """Start a process that prepares one function of workload.py over the package in `folder`.
 
-    Attributes:
-        peak: MiB that the first call added at its highest; ``None`` where the system is not Linux.
+    Yields:
+        The MiB that its first call added at its highest, ``None`` where the system is not Linux; and a function that
+        takes a sample, the process's CPU seconds for one call.
 
     Raises:
         RuntimeError: the process ended; the message is the end of its error stream.
     """
+    process = subprocess.Popen([sys.executable, "-W", "ignore", str(FILE)], cwd=folder, text=True,
+                               env={**os.environ, **ALLOCATOR, "PYTHONPATH": str(folder)},
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def __init__(self, folder: Path, function: str, settings: dict[str, Any]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(FILE)], cwd=folder, text=True,
-            env={**os.environ, **ALLOCATOR, "PYTHONPATH": str(folder)},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.peak: float | None = self._request([str(folder), function, settings])
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def sample(self) -> float:
-        """Return the process's CPU seconds for one call."""
-        return self._request("sample")
-
-    def _request(self, order: object) -> Any:
+    def request(order: object) -> Any:
         try:
-            self.process.stdin.write(json.dumps(order) + "\n")
-            self.process.stdin.flush()
-            return json.loads(self.process.stdout.readline())
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
         except (BrokenPipeError, json.JSONDecodeError):
-            raise RuntimeError(f"a process of the benchmark ended: {self.process.communicate()[1][-2000:]}") from None
+            raise RuntimeError(f"a process of the benchmark ended: {process.communicate()[1][-2000:]}") from None
+
+    try:
+        yield request([str(folder), function, settings]), lambda: request("sample")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def against_groups(other: Path) -> dict[str, Any]:
@@ -93,11 +87,10 @@ def compare_case(name: str, other: Path, workload: Any) -> Any:
     function, settings, at_most = CASES[name]
     settings = {**dataclasses.asdict(workload), **settings}
     settings["overrides"] = (*CASES[name][1].get("overrides", ()), *workload.overrides)
-    with Worker(other, function, settings) as that, Worker(HERE, function, settings) as this:
-        yield Comparison(name, {other.name: that.sample, "this": this.sample}, timed=True,
-                         at_most={} if at_most is None else {"this": at_most})
-    if this.peak is not None and that.peak is not None:
-        yield Row(f"{name}: peak memory", this.peak, "MiB", note=f"{that.peak:.4g} in {other.name}; one call")
+    with worker(other, function, settings) as (old_peak, old), worker(HERE, function, settings) as (peak, this):
+        yield Comparison(name, {other.name: old, "this": this}, at_most={"this": at_most}, timed=True)
+    note = "" if old_peak is None else f"{old_peak:.4g} MiB in {other.name}; one call"
+    yield Row(f"{name}: peak memory", peak, "MiB", note=note)
 
 
 def serve() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Batch
 
-from avsgn_pyg.benchmark.against import HERE, Worker
+from avsgn_pyg.benchmark.against import HERE, worker
 from avsgn_pyg.benchmark.dense_step import DenseNetwork, DenseStep
 from avsgn_pyg.benchmark.results import Comparison, Group, Row
 from avsgn_pyg.benchmark.timing import clock
@@ -41,7 +41,7 @@ def step_rows(workload: Workload) -> Iterator[Comparison]:
                      at_most={"trainer": 1.15}, note=note)
     steps = {backend: trainer_step(workload.but(f"model.cmgi.backend={backend}")) for backend in BACKENDS}
     yield Comparison("step, model.cmgi.backend", steps, note=note)
-    steps = {recipe: trainer_step(workload.with_recipe(recipe)) for recipe in (CMBS, RECIPE)}
+    steps = {recipe: trainer_step(workload.but(recipe=recipe, overrides=())) for recipe in (CMBS, RECIPE)}
     yield Comparison("step", steps, at_most={RECIPE: 0.3}, note="on the same features")
 
 
@@ -50,7 +50,7 @@ def compile_rows(workload: Workload) -> Iterator[Comparison | Row]:
     if not workload.compile:
         yield Row("compiled step", None, "ms", note="not measured without --compile")
         return
-    recipe, read = workload.with_recipe(RECIPE), clock(workload.device)
+    recipe, read = workload.but(recipe=RECIPE, overrides=()), clock(workload.device)
     compiled, start = trainer_step(recipe.but("train.compile=true")), read()
     compiled()
     yield Row("compiled step: first call", 1e3 * (read() - start), "ms", note="without inductor's C++ compiler")
@@ -144,8 +144,8 @@ def window_rows(workload: Workload) -> Iterator[Comparison | Row]:
     yield Comparison("window", {f"T={length}": long_pass(workload.but(segments=length)) for length in workload.long},
                      at_most={f"T={length}": (length / shortest) ** 1.1 for length in longer if length >= 3600})
     for length in workload.long if workload.memory else ():
-        with Worker(HERE, "long_pass", dataclasses.asdict(workload.but(segments=length))) as worker:
-            yield Row(f"window: peak memory, T={length}", worker.peak, "MiB", at_most=3072.0,
+        with worker(HERE, "long_pass", dataclasses.asdict(workload.but(segments=length))) as (peak, _):
+            yield Row(f"window: peak memory, T={length}", peak, "MiB", at_most=3072.0,
                       note="one pass in a process of its own, beyond parameters and input")
 
 

@@ -78,7 +78,7 @@ class Comparison:
 
     name: str
     variants: Mapping[str, Callable[[], Any]]
-    at_most: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    at_most: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     rounds: int | None = None
     note: str = ""
     timed: bool = False

@@ -77,10 +77,6 @@ class Workload:
         """Return the same with further overrides and changed attributes."""
         return dataclasses.replace(self, **{"overrides": (*self.overrides, *overrides), **changes})
 
-    def with_recipe(self, recipe: str) -> Workload:
-        """Return the same with a recipe, which this workload's overrides may not fit."""
-        return self.but(recipe=recipe, overrides=())
-
     def config(self) -> Config:
         """Return the recipe with the overrides."""
         return load_config(self.recipe and CONFIGS / self.recipe, [

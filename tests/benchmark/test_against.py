@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from avsgn_pyg.benchmark import against, workload
-from avsgn_pyg.benchmark.against import CASES, HERE, Worker, added_memory, against_groups
+from avsgn_pyg.benchmark.against import CASES, HERE, added_memory, against_groups, worker
 from avsgn_pyg.benchmark.results import measure
 from avsgn_pyg.benchmark.workload import Workload
 
@@ -23,34 +25,28 @@ def test_cases_are_functions_and_settings_of_the_workload() -> None:
 
 @pytest.mark.slow
 def test_a_process_returns_its_cpu_seconds_and_peak() -> None:
-    with Worker(HERE, "trainer_step", dataclasses.asdict(SMALL)) as worker:
-        assert 0 < worker.sample() < 5 and (worker.peak is None or worker.peak >= 0)
+    with worker(HERE, "trainer_step", dataclasses.asdict(SMALL)) as (peak, sample):
+        assert 0 < sample() < 5 and (peak is None or peak >= 0)
 
 
 def test_a_process_imports_the_package_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "avsgn_pyg").mkdir()
     (tmp_path / "avsgn_pyg" / "__init__.py").write_text("raise ImportError('this is the other checkout')")
-    with pytest.raises(RuntimeError, match="this is the other checkout"):
-        Worker(tmp_path, "trainer_step", dataclasses.asdict(SMALL))
+    with (pytest.raises(RuntimeError, match="this is the other checkout"),
+          worker(tmp_path, "trainer_step", dataclasses.asdict(SMALL))):
+        pass
 
 
 def test_rows_compare_seconds_and_peaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class FakeWorker:
-        def __init__(self, folder: Path, function: str, settings: dict[str, Any]) -> None:
-            self.seconds, self.peak = (3.0 if folder == HERE else 2.0), 5.0
-            asked.append((function, settings["overrides"], settings["width"]))
-
-        def __enter__(self) -> FakeWorker:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            asked.append("closed")
-
-        def sample(self) -> float:
-            return self.seconds
-
     asked: list[object] = []
-    monkeypatch.setattr(against, "Worker", FakeWorker)
+
+    @contextmanager
+    def fake(folder: Path, function: str, settings: dict[str, Any]) -> Iterator[tuple[float, Callable[[], float]]]:
+        asked.append((function, settings["overrides"], settings["width"]))
+        yield 5.0, lambda: 3.0 if folder == HERE else 2.0
+        asked.append("closed")
+
+    monkeypatch.setattr(against, "worker", fake)
     (tmp_path / "old" / "avsgn_pyg").mkdir(parents=True)
     (tmp_path / "old" / "avsgn_pyg" / "zoo.py").touch()
     group = against_groups(tmp_path / "old")["step, gat"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -58,16 +60,7 @@ def test_the_compiled_step_is_compared_with_the_eager_one(monkeypatch: pytest.Mo
 
 
 def test_growth_and_peak_of_an_hour_have_targets(monkeypatch: pytest.MonkeyPatch) -> None:
-    class FakeWorker:
-        def __init__(self, folder: object, function: str, settings: dict) -> None:
-            self.peak = float(settings["segments"])
-
-        def __enter__(self) -> FakeWorker:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-    monkeypatch.setattr(groups, "Worker", FakeWorker)
+    monkeypatch.setattr(groups, "worker", lambda folder, function, settings: nullcontext((settings["segments"], None)))
     monkeypatch.setattr(groups, "long_pass", lambda workload: lambda: None)
     comparison, *peaks = groups.window_rows(TINY.but(long=(300, 3600), memory=True))
     assert isinstance(comparison, Comparison) and comparison.at_most == {"T=3600": 12**1.1}

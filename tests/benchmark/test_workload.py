@@ -27,11 +27,11 @@ def test_random_videos_follow_the_seed_and_have_valid_classes() -> None:
     assert one.category.min() >= 0 and one.category.max() < TINY.classes
 
 
-def test_changes_and_overrides_add_up_and_a_recipe_stands_alone() -> None:
+def test_changes_and_overrides_add_up_and_a_recipe_can_stand_alone() -> None:
     changed = TINY.but("model.cmsa.heads=2", videos=5)
     assert changed.overrides == ("model.dim=8", "model.cmsa.heads=2") and changed.videos == 5
     assert changed.config().model.cmsa.heads == 2
-    assert changed.with_recipe("avsgn_full.yaml").config().model.cmgi.conv == "graph"
+    assert changed.but(recipe="avsgn_full.yaml", overrides=()).config().model.cmgi.conv == "graph"
 
 
 def test_quick_reduces_everything_but_the_network() -> None:
