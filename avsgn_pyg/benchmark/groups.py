@@ -12,7 +12,7 @@ from torch_geometric.data import Batch
 
 from avsgn_pyg.benchmark.against import HERE, worker
 from avsgn_pyg.benchmark.dense_step import DenseNetwork, DenseStep
-from avsgn_pyg.benchmark.results import Comparison, Group, Row
+from avsgn_pyg.benchmark.results import Comparison, Group, Row, rows_of
 from avsgn_pyg.benchmark.timing import clock
 from avsgn_pyg.benchmark.workload import (
     Engine,
@@ -149,13 +149,14 @@ def window_rows(workload: Workload) -> Iterator[Comparison | Row]:
                       note="one pass in a process of its own, beyond parameters and input")
 
 
-def gpu_rows(workload: Workload) -> Iterator[Comparison | Row]:
+def gpu_rows(workload: Workload) -> Iterator[Row]:
     """Measure rows of other groups on a GPU, by wall time."""
     if not torch.cuda.is_available():
         yield Row("GPU: every row", None, "ms", note="torch found no CUDA device on this machine")
         return
     for group in (step_rows, epoch_rows, cmgi_rows, compile_rows):
-        yield from group(workload.but(device="cuda"))
+        for row in rows_of(group, workload.but(device="cuda")):
+            yield dataclasses.replace(row, name=f"GPU {row.name}")
 
 
 #: In the order in which they are measured.

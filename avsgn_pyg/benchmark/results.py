@@ -70,10 +70,11 @@ class Comparison:
 
     Attributes:
         name: starts the names of the rows.
-        variants: name -> what is timed, or with `timed` what returns its own seconds.
+        variants: name -> what is timed.
         at_most: targets of the ratios, by variant.
         rounds: ``None`` takes the workload's.
         note: of the first row.
+        timed: whether the variants return their own seconds.
     """
 
     name: str
@@ -88,12 +89,11 @@ class Comparison:
         read = clock(workload.device)
         samplers = {name: run if self.timed else sampler(run, read) for name, run in self.variants.items()}
         samples = interleave(samplers, self.rounds or workload.rounds, seed=workload.seed, budget=workload.budget)
-        name = f"GPU {self.name}" if workload.device == "cuda" else self.name
         first, *others = samples
-        yield Row.of(f"{name}: {first}", [1e3 * seconds for seconds in samples[first]], "ms", note=self.note)
+        yield Row.of(f"{self.name}: {first}", [1e3 * seconds for seconds in samples[first]], "ms", note=self.note)
         for other in others:
             ratios = [one / two for one, two in zip(samples[other], samples[first], strict=True)]
-            yield Row.of(f"{name}: {other} / {first}", ratios, "ratio", at_most=self.at_most.get(other),
+            yield Row.of(f"{self.name}: {other} / {first}", ratios, "ratio", at_most=self.at_most.get(other),
                          note=f"{other} {1e3 * statistics.median(samples[other]):.4g} ms, {len(ratios)} rounds")
 
 
@@ -141,12 +141,17 @@ def measure(groups: Mapping[str, Group], workload: Workload, *, keep: Path | Non
     with tqdm(groups.items(), unit="group", dynamic_ncols=True, disable=None if progress else True) as bar:
         for name, group in bar:
             bar.set_description(name)
-            for part in group(workload):
-                for row in part.rows(workload) if isinstance(part, Comparison) else [part]:
-                    results = dataclasses.replace(results, rows=(*results.rows, row))
-                    if keep is not None:
-                        results.save(keep)
+            for row in rows_of(group, workload):
+                results = dataclasses.replace(results, rows=(*results.rows, row))
+                if keep is not None:
+                    results.save(keep)
     return results
+
+
+def rows_of(group: Group, workload: Workload) -> Iterator[Row]:
+    """Measure the rows of one group."""
+    for part in group(workload):
+        yield from part.rows(workload) if isinstance(part, Comparison) else [part]
 
 
 def machine_facts() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 
 import pytest
@@ -102,6 +103,16 @@ def test_without_a_gpu_one_row_is_absent(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     row, = groups.gpu_rows(TINY)
     assert row.value is None and "CUDA" in row.note
+
+
+def test_rows_of_a_gpu_are_measured_there_and_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def group(workload: Workload) -> Iterator[Comparison]:
+        yield Comparison(workload.device, {"one": lambda: 1.0}, timed=True)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("step_rows", "epoch_rows", "cmgi_rows", "compile_rows"):
+        monkeypatch.setattr(groups, name, group)
+    assert [row.name for row in groups.gpu_rows(TINY)] == ["GPU cuda: one"] * 4
 
 
 @pytest.mark.gpu
