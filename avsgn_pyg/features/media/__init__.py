@@ -1,6 +1,6 @@
-"""A media file as one-second segments: k pictures and 48 kHz mono sound each, in one pass, in bounded memory.
+"""Read a media file as one-second segments of k pictures and 48 kHz mono sound, in one pass and in bounded memory.
 
-Letters: S seconds, k frames a second, H and W the picture's height and width.
+Shapes: S seconds, k frames per second, H and W height and width of the picture.
 """
 
 from __future__ import annotations
@@ -11,38 +11,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from av.audio.frame import AudioFrame
-from av.video.frame import VideoFrame
+from av import VideoFrame
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from avsgn_pyg.features.media.container import MediaError, Source, end, frames, look, opened, seek
-from avsgn_pyg.features.media.pictures import Screen, displayed_size
-from avsgn_pyg.features.media.sound import RATE, Track
+from avsgn_pyg.features.media.container import MediaError, Source, end, frames, inspect
+from avsgn_pyg.features.media.pictures import Pictures, displayed_size
+from avsgn_pyg.features.media.sound import RATE, Sound
 
 __all__ = ["RATE", "TOLERANCE", "Clip", "MediaError", "MediaInfo", "Second", "probe", "read_seconds", "stack"]
 
 # A last piece shorter than this (s) is no segment: encoders fill up their last block, and 10.02 s are ten seconds.
 TOLERANCE = 0.1
-# A header that states this much (s) more than there is speaks of a file that breaks off.
+# A file that is this much (s) shorter than its header states was cut.
 _MISSING = 0.5
-# The seconds that picture or sound may lag behind the other in the file before it is taken for silent: bounds memory.
+# Seconds that pictures or sound may lag behind the other in the file; what is later counts as missing. Bounds memory.
 _LAG = 10
-# From this second on, seeking costs less than decoding up to it.
-_WORTH_SEEKING = 3
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a media file holds, as it is displayed.
+    """A media file as it is displayed.
 
     Attributes:
-        duration: seconds from the presentation's start to where picture and sound have ended.
-        seconds: one-second segments; a last piece of up to :data:`TOLERANCE` is not counted, one segment always is.
+        duration: seconds from the presentation's start to the end of pictures and sound.
+        seconds: number of one-second segments, at least 1; a last piece of up to :data:`TOLERANCE` does not count.
         width, height: pixels as displayed: upright, with square pixels; 0 without video.
-        frame_rate: mean frames a second; 0 without video.
-        has_video, has_audio: there is a picture (no cover) or sound that can be decoded.
-        stated: the duration that the header states; the same as `duration` where it does not.
+        frame_rate: mean frames per second; 0 without video.
+        has_video, has_audio: there are pictures (not only a cover) or sound that can be decoded.
+        stated: the duration that the header states, or `duration` where it states none.
     """
 
     path: Path
@@ -57,7 +54,7 @@ class MediaInfo:
 
     @property
     def breaks_off(self) -> bool:
-        """The file ends before its header says: a download or a recording that was cut."""
+        """Whether the file ends before the end that its header states, as a cut download or recording does."""
         return self.stated > self.duration + _MISSING
 
 
@@ -67,8 +64,8 @@ class Second:
 
     Attributes:
         frames: [k, H, W, 3] RGB, upright; frame j shows the time index + (j + 0.5) / k, so k = 1 is the middle frame.
-        seen: [k] ``False`` where there is no picture at that time: before it starts, after it ends, without a video
-            track. The nearest frame stands there, or black if there is none at all.
+        seen: [k] ``False`` where there is no picture at that time: before the video starts, after it ends, without
+            video. The nearest frame is repeated there, or black if there is none at all.
         samples: [48000] mono in [-1, 1]; 0 where there is no sound.
         heard: share of the second that the sound track covers, silent or not.
     """
@@ -82,14 +79,7 @@ class Second:
 
 @dataclass(frozen=True)
 class Clip:
-    """Seconds side by side; see :class:`Second`.
-
-    Attributes:
-        frames: [S, k, H, W, 3].
-        seen: [S, k].
-        samples: [S, 48000].
-        heard: [S].
-    """
+    """The seconds of a file, stacked; see :class:`Second`."""
 
     frames: UInt8[Tensor, "S k H W 3"]
     seen: Bool[Tensor, "S k"]
@@ -98,116 +88,81 @@ class Clip:
 
 
 def probe(path: Path | str) -> MediaInfo:
-    """What a media file holds; reads its header, its first frames and its last packets.
+    """Describe a media file from its header, its first frames and its last packets.
 
     Raises:
-        MediaError: no such file, no media file, or nothing in it can be decoded.
+        MediaError: no such file, not a media file, or nothing in it can be decoded.
     """
-    return _info(look(Path(path)))
+    return _info(inspect(Path(path)))
 
 
 def _info(source: Source) -> MediaInfo:
     height, width = displayed_size(source) or (0, 0)
     duration = float(end(source))
     return MediaInfo(
-        path=source.path,
-        duration=duration,
-        seconds=max(1, math.ceil(duration - TOLERANCE)),
-        width=width,
-        height=height,
-        frame_rate=source.frame_rate,
-        has_video=source.video is not None,
-        has_audio=source.audio is not None,
-        stated=duration if source.stated is None else float(source.stated),
+        path=source.path, duration=duration, seconds=max(1, math.ceil(duration - TOLERANCE)), width=width,
+        height=height, frame_rate=source.frame_rate, has_video=source.picture is not None,
+        has_audio=source.sound is not None, stated=duration if source.stated is None else float(source.stated),
     )
 
 
 def read_seconds(
-    path: Path | str,
-    *,
-    frames_per_segment: int = 1,
-    start: int = 0,
-    count: int | None = None,
-    size: tuple[int, int] | None = None,
-    threads: int = 1,
+    path: Path | str, *, frames_per_segment: int = 1, start: int = 0, count: int | None = None,
+    size: tuple[int, int] | None = None, threads: int = 1,
 ) -> Iterator[Second]:
-    """The seconds of a media file one by one; memory does not grow with its length.
+    """Read the seconds of a media file one by one; memory does not grow with its length.
 
-    Picture and sound come from one pass over the file, which starts at the keyframe before `start`.
+    Pictures and sound come from one pass over the file, which begins at the keyframe before `start`.
 
     Args:
-        frames_per_segment: k, frames a second.
+        frames_per_segment: k, frames per second.
         start: the first second.
-        count: how many seconds; those past the file's end come marked as not seen and not heard. ``None``: all that
-            :attr:`MediaInfo.seconds` counts.
+        count: number of seconds; those past the end of the file are padded and marked as not seen and not heard.
+            Default: all of :attr:`MediaInfo.seconds`.
         size: height and width to scale every frame to; default: as displayed.
-        threads: decoding threads a stream; 0 leaves it to FFmpeg.
+        threads: decoding threads per stream; 0 leaves the number to FFmpeg.
 
     Raises:
-        MediaError: at the call, as :func:`probe`. A file that breaks off later raises nothing: see
+        MediaError: at the call, as :func:`probe`. A file that is cut raises no error later: see
             :attr:`MediaInfo.breaks_off`.
-        ValueError: a number below what makes sense.
+        ValueError: a number that is too small.
     """
     least = {"frames_per_segment": (frames_per_segment, 1), "start": (start, 0), "count": (count or 0, 0)}
     least |= {"threads": (threads, 0), "size": (min(size or (1,)), 1)}
     for name, (value, smallest) in least.items():
         if value < smallest:
-            raise ValueError(f"{name}={value}; it must be {smallest} or more")
-    source = look(Path(path))
+            raise ValueError(f"{name} must be {smallest} or more, got {value}")
+    source = inspect(Path(path))
     stop = _info(source).seconds if count is None else start + count
-    screen = Screen(source, per_second=frames_per_segment, first=start, size=size)
-    return _seconds(source, screen, range(start, stop), threads)
+    pictures = Pictures(source, per_second=frames_per_segment, first=start, size=size)
+    return _seconds(source, pictures, Sound(source, first=start), range(start, stop), threads)
 
 
-def _seconds(source: Source, screen: Screen, wanted: range, threads: int) -> Iterator[Second]:
-    track = Track(source, first=wanted.start)
-    index = wanted.start
-    for frame in _decoded(source, wanted, threads):
-        (screen if isinstance(frame, VideoFrame) else track).feed(frame)
-        while index < wanted.stop and _ready(source, screen, track, index):
-            screen.pass_by(index)
-            yield _second(index, screen, track)
-            index += 1
-        if index == wanted.stop:
-            return
-    track.close()
-    for last in range(index, wanted.stop):
-        screen.close(last)
-        yield _second(last, screen, track)
+def _seconds(source: Source, pictures: Pictures, sound: Sound, wanted: range, threads: int) -> Iterator[Second]:
+    decoded = frames(source, wanted.start, threads)
+    video_end = source.video_end
+    for index in wanted:
+        while not _complete(source, pictures, sound, index):
+            frame = next(decoded, None)
+            if frame is None:
+                sound.flush()
+                video_end = 0.0
+                break
+            (pictures if isinstance(frame, VideoFrame) else sound).feed(frame)
+        pictures.repeat(index, video_end)
+        (images, seen), (samples, heard) = pictures.take(), sound.take()
+        yield Second(index=index, frames=images, seen=seen, samples=samples, heard=heard)
 
 
-def _second(index: int, screen: Screen, track: Track) -> Second:
-    images, seen = screen.take()
-    samples, heard = track.take()
-    return Second(index=index, frames=images, seen=seen, samples=samples, heard=heard)
-
-
-def _ready(source: Source, screen: Screen, track: Track, index: int) -> bool:
-    """Whether nothing more is to come for a second, or one of the two has run too far ahead to wait for the other."""
-    seen = source.video is None or screen.done > index
-    heard = source.audio is None or track.done > index
-    return (seen and heard) or max(screen.reached, track.reached) > index + 1 + _LAG
-
-
-def _decoded(source: Source, wanted: range, threads: int) -> Iterator[VideoFrame | AudioFrame]:
-    """Frames from a keyframe before the first second that is wanted, where the file has one, to the end."""
-    if not wanted:
-        return
-    if wanted.start >= _WORTH_SEEKING:
-        with opened(source.path) as container:
-            if seek(container, source, wanted.start):
-                yield from (frame for _, frame in frames(container, source.streams, threads=threads))
-                return
-    with opened(source.path) as container:
-        yield from (frame for _, frame in frames(container, source.streams, threads=threads))
+def _complete(source: Source, pictures: Pictures, sound: Sound, index: int) -> bool:
+    """Whether a second is complete, or one of pictures and sound is too far ahead to wait for the other."""
+    seen = source.picture is None or pictures.done > index
+    heard = source.sound is None or sound.reached >= index + 1
+    return (seen and heard) or max(pictures.reached, sound.reached) > index + 1 + _LAG
 
 
 def stack(seconds: Iterable[Second]) -> Clip:
-    """Seconds of one file, side by side.
-
-    Raises:
-        ValueError: no second.
-    """
+    """Stack the seconds of one file; ValueError where there are none."""
     found = list(seconds)
     if not found:
         raise ValueError("no seconds to stack; a clip has one or more")

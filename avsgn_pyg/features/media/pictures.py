@@ -1,12 +1,12 @@
-"""The picture of a media file: frames come as they are decoded, those shown at the wanted times are kept."""
+"""Select the video frames that are shown at given times, upright and scaled, from frames in decoding order."""
 
 from __future__ import annotations
 
-import math
+from fractions import Fraction
 
 import numpy as np
 import torch
-from av.video.frame import VideoFrame
+from av import VideoFrame
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
@@ -14,123 +14,100 @@ from avsgn_pyg.features.media.container import Source
 
 # Containers round times to a millisecond; a frame that begins this much late still counts as begun.
 _ROUNDING = 0.001
-# Height and width of the black picture of a file that has none.
+# Height and width of the black picture of a file without video.
 BLACK = (32, 32)
 
 
-class Screen:
-    """Frame j of second s shows the time s + (j + 0.5) / k; times are asked for in order.
+class Pictures:
+    """k frames per second: frame j of second s is the one shown at the time s + (j + 0.5) / k.
 
     Args:
         first: the first second that is wanted.
-        size: height and width of what comes out; default: as displayed.
+        size: height and width of the result; default: as displayed.
+
+    Attributes:
+        reached: the time at which the newest frame begins.
     """
 
     def __init__(self, source: Source, *, per_second: int, first: int, size: tuple[int, int] | None) -> None:
-        self.per_second = per_second
-        self.reached = float(first)
-        self._zero = float(source.zero)
-        self._source, self._next = source, first * per_second
-        self._due = self._wanted()
-        self._shape = size or displayed_size(source) or BLACK
-        self._turn = orientation(source.picture)
-        self._opening = None if source.picture is None else self._time(source.picture)
-        self._current: VideoFrame | None = None
-        self._begun = 0.0
-        self._shown: tuple[VideoFrame, UInt8[Tensor, "H W 3"]] | None = None
-        self._kept: list[tuple[UInt8[Tensor, "H W 3"], bool]] = []
+        self.source, self.per_second, self.reached = source, per_second, float(first)
+        self.size = size or displayed_size(source) or BLACK
+        self.opening = source.picture and self._time(source.picture)
+        self.newest: VideoFrame | None = None
+        self.selected = first * per_second  # the number of frames from second 0 on
+        self.waiting: list[tuple[UInt8[Tensor, "H W 3"], bool]] = []
+        self.converted: tuple[VideoFrame | None, UInt8[Tensor, "H W 3"]] | None = None
 
     @property
     def done(self) -> int:
         """Every second before this one has its frames."""
-        return self._next // self.per_second
+        return self.selected // self.per_second
+
+    @property
+    def wanted(self) -> float:
+        """The time of the next frame to select."""
+        return (self.selected + 0.5) / self.per_second
 
     def feed(self, frame: VideoFrame) -> None:
-        """Take the next frame in order of time; one that goes back in time is dropped."""
+        """Add the next frame in order of time; one that goes back in time is dropped."""
         time = self._time(frame)
-        if self._current is not None and time <= self._begun:
+        if self.newest is not None and time <= self.reached:
             return
-        while self._due + _ROUNDING < time:
-            self._keep(self._current or frame, seen=self._current is not None)
-        self._current, self._begun, self.reached = frame, time, time
+        while self.wanted + _ROUNDING < time:
+            self._select(self.newest or frame, seen=self.newest is not None)
+        self.newest, self.reached = frame, time
 
-    def pass_by(self, second: int) -> None:
-        """Give a second its frames although no later frame has come: the newest stays, seen while it can last."""
-        while self.done <= second:
-            self._keep_held(known_end=self._source.video_end)
+    def repeat(self, second: int, end: Fraction | float | None) -> None:
+        """Complete all seconds up to `second` with the newest frame, seen until it and the stream end at `end`.
 
-    def close(self, second: int) -> None:
-        """No more frames: every second up to this one gets what the last frame shows, seen while it lasts."""
+        A still image, the only frame so far, is seen for as long as the sound lasts; so is any frame without `end`.
+        """
         while self.done <= second:
-            self._keep_held(known_end=0.0)
+            frame, seen = self.newest, self.newest is not None
+            if frame is not None and end is not None and self.reached != self.opening:
+                length = frame.duration * frame.time_base if frame.duration else 1 / (self.source.frame_rate or 1)
+                seen = self.wanted < max(end, self.reached + float(length))
+            self._select(frame or self.source.picture, seen)
 
     def take(self) -> tuple[UInt8[Tensor, "k H W 3"], Bool[Tensor, "k"]]:
-        """The frames of the earliest second that was not taken yet."""
-        kept, self._kept = self._kept[: self.per_second], self._kept[self.per_second :]
-        return torch.stack([image for image, _ in kept]), torch.tensor([seen for _, seen in kept])
-
-    def _wanted(self) -> float:
-        return (self._next + 0.5) / self.per_second
+        """Return the frames of the earliest second that was not taken yet, and whether each was seen."""
+        images, seen = zip(*self.waiting[: self.per_second], strict=True)
+        del self.waiting[: self.per_second]
+        return torch.stack(images), torch.tensor(seen)
 
     def _time(self, frame: VideoFrame) -> float:
         if frame.pts is None and frame.dts is None:
             return self.reached
-        time = frame.time if frame.pts is not None else float(frame.dts * frame.time_base)
-        return time - self._zero
+        return (frame.time if frame.pts is not None else float(frame.dts * frame.time_base)) - float(self.source.start)
 
-    def _keep_held(self, known_end: float | None) -> None:
-        frame = self._current or self._source.picture
-        if self._current is None:
-            self._keep(frame, seen=False)
-            return
-        # A picture that never changes is a still image: it stays for as long as the sound goes on.
-        still = self._begun == self._opening
-        lasts = None if known_end is None else max(known_end, self._begun + self._length(frame))
-        self._keep(frame, seen=still or lasts is None or self._due < lasts)
+    def _select(self, frame: VideoFrame | None, seen: bool) -> None:
+        if self.converted is None or self.converted[0] is not frame:
+            self.converted = (frame, self._convert(frame))
+        self.waiting.append((self.converted[1], seen))
+        self.selected += 1
 
-    def _length(self, frame: VideoFrame) -> float:
-        if frame.duration:
-            return float(frame.duration * frame.time_base)
-        return 1 / (self._source.frame_rate or 1)
-
-    def _keep(self, frame: VideoFrame | None, *, seen: bool) -> None:
-        if self._shown is None or self._shown[0] is not frame:
-            self._shown = (frame, self._image(frame))
-        self._kept.append((self._shown[1], seen))
-        self._next += 1
-        self._due = self._wanted()
-
-    def _image(self, frame: VideoFrame | None) -> UInt8[Tensor, "H W 3"]:
+    def _convert(self, frame: VideoFrame | None) -> UInt8[Tensor, "H W 3"]:
         if frame is None:
-            return torch.zeros(*self._shape, 3, dtype=torch.uint8)
-        quarters, mirrored = self._turn
-        height, width = self._shape if quarters % 2 == 0 else self._shape[::-1]
-        same = (frame.height, frame.width) == (height, width)
-        scaled = frame.reformat(
-            width=width,
-            height=height,
-            format="rgb24",
-            interpolation="BILINEAR" if same else "BICUBIC",
-            threads=1,
-        )
-        image = scaled.to_ndarray()
-        image = np.rot90(image[:, ::-1] if mirrored else image, quarters)
-        return torch.from_numpy(np.ascontiguousarray(image))
+            return torch.zeros(*self.size, 3, dtype=torch.uint8)
+        quarters, mirrored = orientation(self.source.picture)
+        height, width = self.size[::-1] if quarters % 2 else self.size
+        filtering = "BILINEAR" if (frame.height, frame.width) == (height, width) else "BICUBIC"
+        image = frame.reformat(width, height, "rgb24", interpolation=filtering, threads=1).to_ndarray()
+        return torch.from_numpy(np.rot90(image[:, ::-1] if mirrored else image, quarters).copy())
 
 
-def orientation(frame: VideoFrame | None) -> tuple[int, bool]:
-    """Quarter turns counterclockwise, after left and right are swapped or not, that bring a frame upright."""
-    matrix = None if frame is None else frame.side_data.get("DISPLAYMATRIX")
+def orientation(frame: VideoFrame) -> tuple[int, bool]:
+    """Return counterclockwise quarter turns that bring a frame upright, and whether to swap left and right first."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 0, False
-    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].astype(float).tolist()
-    mirrored = a * d - b * c < 0
-    sign = -1 if mirrored else 1
-    return round(-math.degrees(math.atan2(sign * b, sign * a)) / 90) % 4, mirrored
+    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
+    mirrored = a * d < b * c
+    return (round(frame.rotation / 90) + 2 * mirrored) % 4, mirrored
 
 
 def displayed_size(source: Source) -> tuple[int, int] | None:
-    """Height and width as displayed: upright, with square pixels; ``None`` without a picture."""
+    """Return height and width as displayed, upright and with square pixels; ``None`` without video."""
     if source.picture is None:
         return None
     height, width = source.picture.height, max(1, round(source.picture.width * source.pixel_aspect))

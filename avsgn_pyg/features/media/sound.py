@@ -1,147 +1,113 @@
-"""The sound of a media file: frames come as they are decoded, and land as mono samples on the presentation's clock."""
+"""Mix and resample decoded audio frames to mono at 48 kHz, and place the samples on the presentation's clock."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
 import numpy as np
 import torch
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
+from av import AudioFrame, AudioResampler
 from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.features.media.container import Source
 
 RATE = 48_000
-# Timestamps may stray this far (s) from the count of samples before they are believed: rounding, not a gap.
+# Where timestamps and the count of samples differ by less than this (s), it is rounding, and the count is right.
 _SLACK = 0.03
-# Sound from this long (s) before the first second on is resampled; what comes earlier lets the decoder settle.
+# Sound from this long (s) before the first second on is resampled; earlier sound only lets the decoder settle.
 _SETTLING = 0.5
-# The coarsest time (s) that a container with frames of uneven times counts in.
+# The coarsest unit of time (s) in which a container counts.
 _ROUNDING = 0.001
 
 
-class Track:
-    """Mono sound at :data:`RATE` by whole seconds; sample n of a second sounds n / RATE after its start.
+class Sound:
+    """Mono sound by whole seconds; sample n of a second is n / RATE after its start.
+
+    Frames that follow on each other form a run, which one resampler converts. Input and output samples coincide in
+    time every rate / gcd(rate, RATE) input samples. Silence extends a run back to such a time, so that its samples
+    are the same wherever reading began.
 
     Args:
         first: the first second that is wanted.
+
+    Attributes:
+        reached: the time up to which there are samples.
     """
 
     def __init__(self, source: Source, *, first: int) -> None:
-        self._first_frame, self._zero, self._next = source.sound, float(source.zero), first
-        self._run: _Run | None = None
-        self._buffers: dict[int, np.ndarray] = {}
-        self._counts: dict[int, int] = {}
-        self.reached = float(first)
-
-    @property
-    def done(self) -> int:
-        """Every second before this one has its samples."""
-        return math.floor(self.reached)
+        self.first_frame, self.start, self.next, self.reached = source.sound, float(source.start), first, float(first)
+        # NaN marks samples that the sound track does not cover.
+        self.buffers: dict[int, np.ndarray] = defaultdict(lambda: np.full(RATE, np.nan, dtype=np.float32))
+        self.resampler: AudioResampler | None = None
 
     def feed(self, frame: AudioFrame) -> None:
-        """Take the next frame; where its time does not follow on the last, the samples jump with it."""
-        begins = None if frame.pts is None else self._place(frame)
-        if self._run is None and begins is not None and begins < (self._next - _SETTLING) * frame.sample_rate:
-            return
-        if self._run is not None and not self._run.continues(frame, begins):
-            self.close()
-        if self._run is None:
-            here = round(self.reached * frame.sample_rate)
-            self._run = _Run(frame, here if begins is None else begins + self._off_beat(frame, begins))
-        self._write(*self._run.feed(frame))
+        """Add the next frame; where its time does not follow on the last, a new run begins at its time."""
+        begin, rate = None if frame.pts is None else self._position(frame), frame.sample_rate
+        if self.resampler is not None and not self._continues(frame, begin):
+            self.flush()
+        if self.resampler is None:
+            if begin is not None and begin < (self.next - _SETTLING) * rate:
+                return
+            self._start_run(frame, round(self.reached * rate) if begin is None else self._unrounded(frame, begin))
+        self.end += frame.samples
+        frame.pts = None
+        self._write(self.resampler.resample(frame))
 
-    def close(self) -> None:
-        """No more frames, or none that follow on the last: what the resampler still holds comes out."""
-        if self._run is not None:
-            self._write(*self._run.finish())
-            self._run = None
+    def flush(self) -> None:
+        """End the run: write the samples that the resampler still holds."""
+        if self.resampler is not None:
+            self._write(self.resampler.resample(None))
+            self.resampler = None
 
     def take(self) -> tuple[Float[Tensor, "48000"], float]:
-        """Samples of the earliest second that was not taken yet, and the share of it that the track covers."""
-        samples = self._buffers.pop(self._next, None)
-        heard = min(1.0, self._counts.pop(self._next, 0) / RATE)
-        self._next += 1
-        samples = np.zeros(RATE, dtype=np.float32) if samples is None else samples
-        return torch.from_numpy(samples).clamp_(-1, 1), heard
+        """Return the samples of the earliest second that was not taken yet, and the share that the track covers."""
+        samples, self.next = self.buffers[self.next], self.next + 1
+        del self.buffers[self.next - 1]
+        return torch.from_numpy(np.nan_to_num(samples)).clamp_(-1, 1), 1 - float(np.isnan(samples).mean())
 
-    def _place(self, frame: AudioFrame) -> int:
-        """The frame's first sample, counted at its own rate from the presentation's start."""
-        return round((frame.time - self._zero) * frame.sample_rate)
+    def _position(self, frame: AudioFrame) -> int:
+        """Return the index of the frame's first sample at its own rate, counted from the presentation's start."""
+        return round((frame.time - self.start) * frame.sample_rate)
 
-    def _off_beat(self, frame: AudioFrame, begins: int) -> int:
-        """Samples from here to where the frame stood before the container rounded its time.
-
-        Frames of one length follow on the first; without this, reading from the middle could differ by a rounding.
-        """
-        first = self._first_frame
-        if first is None or first.pts is None or not frame.samples or first.sample_rate != frame.sample_rate:
-            return 0
-        off = (self._place(first) + first.samples - begins) % frame.samples
-        off -= frame.samples if off > frame.samples // 2 else 0
+    def _unrounded(self, frame: AudioFrame, begin: int) -> int:
+        """Return `begin` as it was before the container rounded it, where all frames are as long as the first."""
+        first, length = self.first_frame, frame.samples
+        if first is None or first.pts is None or not length or first.sample_rate != frame.sample_rate:
+            return begin
+        off = (self._position(first) + first.samples - begin + length // 2) % length - length // 2
         rounding = min(float(frame.time_base), _ROUNDING) * frame.sample_rate
-        return off if abs(off) <= math.ceil(rounding) else 0
+        return begin + off if abs(off) <= math.ceil(rounding) else begin
 
-    def _write(self, at: int, samples: np.ndarray) -> None:
-        self.reached = max(self.reached, (at + len(samples)) / RATE)
-        behind = max(0, self._next * RATE - at)
-        at, samples = at + behind, samples[behind:]
-        while len(samples):
-            second, place = divmod(at, RATE)
-            part = samples[: RATE - place]
-            if second not in self._buffers:
-                self._buffers[second] = np.zeros(RATE, dtype=np.float32)
-            self._buffers[second][place : place + len(part)] = part
-            self._counts[second] = self._counts.get(second, 0) + len(part)
-            at, samples = at + len(part), samples[len(part) :]
+    def _continues(self, frame: AudioFrame, begin: int | None) -> bool:
+        on_time = begin is None or abs(begin - self.end) <= _SLACK * frame.sample_rate
+        return on_time and self.form == (frame.format.name, frame.layout.name, frame.sample_rate)
 
-
-class _Run:
-    """Frames that follow on each other, through one resampler.
-
-    Input and output samples share an instant every `_period` input samples. A run is filled up with silence back to
-    such an instant, so that samples come out the same wherever reading began.
-    """
-
-    def __init__(self, frame: AudioFrame, begins: int) -> None:
-        self._form = (frame.format.name, frame.layout.name, frame.sample_rate)
+    def _start_run(self, frame: AudioFrame, begin: int) -> None:
         # Without the limit FFmpeg mixes float stereo to mono at 0.71 + 0.71, and integer stereo at 0.5 + 0.5.
-        self._resampler = AudioResampler(format="fltp", layout="mono", rate=RATE, options={"rematrix_maxval": "1.0"})
-        self._rate, self._begins, self._ends = frame.sample_rate, begins, begins
-        silence = begins % (self._rate // math.gcd(self._rate, RATE))
-        self._out = (begins - silence) * RATE // self._rate
-        self._lead = _silence(frame, silence) if silence else None
+        self.resampler = AudioResampler(format="fltp", layout="mono", rate=RATE, options={"rematrix_maxval": "1.0"})
+        self.form, self.begin, self.end = (frame.format.name, frame.layout.name, frame.sample_rate), begin, begin
+        silence = begin % (frame.sample_rate // math.gcd(frame.sample_rate, RATE))
+        self.output = (begin - silence) * RATE // frame.sample_rate
+        if silence:
+            self._write(self.resampler.resample(_silence(frame, silence)))
 
-    def continues(self, frame: AudioFrame, begins: int | None) -> bool:
-        same = (frame.format.name, frame.layout.name, frame.sample_rate) == self._form
-        return same and (begins is None or abs(begins - self._ends) <= _SLACK * self._rate)
-
-    def feed(self, frame: AudioFrame) -> tuple[int, np.ndarray]:
-        """Where, in output samples, the samples go that are ready now, and those samples."""
-        frames = [frame] if self._lead is None else [self._lead, frame]
-        self._lead = None
-        self._ends += frame.samples
-        parts = []
-        for part in frames:
-            part.pts = None
-            parts += self._resampler.resample(part)
-        return self._placed(parts)
-
-    def finish(self) -> tuple[int, np.ndarray]:
-        return self._placed(self._resampler.resample(None))
-
-    def _placed(self, frames: list[AudioFrame]) -> tuple[int, np.ndarray]:
+    def _write(self, frames: list[AudioFrame]) -> None:
+        """Write resampled frames to the buffers, except what lies outside the run or in seconds already taken."""
         samples = np.concatenate([frame.to_ndarray()[0] for frame in frames] or [np.zeros(0, np.float32)])
-        at, self._out = self._out, self._out + len(samples)
-        first = max(at, -(-self._begins * RATE // self._rate))
-        last = min(self._out, self._ends * RATE // self._rate)
-        return first, samples[first - at : max(first, last) - at]
+        rate, place, self.output = self.form[2], self.output, self.output + len(samples)
+        last = min(self.output, self.end * RATE // rate)
+        self.reached = max(self.reached, last / RATE)
+        start = max(place, -(-self.begin * RATE // rate), self.next * RATE)
+        while start < last:
+            second, inside = divmod(start, RATE)
+            stop = min(last, (second + 1) * RATE)
+            self.buffers[second][inside : inside + stop - start] = samples[start - place : stop - place]
+            start = stop
 
 
 def _silence(like: AudioFrame, samples: int) -> AudioFrame:
-    """A silent frame of another frame's form."""
     silent = AudioFrame(format=like.format.name, layout=like.layout, samples=samples)
     silent.sample_rate, silent.time_base = like.sample_rate, like.time_base
     for plane in silent.planes:
