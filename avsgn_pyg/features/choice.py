@@ -1,6 +1,6 @@
-"""What a command line says of encoders: their names, options and precisions; needs no torch.
+"""The names, options and precisions of encoders, for command lines; imports no torch.
 
-The classes behind the names are imported when :mod:`avsgn_pyg.features.encoder` makes one.
+:mod:`avsgn_pyg.features.encoder` imports the classes behind the names.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from avsgn_pyg.errors import EncoderError
 Kind = Literal["visual", "audio"]
 
 PRECISIONS: Final = ("fp32", "bf16", "fp16")
-#: What encodes: processes of this machine, or a Ray cluster.
+#: Where the encoders run: in processes of this machine, or on a Ray cluster.
 ENGINES: Final = ("processes", "ray")
 
-#: Words of the command line that are options of an encoder: which encoder's, which option, what it means.
+#: Command-line options that set an option of an encoder: the encoder's kind, the option, its help text.
 OPTIONS: Final[dict[str, tuple[Kind, str, str]]] = {
     "visual-model": ("visual", "model", "clip: a model of open_clip"),
     "visual-weights": ("visual", "weights", "clip: a tag of open_clip's, or a checkpoint file"),
@@ -32,14 +32,14 @@ OPTIONS: Final[dict[str, tuple[Kind, str, str]]] = {
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """An encoder by name, with the options of its class; what a command line or a record says."""
+    """The name of an encoder, and the options of its class."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, name: str, settings: Sequence[str] = ()) -> EncoderChoice:
-        """From ``KEY=VALUE`` words; a value is JSON where it can be (``128``, ``true``, ``null``), else text.
+        """Parse ``KEY=VALUE`` words; a value is JSON where it can be (``128``, ``true``, ``null``), else text.
 
         Raises:
             EncoderError: a word without ``=``.
@@ -56,29 +56,29 @@ class EncoderChoice:
         return cls(name, options)
 
 
-def _in(module: str, name: str) -> Callable[[], type]:
-    """The class's loader: nobody pays for open_clip or laion_clap before asking for it."""
+def not_installed(name: str, error: ModuleNotFoundError) -> EncoderError:
+    """Return the error for an encoder whose package is not installed."""
+    return EncoderError(f"encoder {name!r} needs {error.name}, not installed here: pip install 'avsgn_pyg[extract]'")
+
+
+def _class(module: str, name: str) -> Callable[[], type]:
+    """Return a function that imports the class, so that open_clip and laion_clap are only imported when used."""
 
     def load() -> type:
         try:
             return getattr(importlib.import_module(f"avsgn_pyg.features.{module}"), name)
         except ModuleNotFoundError as error:
-            raise lacking(name, error) from None
+            raise not_installed(name, error) from None
 
     return load
 
 
-def lacking(name: str, error: ModuleNotFoundError) -> EncoderError:
-    """What to say of an encoder whose package is not installed."""
-    return EncoderError(f"encoder {name!r} needs {error.name}, not installed here: pip install 'avsgn_pyg[extract]'")
-
-
-#: Name -> what imports the class. A class takes its options, `device`, `precision` and `batch_size` by keyword.
+#: Name -> function that imports the class, which takes its options, `device`, `precision` and `batch_size` by keyword.
 FRAME_ENCODERS: dict[str, Callable[[], type]] = {
-    "clip": _in("clip", "ClipEncoder"),
-    "signal": _in("signal", "SignalFrames"),
+    "clip": _class("clip", "ClipEncoder"),
+    "signal": _class("signal", "SignalFrames"),
 }
 AUDIO_ENCODERS: dict[str, Callable[[], type]] = {
-    "clap": _in("clap", "ClapEncoder"),
-    "signal": _in("signal", "SignalAudio"),
+    "clap": _class("clap", "ClapEncoder"),
+    "signal": _class("signal", "SignalAudio"),
 }

@@ -1,8 +1,8 @@
-"""Any CLIP of open_clip as a frozen frame encoder; the project's only door to open_clip.
+"""Any CLIP of open_clip as a frozen frame encoder; the only module that imports open_clip.
 
-The paper says "Swin-V2-L-based CLIP" (Section 4.1). No weights of such a model are published; its architecture is
+The paper uses a "Swin-V2-L-based CLIP" (Section 4.1). No weights of such a model are published; its architecture is
 shipped (``AVSGN-Swin-V2-L-192`` and ``-256``, 512 wide) for those who have trained one. The default is the
-ViT-B-32 of LAION-2B, which is as wide.
+ViT-B-32 of LAION-2B, which has the same width.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from avsgn_pyg.features.compat import declare_torchvision_ops
-from avsgn_pyg.features.compute import EncoderError, autocast, choose_device, unit, versions
-from avsgn_pyg.features.record import file_options
-from avsgn_pyg.features.weights import fingerprint, gist, hub_file, looks_like_a_file, no_hub, plain_numbers, read_state
+from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.features.compute import autocast, choose_device, declare_torchvision_ops, describe, unit
+from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, no_hub, plain_numbers, read_state, summarize
 
 declare_torchvision_ops()
 
@@ -32,7 +31,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2  # noqa: E402
 DEFAULT_MODEL: Final = "ViT-B-32"
 DEFAULT_WEIGHTS: Final = "laion2b_s34b_b79k"
 SHIPPED: Final = Path(__file__).with_name("open_clip_models")
-#: What a repository of open_clip weights may call them, the safe form first.
+#: File names of weights in open_clip's repositories, the safe format first.
 HUB_NAMES: Final = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"
 )
@@ -42,7 +41,7 @@ open_clip.add_model_config(SHIPPED)
 
 @dataclass(frozen=True)
 class ClipPreparation:
-    """open_clip's own inference transform of a model, picture by picture; pickles as its settings.
+    """A model's inference transform by open_clip, picture by picture; pickles as its settings.
 
     Attributes:
         settings: fields of open_clip's ``PreprocessCfg`` (size, mean, std, interpolation, resize mode ...).
@@ -68,14 +67,14 @@ class ClipEncoder:
 
     Args:
         model: a name of ``open_clip.list_models()``.
-        weights: a tag of open_clip's for this model, or a checkpoint file (safetensors or a ``state_dict``);
+        weights: a tag of open_clip for this model, or a checkpoint file (safetensors or a ``state_dict``);
             ``None`` is the default model's default tag.
-        preprocess: the tag whose preparation a file needs, if not open_clip's default; a tag knows its own.
-        width: refuse a model that is not so wide.
-        download: fetch a tag's weights from huggingface.co when they are not in its local cache.
+        preprocess: the tag whose preparation a file needs, if not open_clip's default; a tag has its own.
+        width: raise an error unless the model has this width.
+        download: download a tag's weights that are not in the local cache of huggingface.co.
 
     Raises:
-        EncoderError: an unknown model or tag, weights that are not here or do not fit, another width than asked.
+        EncoderError: an unknown model or tag, weights that are missing or do not fit, or another width.
     """
 
     name = "clip"
@@ -95,13 +94,12 @@ class ClipEncoder:
         if weights is None and model == DEFAULT_MODEL:
             weights = DEFAULT_WEIGHTS
         self._options = {"model": model, "weights": weights, "preprocess": preprocess}
-        self._files = {"weights": weights} if weights is not None and looks_like_a_file(weights) else {}
         self.device, self.precision, self.batch_size = choose_device(str(device), precision), precision, batch_size
         path, tag = find_weights(model, weights, preprocess, download)
         with no_hub(allowed=download):
             self._model = _load(model, path, preparation_of(model, tag))
             self._tokenizer = open_clip.get_tokenizer(model)
-        self._refuse_deaf_tokenizer(model)
+        self._check_tokenizer(model)
         self.width = int(config["embed_dim"])
         self.preparation = ClipPreparation(open_clip.get_model_preprocess_cfg(self._model))
         settings = {"encoder": self.name, **architecture(model, config), **prepared_as(self.preparation.settings)}
@@ -113,21 +111,18 @@ class ClipEncoder:
         return self.preparation(frames)
 
     def encode_frames(self, prepared: Float[Tensor, "F 3 side1 side2"]) -> Float[Tensor, "F d"]:
-        """One unit vector a picture."""
+        """Return one unit vector per picture."""
         return self._in_batches(prepared, self._model.encode_image)
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
-        """One unit vector a text, which is cut at the model's context length."""
+        """Return one unit vector per text, which is cut at the model's context length."""
         tokens = self._tokenizer(list(texts)) if len(texts) else torch.zeros(0, 1)
         return self._in_batches(tokens, self._model.encode_text)
 
     def record(self) -> dict[str, Any]:
-        """JSON-ready: name, options, width, revision, precision, versions."""
-        return {
-            "name": self.name, **file_options(self._options, self._files), "width": self.width,
-            "revision": self.revision, "precision": self.precision,
-            "versions": versions("torch", "torchvision", "open_clip_torch", "timm"),
-        }
+        """Return the JSON-ready record; see :func:`avsgn_pyg.features.compute.describe`."""
+        files = ["weights"] if is_path(self._options["weights"]) else []
+        return describe(self, self._options, ("torch", "torchvision", "open_clip_torch", "timm"), files)
 
     def _in_batches(self, rows: Tensor, encode: Any) -> Float[Tensor, "rows d"]:
         if not len(rows):
@@ -136,8 +131,8 @@ class ClipEncoder:
             parts = [unit(encode(batch.to(self.device, non_blocking=True))) for batch in rows.split(self.batch_size)]
         return torch.cat(parts)
 
-    def _refuse_deaf_tokenizer(self, model: str) -> None:
-        # Without its files transformers makes an empty tokenizer, for which all texts are one.
+    def _check_tokenizer(self, model: str) -> None:
+        # Without its files transformers makes an empty tokenizer, which encodes all texts alike.
         first, second = self._tokenizer(["the first violin", "a barking dog"])
         if torch.equal(first, second):
             raise EncoderError(f"the tokenizer of clip model {model} is empty: its files are not on this machine; "
@@ -145,12 +140,12 @@ class ClipEncoder:
 
 
 def architecture(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells models apart whose tensors may be equal. Chosen, not all: the library adds fields as it grows."""
+    """Return what distinguishes models with equal tensors; chosen fields, since open_clip adds some."""
     return {"model": model, "width": config["embed_dim"], "quick_gelu": bool(config.get("quick_gelu"))}
 
 
 def prepared_as(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a preparation changes the pictures, in one form however the library writes it."""
+    """Return the settings of a preparation that change the pictures, in one form for all versions of open_clip."""
     size = settings["size"]
     height, width = (size, size) if isinstance(size, int) else size
     return {
@@ -164,7 +159,7 @@ def prepared_as(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_weights(model: str, weights: str | None, preprocess: str | None, download: bool) -> tuple[Path, str | None]:
-    """The checkpoint that is meant, and the tag that says how pictures are prepared for it (``None``: the default).
+    """Return the path of the checkpoint, and the tag of its preparation (``None``: the default).
 
     Raises:
         EncoderError: says what to download and where to put it.
@@ -174,9 +169,9 @@ def find_weights(model: str, weights: str | None, preprocess: str | None, downlo
     if weights is None:
         raise EncoderError(f"clip model {model} needs weights: {offer}, or a checkpoint FILE of your own")
     for tag in {weights, preprocess} - {None}:
-        if tag not in tags and not (tag == weights and looks_like_a_file(tag)):
+        if tag not in tags and not (tag == weights and is_path(tag)):
             raise EncoderError(f"clip model {model} has no tag {tag!r}: {offer}, or weights=FILE")
-    if looks_like_a_file(weights):
+    if is_path(weights):
         return Path(weights), preprocess
     published = get_pretrained_cfg(model, weights)
     other = model.removesuffix("-quickgelu") + "-quickgelu" * bool(published.get("quick_gelu"))
@@ -184,17 +179,12 @@ def find_weights(model: str, weights: str | None, preprocess: str | None, downlo
         raise EncoderError(f"weights {weights!r} and clip model {model} disagree on QuickGELU; use model={other}")
     repository, _, file = published["hf_hub"].rpartition("/")
     names = (Path(file).stem + ".safetensors", file) if file else HUB_NAMES
-    path = hub_file(repository, names, download=download)
-    if path is None:
-        raise EncoderError(
-            f"clip weights {model}/{weights} are not on this machine; fetch them with download=true, or save "
-            f"https://huggingface.co/{repository}/resolve/main/{names[0]} and give weights=FILE preprocess={weights}"
-        )
-    return path, preprocess or weights
+    what, options = f"clip weights {model}/{weights}", f" preprocess={weights}"
+    return hub_weights(what, repository, names, download, options), preprocess or weights
 
 
 def preparation_of(model: str, tag: str | None) -> dict[str, Any]:
-    """What a tag says of preparing pictures, as open_clip wants it; the size is the model's own."""
+    """Return the preparation that a tag's pictures need, as open_clip's settings; the size is the model's own."""
     published = get_pretrained_cfg(model, tag) if tag else {}
     return {key: published[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in published}
 
@@ -208,7 +198,7 @@ def _load(model: str, path: Path, preparation: dict[str, Any]) -> torch.nn.Modul
                 model, pretrained=str(path), force_preprocess_cfg=preparation, device="cpu", weights_only=True
             )
     except Exception as error:
-        read_state(path)  # says plainly what is wrong with a file that is no checkpoint
+        read_state(path)  # raises a clearer error where the file is no checkpoint
         way = "needs files of huggingface.co; use download=true" if isinstance(error, OSError) else "has other tensors"
-        raise EncoderError(f"{path}: clip model {model} {way} ({gist(error)})") from None
+        raise EncoderError(f"{path}: clip model {model} {way} ({summarize(error)})") from None
     return loaded.eval().requires_grad_(False)

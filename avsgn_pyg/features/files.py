@@ -1,4 +1,4 @@
-"""Media files of a folder, label lists, and the part of them that one machine takes; needs no torch."""
+"""Media files of a folder, lists of class names, and the shards that machines process; imports no torch."""
 
 from __future__ import annotations
 
@@ -10,42 +10,40 @@ from typing import NamedTuple, TypeVar
 from avsgn_pyg.data.files import check_file, read_text
 from avsgn_pyg.errors import DataError, ExtractionError
 
-#: Ends of names that are taken for media, in any case. What such a file really holds shows when it is read.
+#: Suffixes of media files, in upper or lower case.
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .wmv .flv .3gp .ogv "
     ".wav .flac .mp3 .m4a .aac .ogg .opus .wma".split()
 )
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 
 
 class Shard(NamedTuple):
-    """The part `number` of `count`, from 1."""
+    """Shard `number` of `count`, from 1."""
 
     number: int = 1
     count: int = 1
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """From ``2/8``; ExtractionError where that is no part of a whole."""
+        """Parse ``2/8``; ExtractionError for anything else than 1/N to N/N."""
         number, slash, count = text.partition("/")
         if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
             raise ExtractionError(f"shard {text!r}: write number/count with numbers from 1, such as 1/4 ... 4/4")
         return cls(int(number), int(count))
 
-    def of(self, things: Sequence[Thing]) -> Sequence[Thing]:
-        """Every `count`-th thing, so that parts are alike where neighbours are."""
-        return things[self.number - 1 :: self.count]
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return every `count`-th item, so that shards are alike where neighbours are."""
+        return items[self.number - 1 :: self.count]
 
     def name(self, path: Path) -> Path:
-        """The part's own file beside `path`; `path` itself where the part is the whole."""
-        if self.count == 1:
-            return path
-        return path.with_name(f"{path.stem}.{self.number}-of-{self.count}{path.suffix}")
+        """Return the shard's own file next to `path`, or `path` itself where there is one shard."""
+        return path if self.count == 1 else path.with_stem(f"{path.stem}.{self.number}-of-{self.count}")
 
 
 def media_files(folder: Path) -> list[Path]:
-    """Media files below `folder`, sorted; hidden files and folders are none, and links to folders are not followed.
+    """List the media files below `folder`, sorted; skips hidden files and folders, and does not follow linked folders.
 
     Raises:
         ExtractionError: no folder, a folder that cannot be listed, or no media file.
@@ -56,24 +54,21 @@ def media_files(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise ExtractionError(f"{error.filename}: cannot be listed ({error.strerror})") from None
 
-    found, others = [], 0
+    paths = []
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                found.append(Path(place) / name)
-            else:
-                others += 1
+        paths += [Path(place) / name for name in names]
+    found = [path for path in paths if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
     for path in found:
         if str(path).encode(errors="replace").decode() != str(path):
             raise ExtractionError(f"{str(path)!r}: its name is not valid text and cannot be an id; rename it")
     if not found:
-        raise ExtractionError(f"{folder}: no media file among its {others} files; looked for {suffixes()}")
+        raise ExtractionError(f"{folder}: no media file among its {len(paths)} files; looked for {suffixes()}")
     return sorted(found)
 
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
-    """Class names in index order, one a line; DataError where there are none or one stands twice."""
+    """Read class names in index order, one per line; DataError where there are none or a name is repeated."""
     lines = read_text(Path(path)).split("\n")
     names = tuple(line.strip() for line in lines if line.strip())
     if not names or len(set(names)) != len(names):
@@ -82,7 +77,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
 
 
 def check_inputs(videos: Path, annotations: Path | None, labels: Path | None, shard: str) -> Shard:
-    """What an extraction reads before it encodes: DataError where something is missing; the shard otherwise."""
+    """Check the inputs of an extraction and return its shard; DataError where something is missing."""
     if labels is not None:
         read_labels(labels)
     part = Shard.parse(shard)
@@ -93,7 +88,7 @@ def check_inputs(videos: Path, annotations: Path | None, labels: Path | None, sh
 
 
 def check_shards(out: Path, shards: Sequence[Path], overwrite: bool) -> None:
-    """What a merge needs: ExtractionError where `out` is there already, DataError where a shard is not."""
+    """Check the files of a merge: ExtractionError where `out` exists already, DataError where a shard does not."""
     if out.exists() and not overwrite:
         raise ExtractionError(f"{out}: is there already; give another name, or --overwrite")
     for path in shards:
@@ -101,5 +96,5 @@ def check_shards(out: Path, shards: Sequence[Path], overwrite: bool) -> None:
 
 
 def suffixes() -> str:
-    """For an error message."""
+    """Return all suffixes, for an error message."""
     return " ".join(sorted(SUFFIXES))

@@ -1,10 +1,10 @@
 """Encoders without weights: statistics of sound and of pictures through a fixed random projection.
 
-They know nothing of the world. Two seconds are near when their spectra or their colours and edges are, so they
-serve tests, and demos whose classes differ in look and sound; they stand in for CLIP and CLAP nowhere else.
-Their text rows carry no meaning at all (:func:`text_codes`).
+Nothing in them is learned. Two seconds are near when their spectra or their colours and edges are, so they serve
+tests, and demos whose classes differ in look and sound; elsewhere they cannot replace CLIP and CLAP.
+Their text embeddings carry no meaning (:func:`text_codes`).
 
-Letters: F frames, V videos, S seconds, N sounds, B mel bands, d width.
+Shapes: F frames, V videos, S seconds, N sounds, B mel bands, d width.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from avsgn_pyg.features.compute import EncoderError, autocast, choose_device, unit, versions
+from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.features.compute import autocast, choose_device, describe, unit
 
-#: Raised when the features change; features of two versions must not meet.
+#: To be raised when the features change; features of two versions must not be mixed.
 VERSION: Final = 1
 NOTE: Final = "statistics through a fixed random projection; no learned weights, and text rows carry no meaning"
 
@@ -32,17 +33,16 @@ WINDOW, HOP, BANDS = 1024, 480, 48
 LOWEST, HIGHEST = 50.0, 16_000.0
 #: Power below which a band counts as silent: -90 dB of a full-scale sine.
 FLOOR: Final = 1e-9
-#: Rates in Hz between which the loudness's rise and fall is summed: rhythm, tremolo, roughness.
+#: Edges in Hz of the bands in which changes of loudness are summed: rhythm, tremolo, roughness.
 BEATS: Final = (1.5, 3.0, 6.0, 12.0, 25.0)
-
-#: Pixels of the side that a picture is brought to, cells of its layout, colours of its histogram.
+#: Side in pixels of a prepared picture, cells per side of its layout, levels per colour, angles of edges.
 SIDE, CELLS, SHADES, ANGLES = 64, 4, 4, 8
 
 
 class _Signal:
-    """What both have: placement, a projection to `width`, codes in place of text.
+    """What both share: placement, a projection to `width`, codes in place of text.
 
-    Statistics are taken in float32 whatever `precision` is asked for, and `precision` says so.
+    Statistics are always computed in float32, and `precision` is ``fp32`` whatever is given.
     """
 
     name = "signal"
@@ -58,15 +58,12 @@ class _Signal:
         self.revision = hashlib.sha256(f"avsgn_pyg signal {self.kind} v{VERSION} width {width}".encode()).hexdigest()
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
-        """A code for each text, which carries no meaning; see :func:`text_codes`."""
+        """Return a code for each text, which carries no meaning; see :func:`text_codes`."""
         return text_codes(texts, self.width)
 
     def record(self) -> dict[str, Any]:
-        """JSON-ready: name, options, width, revision, precision, versions, and what it is not."""
-        return {
-            "name": self.name, "options": {"width": self.width}, "width": self.width, "revision": self.revision,
-            "precision": self.precision, "versions": versions("torch", "numpy"), "note": NOTE,
-        }
+        """Return the JSON-ready record with a note; see :func:`avsgn_pyg.features.compute.describe`."""
+        return {**describe(self, {"width": self.width}, ("torch", "numpy")), "note": NOTE}
 
     def _in_batches(self, rows: Tensor, statistics: Callable[[Tensor], Tensor]) -> Float[Tensor, "N d"]:
         if not len(rows):
@@ -83,15 +80,15 @@ class SignalFrames(_Signal):
 
     @property
     def preparation(self) -> Shrink:
-        """Pictures to [F, 3, 64, 64] in [0, 1]; pickles as a few bytes."""
+        """Shrinks pictures to [F, 3, 64, 64] in [0, 1]; pickles as a few bytes."""
         return Shrink(SIDE)
 
     def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side side"]:
-        """What :attr:`preparation` does."""
+        """Apply :attr:`preparation`."""
         return self.preparation(frames)
 
     def encode_frames(self, prepared: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F d"]:
-        """One vector a picture."""
+        """Return one unit vector per picture."""
         return self._in_batches(prepared, picture_statistics)
 
 
@@ -102,13 +99,13 @@ class SignalAudio(_Signal):
     each_second_alone = True
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
-        """One vector a second."""
+        """Return one unit vector per second."""
         return self._in_batches(samples.flatten(0, 1), sound_statistics).view(*samples.shape[:2], self.width)
 
 
 @dataclass(frozen=True)
 class Shrink:
-    """Brings pictures to `side` x `side` by averaging areas; the aspect ratio is not kept."""
+    """Shrinks pictures to `side` x `side` by averaging areas; the aspect ratio is not kept."""
 
     side: int
 
@@ -119,10 +116,10 @@ class Shrink:
 
 
 def sound_statistics(samples: Float[Tensor, "N 48000"]) -> Float[Tensor, "N n"]:
-    """Per second: the spectrum's shape, its spread and motion, beats, tone against noise, loudness.
+    """Return per second: the spectrum's shape, its spread and motion, beats, tone against noise, loudness.
 
-    Bands are in dB against their own mean, so that loudness, which says little of the class, stays in three
-    numbers; constants bring each part near zero and near one in size.
+    Bands are in dB relative to their mean, so that only three numbers depend on loudness, which says little about
+    the class; constants bring each part near zero mean and unit size.
     """
     window = torch.hann_window(WINDOW, device=samples.device)
     spectrum = torch.stft(samples, WINDOW, HOP, window=window, return_complex=True)
@@ -147,7 +144,7 @@ def sound_statistics(samples: Float[Tensor, "N 48000"]) -> Float[Tensor, "N n"]:
 
 
 def _beats(loud: Float[Tensor, "N time"]) -> Float[Tensor, "N beats"]:
-    """How strongly the loudness (dB) swings at the rates of :data:`BEATS`."""
+    """Return how strongly the loudness (dB) changes at the rates of :data:`BEATS`."""
     swing = torch.fft.rfft(loud - loud.mean(-1, keepdim=True)).abs() / loud.shape[-1]
     rates = torch.fft.rfftfreq(loud.shape[-1], HOP / RATE, device=loud.device)
     edges = [*BEATS, RATE / HOP / 2 + 1]
@@ -156,8 +153,9 @@ def _beats(loud: Float[Tensor, "N time"]) -> Float[Tensor, "N beats"]:
 
 
 def _mel_filters() -> Float[Tensor, "B bins"]:
-    """Triangles, equally wide on the mel scale, of height 1."""
-    mel = torch.linspace(_to_mel(LOWEST), _to_mel(HIGHEST), BANDS + 2, dtype=torch.float64)
+    """Return triangles of height 1 and equal width on the mel scale."""
+    lowest, highest = (float(2595 * np.log10(1 + frequency / 700)) for frequency in (LOWEST, HIGHEST))
+    mel = torch.linspace(lowest, highest, BANDS + 2, dtype=torch.float64)
     edges = 700 * (10 ** (mel / 2595) - 1)
     bins = torch.linspace(0, RATE / 2, WINDOW // 2 + 1, dtype=torch.float64)
     rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
@@ -165,12 +163,8 @@ def _mel_filters() -> Float[Tensor, "B bins"]:
     return torch.minimum(rise, fall).clamp_min(0).float()
 
 
-def _to_mel(frequency: float) -> float:
-    return float(2595 * np.log10(1 + frequency / 700))
-
-
 def picture_statistics(pictures: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F n"]:
-    """Per picture: the mean colour and contrast of 4 x 4 cells, a colour histogram, edges by angle and strength."""
+    """Return per picture: mean colour and contrast of 4 x 4 cells, a colour histogram, edges by angle and strength."""
     red, green, blue = pictures.unbind(1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     opponent = torch.stack([luma - 0.45, red - green, blue - (red + green) / 2], 1)
@@ -182,7 +176,7 @@ def picture_statistics(pictures: Float[Tensor, "F 3 side side"]) -> Float[Tensor
 
 
 def _shades(pictures: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F colours"]:
-    """Root of the share of each of 4 x 4 x 4 colours; a pixel counts for the colours on both sides of it."""
+    """Return the square root of the share of each of 4 x 4 x 4 colours; pixels between colours count for both."""
     centres = torch.arange(SHADES, device=pictures.device)
     red, green, blue = ((1 - (pictures[:, :, None] * (SHADES - 1) - centres[:, None, None]).abs()).clamp_min(0)
                         .flatten(3).unbind(1))
@@ -190,7 +184,7 @@ def _shades(pictures: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F colour
 
 
 def _edges(luma: Float[Tensor, "F side side"]) -> Float[Tensor, "F edges"]:
-    """Root of the gradient's strength by angle (a turn by half is the same edge), in 2 x 2 cells."""
+    """Return the square root of the gradient's strength by angle modulo 180 degrees, in 2 x 2 cells."""
     across, down = luma[:, 1:-1, 2:] - luma[:, 1:-1, :-2], luma[:, 2:, 1:-1] - luma[:, :-2, 1:-1]
     strength = (across.square() + down.square()).sqrt()
     turn = torch.atan2(down, across).remainder(torch.pi) / torch.pi * ANGLES  # [0, ANGLES]
@@ -200,16 +194,16 @@ def _edges(luma: Float[Tensor, "F side side"]) -> Float[Tensor, "F edges"]:
 
 
 def text_codes(texts: Sequence[str], width: int) -> Float[Tensor, "P d"]:
-    """A fixed random unit vector for each text: the same text has the same code, and that is all it says.
+    """Return a fixed random unit vector for each text.
 
-    "dog" is as far from "puppy" as from "violin", and from the picture of a dog.
+    Equal texts have equal codes; "dog" is as far from "puppy" as from "violin", and from the picture of a dog.
     """
     codes = [_gaussian(f"text {text}", 1, width) for text in texts]
     return unit(torch.cat(codes)) if codes else torch.zeros(0, width)
 
 
 def _gaussian(seed: str, rows: int, columns: int) -> Float[Tensor, "rows columns"]:
-    # RandomState's stream is frozen by numpy's own promise; torch's and Generator's may change.
+    # numpy guarantees RandomState's numbers for all versions; those of torch and of Generator may change.
     digest = hashlib.sha256(seed.encode()).digest()
     draws = np.random.RandomState(np.frombuffer(digest, "<u4")).standard_normal((rows, columns))
     return torch.from_numpy(draws / np.sqrt(columns)).float()

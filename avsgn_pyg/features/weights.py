@@ -1,4 +1,4 @@
-"""Weights on disk: where they lie, reading them without running code of theirs, and their fingerprint."""
+"""Weights on disk: find a checkpoint, read it without running code from it, and compute its fingerprint."""
 
 from __future__ import annotations
 
@@ -18,20 +18,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from avsgn_pyg.features.compute import EncoderError
+from avsgn_pyg.errors import EncoderError
 
-#: Numbers that training scripts leave beside the weights (an epoch, a best score); making them runs no code.
+#: Numbers that training scripts save next to the weights (an epoch, a best score); building them runs no code.
 _NUMBERS = [
     np.dtype, *(type(np.dtype(kind)) for kind in "fdeilqIQ?"),
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
 ]
 
-#: What readers raise over a file that is not theirs, or is cut short.
-_READING = (OSError, RuntimeError, EOFError, ValueError, KeyError)
 
-
-def gist(error: Exception) -> str:
-    """An error's kind and the beginning of what it says, on one line."""
+def summarize(error: Exception) -> str:
+    """Return an error's type and the beginning of its message, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
@@ -44,7 +41,7 @@ def plain_numbers() -> Iterator[None]:
 
 @contextmanager
 def no_hub(allowed: bool = False) -> Iterator[None]:
-    """Keep libraries that would ask huggingface.co by themselves to what is in its cache, unless `allowed`."""
+    """Restrict libraries that fetch from huggingface.co to its local cache, unless `allowed`."""
     before = huggingface_hub.constants.HF_HUB_OFFLINE
     huggingface_hub.constants.HF_HUB_OFFLINE = before or not allowed
     try:
@@ -54,11 +51,7 @@ def no_hub(allowed: bool = False) -> Iterator[None]:
 
 
 def hub_file(repository: str, names: Sequence[str], *, download: bool = False) -> Path | None:
-    """The first of `names` of a huggingface.co repository that is in the local cache, or can be fetched.
-
-    Args:
-        download: ask the hub for what the cache does not have.
-    """
+    """Return the first of `names` in a huggingface.co repository that is in the local cache, or can be downloaded."""
     for fetch in (False, True) if download else (False,):
         for name in names:
             try:
@@ -68,18 +61,33 @@ def hub_file(repository: str, names: Sequence[str], *, download: bool = False) -
     return None
 
 
-def looks_like_a_file(weights: str) -> bool:
-    """Whether `weights` means a path and not a name that somebody published weights under."""
+def hub_weights(what: str, repository: str, names: Sequence[str], download: bool, options: str = "") -> Path:
+    """Return published weights as :func:`hub_file` does.
+
+    Raises:
+        EncoderError: they are not here; says what to download, and the options that then load the file.
+    """
+    path = hub_file(repository, names, download=download)
+    if path is None:
+        raise EncoderError(
+            f"{what} are not on this machine; fetch them with download=true, or save "
+            f"https://huggingface.co/{repository}/resolve/main/{names[0]} and give weights=FILE{options}"
+        )
+    return path
+
+
+def is_path(weights: str) -> bool:
+    """Return whether `weights` is a path rather than the name of published weights."""
     return Path(weights).suffix in (".pt", ".pth", ".bin", ".safetensors", ".ckpt") or "/" in weights or "\\" in weights
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint: safetensors, a plain ``state_dict``, or one inside a training checkpoint.
+    """Read the tensors of a checkpoint: safetensors, a plain ``state_dict``, or one inside a training checkpoint.
 
-    Keys lose the ``module.`` that data-parallel training puts before them.
+    The ``module.`` that data-parallel training puts before each key is removed.
 
     Raises:
-        EncoderError: no such file; damaged; no tensors in it; or only readable by running code of it.
+        EncoderError: no such file; damaged; no tensors in it; or only readable by running code from it.
     """
     if not path.is_file():
         raise EncoderError(f"{path}: no such checkpoint")
@@ -89,11 +97,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             with plain_numbers():
                 found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, safetensors.SafetensorError, *_READING) as error:
-        what = "damaged, or no checkpoint"
+    except (pickle.UnpicklingError, safetensors.SafetensorError, OSError, RuntimeError, EOFError, ValueError,
+            KeyError) as error:
+        reason = "damaged, or no checkpoint"
         if "GLOBAL" in str(error) or "Unsupported class" in str(error):
-            what = "would run code of its own when opened, so it is not; save its state_dict"
-        raise EncoderError(f"{path}: {what} ({gist(error)})") from None
+            reason = "would run code of its own when opened, so it is not; save its state_dict"
+        raise EncoderError(f"{path}: {reason} ({summarize(error)})") from None
     for key in ("state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
@@ -106,26 +115,26 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def load_whole(
     module: torch.nn.Module, state: Mapping[str, Tensor], path: Path, hint: str, *, without: Sequence[str] = ()
 ) -> dict[str, Tensor]:
-    """Load a checkpoint that must fit the module key by key, and answer the module's tensors.
+    """Load a checkpoint that must fit the module key by key, and return the module's tensors.
 
     Args:
-        without: keys that may be missing on either side, and count for nothing.
+        without: keys that are ignored on both sides.
 
     Raises:
-        EncoderError: says where it does not fit, with `hint`.
+        EncoderError: where it does not fit, followed by `hint`.
     """
     own, state = ({key: found[key] for key in found if key not in without} for found in (module.state_dict(), state))
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     other = [name for name in own if name in state and own[name].shape != state[name].shape]
-    for names, what in ((other, "of another shape"), (missing, "missing"), (unknown, "unknown")):
+    for names, problem in ((other, "of another shape"), (missing, "missing"), (unknown, "unknown")):
         if names:
-            raise EncoderError(f"{path}: {len(names)} tensors {what} ({names[0]} first); {hint}")
+            raise EncoderError(f"{path}: {len(names)} tensors {problem} ({names[0]} first); {hint}")
     module.load_state_dict(state, strict=False)
     return own
 
 
 def fingerprint(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
-    """sha256 over tensors and settings; the container, the order and the device of the tensors make no difference."""
+    """Return a sha256 of tensors and settings, whatever the file format, order and device of the tensors."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=list).encode())
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
