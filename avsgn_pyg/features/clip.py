@@ -102,7 +102,9 @@ class ClipEncoder:
         self._check_tokenizer(model)
         self.width = int(config["embed_dim"])
         self.preparation = ClipPreparation(open_clip.get_model_preprocess_cfg(self._model))
-        settings = {"encoder": self.name, **architecture(model, config), **prepared_as(self.preparation.settings)}
+        # Chosen fields, not all: open_clip adds some, and the revision must stay the same.
+        architecture = {"model": model, "width": config["embed_dim"], "quick_gelu": bool(config.get("quick_gelu"))}
+        settings = {"encoder": self.name, **architecture, **prepared_as(self.preparation.settings)}
         self.revision = fingerprint(self._model.state_dict(), settings)
         self._model.to(self.device)
 
@@ -137,11 +139,6 @@ class ClipEncoder:
         if torch.equal(first, second):
             raise EncoderError(f"the tokenizer of clip model {model} is empty: its files are not on this machine; "
                                "fetch them with download=true")
-
-
-def architecture(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what distinguishes models with equal tensors; chosen fields, since open_clip adds some."""
-    return {"model": model, "width": config["embed_dim"], "quick_gelu": bool(config.get("quick_gelu"))}
 
 
 def prepared_as(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,16 +6,16 @@ import hashlib
 import json
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
-import huggingface_hub.errors
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import Tensor
 
 from avsgn_pyg.errors import EncoderError
@@ -50,30 +50,18 @@ def no_hub(allowed: bool = False) -> Iterator[None]:
         huggingface_hub.constants.HF_HUB_OFFLINE = before
 
 
-def hub_file(repository: str, names: Sequence[str], *, download: bool = False) -> Path | None:
-    """Return the first of `names` in a huggingface.co repository that is in the local cache, or can be downloaded."""
-    for fetch in (False, True) if download else (False,):
-        for name in names:
-            try:
-                return Path(huggingface_hub.hf_hub_download(repository, name, local_files_only=not fetch))
-            except (OSError, huggingface_hub.errors.HfHubHTTPError, huggingface_hub.errors.LocalEntryNotFoundError):
-                continue
-    return None
-
-
 def hub_weights(what: str, repository: str, names: Sequence[str], download: bool, options: str = "") -> Path:
-    """Return published weights as :func:`hub_file` does.
+    """Return the first of `names` in a huggingface.co repository that is in the local cache, or can be downloaded.
 
     Raises:
-        EncoderError: they are not here; says what to download, and the options that then load the file.
+        EncoderError: `what` is not here; says what to download, and the `options` that then load it.
     """
-    path = hub_file(repository, names, download=download)
-    if path is None:
-        raise EncoderError(
-            f"{what} are not on this machine; fetch them with download=true, or save "
-            f"https://huggingface.co/{repository}/resolve/main/{names[0]} and give weights=FILE{options}"
-        )
-    return path
+    for fetch in (False, True) if download else (False,):
+        for name in names:
+            with suppress(OSError, HfHubHTTPError, LocalEntryNotFoundError):
+                return Path(huggingface_hub.hf_hub_download(repository, name, local_files_only=not fetch))
+    raise EncoderError(f"{what} are not on this machine; fetch them with download=true, or save https://huggingface.co/"
+                       f"{repository}/resolve/main/{names[0]} and give weights=FILE{options}")
 
 
 def is_path(weights: str) -> bool:

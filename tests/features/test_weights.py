@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from avsgn_pyg.errors import EncoderError
-from avsgn_pyg.features.weights import fingerprint, hub_file, is_path, load_whole, no_hub, read_state
+from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, load_whole, no_hub, read_state
 
 STATE = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.ones(2)}
 
@@ -127,11 +127,12 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     return calls
 
 
-def test_a_hub_file_is_downloaded_only_on_demand(downloads: list):
-    assert hub_file("some/weights", ["other", "cached"]) == Path("/some/weights/cached")
-    assert hub_file("some/weights", ["other", "remote"]) is None
+def test_published_weights_are_downloaded_only_on_demand(downloads: list):
+    assert hub_weights("weights", "some/weights", ["other", "cached"], False) == Path("/some/weights/cached")
+    with pytest.raises(EncoderError, match="download=true"):
+        hub_weights("weights", "some/weights", ["other", "remote"], False)
     assert all(local for _, local in downloads)
-    assert hub_file("some/weights", ["other", "remote"], download=True) == Path("/some/weights/remote")
+    assert hub_weights("weights", "some/weights", ["other", "remote"], True) == Path("/some/weights/remote")
 
 
 @pytest.mark.parametrize("offline", [False, True])

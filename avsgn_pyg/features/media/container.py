@@ -88,7 +88,7 @@ def inspect(path: Path) -> Source:
     with open_media(path) as container:
         streams = _best_streams(container)
         first: dict[str, VideoFrame | AudioFrame] = {}
-        for packet in packets(container, [stream.index for stream in streams]):
+        for packet in packets(container, [stream.index for stream in streams]) if streams else ():
             kind = packet.stream.type
             if kind not in first and (decoded := decode(packet)):
                 first[kind] = decoded[0]
@@ -102,11 +102,8 @@ def inspect(path: Path) -> Source:
         start = Fraction(container.start_time or 0, av.time_base)
         stated = container.duration if container.format.name in _STATED else None
         return Source(
-            path=path,
-            streams=[stream.index for stream in streams],
-            picture=first.get("video"),
-            sound=first.get("audio"),
-            start=start,
+            path=path, streams=[stream.index for stream in streams],
+            picture=first.get("video"), sound=first.get("audio"), start=start,
             stated=_stated_end(streams, start) or (stated and Fraction(stated, av.time_base)),
             video_end=video and _stated_end([video], start),
             frame_rate=float(video.average_rate or video.guessed_rate or 0) if video else 0.0,
