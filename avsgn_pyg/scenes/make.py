@@ -1,26 +1,22 @@
-"""A folder of made clips in AVE's form: videos, annotations, splits, and what they were made from."""
+"""A folder of synthetic clips in the form of AVE: videos, annotations, splits, and a record of their settings."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from avsgn_pyg.files import write_json, write_text
+from avsgn_pyg.pool import Pool, PoolError, ProcessDiedError, cores
 from avsgn_pyg.scenes.film import write_film
 from avsgn_pyg.scenes.pictures import FRAME_RATE, draw_frames
 from avsgn_pyg.scenes.script import CLASSES, ScenesError, Script, Settings, write_scripts
-from avsgn_pyg.scenes.sounds import mix_sound
-from avsgn_pyg.scenes.voices import RATE
+from avsgn_pyg.scenes.sounds import RATE, mix_sound
 
-VERSION = 1  #: of the drawing and the sounds; another one makes other clips from the same settings
+VERSION = 1  #: of drawings and sounds; to be raised when the same settings give other clips
 HEADER = "Category&VideoID&Quality&StartTime&EndTime"
 QUALITY = "good"
 RECORD = "scenes.json"
@@ -29,20 +25,14 @@ SPLIT_FILES = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.tx
 
 @dataclass(frozen=True)
 class Scenes:
-    """A made folder.
-
-    Attributes:
-        folder: where it lies.
-        scripts: what happens in its clips.
-        made: clips that this call made; the others were there.
-    """
+    """A complete folder."""
 
     folder: Path
-    scripts: tuple[Script, ...]
-    made: int
+    scripts: tuple[Script, ...]  #: what happens in its clips
+    made: int  #: clips that this call wrote; the others existed
 
     def summary(self) -> str:
-        """Clips, splits, and the shares that accuracy must be read against."""
+        """Clips, splits, and the share of foreground, which an accuracy must be compared with."""
         seconds = sum(script.seconds for script in self.scripts)
         events = sum(script.end - script.start for script in self.scripts)
         splits = ", ".join(f"{sum(s.split == name for s in self.scripts)} {name}" for name in SPLIT_FILES)
@@ -53,134 +43,83 @@ class Scenes:
 
 
 def make_scenes(
-    folder: str | Path,
-    *,
-    videos: int = 240,
-    seed: int = 0,
-    seconds: int = 10,
-    workers: int | None = None,
+    folder: str | Path, *, videos: int = 240, seed: int = 0, seconds: int = 10, workers: int | None = None,
     progress: bool = True,
 ) -> Scenes:
-    """Make a small AVE of drawn, sounding clips, or finish one.
+    """Write a small AVE of synthetic clips, or complete one.
 
     Writes ``videos/<id>.mp4``, ``Annotations.txt``, ``trainSet.txt``, ``valSet.txt``, ``testSet.txt`` and
-    ``scenes.json`` (the settings). Every file is written whole or not at all; a second call with the same
-    settings makes what is missing and nothing else. One call at a time may work on a folder.
+    ``scenes.json`` (the settings). Every file is written whole or not at all; a second call with the same settings
+    writes only what is missing. One call at a time may work on a folder.
 
     Args:
-        folder: where; made if it is not there.
+        folder: created where it does not exist.
         videos: N, at least 8.
-        seed: draws everything.
+        seed: of everything that is random.
         seconds: T of every clip.
-        workers: processes; ``None``: one a core, 1: none but this one.
+        workers: processes; ``None``: one a core, 1: only this one.
         progress: show a bar on stderr.
 
     Raises:
-        ScenesError: settings that cannot be, a folder that holds other scenes or other data, or workers
-            that died.
+        ScenesError: impossible settings, a folder that holds other scenes or other data, or workers that died.
         OSError: a file cannot be written.
     """
     folder, settings = Path(folder), Settings(videos, seed, seconds)
     if workers is not None and workers < 1:
         raise ScenesError(f"workers={workers}: at least 1")
     scripts = write_scripts(settings)
-    _claim(folder, settings)
-    (folder / "videos").mkdir(exist_ok=True)
-    missing = [script for script in scripts if not _clip(folder, script).is_file()]
-    with tqdm(total=len(scripts), initial=len(scripts) - len(missing), desc="scenes", unit="clip",
+    _check_or_write_record(folder, settings)
+    clips = [(folder / "videos" / f"{script.video_id}.mp4", script) for script in scripts]
+    missing = [(path, script) for path, script in clips if not path.is_file()]
+    with tqdm(total=len(clips), initial=len(clips) - len(missing), desc="scenes", unit="clip",
               disable=not progress, dynamic_ncols=True) as bar:  # fmt: skip
-        for _ in _made(folder, missing, workers or _cores()):
-            bar.update()
-    _annotate(folder, scripts)
-    for scratch in (folder / "videos").glob("*.partial"):
-        scratch.unlink(missing_ok=True)
+        _write_clips(missing, workers or cores(), bar)
+    lines = {script: _line(script) for script in scripts}
+    for split, name in SPLIT_FILES.items():
+        write_text(folder / name, "".join(line for script, line in lines.items() if script.split == split))
+    write_text(folder / "Annotations.txt", "".join([f"{HEADER}\n", *lines.values()]))
     return Scenes(folder, scripts, len(missing))
 
 
-def make_clip(path: Path, script: Script) -> None:
-    """Make one clip's file."""
+def _line(script: Script) -> str:
+    return f"{script.category}&{script.video_id}&{QUALITY}&{script.start}&{script.end}\n"
+
+
+def make_clip(clip: tuple[Path, Script]) -> None:
+    """Write one clip's file."""
+    path, script = clip
     write_film(path, draw_frames(script), mix_sound(script), frame_rate=FRAME_RATE, sample_rate=RATE)
 
 
-def _clip(folder: Path, script: Script) -> Path:
-    return folder / "videos" / f"{script.video_id}.mp4"
+def _write_clips(clips: Sequence[tuple[Path, Script]], workers: int, bar: tqdm) -> None:
+    processes = min(workers, len(clips))
+    with Pool(make_clip, processes if processes > 1 else 0) as pool:
+        try:
+            for _, error in pool.run(clips):
+                if error is not None:
+                    raise error
+                bar.update()
+        except (PoolError, ProcessDiedError) as error:
+            raise ScenesError(f"{error}; complete clips are kept, so call again, with workers=1") from None
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _made(folder: Path, scripts: Sequence[Script], workers: int) -> Iterator[None]:
-    """Make these clips; yields after each."""
-    if min(workers, len(scripts)) <= 1:
-        for script in scripts:
-            yield make_clip(_clip(folder, script), script)
-        return
-    # Not forked: the caller may have threads, of torch or a progress bar.
-    context = multiprocessing.get_context("spawn")
-    with _pool(ProcessPoolExecutor(min(workers, len(scripts)), mp_context=context)) as pool:
-        for clip in as_completed([pool.submit(make_clip, _clip(folder, script), script) for script in scripts]):
-            yield clip.result()
-
-
-@contextmanager
-def _pool(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
-    """The pool; on an error or Ctrl-C, clips that are not begun are dropped."""
-    try:
-        yield pool
-    except BrokenProcessPool:
-        raise ScenesError(
-            "a worker process died, of memory or a signal; clips that are done are kept, so call again, with workers=1"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _claim(folder: Path, settings: Settings) -> None:
-    """Write the record into the folder, or see that it is the same one."""
+def _check_or_write_record(folder: Path, settings: Settings) -> None:
+    """Write the settings into a new folder; refuse a folder of other scenes or other data."""
     record = {"made by": "avsgn_pyg.scenes", "version": VERSION, **asdict(settings)}
     path = folder / RECORD
     if path.is_file():
         try:
-            there = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ScenesError(f"{path}: not readable as JSON ({error}); make the scenes in another folder") from None
-        if there != record:
-            raise ScenesError(f"{folder} holds other scenes ({_differences(there, record)}); choose another folder")
+            raise ScenesError(f"{path}: not readable as JSON ({error}); use another folder") from None
+        if not isinstance(found, dict):
+            raise ScenesError(f"{path}: holds no table of settings; use another folder")
+        other = [f"{key}={found.get(key)!r} there, {record.get(key)!r} asked for"
+                 for key in {**record, **found} if found.get(key) != record.get(key)]
+        if other:
+            raise ScenesError(f"{folder} holds other scenes ({', '.join(other)}); use another folder")
         return
     taken = [name for name in ("Annotations.txt", *SPLIT_FILES.values(), "videos") if (folder / name).exists()]
     if taken:
-        raise ScenesError(f"{folder} holds {', '.join(taken)} but no {RECORD}: other data; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(path, json.dumps(record, indent=2) + "\n")
-
-
-def _differences(there: object, record: dict[str, object]) -> str:
-    if not isinstance(there, dict):
-        return "its record is no table"
-    return ", ".join(
-        f"{key}={there.get(key)!r} there, {record.get(key)!r} asked for"
-        for key in {**record, **there}
-        if there.get(key) != record.get(key)
-    )
-
-
-def _annotate(folder: Path, scripts: Sequence[Script]) -> None:
-    """Write the annotation and split files."""
-    lines = {script: _line(script) for script in scripts}
-    _write(folder / "Annotations.txt", "\n".join([HEADER, *lines.values()]) + "\n")
-    for split, name in SPLIT_FILES.items():
-        _write(folder / name, "".join(f"{line}\n" for script, line in lines.items() if script.split == split))
-
-
-def _line(script: Script) -> str:
-    return f"{script.category}&{script.video_id}&{QUALITY}&{script.start}&{script.end}"
-
-
-def _write(path: Path, text: str) -> None:
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        scratch.write_text(text, encoding="utf-8")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        raise ScenesError(f"{folder} holds {', '.join(taken)} but no {RECORD}: other data; use another folder")
+    write_json(path, record)

@@ -1,4 +1,4 @@
-"""A pen for smooth flat pictures: shapes in a thing's own units, drawn large and reduced."""
+"""A pen that fills smooth shapes, in units that each thing chooses for itself; pictures are drawn large and reduced."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, ...]  #: red, green, blue and, where it lets through what is behind, alpha: 0 to 255
+Colour = tuple[int, ...]  #: red, green, blue and, where it is transparent, alpha: 0 to 255
 Number = float | int
-Point = tuple[Number, Number]
+Points = Sequence[tuple[Number, Number]] | np.ndarray  #: x and y of each point
 
 _CIRCLE = np.exp(2j * np.pi * np.arange(36) / 36)
 WHITE, BLACK = (255, 255, 255), (24, 24, 30)
@@ -38,27 +38,20 @@ def light(colour: Colour, share: Number = 0.35) -> Colour:
 
 
 def clear(colour: Colour, alpha: Number) -> Colour:
-    """The colour, letting through what is behind (`alpha` 0: all of it, 1: nothing)."""
+    """The colour with an alpha of 0 (invisible) to 1 (opaque)."""
     return (*colour[:3], round(255 * min(max(alpha, 0.0), 1.0)))
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws in units of its own: x to the right, y up.
+    """Draws in units of its own: x to the right, y up."""
 
-    Attributes:
-        solid: draws colours without alpha; much the quicker one.
-        blend: draws colours with alpha, on the same picture.
-        origin: pixel of (0, 0), as x + iy with y down.
-        unit: pixels of one unit, turned by its angle.
-        haze: the colour that distance lends everything, and how much of it.
-    """
-
-    solid: ImageDraw.ImageDraw
-    blend: ImageDraw.ImageDraw
-    origin: complex
-    unit: complex
-    haze: tuple[Colour, Number] = (WHITE, 0.0)
+    solid: ImageDraw.ImageDraw  #: draws opaque colours, much faster
+    blend: ImageDraw.ImageDraw  #: draws colours with alpha, on the same picture
+    origin: complex  #: pixel of (0, 0), as x + iy with y down
+    unit: complex  #: pixels of one unit, turned by its angle
+    side: int = 1  #: -1: x to the left
+    haze: tuple[Colour, Number] = (WHITE, 0.0)  #: mixed into every colour, and its share
 
     @classmethod
     def on(cls, picture: Image.Image) -> Pen:
@@ -68,42 +61,47 @@ class Pen:
 
     def at(self, x: Number, y: Number, size: Number = 1, turn: Number = 0) -> Pen:
         """A pen whose (0, 0) is here, `size` times as large, turned to the left by `turn` radians."""
-        return replace(self, origin=self._place(x, y), unit=self.unit * size * cmath.exp(-1j * turn))
+        origin = self.origin + self.unit * complex(self.side * x, -y)
+        return replace(self, origin=origin, unit=self.unit * size * cmath.exp(-1j * turn))
 
-    def shape(self, points: Sequence[Point] | np.ndarray, colour: Colour) -> None:
+    def mirrored(self, side: int) -> Pen:
+        """The same pen, its x to the left where `side` is -1."""
+        return replace(self, side=side)
+
+    def shape(self, points: Points, colour: Colour) -> None:
         """A filled polygon."""
-        table = np.asarray(points, dtype=np.float64)
-        self._fill(self.origin + self.unit * (table[:, 0] - 1j * table[:, 1]), colour)
+        self._fill(self._path(points), colour)
 
     def oval(self, x: Number, y: Number, across: Number, up: Number, colour: Colour, turn: Number = 0) -> None:
         """A filled ellipse by its centre and half axes."""
-        rim = (across * _CIRCLE.real - 1j * up * _CIRCLE.imag) * cmath.exp(-1j * turn)
-        self._fill(self._place(x, y) + self.unit * rim, colour)
+        rim = (across * _CIRCLE.real - 1j * up * _CIRCLE.imag) * cmath.exp(-1j * self.side * turn)
+        self._fill(self.origin + self.unit * complex(self.side * x, -y) + self.unit * rim, colour)
 
     def box(self, left: Number, low: Number, right: Number, high: Number, colour: Colour) -> None:
         self.shape([(left, low), (right, low), (right, high), (left, high)], colour)
 
-    def line(self, points: Sequence[Point] | np.ndarray, width: float, colour: Colour) -> None:
+    def line(self, points: Points, width: float, colour: Colour) -> None:
         """A stroke with round joints and, from three pixels of width on, round ends."""
-        table = np.asarray(points, dtype=np.float64)
-        path = self.origin + self.unit * (table[:, 0] - 1j * table[:, 1])
-        thick = max(1, round(width * abs(self.unit)))
+        path, thick = self._path(points), self._pixels(width)
         draw, colour = self._ink(colour)
         draw.line(_flat(path), fill=colour, width=thick, joint="curve" if thick > 4 else None)
         if thick > 2 and len(colour) == 3:
             for end in (path[0], path[-1]):
                 draw.polygon(_flat(end + thick / 2 * _CIRCLE[::3]), fill=colour)
 
-    def dashes(self, x: np.ndarray, y: np.ndarray, step: Point, width: float, colour: Colour) -> None:
-        """Straight strokes, all by the same step, from every one of these points."""
-        starts = self.origin + self.unit * (x - 1j * y)
+    def dashes(self, points: Points, step: tuple[Number, Number], width: float, colour: Colour) -> None:
+        """Straight strokes, all by the same step, from every point."""
+        starts, thick = self._path(points), self._pixels(width)
         draw, colour = self._ink(colour)
-        thick = max(1, round(width * abs(self.unit)))
         for path in np.stack([starts, starts + self.unit * complex(step[0], -step[1])], axis=-1):
             draw.line(_flat(path), fill=colour, width=thick)
 
-    def _place(self, x: Number, y: Number) -> complex:
-        return self.origin + self.unit * complex(x, -y)
+    def _path(self, points: Points) -> np.ndarray:
+        table = np.asarray(points, dtype=np.float64)
+        return self.origin + self.unit * (self.side * table[:, 0] - 1j * table[:, 1])
+
+    def _pixels(self, width: float) -> int:
+        return max(1, round(width * abs(self.unit)))
 
     def _fill(self, rim: np.ndarray, colour: Colour) -> None:
         draw, colour = self._ink(colour)

@@ -1,4 +1,4 @@
-"""A script's frames: scenery, actors in the seconds in which they are seen, a veil of fog, and noise."""
+"""The frames of a script: scenery, actors in the seconds in which they are seen, fog, and noise."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from avsgn_pyg.scenes.bigger_things import rain, sea, siren, tractor
 from avsgn_pyg.scenes.pen import Pen
-from avsgn_pyg.scenes.scenery import Scenery, make_scenery
+from avsgn_pyg.scenes.scenery import Scenery
 from avsgn_pyg.scenes.script import Actor, Script
-from avsgn_pyg.scenes.things import bell, bird, drum, kettle
+from avsgn_pyg.scenes.things import FILLING, STANDING
 
 WIDTH, HEIGHT, FRAME_RATE = 256, 192, 12
 LARGER = 3  #: frames are drawn this much larger and averaged, so that edges are smooth
 COMING = 0.3  #: seconds in which a thing grows to its size, within the seconds in which it is seen
-STANDING = {"Bell": bell, "Bird": bird, "Drum": drum, "Kettle": kettle, "Siren": siren, "Tractor": tractor}
-FILLING = {"Rain": rain, "Sea": sea}
 SIZES = {"Siren": 0.78, "Tractor": 0.85}  #: of things that are longer than tall
 SAND = (206, 184, 136)
 ORDER = ("Sea", *STANDING, "Rain")  #: from back to front
@@ -28,68 +25,55 @@ ORDER = ("Sea", *STANDING, "Rain")  #: from back to front
 def draw_frames(script: Script) -> Iterator[UInt8[np.ndarray, "192 256 3"]]:
     """Frame k of T * FRAME_RATE shows the time k / FRAME_RATE; the same script gives the same bytes."""
     draw = np.random.default_rng((script.seed, 0))
-    scenery = make_scenery(draw, WIDTH * LARGER, HEIGHT * LARGER)
-    noise = _noise(draw, scenery.grain)
+    scenery = Scenery(draw, WIDTH * LARGER, HEIGHT * LARGER)
+    # A sheet of noise, larger than a frame; frames take parts of it.
+    noise = draw.normal(0, scenery.grain, (HEIGHT + 64, WIDTH + 64, 3)).astype(np.float32)
     for number in range(script.seconds * FRAME_RATE):
         now = number / FRAME_RATE
-        yield _develop(_draw(script, scenery, now), scenery, now, noise, draw)
+        pixels = np.asarray(_draw(script, scenery, now), dtype=np.float32)
+        veil = scenery.veil(now)
+        down, right = draw.integers(64, size=2)
+        light = pixels * (scenery.exposure * (1 - veil))
+        light += np.array(scenery.horizon, dtype=np.float32) * (scenery.exposure * veil)
+        light += noise[down : down + HEIGHT, right : right + WIDTH]
+        yield np.clip(light, 0, 255, out=light).astype(np.uint8)
 
 
 def _draw(script: Script, scenery: Scenery, now: float) -> Image.Image:
     frame = scenery.sky.copy()
     stage = Pen.on(frame)
     scenery.paint(frame, stage, now)
+    flooded = any(actor.category == "Sea" and actor.seen[int(now)] for actor in script.actors)
     for actor in sorted(script.actors, key=lambda actor: (actor.strength, ORDER.index(actor.category))):
         share = presence(actor.seen, now)
         if share > 0:
-            flooded = any(other.category == "Sea" and other.seen[int(now)] for other in script.actors)
             _act(stage, actor, scenery, now, share, flooded)
     return frame.reduce(LARGER)
 
 
 def _act(stage: Pen, actor: Actor, scenery: Scenery, now: float, share: float, flooded: bool) -> None:
-    """Draw an actor; a weak one stands farther off, smaller and in the haze; in the sea one has an island."""
+    """Draw an actor; a weak one is farther off, smaller and in the haze; in the sea it gets an island."""
     far = 1 - actor.strength
     pen = replace(stage, haze=(scenery.horizon, 0.75 * far))
     if actor.category in FILLING:
         FILLING[actor.category](pen, actor, now, share)
         return
     x = actor.x * WIDTH / HEIGHT + scenery.shift(now) * actor.strength
-    y = actor.y + 0.16 * far
-    pen = pen.at(x, y, actor.size * SIZES.get(actor.category, 1.0) * share * (1 - 0.6 * far))
+    size = actor.size * SIZES.get(actor.category, 1.0) * share * (1 - 0.6 * far)
+    pen = pen.at(x, actor.y + 0.16 * far, size)
     if flooded:
         pen.oval(0, -0.05, 1.0, 0.13, SAND)
     STANDING[actor.category](pen, actor, now, presence(actor.heard, now))
 
 
 def presence(seconds: Sequence[bool], now: float) -> float:
-    """How much of something has come, 0 to 1: above 0 for exactly the frames of these seconds."""
+    """How much of something is there, 0 to 1: above 0 for exactly the frames of these seconds."""
     here = int(now)
     if not seconds[here]:
         return 0.0
-    first, last = here, here + 1
-    while first > 0 and seconds[first - 1]:
-        first -= 1
-    while last < len(seconds) and seconds[last]:
-        last += 1
+    first = next((at + 1 for at in range(here, -1, -1) if not seconds[at]), 0)
+    last = next((at for at in range(here, len(seconds)) if not seconds[at]), len(seconds))
     came = 1.0 if first == 0 else (now - first + 1 / FRAME_RATE) / COMING
     goes = 1.0 if last == len(seconds) else (last - now) / COMING
     share = min(1.0, came, goes)
     return share * (2 - share)
-
-
-def _noise(draw: np.random.Generator, spread: float) -> np.ndarray:
-    """A sheet of noise, larger than a frame; frames take parts of it."""
-    return draw.normal(0, spread, (HEIGHT + 64, WIDTH + 64, 3)).astype(np.float32)
-
-
-def _develop(
-    frame: Image.Image, scenery: Scenery, now: float, noise: np.ndarray, draw: np.random.Generator
-) -> np.ndarray:
-    """Veil, exposure and noise."""
-    veil = scenery.veil(now)
-    down, right = draw.integers(64, size=2)
-    light = np.asarray(frame, dtype=np.float32) * (scenery.exposure * (1 - veil))
-    light += np.array(scenery.horizon, dtype=np.float32) * (scenery.exposure * veil)
-    light += noise[down : down + HEIGHT, right : right + WIDTH]
-    return np.clip(light, 0, 255, out=light).astype(np.uint8)

@@ -1,8 +1,6 @@
-"""The world around the actors: sky, sun, drifting clouds, hills, trees, and moving things that are no class."""
+"""The scenery: sky, sun, drifting clouds, hills, trees, and moving things that belong to no class."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -21,33 +19,34 @@ LANDS = (0.27, 0.33, 0.20, 0.12, 0.09, 0.55, 0.42)  #: hues of the ground: meado
 HORIZON = 0.42  #: height of the far hills, as a share of the frame's
 
 
-@dataclass(frozen=True)
 class Scenery:
-    """One clip's world, drawn from its seed.
+    """One clip's random world for frames of this drawing size; lengths in frame heights."""
 
-    Attributes:
-        sky: the part that stands still, at drawing size.
-        horizon: colour of the sky low down, which distance lends to things.
-        clouds: (picture with alpha, x, y, speed), lengths in frame heights.
-        hills: (colour, height, waves) from far to near.
-        trees: (x, size, colour) on the nearest hill but one.
-        passers: (kind, x, y, speed, size, hue) of the moving things.
-        sway: (how far, how fast, phase) the camera moves to and fro.
-        fog: (how much, how fast, phase) a veil comes and goes.
-        exposure: brightness factor.
-        grain: spread of the picture's noise, in 0 to 255.
-    """
-
-    sky: Image.Image
-    horizon: Colour
-    clouds: tuple[tuple[Image.Image, float, float, float], ...]
-    hills: tuple[tuple[Colour, float, np.ndarray], ...]
-    trees: tuple[tuple[float, float, Colour], ...]
-    passers: tuple[tuple[str, float, float, float, float, float], ...]
-    sway: tuple[float, float, float]
-    fog: tuple[float, float, float]
-    exposure: float
-    grain: float
+    def __init__(self, draw: np.random.Generator, width: int, height: int) -> None:
+        above, self.horizon, sun, lamp = HOURS[str(draw.choice(list(HOURS)))]
+        hue, ground = float(draw.choice(LANDS)), draw.uniform(0.25, 0.6)
+        tall = HORIZON - 0.06 * draw.random()
+        self.hills = []  # colour, height and waves, from far to near
+        for depth, share in enumerate((0.75, 0.5, 0.25, 0.0)):
+            colour = hsv(hue + 0.02 * draw.normal(), ground, 0.5 + 0.22 * draw.random())
+            colour = tuple(round(part * by) for part, by in zip(colour, lamp, strict=True))
+            waves = _waves(draw, 0.045 - 0.008 * depth)
+            self.hills.append((mix(colour, self.horizon, share), tall - 0.075 * depth, waves))
+        passers = draw.choice(list(PASSERS), size=int(draw.integers(1, 4)), replace=False).tolist()
+        self.sky = _sky(draw, (height, width), above, self.horizon, sun)
+        cloud = mix(WHITE, self.horizon, 0.25 if sum(above) > 250 else 0.8)
+        self.clouds = [_cloud(draw, height, cloud) for _ in range(4)]
+        self.leaf = mix(dark(self.hills[2][0], 0.35), self.horizon, 0.1)
+        self.trees = np.array([draw.uniform((0, 0.04), (1.33, 0.11)) for _ in range(draw.integers(3, 12))])  # x, size
+        self.passers = [  # kind, x, y, speed, size, hue
+            (kind, draw.uniform(0, 1.3), draw.uniform(*HEIGHTS[kind]), float(draw.choice([-1, 1])) * speed,
+             draw.uniform(0.7, 1.3), draw.random())
+            for kind, speed in zip(passers, draw.uniform(0.02, 0.09, len(passers)), strict=True)
+        ]
+        self.sway = (draw.uniform(0.0, 0.05), draw.uniform(0.03, 0.08), draw.random())  # how far, how fast, phase
+        self.fog = (draw.choice([0.1, 0.25, 0.45]), draw.uniform(0.03, 0.15), draw.random())  # how much, fast, phase
+        self.exposure = draw.uniform(0.78, 1.05)
+        self.grain = draw.uniform(1.5, 6.0)  # spread of the noise, in 0 to 255
 
     def shift(self, now: float) -> float:
         """How far the nearest ground has moved to the right at this time, in frame heights."""
@@ -71,48 +70,16 @@ class Scenery:
             ridge = height + _ridge(across - move, waves)
             stage.shape(np.column_stack([[*across, width, 0], [*ridge, -0.1, -0.1]]), colour)
             if depth == len(self.hills) - 2:
-                places = np.array([x for x, _, _ in self.trees])
-                for x, y, (_, size, leaf) in zip(places, height + _ridge(places, waves), self.trees, strict=True):
-                    _tree(stage.at(x + move, y - 0.01, size), leaf)
+                for (x, size), y in zip(self.trees, height + _ridge(self.trees[:, 0], waves), strict=True):
+                    _tree(stage.at(x + move, y - 0.01, size), self.leaf)
         for kind, x, y, speed, size, hue in self.passers:
             place = (x + speed * now) % (width + 0.4) - 0.2
             PASSERS[kind](stage.at(place, y, size), now, hue)
 
 
-def make_scenery(draw: np.random.Generator, width: int, height: int) -> Scenery:
-    """Draw a world for frames of this drawing size."""
-    above, horizon, sun, lamp = HOURS[str(draw.choice(list(HOURS)))]
-    hue, ground = float(draw.choice(LANDS)), draw.uniform(0.25, 0.6)
-    tall = HORIZON - 0.06 * draw.random()
-    hills = []
-    for depth, share in enumerate((0.75, 0.5, 0.25, 0.0)):
-        colour = hsv(hue + 0.02 * draw.normal(), ground, 0.5 + 0.22 * draw.random())
-        colour = tuple(round(part * by) for part, by in zip(colour, lamp, strict=True))
-        hills.append((mix(colour, horizon, share), tall - 0.075 * depth, _waves(draw, 0.045 - 0.008 * depth)))
-    leaf = mix(dark(hills[2][0], 0.35), horizon, 0.1)
-    passers = draw.choice(list(PASSERS), size=int(draw.integers(1, 4)), replace=False)
-    return Scenery(
-        sky=_sky(draw, width, height, above, horizon, sun),
-        horizon=horizon,
-        clouds=tuple(_cloud(draw, height, mix(WHITE, horizon, 0.25 if sum(above) > 250 else 0.8)) for _ in range(4)),
-        hills=tuple(hills),
-        trees=tuple((draw.uniform(0, 1.33), draw.uniform(0.04, 0.11), leaf) for _ in range(draw.integers(3, 12))),
-        passers=tuple(
-            (str(kind), draw.uniform(0, 1.3), draw.uniform(*HEIGHTS[kind]), float(draw.choice([-1, 1])) * speed,
-             draw.uniform(0.7, 1.3), draw.random())
-            for kind, speed in zip(passers, draw.uniform(0.02, 0.09, len(passers)), strict=True)
-        ),
-        sway=(draw.uniform(0.0, 0.05), draw.uniform(0.03, 0.08), draw.random()),
-        fog=(draw.choice([0.1, 0.25, 0.45]), draw.uniform(0.03, 0.15), draw.random()),
-        exposure=draw.uniform(0.78, 1.05),
-        grain=draw.uniform(1.5, 6.0),
-    )
-
-
-def _sky(
-    draw: np.random.Generator, width: int, height: int, above: Colour, horizon: Colour, sun: Colour
-) -> Image.Image:
+def _sky(draw: np.random.Generator, size: tuple[int, int], above: Colour, horizon: Colour, sun: Colour) -> Image.Image:
     """A gradient with a glowing disc and, in the dark, stars."""
+    height, width = size
     share = np.clip(np.linspace(0, 1 / (1 - HORIZON), height), 0, 1)[:, None, None]
     plane = np.array(above) * (1 - share) + np.array(horizon) * share
     rows, columns = np.mgrid[:height, :width] / height
@@ -164,8 +131,8 @@ def _balloon(pen: Pen, now: float, hue: float) -> None:
     pen = pen.at(0, 0.01 * np.sin(now), 0.17)
     for number, share in enumerate((1.0, 0.62, 0.24)):
         pen.oval(0, 0.62, 0.38 * share, 0.42, hsv(hue + 0.5 * (number % 2), 0.55, 0.9))
-    pen.line([(-0.22, 0.3), (-0.09, 0.04)], 0.02, BLACK)
-    pen.line([(0.22, 0.3), (0.09, 0.04)], 0.02, BLACK)
+    for side in (-1, 1):
+        pen.line([(side * 0.22, 0.3), (side * 0.09, 0.04)], 0.02, BLACK)
     pen.box(-0.1, -0.1, 0.1, 0.05, (142, 98, 60))
 
 

@@ -1,11 +1,10 @@
-"""What happens in a made clip, and when: who is heard and seen in which second, where, and in which voice.
+"""What happens in a synthetic clip, and when: who is heard and seen in which second, where, and with which voice.
 
-An event is a class that is *both* heard and seen, as in AVE. Either modality alone is fooled on purpose:
-background seconds keep the class's sound without its sight or the other way round, other classes stray in
-by one modality, and another may lie weakly under the whole clip. No two modalities ever show the same other
-class, so nothing but the clip's own class makes an event.
+An event is a class that is *both* heard and seen, as in AVE. Either modality alone misleads on purpose: background
+seconds keep the sound of the class without its picture or the other way round, other classes appear in one modality,
+and another may lie weakly under the whole clip. No other class is ever both heard and seen.
 
-Letters: N clips, T seconds of a clip, C classes.
+Shapes: N clips, T seconds of a clip.
 """
 
 from __future__ import annotations
@@ -17,90 +16,77 @@ import numpy as np
 CLASSES = ("Bell", "Bird", "Drum", "Kettle", "Rain", "Sea", "Siren", "Tractor")
 WHOLE = 0.60  #: share of clips whose event fills every second (AVE: 0.66)
 LONGEST = 0.8  #: longest other event, as a share of T
-HEARD_ONLY, SEEN_ONLY = 0.42, 0.42  #: shares of background runs that keep the class's sound, its sight
+HEARD_ONLY, SEEN_ONLY = 0.42, 0.42  #: shares of background runs that keep the sound of the class, its picture
 STRAY = 0.5  #: chance that a modality without the class shows another one
 UNDER = 0.15  #: chance, for each modality, that another class lies weakly under the whole clip
 UNDER_STRENGTH = 0.35
-TRAITS = 8  #: numbers in [0, 1] that make a look and a voice
+TRAITS = 8  #: numbers in [0, 1] that determine a look and a voice
 #: Clips in order of class take turns in this: 13 train, 3 val, 4 test.
 TURNS = tuple({"t": "train", "v": "val", "e": "test"}[letter] for letter in "tetvttettvtetttvtett")
+#: What drawing and voice share: at a beat of 0 and its change up to 1. Seconds from stroke to stroke, from chirp to
+#: chirp, of one turn of the siren; of the tractor, strokes of its engine in a second.
+TEMPOS = {"Bell": (0.9, -0.42), "Bird": (0.36, -0.18), "Drum": (0.42, -0.22), "Siren": (1.3, -0.7),
+          "Tractor": (11.0, 10.0)}
 
 
 class ScenesError(ValueError):
-    """Scenes that cannot be made; the message names what came and what would work."""
+    """Scenes that cannot be created; the message says what was found and what would work."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a set of scenes is made from; the same settings give the same frames and samples.
+    """What determines a set of scenes: the same settings give the same frames and samples."""
 
-    Attributes:
-        videos: N, at least one of each class.
-        seed: draws everything.
-        seconds: T, length of a clip.
-    """
-
-    videos: int = 240
-    seed: int = 0
-    seconds: int = 10
+    videos: int = 240  #: N, at least one of each class
+    seed: int = 0  #: of everything that is random
+    seconds: int = 10  #: T, length of a clip
 
     def __post_init__(self) -> None:
         if self.videos < len(CLASSES):
             raise ScenesError(f"videos={self.videos}: at least {len(CLASSES)}, one of each class")
         if self.seconds < 2:
-            raise ScenesError(f"seconds={self.seconds}: at least 2, or no boundary can be")
+            raise ScenesError(f"seconds={self.seconds}: at least 2, or an event cannot have a boundary")
         if self.seed < 0:
             raise ScenesError(f"seed={self.seed}: a whole number, 0 or more")
 
 
 @dataclass(frozen=True)
 class Actor:
-    """One class's part in a clip, with its own look and voice.
+    """One class's part in a clip, with its own look and voice."""
 
-    Attributes:
-        category: one of CLASSES.
-        heard: [T] seconds in which its sound is there.
-        seen: [T] seconds in which it is in the picture.
-        strength: 1, or less for what lies weakly under a clip.
-        x: where it stands, as a share of the frame's width.
-        y: the ground it stands on, as a share of the frame's height from below.
-        size: its height, as a share of the frame's.
-        beat: 0 to 1, slow to quick.
-        pitch: 0 to 1, low to high.
-        traits: [TRAITS] numbers in [0, 1], read by its drawing and its voice.
-        seed: draws its drops, syllables and the like.
-    """
+    category: str  #: one of CLASSES
+    heard: tuple[bool, ...]  #: [T] seconds in which its sound is there
+    seen: tuple[bool, ...]  #: [T] seconds in which it is in the picture
+    strength: float  #: 1, or less for what lies weakly under a clip
+    x: float  #: place, as a share of the frame's width
+    y: float  #: the ground below it, as a share of the frame's height from below
+    size: float  #: height, as a share of the frame's
+    beat: float  #: 0 to 1, slow to fast
+    pitch: float  #: 0 to 1, low to high
+    traits: tuple[float, ...]  #: [TRAITS] numbers in [0, 1] for drawing and voice
+    seed: int  #: of drops, syllables and the like
 
-    category: str
-    heard: tuple[bool, ...]
-    seen: tuple[bool, ...]
-    strength: float
-    x: float
-    y: float
-    size: float
-    beat: float
-    pitch: float
-    traits: tuple[float, ...]
-    seed: int
+    @property
+    def tempo(self) -> float:
+        """See :data:`TEMPOS`."""
+        slow, change = TEMPOS[self.category]
+        return slow + change * self.beat
+
+    @property
+    def side(self) -> int:
+        """1: it looks to the right, -1: to the left."""
+        return 1 if self.traits[6] < 0.5 else -1
 
 
 @dataclass(frozen=True)
 class Script:
-    """One clip.
+    """One clip."""
 
-    Attributes:
-        video_id: its name, without a hint of what is in it.
-        split: ``train``, ``val`` or ``test``.
-        seconds: T.
-        seed: draws scenery, ambience and noise.
-        actors: the clip's own class first; any other is only heard or only seen.
-    """
-
-    video_id: str
-    split: str
-    seconds: int
-    seed: int
-    actors: tuple[Actor, ...]
+    video_id: str  #: its name, which does not reveal the class
+    split: str  #: train, val or test
+    seconds: int  #: T
+    seed: int  #: of scenery, ambience and noise
+    actors: tuple[Actor, ...]  #: the clip's own class first; any other is only heard or only seen
 
     @property
     def category(self) -> str:
@@ -123,10 +109,10 @@ class Script:
 
 
 def write_scripts(settings: Settings) -> tuple[Script, ...]:
-    """Draw what happens in every clip: [N] scripts in order of their ids.
+    """What happens in every clip: [N] scripts in order of their ids.
 
-    Classes are as even as N allows. Splits are 65 / 15 / 20, even within each class; the lengths of the
-    events are drawn evenly within each split, so that a small one is not easier by luck.
+    Classes are as even as N allows. Splits are 65 / 15 / 20, even within each class; the lengths of the events are
+    spread evenly within each split, so that a small one is not easier by chance.
     """
     draw = np.random.default_rng((settings.seed, 0))
     order = draw.permutation(settings.videos)
@@ -161,14 +147,15 @@ def _script(settings: Settings, clip: int, category: str, split: str, length: in
     others = draw.permutation([name for name in CLASSES if name != category]).tolist()
     left = bool(draw.random() < 0.5)
     actors = [_actor(category, heard, seen, 1.0, left, draw)]
-    if not heard.all() and draw.random() < STRAY:
-        actors.append(_actor(others[0], ~heard, nobody, 1.0, not left, draw))
-    if not seen.all() and draw.random() < STRAY:
-        actors.append(_actor(others[1], nobody, ~seen, 1.0, not left, draw))
-    if draw.random() < UNDER:
-        actors.append(_actor(others[2], ~nobody, nobody, UNDER_STRENGTH, not left, draw))
-    if draw.random() < UNDER:
-        actors.append(_actor(others[3], nobody, ~nobody, UNDER_STRENGTH, not left, draw))
+    parts = (  # chance of another class, the seconds in which it is heard and seen, its strength
+        (STRAY if not heard.all() else 0.0, ~heard, nobody, 1.0),
+        (STRAY if not seen.all() else 0.0, nobody, ~seen, 1.0),
+        (UNDER, ~nobody, nobody, UNDER_STRENGTH),
+        (UNDER, nobody, ~nobody, UNDER_STRENGTH),
+    )
+    for other, (chance, *part) in zip(others, parts, strict=False):
+        if chance and draw.random() < chance:
+            actors.append(_actor(other, *part, not left, draw))
     return Script(f"scene-{clip:05d}", split, settings.seconds, int(draw.integers(2**31)), tuple(actors))
 
 
@@ -184,18 +171,9 @@ def _present(event: np.ndarray, start: int, draw: np.random.Generator) -> tuple[
 def _actor(
     category: str, heard: np.ndarray, seen: np.ndarray, strength: float, left: bool, draw: np.random.Generator
 ) -> Actor:
-    """Somebody on one half of the picture, with a look and a voice of their own."""
+    """An actor on one half of the picture, with a random look and voice."""
     x = draw.uniform(0.20, 0.46)
-    return Actor(
-        category=category,
-        heard=tuple(heard.tolist()),
-        seen=tuple(seen.tolist()),
-        strength=strength,
-        x=float(x if left else 1 - x),
-        y=float(draw.uniform(0.06, 0.17)),
-        size=float(draw.uniform(0.48, 0.74)),
-        beat=float(draw.random()),
-        pitch=float(draw.random()),
-        traits=tuple(draw.random(TRAITS).tolist()),
-        seed=int(draw.integers(2**31)),
-    )
+    y, size = draw.uniform(0.06, 0.17), draw.uniform(0.48, 0.74)
+    beat, pitch, traits = draw.random(), draw.random(), tuple(draw.random(TRAITS).tolist())
+    return Actor(category, tuple(heard.tolist()), tuple(seen.tolist()), strength, float(x if left else 1 - x),
+                 float(y), float(size), float(beat), float(pitch), traits, int(draw.integers(2**31)))
