@@ -1,18 +1,20 @@
-"""Edges worth drawing, and the curves they are drawn as.
+"""Adjacencies as arrays: their sizes, their layers, their rollout, and the edges worth drawing.
 
-Letters: N nodes of a subgraph, E edges, P points of a curve.
+Shapes: N nodes of a subgraph, E edges, T segments. Row i of an adjacency weighs the messages into node i.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-#: More edges than these are a blot and not a graph.
+from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, TEXT, VISUAL
+
+#: More edges than these cannot be told apart in a figure.
 MOST: Final = 150
-_POINTS: Final = 28
 
 
 class Edges(NamedTuple):
@@ -29,9 +31,8 @@ def strongest(
     """The edges of an adjacency by their weight; an entry of zero is no edge.
 
     Args:
-        adjacency: row i weighs the messages into node i, so entry [i, j] is the edge from j to i.
         share: the strongest part of all edges, in (0, 1]; at least one edge stays.
-        threshold: in place of `share`, every edge of at least this weight.
+        threshold: instead of `share`, every edge of at least this weight.
         most: never more than these; ``None`` sets no limit.
 
     Raises:
@@ -52,24 +53,56 @@ def strongest(
     return Edges(source, target, weight[order])
 
 
-def curves(
-    start: Float[np.ndarray, "E 2"], end: Float[np.ndarray, "E 2"], bend: Float[np.ndarray, "E 2"]
-) -> Float[np.ndarray, "E P 2"]:
-    """Cubic Bezier curves that leave `start` and reach `end` upright.
+def node_counts(adjacency: Mapping[str, np.ndarray], seconds: int) -> dict[str, int]:
+    """Nodes of each modality, from the sizes of the subgraphs of one layer.
+
+    Raises:
+        ValueError: no subgraph, an unknown one, or sizes that contradict each other or the seconds.
+    """
+    if not adjacency or not set(adjacency) <= set(SUBGRAPHS):
+        raise ValueError(f"adjacency names the subgraphs {sorted(adjacency)}; give some of {', '.join(SUBGRAPHS)}")
+    counts = {AUDIO: seconds, VISUAL: seconds}
+    for name, weights in adjacency.items():
+        if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
+            raise ValueError(f"adjacency[{name!r}] must be square, got {list(weights.shape)}")
+        rest = len(weights) - seconds
+        if rest < 1 or counts.setdefault(SUBGRAPHS[name][1], rest) != rest:
+            raise ValueError(f"adjacency[{name!r}] has {len(weights)} nodes, {seconds} seconds and "
+                             f"{counts.get(TEXT, 'no')} text nodes do not make that many")
+    return counts
+
+
+def layers_of(adjacency: Mapping[str, Mapping[str, np.ndarray]], seconds: int) -> tuple[list[str], dict[str, int]]:
+    """Names of the layers, the same for every subgraph, and the nodes of each modality.
+
+    Raises:
+        ValueError: no layer, or layers or sizes that contradict each other.
+    """
+    named = {subgraph: list(found) for subgraph, found in adjacency.items()}
+    layers = next(iter(named.values()), [])
+    if not layers or any(names != layers for names in named.values()):
+        raise ValueError(f"every subgraph needs the same layers, one at least; got {named}")
+    counts = [node_counts({name: found[layer] for name, found in adjacency.items()}, seconds) for layer in layers]
+    if any(found != counts[0] for found in counts):
+        raise ValueError(f"the layers differ in their nodes: {dict(zip(layers, counts, strict=True))}")
+    return layers, counts[0]
+
+
+def rollout(adjacency: Sequence[Float[np.ndarray, "N N"]], *, residual: bool = True) -> Float[np.ndarray, "N N"]:
+    """How much of node j's input reaches node i's output: ``(A_L + I)/2 ... (A_1 + I)/2`` (attention rollout: S. Abnar
+    and W. Zuidema, Quantifying Attention Flow in Transformers, ACL 2020, Section 3).
+
+    The identity is the residual connection around each layer. Only the weights are followed, not what the layers do to
+    the features.
 
     Args:
-        start, end: x and y of each curve's ends.
-        bend: how far up the inner control points lie from the start and from the end; negative is down.
+        adjacency: one matrix a layer, the first layer first; rows sum to 1.
+        residual: whether the layers have residual connections; without them the identity is left out.
+
+    Returns:
+        One matrix, its rows summing to 1.
     """
-    along = np.linspace(0, 1, _POINTS)[:, None]
-    one, two = start.copy(), end.copy()
-    one[:, 1] += bend[:, 0]
-    two[:, 1] += bend[:, 1]
-    parts = ((1 - along) ** 3, 3 * along * (1 - along) ** 2, 3 * along**2 * (1 - along), along**3)
-    corners = (start, one, two, end)
-    return sum(part * corner[:, None] for part, corner in zip(parts, corners, strict=True))
-
-
-def strength(weight: Float[np.ndarray, "E"], low: float, high: float) -> Float[np.ndarray, "E"]:
-    """Weights as shares of the way from `low` to `high`; all 1 where there is no way between."""
-    return np.ones_like(weight) if high <= low else np.clip((weight - low) / (high - low), 0, 1)
+    flow = np.eye(len(adjacency[0]))
+    for weights in adjacency:
+        flow = (weights @ flow + flow) / 2 if residual else weights @ flow
+    return flow.astype(adjacency[0].dtype)

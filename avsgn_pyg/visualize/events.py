@@ -1,50 +1,65 @@
-"""Events as boxes over time: where their names go, and what is written where there is no room for a name."""
+"""Events as boxes over time: where their names go, and what replaces a name that has no room."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from avsgn_pyg.visualize.strips import TRACK, height_of, scale_of, seconds_of
+from avsgn_pyg.visualize.strips import NEAR, TRACK, Row, height_of, scale_of, seconds_of
 from avsgn_pyg.visualize.theme import COLOURS, text_width
 
 #: Inches of a row of events.
 EVENTS: Final = 0.19
-
 _FONT, _PAD = 6.5, 0.03
 #: Inches of the shortest event that can still be seen.
 _SHORTEST: Final = 0.01
 
 
 class Span(NamedTuple):
-    """One event of a row: its name, and the seconds [start, end)."""
+    """One event: its name, and the seconds [start, end)."""
 
     label: str
     start: float
     end: float
 
 
-def event_names(rows: Sequence[Sequence[Span]], seconds: int, second: float) -> dict[str, str]:
-    """What is written for each event's name: itself, or a number where some event has no room for its name."""
-    names = dict.fromkeys(span.label for spans in rows for span in spans)
+def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds: int, second: float, above: float
+               ) -> tuple[list[Row], str]:
+    """The rows of annotated (``None``: nobody annotated) and predicted events, and the key of their numbers.
+
+    Names are replaced by numbers where some event has no room for its name.
+
+    Args:
+        second: inches of a second.
+        above: inches over the first row.
+
+    Raises:
+        ValueError: an event that is empty or does not lie in the video.
+    """
+    given = {"truth": truth or (), "predicted": predicted}
+    for name, spans in given.items():
+        for span in spans:
+            if not 0 <= span.start < span.end <= seconds:
+                raise ValueError(f"{name}: {span.label} [{span.start}, {span.end}) does not lie in [0, {seconds})")
+    labels = dict.fromkeys(span.label for spans in given.values() for span in spans)
     fits = [_place(spans, at, span.label, seconds, second) is not None
-            for spans in rows for at, span in enumerate(spans)]
+            for spans in given.values() for at, span in enumerate(spans)]
     # Where there is only one name, some boxes can go without.
-    if all(fits) or (len(names) == 1 and any(fits)):
-        return {name: name for name in names}
-    return {name: str(number) for number, name in enumerate(names, 1)}
+    whole = all(fits) or (len(labels) == 1 and any(fits))
+    names = {label: label if whole else str(number) for number, label in enumerate(labels, 1)}
+    key = "" if whole else "   ".join(f"{number} {label}" for label, number in names.items())
+    rows = [Row("prediction", EVENTS, above if truth is None else NEAR, partial(_draw, spans=predicted, names=names))]
+    if truth is not None:
+        rows.insert(0, Row("ground truth", EVENTS, above, partial(_draw, spans=truth, names=names)))
+    return rows, key
 
 
-def event_key(names: Mapping[str, str]) -> str:
-    """The line that says which number is which event; empty where names stand in full."""
-    return "   ".join(f"{short} {name}" for name, short in names.items() if short != name)
-
-
-def draw_events(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:
-    """Events as boxes; a name stands in its box, or beside it where that is free, or is left out."""
+def _draw(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:
+    """Events as boxes; a name is in its box, or beside it where that is free, or left out."""
     seconds, second, height = seconds_of(axes), scale_of(axes), height_of(axes)
     axes.add_patch(Rectangle((0, 0), seconds, height, facecolor=TRACK, linewidth=0))
     style = {"size": _FONT, "va": "center_baseline"}
@@ -66,20 +81,10 @@ def _place(spans: Sequence[Span], at: int, text: str, seconds: int, second: floa
     span, need, pad = spans[at], (text_width(text, _FONT) + 2 * _PAD) / second, _PAD / second
     if need <= span.end - span.start:
         return (span.start + span.end) / 2, "center", "white"
-    ordered = sorted(spans, key=lambda other: other.start)
-    place = ordered.index(span)
-    after = ordered[place + 1].start if place + 1 < len(ordered) else seconds
-    before = ordered[place - 1].end if place else 0.0
-    # A name right of one event and one left of the next would meet, so only the last of a gap looks left.
+    after = min((other.start for other in spans if other.start > span.start), default=seconds)
     if need <= after - span.end:
         return span.end + pad, "left", COLOURS["ink"]
-    if need <= span.start - before and not place:
+    # A name right of one event and one left of the next would meet, so only the first may go to the left.
+    if need <= span.start and span.start == min(other.start for other in spans):
         return span.start - pad, "right", COLOURS["ink"]
     return None
-
-
-def check_spans(name: str, spans: Sequence[Span], seconds: int) -> None:
-    """Refuse events that are empty or do not lie in the video."""
-    for span in spans:
-        if not 0 <= span.start < span.end <= seconds:
-            raise ValueError(f"{name}: {span.label} [{span.start}, {span.end}) does not lie in [0, {seconds})")

@@ -1,6 +1,6 @@
 """A video's adjacencies as heat maps: a column a subgraph, a row a layer, with borders between the modalities.
 
-Letters: N nodes of a subgraph, T segments.
+Shapes: N nodes of a subgraph, T segments.
 """
 
 from __future__ import annotations
@@ -11,22 +11,29 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from avsgn_pyg.graph.schema import SUBGRAPHS
-from avsgn_pyg.visualize.graph import TITLES, layers_of
-from avsgn_pyg.visualize.theme import COLOURS, SEQUENTIAL, TEXT_WIDTH, styled, text_width, wrapped
+from avsgn_pyg.visualize.edges import layers_of
+from avsgn_pyg.visualize.graph import TITLES
+from avsgn_pyg.visualize.strips import tick_step
+from avsgn_pyg.visualize.theme import (
+    COLOURS,
+    EDGE,
+    SEQUENTIAL,
+    TEXT_WIDTH,
+    add_axes,
+    add_colour_bar,
+    start_figure,
+    styled,
+    text_width,
+)
 
-_FONT, _TITLE_FONT, _TITLE_LINE, _TICK_FONT = 7.0, 9.0, 0.16, 6.0
-_EDGE, _GAP, _HEAD = 0.08, 0.1, 0.16
-#: Inches for numbers and names of the nodes, at the left of the first panel and below each.
-_NAMES: Final = 0.36
+_FONT, _TICK_FONT = 7.0, 6.0
+#: Inches between panels, over each for its title, of the nodes' numbers and names, and at the foot for the scale.
+_GAP, _HEAD, _NAMES, _FOOT = 0.1, 0.16, 0.36, 0.42
 #: The largest panel: one subgraph alone need not fill the page.
 _LARGEST: Final = 2.6
-_BAR_HEIGHT, _BAR_WIDTH, _BAR = 0.09, 1.6, 0.42
-_STEPS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
 def heatmap_figure(
@@ -39,7 +46,7 @@ def heatmap_figure(
     """Draw every adjacency on one scale from 0 to the largest weight.
 
     Args:
-        title: what the video is called.
+        title: name of the video.
         adjacency: subgraph -> name of the layer -> [N, N]; row i weighs the messages into node i. Every subgraph has
             the same layers.
         seconds: T, the rows (and columns) of the first modality.
@@ -50,70 +57,49 @@ def heatmap_figure(
     """
     layers, counts = layers_of(adjacency, seconds)
     highest = max(float(weights.max()) for found in adjacency.values() for weights in found.values())
-    room = (width - 2 * _EDGE - len(adjacency) * (_NAMES + _GAP)) / len(adjacency)
-    side = min(_LARGEST, room)
+    side = min(_LARGEST, (width - 2 * EDGE) / len(adjacency) - _NAMES - _GAP)
+    across, up = side + _NAMES + _GAP, _HEAD + side + _NAMES + _GAP
     with styled():
-        across = 2 * _EDGE + len(adjacency) * (side + _NAMES + _GAP)
-        titles = wrapped(title, across - 2 * _EDGE, _TITLE_FONT)
-        header = _EDGE + _TITLE_LINE * len(titles)
-        height = header + len(layers) * (_HEAD + side + _NAMES + _GAP) + _BAR
-        figure = Figure(figsize=(across, height))
-        figure.text(_EDGE / across, 1 - _EDGE / height, "\n".join(titles), va="top", size=_TITLE_FONT)
-        for row, layer in enumerate(layers):
-            bottom = height - header - (row + 1) * (_HEAD + side) - row * (_NAMES + _GAP)
-            for column, (subgraph, found) in enumerate(adjacency.items()):
-                left = _EDGE + _NAMES + column * (side + _NAMES + _GAP)
-                axes = figure.add_axes((left / across, bottom / height, side / across, side / height))
-                sizes = [counts[modality] for modality in SUBGRAPHS[subgraph]]
-                _draw_panel(axes, found[layer], SUBGRAPHS[subgraph], sizes, side, highest)
-                axes.set_title(_head(subgraph, layer, len(layers)), size=_FONT, pad=3.0, loc="left")
-        _draw_bar(figure, highest)
+        figure, top = start_figure(title, 2 * EDGE + len(adjacency) * across, len(layers) * up + _FOOT)
+        for column, (subgraph, found) in enumerate(adjacency.items()):
+            sizes = {modality: counts[modality] for modality in SUBGRAPHS[subgraph]}
+            for row, layer in enumerate(layers):
+                left, bottom = EDGE + _NAMES + column * across, top - row * up - _HEAD - side
+                axes = add_axes(figure, left, bottom, side, side)
+                axes.imshow(found[layer], cmap=SEQUENTIAL, vmin=0, vmax=highest, interpolation="nearest", aspect="auto")
+                _draw_nodes(axes, sizes, side / len(found[layer]))
+                head = TITLES[subgraph] if len(layers) == 1 else f"{TITLES[subgraph]}, {layer}"
+                axes.set_title(head, size=_FONT, pad=3.0, loc="left")
+        add_colour_bar(figure, EDGE + _NAMES, 0.18, 1.6, highest, 2, "weight of a message (rows sum to 1)", loc="left")
     return figure
 
 
-def _head(subgraph: str, layer: str, layers: int) -> str:
-    return TITLES[subgraph] if layers == 1 else f"{TITLES[subgraph]}, {layer}"
-
-
-def _draw_panel(axes: Axes, weights: Float[np.ndarray, "N N"], members: Sequence[str], sizes: Sequence[int],
-                side: float, highest: float) -> None:
-    """One adjacency with a border between its modalities, their names and some of their nodes' numbers."""
-    nodes, first = len(weights), sizes[0]
-    axes.imshow(weights, cmap=SEQUENTIAL, vmin=0, vmax=highest, interpolation="nearest", aspect="auto")
-    axes.axhline(first - 0.5, color=COLOURS["ink"], linewidth=0.8)
-    axes.axvline(first - 0.5, color=COLOURS["ink"], linewidth=0.8)
-    places, labels = [], []
-    for start, size in ((0, first), (first, sizes[1])):
-        wide = text_width(str(size - 1), _TICK_FONT) + 0.06
-        step = next((step for step in _STEPS if step * side / nodes >= wide), size)
-        # The last number of a lane may not meet the first one of the next.
-        shown = [at for at in range(0, size, step) if start or (size - at) * side / nodes >= wide]
+def _draw_nodes(axes: Axes, sizes: Mapping[str, int], wide: float) -> None:
+    """A border between the modalities, their names, and some numbers of their nodes, each `wide` inches."""
+    places, labels, start = [], [], 0
+    for outer, (modality, size) in enumerate(sizes.items()):
+        step = tick_step(size - 1, wide, _TICK_FONT, 0.06)
+        # The last number of a modality may not meet the first one of the next.
+        room = text_width(str(size - 1), _TICK_FONT) + 0.06
+        shown = [at for at in range(0, size, step) if outer or (size - at) * wide >= room]
         places += [start + at for at in shown]
         labels += [str(at) for at in shown]
+        _draw_name(axes, modality, (start - 0.5, start + size - 0.5), size * wide, outer)
+        start += size
+    border = next(iter(sizes.values())) - 0.5
+    axes.axhline(border, color=COLOURS["ink"], linewidth=0.8)
+    axes.axvline(border, color=COLOURS["ink"], linewidth=0.8)
     axes.set_xticks(places, labels)
     axes.set_yticks(places, labels)
     axes.tick_params(length=1.5, width=0.4, pad=1.0, labelsize=_TICK_FONT)
-    _draw_name(axes, members[0], (-0.5, first - 0.5), first * side / nodes, outer=0)
-    _draw_name(axes, members[1], (first - 0.5, nodes - 0.5), sizes[1] * side / nodes, outer=1)
 
 
-def _draw_name(axes: Axes, modality: str, span: tuple[float, float], room: float, *, outer: int) -> None:
+def _draw_name(axes: Axes, modality: str, span: Sequence[float], room: float, outer: int) -> None:
     """A modality's name along its part of both axes: in the middle, or where it has no room from the outer end."""
-    below, beside = {"va": "top"}, {"ha": "right", "rotation": 90, "rotation_mode": "default"}
-    if text_width(f"from {modality}", _FONT) <= room:
-        place, below["ha"], beside["va"] = sum(span) / 2, "center", "center"
-    else:
-        place, below["ha"], beside["va"] = span[outer], ("left", "right")[outer], ("top", "bottom")[outer]
-    style = {"textcoords": "offset points", "size": _FONT, "color": COLOURS["ink"]}
-    axes.annotate(f"from {modality}", (place, axes.get_ylim()[0]), (0, -11.0), **below, **style)
-    axes.annotate(f"into {modality}", (-0.5, place), (-13.0, 0), **beside, **style)
-
-
-def _draw_bar(figure: Figure, highest: float) -> None:
-    across, up = figure.get_size_inches()
-    bar = figure.add_axes((_EDGE / across + _NAMES / across, 0.18 / up, _BAR_WIDTH / across, _BAR_HEIGHT / up))
-    scale = figure.colorbar(ScalarMappable(Normalize(0, highest), SEQUENTIAL), cax=bar, orientation="horizontal")
-    scale.set_ticks([0, highest / 2, highest], labels=["0", f"{highest / 2:.2g}", f"{highest:.2g}"])
-    bar.tick_params(length=2, pad=1, labelsize=_TICK_FONT)
-    bar.set_title("weight of a message (rows sum to 1)", size=6.5, pad=2, loc="left")
-    bar.spines[:].set_linewidth(0.4)
+    fits = text_width(f"from {modality}", _FONT) <= room
+    place = sum(span) / 2 if fits else span[outer]
+    across = "center" if fits else ("left", "right")[outer]
+    up = "center" if fits else ("top", "bottom")[outer]
+    style = {"textcoords": "offset points", "size": _FONT}
+    axes.annotate(f"from {modality}", (place, axes.get_ylim()[0]), (0, -11.0), va="top", ha=across, **style)
+    axes.annotate(f"into {modality}", (-0.5, place), (-13.0, 0), ha="right", va=up, rotation=90, **style)

@@ -1,9 +1,9 @@
-"""The attention graph as one HTML page: no network, no library, every weight in reach of pointer and keyboard.
+"""The attention graph as one HTML page: no network, no library, every weight shown under pointer and keyboard.
 
-The page is ``page.html`` beside this file with the data filled in: JSON in which an adjacency stands as three base64
-arrays of little-endian numbers (sources and targets uint16, weights float32), the strongest edge first.
+The page is ``page.html`` in this folder with the data filled in: JSON in which an adjacency is three base64 arrays of
+little-endian numbers (sources and targets uint16, weights float32), the strongest edge first.
 
-Letters: T segments, N nodes of a subgraph.
+Shapes: T segments, N nodes of a subgraph.
 """
 
 from __future__ import annotations
@@ -22,17 +22,15 @@ from PIL import Image
 
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.visualize import strips
-from avsgn_pyg.visualize.edges import strongest
+from avsgn_pyg.visualize.edges import layers_of, strongest
 from avsgn_pyg.visualize.events import Span
-from avsgn_pyg.visualize.graph import TITLES, layers_of
+from avsgn_pyg.visualize.graph import TITLES
 from avsgn_pyg.visualize.theme import COLOURS
 
-#: Edges of a subgraph and layer that the page holds at most: 8 bytes each.
+#: Edges of a subgraph and layer that the page holds at most, 8 bytes each.
 MOST: Final = 20_000
-#: Pictures that the page holds at most, and their pixels a side.
-_FRAMES, _PIXELS = 40, 128
-#: Columns of the sound's outline.
-_COLUMNS: Final = 600
+#: Pictures that the page holds at most, their pixels a side, and columns of the sound's outline.
+_FRAMES, _PIXELS, _COLUMNS = 40, 128, 600
 
 
 def graph_page(
@@ -53,11 +51,10 @@ def graph_page(
     """The page as text, to be written as UTF-8.
 
     Args:
-        adjacency: subgraph -> name of the layer -> [N, N], as of
-            :func:`~avsgn_pyg.visualize.heatmap.heatmap_figure`.
-        text: what the text nodes are called, where they are called something.
+        adjacency: see :func:`~avsgn_pyg.visualize.heatmap.heatmap_figure`.
+        text: names of the text nodes, where they have any.
         most: edges of an adjacency at most, the strongest; the page says how many there were.
-        title, category, seconds, frames, waveform, relevance, gates, predicted, truth: as of
+        title, category, seconds, frames, waveform, relevance, gates, predicted, truth: see
             :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
 
     Raises:
@@ -89,7 +86,7 @@ def graph_page(
         "colours": {name: COLOURS[name] for name in ("audio", "visual", "text", "event")},
     }
     template = resources.files("avsgn_pyg.visualize").joinpath("page.html").read_text("utf-8")
-    # No `<` in the data: neither a closing script tag nor a comment can begin in a class's name.
+    # No `<` in the data, so that a class's name cannot close the script or open a comment.
     packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     head, middle, tail = template.replace("{{title}}", "\0").rpartition("{{data}}")
     return head.replace("\0", html.escape(title)) + packed + tail if middle else head
@@ -106,15 +103,12 @@ def _packed(weights: Float[np.ndarray, "N N"], most: int) -> dict[str, Any]:
 
 def _pictures(frames: UInt8[np.ndarray, "T H W 3"]) -> list[list[Any]]:
     """Second and JPEG address of some pictures."""
-    every = -(-len(frames) // _FRAMES)
-    return [[at, f"data:image/jpeg;base64,{_base64(_jpeg(strips.shrunk(frames[at], _PIXELS)))}"]
-            for at in range(0, len(frames), every)]
-
-
-def _jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(frame).save(stream, "JPEG", quality=80)
-    return stream.getvalue()
+    found = []
+    for at in range(0, len(frames), -(-len(frames) // _FRAMES)):
+        stream = io.BytesIO()
+        Image.fromarray(strips.shrunk(frames[at], _PIXELS)).save(stream, "JPEG", quality=80)
+        found.append([at, f"data:image/jpeg;base64,{_base64(stream.getvalue())}"])
+    return found
 
 
 def _sound(waveform: Float[np.ndarray, "samples"]) -> list[list[int]]:

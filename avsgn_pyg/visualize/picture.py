@@ -1,6 +1,6 @@
-"""Everything there is to show of one video, and the figures and the page it becomes.
+"""One video with a model's output, and the figures and the page that show it.
 
-Letters: T segments, N nodes of a subgraph.
+Shapes: T segments, N nodes of a subgraph.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -16,27 +16,29 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from avsgn_pyg.errors import PictureError
+from avsgn_pyg.files import write_text
+from avsgn_pyg.visualize.edges import rollout
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.graph import Arrangement, graph_figure
 from avsgn_pyg.visualize.heatmap import heatmap_figure
 from avsgn_pyg.visualize.page import graph_page
-from avsgn_pyg.visualize.rollout import rollout
 from avsgn_pyg.visualize.theme import save_figure
 from avsgn_pyg.visualize.timeline import timeline_figure
 
-#: What the adjacency of all layers together is called.
+#: Name of the adjacency of all layers together.
 ROLLOUT: Final = "rollout"
+_SHOWN: Final = ("title", "category", "frames", "waveform", "predicted", "truth")
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One video with a model's answer; probabilities, not logits.
+    """One video with a model's output; probabilities, not logits.
 
     Attributes:
-        title, category, relevance, gates, tau, predicted, truth, frames, waveform: as of
+        title, category, relevance, gates, tau, predicted, truth, frames, waveform: see
             :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
         adjacency: subgraph -> name of the layer -> [N, N]; empty for models without a graph.
-        text: what the text nodes are called, where they are called something.
+        text: names of the text nodes, where they have any.
     """
 
     title: str
@@ -58,10 +60,7 @@ class Picture:
 
     def timeline(self) -> Figure:
         """Fig. 4 of the paper."""
-        return timeline_figure(
-            title=self.title, category=self.category, frames=self.frames, waveform=self.waveform,
-            relevance=self.relevance, gates=self.gates, tau=self.tau, predicted=self.predicted, truth=self.truth,
-        )
+        return timeline_figure(**self._parts(*_SHOWN, "relevance", "gates", "tau"))
 
     def graph(self, *, layer: str | None = None, share: float = 0.1, threshold: float | None = None,
               arrangement: Arrangement = "beside") -> Figure:
@@ -76,12 +75,9 @@ class Picture:
             raise PictureError(f"layer={layer!r}: this model has {', '.join(map(repr, self.layers))}")
         if not 0 < share <= 1:
             raise PictureError(f"share={share} is no part of the edges; give one in (0, 1], such as 0.1")
-        return graph_figure(
-            title=self.title, category=self.category, seconds=len(self.relevance), frames=self.frames,
-            adjacency={subgraph: found[layer] for subgraph, found in self.adjacency.items()}, waveform=self.waveform,
-            predicted=self.predicted, truth=self.truth, share=share, threshold=threshold, arrangement=arrangement,
-            note=f"attention: {layer}",
-        )
+        adjacency = {subgraph: found[layer] for subgraph, found in self.adjacency.items()}
+        return graph_figure(**self._parts(*_SHOWN), adjacency=adjacency, seconds=len(self.relevance), share=share,
+                            threshold=threshold, arrangement=arrangement, note=f"attention: {layer}")
 
     def heatmaps(self) -> Figure:
         """Every adjacency; PictureError for a model without a graph."""
@@ -91,11 +87,11 @@ class Picture:
     def page(self) -> str:
         """The interactive page; PictureError for a model without a graph."""
         self._need_graph()
-        return graph_page(
-            title=self.title, category=self.category, adjacency=self.adjacency, seconds=len(self.relevance),
-            frames=self.frames, waveform=self.waveform, relevance=self.relevance, gates=self.gates,
-            predicted=self.predicted, truth=self.truth, text=self.text,
-        )
+        parts = self._parts(*_SHOWN, "relevance", "gates", "adjacency", "text")
+        return graph_page(**parts, seconds=len(self.relevance))
+
+    def _parts(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
 
     def _need_graph(self) -> None:
         if not self.adjacency:
@@ -108,21 +104,20 @@ def write_timeline(picture: Picture, folder: Path, formats: Sequence[str] = ("pn
     return [save_figure(figure, folder / f"timeline.{suffix}") for suffix in formats]
 
 
-def write_graph(picture: Picture, folder: Path, formats: Sequence[str] = ("png",), *, layer: str | None = None,
-                share: float = 0.1, threshold: float | None = None, arrangement: Arrangement = "beside") -> list[Path]:
+def write_graph(picture: Picture, folder: Path, formats: Sequence[str] = ("png",), **drawing: Any) -> list[Path]:
     """``graph.<format>``, ``adjacency.<format>`` and ``graph.html`` in `folder`.
+
+    Args:
+        drawing: layer, share, threshold and arrangement, as of :meth:`Picture.graph`.
 
     Raises:
         PictureError: as of :meth:`Picture.graph`; nothing is written then.
     """
-    figures = {"graph": picture.graph(layer=layer, share=share, threshold=threshold, arrangement=arrangement),
-               "adjacency": picture.heatmaps()}
+    figures = {"graph": picture.graph(**drawing), "adjacency": picture.heatmaps()}
     page = picture.page()
     paths = [save_figure(figure, folder / f"{name}.{suffix}") for name, figure in figures.items() for suffix in formats]
-    path = folder / "graph.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return [*paths, path]
+    write_text(folder / "graph.html", page)
+    return [*paths, folder / "graph.html"]
 
 
 def spans(events: Iterable[tuple[int, int, int]], categories: Sequence[str]) -> tuple[Span, ...]:
@@ -131,7 +126,7 @@ def spans(events: Iterable[tuple[int, int, int]], categories: Sequence[str]) -> 
 
 
 def text_names(categories: Sequence[str]) -> tuple[str, ...]:
-    """What text nodes are called where each is a label: the visual bank's first, as the model stacks them."""
+    """Names of text nodes where each is a label: the visual bank's first, as the model stacks them."""
     return (*(f"{name} (seen)" for name in categories), *(f"{name} (heard)" for name in categories))
 
 
@@ -141,21 +136,16 @@ def named_layers(
     """A localization's adjacencies of its first video, by subgraph and name of the layer, and their rollout.
 
     Args:
-        adjacency: ``Localization.adjacency``: one a layer, or one that all layers share.
+        adjacency: ``Localization.adjacency``: one a layer, or one that all layers share; dense or sparse.
         layers: layers of message passing.
         residual: whether they have residual connections.
     """
     found = {}
-    for subgraph, made in adjacency.items():
-        matrices = [_matrix(one) for one in made]
+    for subgraph, given in adjacency.items():
+        matrices = [one.detach().to_dense()[0].float().cpu().numpy() for one in given]
         shared = len(matrices) == 1 and layers > 1
         names = [f"layers 1 to {layers}"] if shared else [f"layer {at}" for at in range(1, len(matrices) + 1)]
         found[subgraph] = dict(zip(names, matrices, strict=True))
         if layers > 1:
-            found[subgraph][ROLLOUT] = rollout(matrices, layers=layers, residual=residual)
+            found[subgraph][ROLLOUT] = rollout(matrices * layers if shared else matrices, residual=residual)
     return found
-
-
-def _matrix(adjacency: Tensor) -> Float[np.ndarray, "N N"]:
-    """The first video's, dense: topologies with fewer edges answer with sparse ones."""
-    return adjacency.detach().to_dense()[0].float().cpu().numpy()

@@ -1,25 +1,35 @@
-"""One look for every figure: fonts, colours, widths, and how a figure reaches a file.
+"""The look that all figures share: fonts, colours, widths, the header, and how a figure is saved.
 
-Figures are made as :class:`matplotlib.figure.Figure` and never through ``pyplot``, so drawing one neither
-opens a window nor touches global state.
+Figures are created as :class:`matplotlib.figure.Figure` and never through ``pyplot``, so drawing one neither opens a
+window nor changes global state. All lengths are inches, known before anything is drawn, so that texts of any length
+fit and never overlap; fonts are in points.
 """
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-#: Inches: one column and the full text block of a two-column paper.
-COLUMN_WIDTH: Final = 3.25
-TEXT_WIDTH: Final = 6.875
+from avsgn_pyg.files import atomic
 
-#: Chosen to stay apart for colour-blind eyes and, by their lightness, in greyscale.
+#: The full text block of a two-column paper.
+TEXT_WIDTH: Final = 6.875
+#: Margin around every figure, and heights of a line of the title and of a note.
+EDGE, TITLE_LINE, NOTE_LINE = 0.08, 0.16, 0.13
+TITLE_FONT, NOTE_FONT = 9.0, 7.0
+_BAR_HEIGHT: Final = 0.09
+
+#: Distinct for colour-blind readers and, by their lightness, in greyscale.
 COLOURS: Final = {
     "audio": "#332288",
     "visual": "#44AA99",
@@ -30,43 +40,33 @@ COLOURS: Final = {
     "muted": "#767676",
 }
 
-#: One hue, ever darker: reads the same printed grey.
+#: One hue that only darkens: reads the same printed grey.
 SEQUENTIAL: Final = "Blues"
 
-#: Points. The sans that matplotlib ships, so that a figure looks the same on every machine.
-FONT_SIZE: Final = 8.0
+#: The sans that matplotlib ships, so that a figure looks the same on every machine.
+_FONT: Final = "DejaVu Sans"
 _STYLE: Final = {
-    "font.family": "DejaVu Sans",
-    "font.size": FONT_SIZE,
-    "axes.titlesize": 9.0,
-    "axes.labelsize": FONT_SIZE,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "legend.fontsize": 7.0,
+    "font.family": _FONT,
+    "font.size": 8.0,
     "axes.linewidth": 0.6,
-    "axes.edgecolor": COLOURS["ink"],
-    "text.color": COLOURS["ink"],
-    "axes.labelcolor": COLOURS["ink"],
-    "xtick.color": COLOURS["ink"],
-    "ytick.color": COLOURS["ink"],
+    **dict.fromkeys(("axes.edgecolor", "text.color", "axes.labelcolor", "xtick.color", "ytick.color"), COLOURS["ink"]),
     "hatch.linewidth": 0.4,
     # A class name is text, even with a dollar sign in it.
     "text.parse_math": False,
-    # Publishers refuse Type 3 fonts; a fixed salt and no date make a figure the same file every time.
+    # Publishers refuse Type 3 fonts; a fixed salt and no date give the same file every time.
     "pdf.fonttype": 42,
-    "ps.fonttype": 42,
     "svg.hashsalt": "avsgn_pyg",
 }
 
 #: Letters fitted to the pixels of a coarse PNG run wider than their outlines, by less than this.
 _HINTED: Final = 1.05
 
-#: Suffix -> what must be left out of the file for it to come out the same twice.
+#: Suffix -> what must be left out of the file for it to be the same twice.
 _METADATA: Final = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def styled() -> AbstractContextManager[None]:
-    """Settings under which a figure is built; matplotlib's own are restored on leaving."""
+    """Settings under which a figure is built; matplotlib's own are restored afterwards."""
     return matplotlib.rc_context(_STYLE)
 
 
@@ -74,24 +74,69 @@ def text_width(text: str, size: float) -> float:
     """Inches that `text` takes at most on one line at `size` points; 0 for a blank one."""
     if not text.strip():
         return 0.0
-    outline = TextPath((0, 0), text, size=size, prop={"family": _STYLE["font.family"]})
-    return _HINTED * outline.get_extents().width / 72.0
+    return _HINTED * TextPath((0, 0), text, size=size, prop={"family": _FONT}).get_extents().width / 72.0
 
 
-def wrapped(text: str, room: float, size: float) -> tuple[str, ...]:
-    """`text` at `size` points in as few lines as keep within `room` inches; none for a blank one."""
+def wrapped(text: str, room: float, size: float) -> list[str]:
+    """`text` at `size` points in as few lines as fit `room` inches; none for a blank one."""
     letters = len(text)
     while letters > 1 and any(text_width(line, size) > room for line in textwrap.wrap(text, letters)):
         letters -= 1
-    return tuple(textwrap.wrap(text, max(letters, 1)))
+    return textwrap.wrap(text, max(letters, 1))
+
+
+def start_figure(
+    title: str, width: float, body: float, *, notes: Sequence[str] = (), key: str = "", room: float | None = None,
+    header: float = 0.0,
+) -> tuple[Figure, float]:
+    """A figure with a title, muted notes below it, `body` inches for the content, and a key at its foot.
+
+    Args:
+        room: width of the title; ``None`` takes all.
+        header: least height of title and notes.
+
+    Returns:
+        The figure, and the height at which the content begins.
+    """
+    room = width - 2 * EDGE if room is None else room
+    titles, keys = wrapped(title, room, TITLE_FONT), wrapped(key, room, NOTE_FONT)
+    lines = [line for note in notes for line in wrapped(note, room, NOTE_FONT)]
+    below = EDGE + TITLE_LINE * len(titles)
+    header = max(header, below + NOTE_LINE * len(lines))
+    height = header + body + NOTE_LINE * len(keys)
+    figure = Figure(figsize=(width, height))
+    left, foot = EDGE / width, EDGE / 2 / height
+    figure.text(left, 1 - EDGE / height, "\n".join(titles), va="top", size=TITLE_FONT)
+    figure.text(left, 1 - below / height, "\n".join(lines), va="top", size=NOTE_FONT, color=COLOURS["muted"])
+    figure.text(left, foot, "\n".join(keys), va="bottom", size=NOTE_FONT)
+    return figure, height - header
+
+
+def add_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at this place."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def add_colour_bar(figure: Figure, left: float, bottom: float, width: float, highest: float, steps: int, title: str,
+                   loc: str = "center") -> None:
+    """A horizontal scale of :data:`SEQUENTIAL` from 0 to `highest`, with a title above."""
+    axes = add_axes(figure, left, bottom, width, _BAR_HEIGHT)
+    colours = ScalarMappable(Normalize(0, highest), SEQUENTIAL)
+    bar = figure.colorbar(colours, cax=axes, orientation="horizontal")
+    ticks = [highest * step / steps for step in range(steps + 1)]
+    bar.set_ticks(ticks, labels=[f"{tick:.3g}" if tick >= 10 else f"{tick:.2g}" for tick in ticks])
+    axes.tick_params(length=2, pad=1, labelsize=6.0)
+    axes.set_title(title, size=6.5, pad=2, loc=loc)
+    axes.spines[:].set_linewidth(0.4)
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
-    """Write a figure as PNG, SVG or PDF, by the path's suffix; folders are made as needed.
+    """Write a figure as PNG, SVG or PDF, by the path's suffix; folders are created as needed.
 
     Args:
         figure: what a function of this package returned.
-        path: where to; an existing file is replaced.
+        path: an existing file is replaced.
         dpi: dots an inch of a PNG; the vector formats ignore it.
 
     Raises:
@@ -101,7 +146,6 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
     metadata = _METADATA.get(path.suffix.lower())
     if metadata is None:
         raise ValueError(f"{path}: a figure is saved as one of {', '.join(_METADATA)}, not {path.suffix!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with styled():
-        figure.savefig(path, dpi=dpi, metadata=metadata)
+    with styled(), atomic(path) as partial:
+        figure.savefig(partial, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata)
     return path

@@ -1,55 +1,65 @@
-"""Which edges are drawn, and where their curves begin and end."""
+"""Which edges are drawn, which sizes fit, and attention over several layers."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from avsgn_pyg.visualize.edges import curves, strength, strongest
+from avsgn_pyg.visualize.edges import layers_of, node_counts, rollout, strongest
 
 WEIGHTS = np.array([[0.5, 0.3, 0.2], [0.0, 0.4, 0.6], [0.9, 0.1, 0.0]])
 
 
-def test_the_strongest_come_first_and_point_from_column_to_row():
+def test_the_strongest_come_first_and_lead_from_column_to_row():
     edges = strongest(WEIGHTS, share=0.4)
     assert list(zip(edges.source, edges.target, edges.weight, strict=True)) == [(0, 2, 0.9), (2, 1, 0.6), (0, 0, 0.5)]
 
 
-def test_zeros_are_no_edges():
-    assert len(strongest(WEIGHTS).weight) == 7
-    assert len(strongest(np.zeros((3, 3))).weight) == 0
+@pytest.mark.parametrize(("options", "weights"), [
+    ({"share": 0.1, "threshold": 0.4}, [0.9, 0.6, 0.5, 0.4]), ({"threshold": 2.0}, []), ({"most": 2}, [0.9, 0.6]),
+    ({"share": 1e-6}, [0.9]), ({}, [0.9, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]),
+])
+def test_share_threshold_and_most_choose_the_edges_and_zeros_are_none(options, weights):
+    assert strongest(WEIGHTS, **options).weight.tolist() == weights
 
 
-def test_a_threshold_stands_in_place_of_a_share():
-    assert strongest(WEIGHTS, share=0.1, threshold=0.4).weight.tolist() == [0.9, 0.6, 0.5, 0.4]
-    assert len(strongest(WEIGHTS, threshold=2.0).weight) == 0
+@pytest.mark.parametrize(("weights", "share", "says"), [
+    (WEIGHTS, 0.0, "share"), (WEIGHTS, 1.5, "share"), (-WEIGHTS, 1.0, "negative"), (WEIGHTS * np.nan, 1.0, "infinite"),
+])
+def test_other_shares_and_weights_are_errors(weights, share, says):
+    with pytest.raises(ValueError, match=says):
+        strongest(weights, share=share)
 
 
-def test_no_more_than_the_most_are_taken_and_at_least_one():
-    assert strongest(WEIGHTS, most=2).weight.tolist() == [0.9, 0.6]
-    assert strongest(WEIGHTS, share=1e-6).weight.tolist() == [0.9]
+def test_node_counts_follow_from_the_sizes():
+    assert node_counts({"av": np.eye(20), "vt": np.eye(17)}, 10) == {"audio": 10, "visual": 10, "text": 7}
+    assert node_counts({"av": np.eye(20)}, 10) == {"audio": 10, "visual": 10}
 
 
-@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
-def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(ValueError, match="is no part of the edges"):
-        strongest(WEIGHTS, share=share)
+@pytest.mark.parametrize(("adjacency", "says"), [
+    ({}, "some of av, vt, at"), ({"xy": np.eye(20)}, "some of av, vt, at"), ({"av": np.eye(21)}, "21 nodes"),
+    ({"vt": np.eye(10)}, "10 nodes, 10 seconds"), ({"av": np.zeros((20, 10))}, "square"),
+    ({"vt": np.eye(15), "at": np.eye(16)}, "16 nodes, 10 seconds and 5 text nodes"),
+])
+def test_adjacencies_that_fit_no_video_are_errors(adjacency, says):
+    with pytest.raises(ValueError, match=says):
+        node_counts(adjacency, 10)
 
 
-@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
-def test_what_is_no_attention_is_refused(value):
-    with pytest.raises(ValueError, match="give attention after its softmax"):
-        strongest(np.full((2, 2), value))
+@pytest.mark.parametrize(("adjacency", "says"), [
+    ({}, "same layers"), ({"av": {}}, "same layers"),
+    ({"vt": {"a": np.eye(15), "b": np.eye(16)}}, "differ in their nodes"),
+    ({"vt": {"a": np.eye(15), "b": np.eye(15)}, "at": {"a": np.eye(15)}}, "same layers"),
+])
+def test_layers_that_contradict_each_other_are_errors(adjacency, says):
+    with pytest.raises(ValueError, match=says):
+        layers_of(adjacency, 10)
 
 
-def test_curves_leave_and_arrive_upright():
-    start, end = np.array([[0.0, 1.0]]), np.array([[4.0, 3.0]])
-    (curve,) = curves(start, end, np.array([[1.0, -1.0]]))
-    assert curve[0].tolist() == [0, 1] and curve[-1].tolist() == [4, 3]
-    leaving, arriving = curve[1] - curve[0], curve[-1] - curve[-2]
-    assert leaving[1] > 5 * leaving[0] > 0 and arriving[1] > 5 * arriving[0] > 0
-
-
-def test_strength_rises_with_weight():
-    assert strength(np.array([0.1, 0.2, 0.3]), 0.1, 0.3) == pytest.approx([0, 0.5, 1])
-    assert strength(np.array([0.2, 0.2]), 0.2, 0.2).tolist() == [1, 1]
+def test_rollout_is_the_product_of_the_layers_each_with_its_residual(attention):
+    one, two, eye = attention(5, 1), attention(5, 2), np.eye(5)
+    # Section 3 of Abnar and Zuidema: A_rolled(2) = (0.5 A_2 + 0.5 I)(0.5 A_1 + 0.5 I).
+    want = (0.5 * two + 0.5 * eye) @ (0.5 * one + 0.5 * eye)
+    assert np.allclose(rollout([one, two]), want, atol=1e-6) and np.allclose(want.sum(1), 1)
+    assert not np.allclose(rollout([two, one]), want)
+    assert np.allclose(rollout([one, two], residual=False), two @ one, atol=1e-6)

@@ -82,7 +82,7 @@ def test_a_figure_is_the_same_file_every_time(tmp_path, suffix, magic):
 
 
 @pytest.mark.parametrize("name", ["figure.jpg", "figure"])
-def test_another_suffix_is_refused_before_anything_is_written(tmp_path, name):
+def test_another_suffix_is_an_error_before_anything_is_written(tmp_path, name):
     with pytest.raises(ValueError, match=r"one of \.png, \.svg, \.pdf"):
         save_figure(Figure(), tmp_path / "new" / name)
     assert not (tmp_path / "new").exists()
