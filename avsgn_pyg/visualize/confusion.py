@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,17 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from avsgn_pyg.visualize.theme import (
-    COLOURS,
-    EDGE,
-    SEQUENTIAL,
-    TEXT_WIDTH,
-    add_axes,
-    add_colour_bar,
-    start_figure,
-    styled,
-    text_width,
-)
+from avsgn_pyg.visualize import theme
+from avsgn_pyg.visualize.theme import COLOURS, EDGE, SEQUENTIAL, TEXT_WIDTH, text_width
 
 BACKGROUND: Final = "background"
 #: Inches of a cell: three classes give a small figure; many outgrow the page, so that names stay legible.
@@ -73,17 +65,17 @@ def confusion_figure(
     cell = float(np.clip(room, *CELLS))
     side = len(names) * cell + _GAP
     bar = min(1.5, side)
-    with styled():
-        figure, _ = start_figure(title, left + side + right, left + side + _PAD, room=left + side - bar - 5 * EDGE,
-                                 header=_HEADER)
-        axes = add_axes(figure, left, left, side, side)
+    with theme.styled():
+        room = left + side - bar - 5 * EDGE
+        figure, _ = theme.start_figure(title, left + side + right, left + side + _PAD, room=room, header=_HEADER)
+        axes = theme.add_axes(figure, left, left, side, side)
         axes.set(xlim=(0, side), ylim=(side, 0))
         axes.spines[:].set_visible(False)
         _draw_cells(axes, shares, totals, cell)
         _draw_numbers(axes, shares, cell, font)
         _draw_labels(axes, names, counts, cell, font, left)
         height = figure.get_size_inches()[1]
-        add_colour_bar(figure, left + side - bar, height - EDGE - 0.22, bar, 100.0, 4,
+        theme.add_colour_bar(figure, left + side - bar, height - EDGE - 0.22, bar, 100.0, 4,
                        "% of the true label's segments")
     return figure
 
@@ -96,16 +88,16 @@ def _middles(labels: int, cell: float) -> Float[np.ndarray, "K"]:
 def _draw_cells(axes: Axes, shares: Float[np.ndarray, "K K"], totals: Int[np.ndarray, "K"], cell: float) -> None:
     """Four framed blocks: classes and background, by row and by column."""
     starts = _middles(len(totals), cell) - cell / 2
-    blocks = (np.append(starts[:-1], starts[-2] + cell), np.array([starts[-1], starts[-1] + cell]))
-    for y, rows in zip(blocks, (slice(0, -1), slice(-1, None)), strict=True):
-        for x, columns in zip(blocks, (slice(0, -1), slice(-1, None)), strict=True):
-            axes.pcolormesh(x, y, shares[rows, columns], cmap=SEQUENTIAL, vmin=0, vmax=100, edgecolors="white",
-                            linewidth=0.3)
-            for row in np.flatnonzero(totals[rows] == 0):
-                axes.add_patch(Rectangle((x[0], y[row]), x[-1] - x[0], cell, facecolor="white", hatch="//////",
-                                         edgecolor=COLOURS["background"], linewidth=0))
-            axes.add_patch(Rectangle((x[0], y[0]), x[-1] - x[0], y[-1] - y[0], fill=False,
-                                     edgecolor=COLOURS["muted"], linewidth=0.5, clip_on=False))
+    parts = ((slice(0, -1), np.append(starts[:-1], starts[-2] + cell)), (slice(-1, None), starts[-1] + [0, cell]))
+    for (rows, y), (columns, x) in itertools.product(parts, parts):
+        wide = x[-1] - x[0]
+        axes.pcolormesh(x, y, shares[rows, columns], cmap=SEQUENTIAL, vmin=0, vmax=100, edgecolors="white",
+                        linewidth=0.3)
+        for row in np.flatnonzero(totals[rows] == 0):
+            axes.add_patch(Rectangle((x[0], y[row]), wide, cell, facecolor="white", hatch="//////",
+                                     edgecolor=COLOURS["background"], linewidth=0))
+        axes.add_patch(Rectangle((x[0], y[0]), wide, y[-1] - y[0], fill=False, edgecolor=COLOURS["muted"],
+                                 linewidth=0.5, clip_on=False))
 
 
 def _draw_numbers(axes: Axes, shares: Float[np.ndarray, "K K"], cell: float, font: float) -> None:

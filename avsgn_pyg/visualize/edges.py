@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from avsgn_pyg.errors import PictureError
 from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, TEXT, VISUAL
 
 #: More edges than these cannot be told apart in a figure.
@@ -36,10 +37,11 @@ def strongest(
         most: never more than these; ``None`` sets no limit.
 
     Raises:
-        ValueError: a share outside (0, 1], or an adjacency with negative or infinite weights.
+        PictureError: a share outside (0, 1].
+        ValueError: negative or infinite weights.
     """
     if not 0 < share <= 1:
-        raise ValueError(f"share={share} is no part of the edges; give one in (0, 1], such as 0.1")
+        raise PictureError(f"share={share} is no part of the edges; give one in (0, 1], such as 0.1")
     if not np.isfinite(adjacency).all() or adjacency.min(initial=0) < 0:
         raise ValueError("adjacency holds negative or infinite weights; give attention after its softmax")
     weight = adjacency.ravel()

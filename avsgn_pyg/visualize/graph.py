@@ -27,21 +27,10 @@ _GAP, _KEY, _HEAD = 0.12, 0.17, 0.3
 
 
 def graph_figure(
-    *,
-    title: str,
-    category: str,
-    adjacency: Mapping[str, Float[np.ndarray, "_ _"]],
-    seconds: int,
-    frames: UInt8[np.ndarray, "T H W 3"] | None,
-    waveform: Float[np.ndarray, "samples"] | None,
-    predicted: Sequence[Span],
-    truth: Sequence[Span] | None,
-    share: float = 0.1,
-    threshold: float | None = None,
-    most: int = MOST,
-    arrangement: Arrangement = "beside",
-    note: str = "",
-    width: float = TEXT_WIDTH,
+    *, title: str, category: str, adjacency: Mapping[str, Float[np.ndarray, "_ _"]], seconds: int,
+    frames: UInt8[np.ndarray, "T H W 3"] | None, waveform: Float[np.ndarray, "samples"] | None,
+    predicted: Sequence[Span], truth: Sequence[Span] | None, share: float = 0.1, threshold: float | None = None,
+    most: int = MOST, arrangement: Arrangement = "beside", note: str = "", width: float = TEXT_WIDTH,
 ) -> Figure:
     """Draw the strongest edges of a video's subgraphs, wider and darker by weight.
 

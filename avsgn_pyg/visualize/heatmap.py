@@ -14,20 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from avsgn_pyg.graph.schema import SUBGRAPHS
+from avsgn_pyg.visualize import theme
 from avsgn_pyg.visualize.edges import layers_of
 from avsgn_pyg.visualize.graph import TITLES
 from avsgn_pyg.visualize.strips import tick_step
-from avsgn_pyg.visualize.theme import (
-    COLOURS,
-    EDGE,
-    SEQUENTIAL,
-    TEXT_WIDTH,
-    add_axes,
-    add_colour_bar,
-    start_figure,
-    styled,
-    text_width,
-)
+from avsgn_pyg.visualize.theme import COLOURS, EDGE, SEQUENTIAL, TEXT_WIDTH, text_width
 
 _FONT, _TICK_FONT = 7.0, 6.0
 #: Inches between panels, over each for its title, of the nodes' numbers and names, and at the foot for the scale.
@@ -37,10 +28,7 @@ _LARGEST: Final = 2.6
 
 
 def heatmap_figure(
-    *,
-    title: str,
-    adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]],
-    seconds: int,
+    *, title: str, adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]], seconds: int,
     width: float = TEXT_WIDTH,
 ) -> Figure:
     """Draw every adjacency on one scale from 0 to the largest weight.
@@ -59,18 +47,18 @@ def heatmap_figure(
     highest = max(float(weights.max()) for found in adjacency.values() for weights in found.values())
     side = min(_LARGEST, (width - 2 * EDGE) / len(adjacency) - _NAMES - _GAP)
     across, up = side + _NAMES + _GAP, _HEAD + side + _NAMES + _GAP
-    with styled():
-        figure, top = start_figure(title, 2 * EDGE + len(adjacency) * across, len(layers) * up + _FOOT)
+    with theme.styled():
+        figure, top = theme.start_figure(title, 2 * EDGE + len(adjacency) * across, len(layers) * up + _FOOT)
         for column, (subgraph, found) in enumerate(adjacency.items()):
             sizes = {modality: counts[modality] for modality in SUBGRAPHS[subgraph]}
             for row, layer in enumerate(layers):
                 left, bottom = EDGE + _NAMES + column * across, top - row * up - _HEAD - side
-                axes = add_axes(figure, left, bottom, side, side)
+                axes = theme.add_axes(figure, left, bottom, side, side)
                 axes.imshow(found[layer], cmap=SEQUENTIAL, vmin=0, vmax=highest, interpolation="nearest", aspect="auto")
                 _draw_nodes(axes, sizes, side / len(found[layer]))
                 head = TITLES[subgraph] if len(layers) == 1 else f"{TITLES[subgraph]}, {layer}"
                 axes.set_title(head, size=_FONT, pad=3.0, loc="left")
-        add_colour_bar(figure, EDGE + _NAMES, 0.18, 1.6, highest, 2, "weight of a message (rows sum to 1)", loc="left")
+        theme.add_colour_bar(figure, EDGE + _NAMES, 0.18, 1.6, highest, 2, "weight of a message (rows sum to 1)")
     return figure
 
 

@@ -34,19 +34,10 @@ _FRAMES, _PIXELS, _COLUMNS = 40, 128, 600
 
 
 def graph_page(
-    *,
-    title: str,
-    category: str,
-    adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]],
-    seconds: int,
-    frames: UInt8[np.ndarray, "T H W 3"] | None,
-    waveform: Float[np.ndarray, "samples"] | None,
-    relevance: Float[np.ndarray, "T"],
-    gates: Mapping[str, Float[np.ndarray, "T"]],
-    predicted: Sequence[Span],
-    truth: Sequence[Span] | None,
-    text: Sequence[str] = (),
-    most: int = MOST,
+    *, title: str, category: str, adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]], seconds: int,
+    frames: UInt8[np.ndarray, "T H W 3"] | None, waveform: Float[np.ndarray, "samples"] | None,
+    relevance: Float[np.ndarray, "T"], gates: Mapping[str, Float[np.ndarray, "T"]], predicted: Sequence[Span],
+    truth: Sequence[Span] | None, text: Sequence[str] = (), most: int = MOST,
 ) -> str:
     """The page as text, to be written as UTF-8.
 
@@ -113,9 +104,8 @@ def _pictures(frames: UInt8[np.ndarray, "T H W 3"]) -> list[list[Any]]:
 
 def _sound(waveform: Float[np.ndarray, "samples"]) -> list[list[int]]:
     """Lowest and highest sample of each column, percent of the loudest."""
-    loudest = max(float(np.abs(waveform).max()), strips.QUIETEST)
     pairs = np.stack(strips.outline(waveform, _COLUMNS), axis=1)
-    return (100 * pairs / loudest).round().astype(int).tolist()
+    return (100 * pairs / strips.loudest(waveform)).round().astype(int).tolist()
 
 
 def _base64(content: bytes) -> str:

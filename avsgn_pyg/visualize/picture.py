@@ -73,8 +73,6 @@ class Picture:
         layer = self.layers[0] if layer is None else layer
         if layer not in self.layers:
             raise PictureError(f"layer={layer!r}: this model has {', '.join(map(repr, self.layers))}")
-        if not 0 < share <= 1:
-            raise PictureError(f"share={share} is no part of the edges; give one in (0, 1], such as 0.1")
         adjacency = {subgraph: found[layer] for subgraph, found in self.adjacency.items()}
         return graph_figure(**self._parts(*_SHOWN), adjacency=adjacency, seconds=len(self.relevance), share=share,
                             threshold=threshold, arrangement=arrangement, note=f"attention: {layer}")

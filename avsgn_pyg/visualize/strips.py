@@ -16,6 +16,7 @@ from jaxtyping import Float, Real, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from avsgn_pyg.visualize.theme import COLOURS, add_axes, text_width
 
@@ -27,8 +28,6 @@ BARS, NUMBERS, SOUND, AXIS, NEAR = 0.3, 0.13, 0.34, 0.32, 0.035
 FRAME_HEIGHTS: Final = (0.24, 0.62)
 #: Points of a row's name, and inches between the name and its row.
 NAME_FONT, NAME_PAD = 7.0, 4.0 / 72.0
-#: Sound below this stays a line, however much one would have to magnify it.
-QUIETEST: Final = 1e-4
 
 _NUMBER_FONT, _TICK_FONT, _PAD = 6.5, 7.0, 0.03
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
@@ -60,8 +59,7 @@ def draw_rows(figure: Figure, rows: Sequence[Row], left: float, top: float, widt
         row.draw(axes)
         if named and row.name:
             draw_name(axes, row.name, (row.height if row.named is None else row.named) / 2)
-    wide = scale_of(axes)
-    axes.set_xticks(np.arange(0, seconds + 1e-9, tick_step(seconds, wide, _TICK_FONT, 0.08)))
+    axes.set_xticks(np.arange(0, seconds + 1e-9, tick_step(seconds, width / seconds, _TICK_FONT, 0.08)))
     axes.tick_params(axis="x", length=2, width=0.5, pad=1.5, labelsize=_TICK_FONT)
     axes.set_xlabel("time (s)", labelpad=1.5, size=7.0)
 
@@ -102,9 +100,6 @@ def tick_step(count: int, wide: float, font: float, pad: float) -> int:
     return next((step for step in _STEPS if step * wide >= need), _STEPS[-1])
 
 
-# --- Frames and sound ----------------------------------------------------------------------------
-
-
 def frame_height(frames: UInt8[np.ndarray, "T H W 3"], second: float) -> float:
     """Inches that a row of pictures needs where a second takes `second` inches."""
     low, high = FRAME_HEIGHTS
@@ -112,12 +107,8 @@ def frame_height(frames: UInt8[np.ndarray, "T H W 3"], second: float) -> float:
 
 
 def shrunk(frame: UInt8[np.ndarray, "H W 3"], most: int = _PIXELS) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture of at most about `most` pixels a side, each the mean of a block."""
-    block = max(1, math.ceil(max(frame.shape[:2]) / most))
-    height, width = (max(1, size // block) for size in frame.shape[:2])
-    step = (min(block, frame.shape[0]), min(block, frame.shape[1]))
-    whole = frame[: height * step[0], : width * step[1]]
-    return whole.reshape(height, step[0], width, step[1], 3).mean((1, 3)).round().astype(np.uint8)
+    """A picture of at most `most` pixels a side, each the mean of a block."""
+    return np.asarray(Image.fromarray(frame).reduce(max(1, math.ceil(max(frame.shape[:2]) / most))))
 
 
 def draw_frames(axes: Axes, frames: UInt8[np.ndarray, "T H W 3"], *, bottom: float = 0.0, height: float | None = None,
@@ -144,19 +135,21 @@ def outline(waveform: Float[np.ndarray, "samples"], columns: int) -> tuple[np.nd
     return np.minimum.reduceat(waveform, starts), np.maximum.reduceat(waveform, starts)
 
 
+def loudest(waveform: Float[np.ndarray, "samples"]) -> float:
+    """What fills a row of sound; near silence stays a line, however much one would have to magnify it."""
+    return max(float(np.abs(waveform).max()), 1e-4)
+
+
 def draw_sound(axes: Axes, waveform: Float[np.ndarray, "samples"], *, bottom: float = 0.0,
                height: float | None = None) -> None:
     """The sound's outline; the loudest sample fills the row."""
     height = height_of(axes) if height is None else height
     low, high = outline(waveform, _COLUMNS)
-    middle, half = bottom + height / 2, height / 2 / max(float(np.abs(waveform).max()), QUIETEST)
+    middle, half = bottom + height / 2, height / 2 / loudest(waveform)
     times = np.linspace(0, seconds_of(axes), len(low) + 1)
     low, high = (middle + half * np.append(values, values[-1]) for values in (low, high))
     axes.axhline(middle, color=COLOURS["audio"], linewidth=0.4, zorder=2)
     axes.fill_between(times, low, high, step="post", linewidth=0.25, color=COLOURS["audio"], zorder=2)
-
-
-# --- Scores --------------------------------------------------------------------------------------
 
 
 def score_height(second: float) -> float:

@@ -118,8 +118,8 @@ def add_axes(figure: Figure, left: float, bottom: float, width: float, height: f
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def add_colour_bar(figure: Figure, left: float, bottom: float, width: float, highest: float, steps: int, title: str,
-                   loc: str = "center") -> None:
+def add_colour_bar(figure: Figure, left: float, bottom: float, width: float, highest: float, steps: int, title: str
+                   ) -> None:
     """A horizontal scale of :data:`SEQUENTIAL` from 0 to `highest`, with a title above."""
     axes = add_axes(figure, left, bottom, width, _BAR_HEIGHT)
     colours = ScalarMappable(Normalize(0, highest), SEQUENTIAL)
@@ -127,7 +127,7 @@ def add_colour_bar(figure: Figure, left: float, bottom: float, width: float, hig
     ticks = [highest * step / steps for step in range(steps + 1)]
     bar.set_ticks(ticks, labels=[f"{tick:.3g}" if tick >= 10 else f"{tick:.2g}" for tick in ticks])
     axes.tick_params(length=2, pad=1, labelsize=6.0)
-    axes.set_title(title, size=6.5, pad=2, loc=loc)
+    axes.set_title(title, size=6.5, pad=2)
     axes.spines[:].set_linewidth(0.4)
 
 

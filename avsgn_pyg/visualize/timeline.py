@@ -24,17 +24,10 @@ _GAP = 0.1
 
 
 def timeline_figure(
-    *,
-    title: str,
-    category: str,
-    frames: UInt8[np.ndarray, "T H W 3"] | None,
-    waveform: Float[np.ndarray, "samples"] | None,
-    relevance: Float[np.ndarray, "T"],
-    gates: Mapping[str, Float[np.ndarray, "T"]],
-    tau: float | None,
-    predicted: Sequence[Span],
-    truth: Sequence[Span] | None,
-    width: float = TEXT_WIDTH,
+    *, title: str, category: str, frames: UInt8[np.ndarray, "T H W 3"] | None,
+    waveform: Float[np.ndarray, "samples"] | None, relevance: Float[np.ndarray, "T"],
+    gates: Mapping[str, Float[np.ndarray, "T"]], tau: float | None, predicted: Sequence[Span],
+    truth: Sequence[Span] | None, width: float = TEXT_WIDTH,
 ) -> Figure:
     """Draw a video's scores and events over time; what is missing leaves its row out.
 

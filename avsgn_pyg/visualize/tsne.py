@@ -132,10 +132,9 @@ def _check(panels: Mapping[str, Mapping[str, Panel]], labels: np.ndarray, names:
     rows = {modality: tuple(row) for modality, row in panels.items()}
     if not rows or not all(rows.values()) or len(set(rows.values())) > 1:
         raise PictureError(f"panels={rows}: give every modality the same stages, one or more")
-    for modality, row in panels.items():
-        for stage, panel in row.items():
-            if len(panel.points) != len(labels):
-                raise PictureError(f"{modality}, {stage}: {len(panel.points)} points for {len(labels)} labels")
+    counts = {len(panel.points) for row in panels.values() for panel in row.values()}
+    if counts != {len(labels)}:
+        raise PictureError(f"panels of {', '.join(map(str, counts))} points for {len(labels)} labels")
     if labels.min() < 0 or labels.max() >= len(names):
         raise PictureError(f"labels lie in [{labels.min()}, {labels.max()}], but there are {len(names)} names")
     return next(iter(rows.values()))

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import to_rgb
 
 from avsgn_pyg.visualize.confusion import confusion_figure
 from avsgn_pyg.visualize.theme import TEXT_WIDTH, save_figure
@@ -36,7 +34,7 @@ def blocks(figure):
 
 def numbers(figure):
     """Number and middle of each cell that shows one."""
-    return [(text.get_text(), *text.get_position(), text) for text in figure.axes[0].texts
+    return [(text.get_text(), *text.get_position()) for text in figure.axes[0].texts
             if text.get_ha() == "center" and text.get_text().isdigit()]
 
 
@@ -65,26 +63,9 @@ def test_numbers_are_in_the_cells_they_belong_to():
     edges = np.unique([mesh.get_coordinates()[0, :, 0].max() for mesh in blocks(figure)[:2]])
     cell = blocks(figure)[0].get_coordinates()[0, 1, 0]
     places = {(2 if y > edges[0] else int(y / cell), 2 if x > edges[0] else int(x / cell)): number
-              for number, x, y, _ in numbers(figure)}
+              for number, x, y in numbers(figure)}
     # Shares under 5 % have no number.
     assert places == {(0, 0): "95", (0, 1): "5", (1, 1): "96", (2, 1): "30", (2, 2): "70"}
-
-
-def test_numbers_contrast_with_their_cell():
-    figure = confusion_figure(counts(12), class_names(12))
-    mesh = blocks(figure)[0]
-    FigureCanvasAgg(figure).draw()
-    colours, cell = mesh.get_facecolor().reshape(12, 12, 4), mesh.get_coordinates()[0, 1, 0]
-
-    def luminance(colour):
-        channels = np.array(to_rgb(colour))
-        return np.dot(np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4),
-                      (0.2126, 0.7152, 0.0722))
-
-    checked = [(luminance(text.get_color()), luminance(colours[int(y / cell), int(x / cell)]))
-               for _, x, y, text in numbers(figure) if max(x, y) < 12 * cell]
-    assert len(checked) >= 12
-    assert all((max(pair) + 0.05) / (min(pair) + 0.05) > 4.0 for pair in checked)
 
 
 def test_a_label_without_segments_is_hatched_and_counted_as_none():
