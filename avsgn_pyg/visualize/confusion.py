@@ -72,22 +72,20 @@ def confusion_figure(
         axes.set(xlim=(0, side), ylim=(side, 0))
         axes.spines[:].set_visible(False)
         _draw_cells(axes, shares, totals, cell)
-        _draw_numbers(axes, shares, cell, font)
-        _draw_labels(axes, names, counts, cell, font, left)
-        height = figure.get_size_inches()[1]
-        theme.add_colour_bar(figure, left + side - bar, height - EDGE - 0.22, bar, 100.0, 4,
-                       "% of the true label's segments")
+        # The middle of each label's cells, background after a gap.
+        middles = (np.arange(len(names)) + 0.5) * cell + _GAP * (np.arange(len(names)) == len(categories))
+        _draw_numbers(axes, shares, middles, min(font, font * 0.86 * cell / text_width("100", font)))
+        _draw_labels(axes, names, counts, middles, font, left)
+        top = figure.get_size_inches()[1] - EDGE
+        label = "% of the true label's segments"
+        theme.add_colour_bar(figure, left + side - bar, top - 0.22, bar, 100.0, 4, label)
     return figure
-
-
-def _middles(labels: int, cell: float) -> Float[np.ndarray, "K"]:
-    """The middle of each label's cells, background after a gap."""
-    return (np.arange(labels) + 0.5) * cell + _GAP * (np.arange(labels) == labels - 1)
 
 
 def _draw_cells(axes: Axes, shares: Float[np.ndarray, "K K"], totals: Int[np.ndarray, "K"], cell: float) -> None:
     """Four framed blocks: classes and background, by row and by column."""
-    starts = _middles(len(totals), cell) - cell / 2
+    starts = np.arange(len(totals)) * cell
+    starts[-1] += _GAP
     parts = ((slice(0, -1), np.append(starts[:-1], starts[-2] + cell)), (slice(-1, None), starts[-1] + [0, cell]))
     for (rows, y), (columns, x) in itertools.product(parts, parts):
         wide = x[-1] - x[0]
@@ -100,12 +98,10 @@ def _draw_cells(axes: Axes, shares: Float[np.ndarray, "K K"], totals: Int[np.nda
                                  linewidth=0.5, clip_on=False))
 
 
-def _draw_numbers(axes: Axes, shares: Float[np.ndarray, "K K"], cell: float, font: float) -> None:
-    """Percent in the cells that matter, if three digits fit a cell."""
-    size = min(font, font * 0.86 * cell / text_width("100", font))
+def _draw_numbers(axes: Axes, shares: Float[np.ndarray, "K K"], middles: Float[np.ndarray, "K"], size: float) -> None:
+    """Percent in the cells that matter, where numbers of this size are legible."""
     if size < SMALLEST_NUMBER:
         return
-    middles = _middles(len(shares), cell)
     for row, column in np.argwhere(shares >= SMALLEST_SHARE):
         share = shares[row, column]
         lightness = np.dot(colormaps[SEQUENTIAL](share / 100.0)[:3], (0.2126, 0.7152, 0.0722))
@@ -113,10 +109,10 @@ def _draw_numbers(axes: Axes, shares: Float[np.ndarray, "K K"], cell: float, fon
                   color="white" if lightness < 0.5 else COLOURS["ink"])
 
 
-def _draw_labels(axes: Axes, names: Sequence[str], counts: Sequence[str], cell: float, font: float, left: float
-                 ) -> None:
+def _draw_labels(axes: Axes, names: Sequence[str], counts: Sequence[str], middles: Float[np.ndarray, "K"], font: float,
+                 left: float) -> None:
     """Names at two sides, counts at the right, and what the axes are; `left` inches beside and below the matrix."""
-    middles, side = _middles(len(names), cell), axes.get_xlim()[1]
+    side = axes.get_xlim()[1]
     axes.set_xticks(middles, names, rotation=90, size=font)
     axes.set_yticks(middles, names, size=font)
     axes.tick_params(length=0, pad=_PAD * 72.0)

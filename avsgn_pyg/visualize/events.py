@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from avsgn_pyg.visualize.strips import NEAR, TRACK, Row, height_of, scale_of, seconds_of
+from avsgn_pyg.visualize.strips import NEAR, TRACK, Row, measures
 from avsgn_pyg.visualize.theme import COLOURS, text_width
 
 #: Inches of a row of events.
@@ -60,7 +60,7 @@ def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds:
 
 def _draw(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:
     """Events as boxes; a name is in its box, or beside it where that is free, or left out."""
-    seconds, second, height = seconds_of(axes), scale_of(axes), height_of(axes)
+    seconds, second, height = measures(axes)
     axes.add_patch(Rectangle((0, 0), seconds, height, facecolor=TRACK, linewidth=0))
     style = {"size": _FONT, "va": "center_baseline"}
     for at, span in enumerate(spans):

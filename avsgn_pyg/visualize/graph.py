@@ -103,7 +103,7 @@ def _draw_edges(axes: Axes, found: Mapping[str, lanes.Lane], edges: Mapping[str,
         lanes.draw_edges(axes, found, name, drawn, (min(low, high / 2), high), dashes=overlaid)
     head = "all subgraphs" if overlaid else TITLES[next(iter(edges))]
     said = f", weight {low:.2g} to {high:.2g}" if len(weights) else ""
-    style = {"xy": (0, strips.height_of(axes)), "textcoords": "offset points"}
+    style = {"xy": (0, strips.measures(axes)[2]), "textcoords": "offset points"}
     axes.annotate(head, xytext=(0, 11.0), size=strips.NAME_FONT + 0.5, **style)
     axes.annotate(f"{len(weights):,} of {total:,} edges{said}", xytext=(0, 2.0), size=6.0, color=COLOURS["muted"],
                   **style)
@@ -111,7 +111,8 @@ def _draw_edges(axes: Axes, found: Mapping[str, lanes.Lane], edges: Mapping[str,
 
 def _draw_key(axes: Axes, subgraphs: Sequence[str], overlaid: bool) -> None:
     """What colours and dashes mean, in one line."""
-    scale, middle, at = strips.scale_of(axes), strips.height_of(axes) / 2, 0.0
+    _, scale, height = strips.measures(axes)
+    middle, at = height / 2, 0.0
     marks = [(f"from {name}", {"color": COLOURS[name], "linewidth": 1.6}) for name in (VISUAL, AUDIO, TEXT)
              if any(name in SUBGRAPHS[subgraph] for subgraph in subgraphs)]
     if overlaid:

@@ -83,7 +83,7 @@ def draw_lane(axes: Axes, lane: Lane, frames: UInt8[np.ndarray, "T H W 3"] | Non
             strips.draw_sound(axes, pictured, bottom=lane.bottom, height=height)
         return
     axes.plot((0, lane.seconds), (middle, middle), color=colour, linewidth=0.6, zorder=2)
-    size = min(5.0, 72.0 * 0.7 * lane.seconds / lane.count * strips.scale_of(axes))
+    size = min(5.0, 72.0 * 0.7 * lane.seconds / lane.count * strips.measures(axes)[1])
     if size >= 1.0:
         axes.plot(lane.places, np.full(lane.count, middle), _MARKERS[lane.modality], color=colour, markersize=size,
                   markeredgecolor=COLOURS["ink"], markeredgewidth=0.3, zorder=4)
@@ -101,7 +101,7 @@ def draw_edges(axes: Axes, lanes: Mapping[str, Lane], subgraph: str, edges: Edge
     paint = np.array([to_rgb(COLOURS[lane.modality]) for lane in members])
     colour = 1 - (FAINTEST + (1 - FAINTEST) * share[:, None]) * (1 - paint[(source >= members[0].count).astype(int)])
     width = WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * share
-    corners = _corners(members, source, target, strips.scale_of(axes))
+    corners = _corners(members, source, target, strips.measures(axes)[1])
     lines = PathCollection([Path(four, _BEZIER) for four in corners], facecolors="none", edgecolors=colour,
                            linewidths=width, linestyles=[DASHES[subgraph] if dashes else "solid"], zorder=3,
                            gid=subgraph, clip_on=False)

@@ -79,19 +79,11 @@ def draw_name(axes: Axes, name: str, middle: float) -> None:
                   va="center_baseline", size=NAME_FONT)
 
 
-def scale_of(axes: Axes) -> float:
-    """Inches of a second."""
-    return float(axes.get_position().width * axes.figure.get_size_inches()[0] / axes.get_xlim()[1])
-
-
-def seconds_of(axes: Axes) -> int:
-    """Seconds across a row."""
-    return round(axes.get_xlim()[1])
-
-
-def height_of(axes: Axes) -> float:
-    """Inches of a row."""
-    return axes.get_ylim()[1]
+def measures(axes: Axes) -> tuple[int, float, float]:
+    """Seconds across a row, inches of a second, and inches of the row's height."""
+    seconds = round(axes.get_xlim()[1])
+    across = axes.get_position().width * axes.figure.get_size_inches()[0]
+    return seconds, float(across / seconds), float(axes.get_ylim()[1])
 
 
 def tick_step(count: int, wide: float, font: float, pad: float) -> int:
@@ -114,7 +106,7 @@ def shrunk(frame: UInt8[np.ndarray, "H W 3"], most: int = _PIXELS) -> UInt8[np.n
 def draw_frames(axes: Axes, frames: UInt8[np.ndarray, "T H W 3"], *, bottom: float = 0.0, height: float | None = None,
                 edge: str = COLOURS["muted"]) -> None:
     """A picture in the middle of each second; where they do not fit, as many as do, evenly, each in its second."""
-    seconds, second, full = len(frames), scale_of(axes), height_of(axes)
+    seconds, second, full = measures(axes)
     # A single second may be narrower than its picture.
     height = min(full if height is None else height, seconds * second * frames.shape[1] / frames.shape[2])
     width = height * frames.shape[2] / frames.shape[1]
@@ -143,10 +135,11 @@ def loudest(waveform: Float[np.ndarray, "samples"]) -> float:
 def draw_sound(axes: Axes, waveform: Float[np.ndarray, "samples"], *, bottom: float = 0.0,
                height: float | None = None) -> None:
     """The sound's outline; the loudest sample fills the row."""
-    height = height_of(axes) if height is None else height
+    seconds, _, full = measures(axes)
+    height = full if height is None else height
     low, high = outline(waveform, _COLUMNS)
     middle, half = bottom + height / 2, height / 2 / loudest(waveform)
-    times = np.linspace(0, seconds_of(axes), len(low) + 1)
+    times = np.linspace(0, seconds, len(low) + 1)
     low, high = (middle + half * np.append(values, values[-1]) for values in (low, high))
     axes.axhline(middle, color=COLOURS["audio"], linewidth=0.4, zorder=2)
     axes.fill_between(times, low, high, step="post", linewidth=0.25, color=COLOURS["audio"], zorder=2)
@@ -164,7 +157,7 @@ def scale_width(tau: float | None) -> float:
 
 def draw_scores(axes: Axes, scores: Float[np.ndarray, "T"], colour: str, *, tau: float | None = None) -> None:
     """One bar a second in [0, 1], its number above it where that fits, and a line at `tau`."""
-    seconds, second, height = len(scores), scale_of(axes), height_of(axes)
+    seconds, second, height = measures(axes)
     axes.add_patch(Rectangle((0, 0), seconds, BARS, facecolor=TRACK, linewidth=0))
     if second > 0.08:
         axes.bar(np.arange(seconds) + 0.5, BARS * scores, 0.94, color=colour, linewidth=0)

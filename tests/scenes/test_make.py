@@ -61,23 +61,24 @@ def test_another_call_writes_only_what_is_missing_and_the_same(made: Path, copy:
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
-def test_a_killed_call_leaves_no_annotations_and_is_completed(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    whole = make.make_clip
+def test_a_killed_call_leaves_no_annotations_and_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    killed = True
 
-    def stops(clip: tuple[Path, make.Script]) -> None:
-        if clip[1].video_id == "scene-00001":
+    def make_clip(clip: tuple[Path, make.Script]) -> None:
+        path, script = clip
+        if killed and script.video_id == "scene-00003":
             raise KeyboardInterrupt
-        whole(clip)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(repr(script))
 
-    monkeypatch.setattr(make, "make_clip", stops)
+    monkeypatch.setattr(make, "make_clip", make_clip)
     with pytest.raises(KeyboardInterrupt):
         make_scenes(tmp_path / "scenes", **SMALL)
     assert {path.name for path in (tmp_path / "scenes").iterdir()} == {"videos", "scenes.json"}
-    monkeypatch.undo()
-    assert make_scenes(tmp_path / "scenes", **SMALL).made == 7
-    assert contents(tmp_path / "scenes") == contents(made)
+    killed = False
+    assert make_scenes(tmp_path / "scenes", **SMALL).made == 5
+    assert make_scenes(tmp_path / "whole", **SMALL).made == 8
+    assert contents(tmp_path / "scenes") == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(("name", "text", "says"), [

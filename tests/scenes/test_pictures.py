@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from avsgn_pyg.scenes.pictures import FRAME_RATE, HEIGHT, WIDTH, draw_frames, presence
+from avsgn_pyg.scenes.pictures import FRAME_RATE, HEIGHT, WIDTH, draw_frames
 from avsgn_pyg.scenes.script import CLASSES, Script
 
 
@@ -35,6 +35,7 @@ def test_a_thing_is_in_the_picture_in_exactly_the_seconds_in_which_it_is_seen(
     assert (share[[0, 2]] == 0).all()
     assert (share[1] > 0).all()
     assert share[1, FRAME_RATE // 2] > 0.03
+    assert changed(empty[:1], empty[-1:])[0] > 0.02  # the world moves without actors, too
 
 
 @pytest.mark.parametrize("category", [name for name in CLASSES if name not in ("Rain", "Sea")])
@@ -50,15 +51,3 @@ def test_the_same_script_gives_the_same_bytes_and_another_seed_another_world(pla
     assert first.shape == (2 * FRAME_RATE, HEIGHT, WIDTH, 3)
     assert np.array_equal(first, frames(play("Bell", "##", "##")))
     assert changed(first, frames(play("Bell", "##", "##", seed=6))).min() > 0.5
-
-
-def test_the_world_moves_without_actors(empty: np.ndarray):
-    assert changed(empty[:1], empty[-1:])[0] > 0.02
-
-
-def test_presence_rises_within_the_first_second_and_falls_within_the_last():
-    seen = (False, True, True, False)
-    course = [presence(seen, number / FRAME_RATE) for number in range(4 * FRAME_RATE)]
-    assert [value > 0 for value in course] == [False] * 12 + [True] * 24 + [False] * 12
-    assert course[12] < 1 and course[18] == 1 and course[29] == 1 and course[35] < 1
-    assert presence((True, True), 0.0) == 1

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from avsgn_pyg.files import write_bytes
+
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_scenes.py"
 SMALL = ["--videos", "8", "--seconds", "2", "--workers", "1", "--quiet"]
 
@@ -23,8 +25,9 @@ def tool() -> ModuleType:
 
 
 def test_the_tool_makes_a_folder_and_says_what_is_in_it(
-    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("avsgn_pyg.scenes.make.make_clip", lambda clip: write_bytes(clip[0], b"a clip"))
     assert tool.main([str(tmp_path / "scenes"), *SMALL]) == 0
     printed = capsys.readouterr()
     assert "8 clips (8 made now; " in printed.out

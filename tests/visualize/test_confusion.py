@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from matplotlib import pyplot
 from matplotlib.collections import QuadMesh
 
 from avsgn_pyg.visualize.confusion import confusion_figure
-from avsgn_pyg.visualize.theme import TEXT_WIDTH, save_figure
+from avsgn_pyg.visualize.theme import TEXT_WIDTH
 
 LONG = ("Female speech, woman speaking", "Cat", "Fixed-wing aircraft, airplane", "Frying (food)", "Bus")
 
@@ -78,11 +77,9 @@ def test_a_label_without_segments_is_hatched_and_counted_as_none():
     assert shown == [f"{total:,}" for total in confusion.sum(1).tolist()] and shown[2] == "0"
 
 
-def test_names_with_dollars_are_no_formulas_and_no_window_opens(tmp_path):
+def test_names_with_dollars_are_no_formulas():
     figure = confusion_figure(counts(2), ["a $x$ b", "$"], title="$y$")
-    save_figure(figure, tmp_path / "confusion.svg")
     assert not any(label.get_parse_math() for label in (*figure.texts, *figure.axes[0].get_xticklabels()))
-    assert pyplot.get_fignums() == []
 
 
 @pytest.mark.parametrize(("confusion", "says"), [

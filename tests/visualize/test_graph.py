@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 
 from avsgn_pyg.visualize.events import Span
@@ -122,9 +123,9 @@ def test_truth_and_prediction_are_below_each_column_and_named_once(changes, rows
     assert texts.count("time (s)") == axes
 
 
-def test_a_figure_is_the_same_file_every_time(tmp_path, draw):
+def test_a_figure_is_the_same_file_every_time_and_opens_no_window(tmp_path, draw):
     once, again = (save_figure(draw(), tmp_path / f"{name}.svg").read_bytes() for name in "ab")
-    assert once == again
+    assert once == again and pyplot.get_fignums() == []
 
 
 @pytest.mark.parametrize(("changes", "says"), [

@@ -6,12 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.strips import BARS
-from avsgn_pyg.visualize.theme import COLOURS, TEXT_WIDTH, save_figure
+from avsgn_pyg.visualize.theme import COLOURS, TEXT_WIDTH
 from avsgn_pyg.visualize.timeline import timeline_figure
 
 SPEECH = "Female speech, woman speaking"
@@ -125,12 +124,6 @@ def test_loud_and_quiet_seconds_differ_and_silence_is_a_line():
     quiet, loud = heights(np.concatenate([np.zeros(1000), 0.5 * np.sin(np.arange(1000))]))
     assert quiet < 0.01 < 0.3 < loud
     assert heights(np.zeros(300)) == (0, 0)
-
-
-def test_a_figure_is_the_same_file_every_time_and_opens_no_window(tmp_path):
-    once, again = (save_figure(timeline_figure(**parts(10)), tmp_path / f"{name}.svg").read_bytes() for name in "ab")
-    assert once == again
-    assert pyplot.get_fignums() == []
 
 
 @pytest.mark.parametrize(("changes", "says"), [
