@@ -1,4 +1,4 @@
-"""Make a small AVE of drawn, sounding clips, or finish one that was begun: videos, annotations, splits.
+"""Write a small AVE of synthetic clips, or complete one: videos, annotations, splits.
 
 python tools/make_scenes.py runs/scenes
 python tools/make_scenes.py runs/scenes --videos 480 --seed 1 --workers 8
@@ -17,9 +17,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where; made if it is not there")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="created where it does not exist")
     parser.add_argument("--videos", type=int, default=240, metavar="N", help="clips, at least 8 (default: 240)")
-    parser.add_argument("--seed", type=int, default=0, help="draws everything (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is random (default: 0)")
     parser.add_argument("--seconds", type=int, default=10, metavar="T", help="length of a clip (default: 10)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default: one a core")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the clips that are done are kept, and the same call goes on", file=sys.stderr)
+        print("stopped; finished clips are kept, and the same call resumes", file=sys.stderr)
         return 130
     print(scenes.summary())
     return 0

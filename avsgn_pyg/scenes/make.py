@@ -32,7 +32,7 @@ class Scenes:
     made: int  #: clips that this call wrote; the others existed
 
     def summary(self) -> str:
-        """Clips, splits, and the share of foreground, which an accuracy must be compared with."""
+        """Return the clips, the splits, and the share of foreground, which an accuracy must be compared with."""
         seconds = sum(script.seconds for script in self.scripts)
         events = sum(script.end - script.start for script in self.scripts)
         splits = ", ".join(f"{sum(s.split == name for s in self.scripts)} {name}" for name in SPLIT_FILES)

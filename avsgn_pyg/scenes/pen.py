@@ -19,12 +19,12 @@ WHITE, BLACK = (255, 255, 255), (24, 24, 30)
 
 
 def hsv(hue: Number, saturation: Number, value: Number) -> Colour:
-    """A colour by hue (in turns; any number), saturation and value (0 to 1)."""
+    """Return a colour by hue (in turns; any number), saturation and value (0 to 1)."""
     return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def mix(first: Colour, second: Colour, share: Number) -> Colour:
-    """`share` of the second colour in the first; alpha is the first one's."""
+    """Mix `share` of the second colour into the first; alpha is the first one's."""
     mixed = tuple(round(a + (b - a) * share) for a, b in zip(first[:3], second[:3], strict=True))
     return mixed + first[3:]
 
@@ -38,7 +38,7 @@ def light(colour: Colour, share: Number = 0.35) -> Colour:
 
 
 def clear(colour: Colour, alpha: Number) -> Colour:
-    """The colour with an alpha of 0 (invisible) to 1 (opaque)."""
+    """Return the colour with an alpha of 0 (invisible) to 1 (opaque)."""
     return (*colour[:3], round(255 * min(max(alpha, 0.0), 1.0)))
 
 
@@ -55,25 +55,25 @@ class Pen:
 
     @classmethod
     def on(cls, picture: Image.Image) -> Pen:
-        """A pen whose (0, 0) is the picture's lower left corner and whose unit is the picture's height."""
+        """Return a pen whose (0, 0) is the picture's lower left corner and whose unit is the picture's height."""
         tall = picture.height
         return cls(ImageDraw.Draw(picture), ImageDraw.Draw(picture, "RGBA"), complex(0, tall), complex(tall))
 
     def at(self, x: Number, y: Number, size: Number = 1, turn: Number = 0) -> Pen:
-        """A pen whose (0, 0) is here, `size` times as large, turned to the left by `turn` radians."""
+        """Return a pen whose (0, 0) is here, `size` times as large, turned to the left by `turn` radians."""
         origin = self.origin + self.unit * complex(self.side * x, -y)
         return replace(self, origin=origin, unit=self.unit * size * cmath.exp(-1j * turn))
 
     def mirrored(self, side: int) -> Pen:
-        """The same pen, its x to the left where `side` is -1."""
+        """Return the same pen, its x to the left where `side` is -1."""
         return replace(self, side=side)
 
     def shape(self, points: Points, colour: Colour) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         self._fill(self._path(points), colour)
 
     def oval(self, x: Number, y: Number, across: Number, up: Number, colour: Colour, turn: Number = 0) -> None:
-        """A filled ellipse by its centre and half axes."""
+        """Draw a filled ellipse by its centre and half axes."""
         rim = (across * _CIRCLE.real - 1j * up * _CIRCLE.imag) * cmath.exp(-1j * self.side * turn)
         self._fill(self.origin + self.unit * complex(self.side * x, -y) + self.unit * rim, colour)
 
@@ -81,7 +81,7 @@ class Pen:
         self.shape([(left, low), (right, low), (right, high), (left, high)], colour)
 
     def line(self, points: Points, width: float, colour: Colour) -> None:
-        """A stroke with round joints and, from three pixels of width on, round ends."""
+        """Draw a stroke with round joints and, from three pixels of width on, round ends."""
         path, thick = self._path(points), self._pixels(width)
         draw, colour = self._ink(colour)
         draw.line(_flat(path), fill=colour, width=thick, joint="curve" if thick > 4 else None)
@@ -90,7 +90,7 @@ class Pen:
                 draw.polygon(_flat(end + thick / 2 * _CIRCLE[::3]), fill=colour)
 
     def dashes(self, points: Points, step: tuple[Number, Number], width: float, colour: Colour) -> None:
-        """Straight strokes, all by the same step, from every point."""
+        """Draw straight strokes, all by the same step, from every point."""
         starts, thick = self._path(points), self._pixels(width)
         draw, colour = self._ink(colour)
         for path in np.stack([starts, starts + self.unit * complex(step[0], -step[1])], axis=-1):

@@ -23,7 +23,7 @@ ORDER = ("Sea", *STANDING, "Rain")  #: from back to front
 
 
 def draw_frames(script: Script) -> Iterator[UInt8[np.ndarray, "192 256 3"]]:
-    """Frame k of T * FRAME_RATE shows the time k / FRAME_RATE; the same script gives the same bytes."""
+    """Draw the frames: number k shows the time k / FRAME_RATE; the same script gives the same bytes."""
     draw = np.random.default_rng((script.seed, 0))
     scenery = Scenery(draw, WIDTH * LARGER, HEIGHT * LARGER)
     # A sheet of noise, larger than a frame; frames take parts of it.
@@ -67,7 +67,7 @@ def _act(stage: Pen, actor: Actor, scenery: Scenery, now: float, share: float, f
 
 
 def presence(seconds: Sequence[bool], now: float) -> float:
-    """How much of something is there, 0 to 1: above 0 for exactly the frames of these seconds."""
+    """Return how much of something is there, 0 to 1: above 0 for exactly the frames of these seconds."""
     here = int(now)
     if not seconds[here]:
         return 0.0

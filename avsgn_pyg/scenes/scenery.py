@@ -49,17 +49,17 @@ class Scenery:
         self.grain = draw.uniform(1.5, 6.0)  # spread of the noise, in 0 to 255
 
     def shift(self, now: float) -> float:
-        """How far the nearest ground has moved to the right at this time, in frame heights."""
+        """Return how far the nearest ground has moved to the right at this time, in frame heights."""
         far, fast, phase = self.sway
         return float(far * np.sin(2 * np.pi * (fast * now + phase)))
 
     def veil(self, now: float) -> float:
-        """Share of the horizon's colour over the whole picture at this time."""
+        """Return the share of the horizon's colour over the whole picture at this time."""
         much, fast, phase = self.fog
         return float(much * (0.5 + 0.5 * np.sin(2 * np.pi * (fast * now + phase))) ** 2)
 
     def paint(self, frame: Image.Image, stage: Pen, now: float) -> None:
-        """Everything behind the actors onto a copy of the sky; the stage's unit is the frame's height."""
+        """Draw everything behind the actors onto a copy of the sky; the stage's unit is the frame's height."""
         width = frame.width / frame.height
         for picture, x, y, speed in self.clouds:
             left = (x + speed * now) % (width + 1.0) - 0.8
@@ -78,7 +78,7 @@ class Scenery:
 
 
 def _sky(draw: np.random.Generator, size: tuple[int, int], above: Colour, horizon: Colour, sun: Colour) -> Image.Image:
-    """A gradient with a glowing disc and, in the dark, stars."""
+    """Draw a gradient with a glowing disc and, in the dark, stars."""
     height, width = size
     share = np.clip(np.linspace(0, 1 / (1 - HORIZON), height), 0, 1)[:, None, None]
     plane = np.array(above) * (1 - share) + np.array(horizon) * share
@@ -95,7 +95,7 @@ def _sky(draw: np.random.Generator, size: tuple[int, int], above: Colour, horizo
 
 
 def _cloud(draw: np.random.Generator, height: int, colour: Colour) -> tuple[Image.Image, float, float, float]:
-    """A soft heap of discs, flat below."""
+    """Draw a soft heap of discs, flat below."""
     long, tall = round(height * draw.uniform(0.45, 0.8)), round(height * 0.22)
     alpha = Image.new("L", (long, tall))
     pen = ImageDraw.Draw(alpha)
@@ -110,7 +110,7 @@ def _cloud(draw: np.random.Generator, height: int, colour: Colour) -> tuple[Imag
 
 
 def _waves(draw: np.random.Generator, height: float) -> np.ndarray:
-    """[3, 4] height, frequency and phase of a ridge's waves."""
+    """Return [3, 4] height, frequency and phase of a ridge's waves."""
     frequency = np.array([0.5, 1.1, 2.3, 4.1]) * draw.uniform(0.8, 1.2, 4)
     return np.stack([height * draw.uniform(0.4, 1, 4) / (1 + frequency), frequency, draw.random(4)])
 

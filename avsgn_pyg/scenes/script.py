@@ -109,7 +109,7 @@ class Script:
 
 
 def write_scripts(settings: Settings) -> tuple[Script, ...]:
-    """What happens in every clip: [N] scripts in order of their ids.
+    """Return what happens in every clip: [N] scripts in order of their ids.
 
     Classes are as even as N allows. Splits are 65 / 15 / 20, even within each class; the lengths of the events are
     spread evenly within each split, so that a small one is not easier by chance.
@@ -130,7 +130,7 @@ def write_scripts(settings: Settings) -> tuple[Script, ...]:
 
 
 def _length(share: float, seconds: int) -> int:
-    """Seconds of the event at this share of all clips in order of length."""
+    """Return the seconds of the event at this share of all clips in order of length."""
     if share >= 1 - WHOLE:
         return seconds
     longest = max(1, min(seconds - 1, round(LONGEST * seconds)))
@@ -160,7 +160,7 @@ def _script(settings: Settings, clip: int, category: str, split: str, length: in
 
 
 def _present(event: np.ndarray, start: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds [T] in which the class is heard, and seen: both in the event, at most one outside.
+    """Return the seconds [T] in which the class is heard, and seen: both in the event, at most one outside.
 
     The seconds before and after an event each keep one kind: heard only, seen only, neither.
     """
@@ -171,7 +171,7 @@ def _present(event: np.ndarray, start: int, draw: np.random.Generator) -> tuple[
 def _actor(
     category: str, heard: np.ndarray, seen: np.ndarray, strength: float, left: bool, draw: np.random.Generator
 ) -> Actor:
-    """An actor on one half of the picture, with a random look and voice."""
+    """Return an actor on one half of the picture, with a random look and voice."""
     x = draw.uniform(0.20, 0.46)
     y, size = draw.uniform(0.06, 0.17), draw.uniform(0.48, 0.74)
     beat, pitch, traits = draw.random(), draw.random(), tuple(draw.random(TRAITS).tolist())

@@ -22,7 +22,7 @@ Sound = Float[np.ndarray, "n"]
 
 
 def mix_sound(script: Script) -> Float32[np.ndarray, "2 n"]:
-    """Both channels, [-LOUDEST, LOUDEST], T * RATE samples; the same script gives the same samples.
+    """Return both channels, [-LOUDEST, LOUDEST], T * RATE samples; the same script gives the same samples.
 
     A voice changes no sample outside the seconds in which its actor is heard.
     """
@@ -39,7 +39,7 @@ def mix_sound(script: Script) -> Float32[np.ndarray, "2 n"]:
 
 
 def gate(seconds: Sequence[bool]) -> Sound:
-    """1 in these seconds and 0 outside, with smooth edges inside them."""
+    """Return 1 in these seconds and 0 outside, with smooth edges inside them."""
     fade = round(FADE * RATE)
     edge = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
     course = np.repeat(np.asarray(seconds, dtype=np.float64), RATE)
@@ -58,7 +58,7 @@ def _voice(actor: Actor, samples: int) -> Sound:
 
 
 def _ambience(draw: np.random.Generator, samples: int) -> Sound:
-    """One or two of the sounds that are no class, coming and going."""
+    """Return one or two of the sounds that are no class, coming and going."""
     sound = np.zeros(samples)
     for name in draw.choice(list(AMBIENCES), size=int(draw.integers(1, 3)), replace=False):
         gain = 0.03 * np.exp(LOUDNESS * draw.standard_normal() + 0.6 * wander(draw, samples, 1.8))
@@ -67,7 +67,7 @@ def _ambience(draw: np.random.Generator, samples: int) -> Sound:
 
 
 def shaped_noise(draw: np.random.Generator, samples: int, response: Callable[[np.ndarray], np.ndarray]) -> Sound:
-    """Noise of unit rms whose spectrum has this shape (Hz to factor)."""
+    """Return noise of unit rms whose spectrum has this shape (Hz to factor)."""
     spectrum = np.fft.rfft(draw.standard_normal(samples, dtype=np.float32))
     spectrum *= response(np.fft.rfftfreq(samples, 1 / RATE))
     noise = np.fft.irfft(spectrum, samples)
@@ -75,7 +75,7 @@ def shaped_noise(draw: np.random.Generator, samples: int, response: Callable[[np
 
 
 def wander(draw: np.random.Generator, samples: int, every: float) -> Sound:
-    """A smooth course of about unit spread through a random value every so many seconds."""
+    """Return a smooth course of about unit spread through a random value every so many seconds."""
     knots = draw.standard_normal(int(samples / RATE / every) + 3)
     fine = np.interp(np.arange(0, len(knots) - 1, 1 / 16), np.arange(len(knots)), knots)
     smooth = np.convolve(fine, np.hanning(18)[1:-1] / np.hanning(18).sum(), mode="same")
@@ -87,14 +87,14 @@ def _time(samples: int) -> Sound:
 
 
 def _tone(cycles: Sound, strengths: np.ndarray, phases: float | np.ndarray = 0.0) -> Sound:
-    """A periodic wave: partial k + 1 has strength k. `cycles` is its phase, in turns."""
+    """Return a periodic wave: partial k + 1 has strength k. `cycles` is its phase, in turns."""
     ranks = np.arange(1, len(strengths) + 1)[:, None]
     table = (strengths[:, None] * np.sin(2 * np.pi * (ranks * (np.arange(4096) / 4096) + phases))).sum(0)
     return table[(cycles * 4096).astype(np.int64) & 4095]
 
 
 def _strike(samples: int, period: float, phase: float, make: Callable[[int], np.ndarray]) -> Sound:
-    """The sum of strokes at (k + phase) periods; `make` gives the samples of stroke k."""
+    """Return the sum of strokes at (k + phase) periods; `make` gives the samples of stroke k."""
     sound = np.zeros(samples)
     first = -int(phase + 2 / period)
     for number in range(first, int(samples / RATE / period) + 1):
@@ -108,7 +108,7 @@ def _strike(samples: int, period: float, phase: float, make: Callable[[int], np.
 
 
 def bell(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
-    """Inharmonic partials that ring on, the high ones shorter."""
+    """Return inharmonic partials that ring on, the high ones shorter."""
     time = _time(round(1.8 * RATE))
     note = 260 * 2 ** (1.3 * actor.pitch)
     stroke = np.zeros(len(time))
@@ -121,7 +121,7 @@ def bell(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
 
 
 def bird(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
-    """Phrases of sweeping chirps, some with a trill."""
+    """Return phrases of sweeping chirps, some with a trill."""
     base = 2400 * 2 ** (0.9 * actor.pitch)
     song = []
     for _ in range(int(draw.integers(3, 6))):
@@ -135,7 +135,7 @@ def bird(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
 
 
 def drum(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
-    """A skin whose pitch falls, and a rattle of snares; every fourth stroke is stressed."""
+    """Return a skin whose pitch falls, and a rattle of snares; every fourth stroke is stressed."""
     time = _time(round(0.5 * RATE))
     low = 75 * 2 ** (1.1 * actor.pitch)
     skin = np.sin(2 * np.pi * (low * time + low * 0.06 * (1 - np.exp(-time / 0.03)))) * np.exp(-time / 0.13)
@@ -146,7 +146,7 @@ def drum(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
 
 
 def kettle(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
-    """A whistle that wavers, over a hiss of steam."""
+    """Return a whistle that wavers, over a hiss of steam."""
     note = 1350 * 2 ** (0.75 * actor.pitch)
     course = note * (1 + 0.02 * wander(draw, samples, 0.35) + 0.006 * np.sin(2 * np.pi * 7 * _time(samples)))
     whistle = _tone(np.cumsum(course) / RATE, np.array([1.0, 0.28, 0.1, 0.04]))
@@ -155,7 +155,7 @@ def kettle(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
 
 
 def rain(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
-    """A steady rush of high noise, and single drops."""
+    """Return a steady rush of high noise, and single drops."""
     middle = 2500 * 2 ** (1.2 * actor.pitch)
     rush = shaped_noise(draw, samples, lambda hertz: hertz / (hertz + 300) / (1 + (hertz / middle) ** 1.6))
     drops = np.zeros(samples)
@@ -166,7 +166,7 @@ def rain(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
 
 
 def sea(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
-    """Waves that rise and break: low noise, with surf on top of each."""
+    """Return waves that rise and break: low noise, with surf on top of each."""
     pulse = 0.5 + 0.5 * np.sin(2 * np.pi * (_time(samples) / (3.8 - 1.8 * actor.beat) + actor.traits[5]))
     roll = shaped_noise(draw, samples, lambda hertz: 1 / (1 + (hertz / (120 + 180 * actor.pitch)) ** 1.3))
     surf = shaped_noise(draw, samples, lambda hertz: hertz / (hertz + 400) / (1 + (hertz / 1500) ** 1.5))
@@ -174,7 +174,7 @@ def sea(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
 
 
 def siren(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
-    """Two tones in turn, a slow wail, or a quick yelp."""
+    """Return two tones in turn, a slow wail, or a quick yelp."""
     turns = _time(samples) / actor.tempo
     course = (np.where(turns % 1 < 0.5, 1.0, 1.33), 1.4 + 0.45 * np.sin(2 * np.pi * turns / 2),
               1.3 + 0.45 * (1 - 2 * abs(1 - 2 * (2 * turns % 1))))[int(3 * actor.traits[5])]
@@ -183,7 +183,7 @@ def siren(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
 
 
 def tractor(actor: Actor, samples: int, draw: np.random.Generator) -> Sound:
-    """A slow engine: pulses of low partials and rough noise at the firing rate."""
+    """Return a slow engine: pulses of low partials and rough noise at the firing rate."""
     rate = actor.tempo * (1 + 0.03 * wander(draw, samples, 0.6))
     cycles = np.cumsum(rate) / RATE
     middle = 60 + 90 * actor.pitch
@@ -206,7 +206,7 @@ def _hum(draw: np.random.Generator, samples: int) -> Sound:
 
 
 def _chord(draw: np.random.Generator, samples: int) -> Sound:
-    """A far, soft chord that changes every two seconds."""
+    """Return a far, soft chord that changes every two seconds."""
     time = np.arange(2 * RATE) / RATE
     arch = np.sin(np.pi * time / 2) ** 0.5
     root = 130 * 2 ** draw.uniform(0, 1)
@@ -218,7 +218,7 @@ def _chord(draw: np.random.Generator, samples: int) -> Sound:
 
 
 def _steps(draw: np.random.Generator, samples: int) -> Sound:
-    """Footsteps on gravel: short soft crunches."""
+    """Return footsteps on gravel: short soft crunches."""
     crunch = shaped_noise(draw, samples, lambda hertz: hertz / (hertz + 500) / (1 + (hertz / 3000) ** 2))
     age = (np.arange(samples) / RATE) % draw.uniform(0.45, 0.7)
     return 2.5 * crunch * np.exp(-age / 0.06)

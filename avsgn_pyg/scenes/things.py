@@ -20,7 +20,7 @@ def shadow(pen: Pen, wide: float) -> None:
 
 
 def puffs(pen: Pen, now: float, colour: Colour, rise: float, drift: float) -> None:
-    """Steam or smoke from (0, 0): rings that rise, grow and fade."""
+    """Draw steam or smoke from (0, 0): rings that rise, grow and fade."""
     for number in range(7):
         age = (now * 0.9 + number / 7) % 1
         x = drift * age + 0.05 * np.sin(9 * age + 2.4 * number)
@@ -28,7 +28,7 @@ def puffs(pen: Pen, now: float, colour: Colour, rise: float, drift: float) -> No
 
 
 def bell(pen: Pen, actor: Actor, now: float, loud: float) -> None:
-    """A bell of brass or bronze under a beam; it swings, and strikes at either end of its way."""
+    """Draw a bell of brass or bronze under a beam; it swings, and strikes at either end of its way."""
     traits = actor.traits
     metal = hsv((0.12, 0.1, 0.14, 0.11)[int(4 * traits[0])], 0.45 + 0.4 * traits[1], 0.72 + 0.2 * traits[2])
     wood = hsv(0.07, 0.3 + 0.3 * traits[3], 0.3 + 0.25 * traits[4])
@@ -58,7 +58,7 @@ def bell(pen: Pen, actor: Actor, now: float, loud: float) -> None:
 
 
 def bird(pen: Pen, actor: Actor, now: float, loud: float) -> None:
-    """A songbird on a post; it opens its beak with every chirp."""
+    """Draw a songbird on a post; it opens its beak with every chirp."""
     traits = actor.traits
     coat, breast = hsv(0.5 + 0.27 * traits[0], 0.6, 0.6 + 0.3 * traits[1]), hsv(0.02 + 0.12 * traits[2], 0.65, 0.95)
     sing = loud * max(0.0, 1 - now % actor.tempo / 0.16)
@@ -86,7 +86,7 @@ def bird(pen: Pen, actor: Actor, now: float, loud: float) -> None:
 
 
 def drum(pen: Pen, actor: Actor, now: float, loud: float) -> None:
-    """A side drum on legs; two sticks fall on it in turn."""
+    """Draw a side drum on legs; two sticks fall on it in turn."""
     traits = actor.traits
     shell, hoop = hsv(0.16 * traits[0] - 0.1, 0.75, 0.75), hsv(0.1 + 0.5 * traits[1], 0.4 * traits[2], 0.9)
     tall, wide = 0.3 + 0.14 * traits[3], 0.36 + 0.08 * traits[4]
@@ -117,7 +117,7 @@ def drum(pen: Pen, actor: Actor, now: float, loud: float) -> None:
 
 
 def kettle(pen: Pen, actor: Actor, now: float, loud: float) -> None:
-    """A kettle on a small stove; steam, flames and a rattling lid while it whistles."""
+    """Draw a kettle on a small stove; steam, flames and a rattling lid while it whistles."""
     traits = actor.traits
     coat = hsv(0.3 + 0.2 * traits[0], 0.25 + 0.5 * traits[1], 0.62 + 0.3 * traits[2])
     iron = (58, 60, 70)
@@ -149,7 +149,7 @@ def kettle(pen: Pen, actor: Actor, now: float, loud: float) -> None:
 
 
 def siren(pen: Pen, actor: Actor, now: float, loud: float) -> None:
-    """An ambulance, police van or fire van whose light turns."""
+    """Draw an ambulance, police van or fire van whose light turns."""
     traits = actor.traits
     coat = ((240, 240, 236), (206, 48, 44), (226, 206, 70), (236, 238, 244))[int(4 * traits[0])]
     stripe = ((210, 60, 50), (245, 240, 225), (40, 90, 180), (60, 80, 190))[int(4 * traits[0])]
@@ -180,7 +180,7 @@ def siren(pen: Pen, actor: Actor, now: float, loud: float) -> None:
 
 
 def tractor(pen: Pen, actor: Actor, now: float, loud: float) -> None:
-    """A tractor; it shakes and smokes, and its wheels turn."""
+    """Draw a tractor; it shakes and smokes, and its wheels turn."""
     traits = actor.traits
     coat = hsv((0.02, 0.05, 0.33, 0.08)[int(4 * traits[0])], 0.7, 0.5 + 0.25 * traits[1])
     rim = hsv(0.13 * traits[2], 0.8, 0.92)
@@ -213,7 +213,7 @@ def tractor(pen: Pen, actor: Actor, now: float, loud: float) -> None:
 
 
 def rain(pen: Pen, actor: Actor, now: float, share: float) -> None:
-    """A dark cloud with slanting rain and splashes, over a part of the picture or all of it."""
+    """Draw a dark cloud with slanting rain and splashes, over a part of the picture or all of it."""
     traits, strength = actor.traits, actor.strength
     draw = np.random.default_rng(actor.seed)
     wide = 0.35 + 0.5 * traits[0]
@@ -239,7 +239,7 @@ def rain(pen: Pen, actor: Actor, now: float, share: float) -> None:
 
 
 def sea(pen: Pen, actor: Actor, now: float, share: float) -> None:
-    """Waves roll along the lower edge, with foam and a small boat."""
+    """Draw waves that roll along the lower edge, with foam and a small boat."""
     traits = actor.traits
     level = (0.2 + 0.14 * traits[0]) * share * (0.5 + 0.5 * actor.strength) - 0.06 * (1 - share)
     water = hsv(0.5 + 0.12 * traits[1], 0.5 + 0.3 * traits[2], 0.4 + 0.35 * traits[3])

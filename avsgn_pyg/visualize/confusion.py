@@ -28,6 +28,7 @@ _FONTS: Final = (8.0, 7.5, 7.0, 6.5, 6.0, 5.5)
 _GAP, _PAD, _AXIS_TITLE, _HEADER = 0.07, 0.05, 0.2, 0.59
 
 
+@theme.styled()
 def confusion_figure(
     confusion: Int[Tensor, "K K"], categories: Sequence[str], *, title: str = "", width: float = TEXT_WIDTH
 ) -> Figure:
@@ -65,25 +66,24 @@ def confusion_figure(
     cell = float(np.clip(room, *CELLS))
     side = len(names) * cell + _GAP
     bar = min(1.5, side)
-    with theme.styled():
-        room = left + side - bar - 5 * EDGE
-        figure, _ = theme.start_figure(title, left + side + right, left + side + _PAD, room=room, header=_HEADER)
-        axes = theme.add_axes(figure, left, left, side, side)
-        axes.set(xlim=(0, side), ylim=(side, 0))
-        axes.spines[:].set_visible(False)
-        _draw_cells(axes, shares, totals, cell)
-        # The middle of each label's cells, background after a gap.
-        middles = (np.arange(len(names)) + 0.5) * cell + _GAP * (np.arange(len(names)) == len(categories))
-        _draw_numbers(axes, shares, middles, min(font, font * 0.86 * cell / text_width("100", font)))
-        _draw_labels(axes, names, counts, middles, font, left)
-        top = figure.get_size_inches()[1] - EDGE
-        label = "% of the true label's segments"
-        theme.add_colour_bar(figure, left + side - bar, top - 0.22, bar, 100.0, 4, label)
+    room = left + side - bar - 5 * EDGE
+    figure, _ = theme.start_figure(title, left + side + right, left + side + _PAD, room=room, header=_HEADER)
+    axes = theme.add_axes(figure, left, left, side, side)
+    axes.set(xlim=(0, side), ylim=(side, 0))
+    axes.spines[:].set_visible(False)
+    _draw_cells(axes, shares, totals, cell)
+    # The middle of each label's cells, background after a gap.
+    middles = (np.arange(len(names)) + 0.5) * cell + _GAP * (np.arange(len(names)) == len(categories))
+    _draw_numbers(axes, shares, middles, min(font, font * 0.86 * cell / text_width("100", font)))
+    _draw_labels(axes, names, counts, middles, font, left)
+    top = figure.get_size_inches()[1] - EDGE
+    label = "% of the true label's segments"
+    theme.add_colour_bar(figure, left + side - bar, top - 0.22, bar, 100.0, 4, label)
     return figure
 
 
 def _draw_cells(axes: Axes, shares: Float[np.ndarray, "K K"], totals: Int[np.ndarray, "K"], cell: float) -> None:
-    """Four framed blocks: classes and background, by row and by column."""
+    """Draw four framed blocks: classes and background, by row and by column."""
     starts = np.arange(len(totals)) * cell
     starts[-1] += _GAP
     parts = ((slice(0, -1), np.append(starts[:-1], starts[-2] + cell)), (slice(-1, None), starts[-1] + [0, cell]))
@@ -99,7 +99,7 @@ def _draw_cells(axes: Axes, shares: Float[np.ndarray, "K K"], totals: Int[np.nda
 
 
 def _draw_numbers(axes: Axes, shares: Float[np.ndarray, "K K"], middles: Float[np.ndarray, "K"], size: float) -> None:
-    """Percent in the cells that matter, where numbers of this size are legible."""
+    """Draw percent in the cells that matter, where numbers of this size are legible."""
     if size < SMALLEST_NUMBER:
         return
     for row, column in np.argwhere(shares >= SMALLEST_SHARE):
@@ -111,7 +111,7 @@ def _draw_numbers(axes: Axes, shares: Float[np.ndarray, "K K"], middles: Float[n
 
 def _draw_labels(axes: Axes, names: Sequence[str], counts: Sequence[str], middles: Float[np.ndarray, "K"], font: float,
                  left: float) -> None:
-    """Names at two sides, counts at the right, and what the axes are; `left` inches beside and below the matrix."""
+    """Draw names at two sides, counts at the right, and what the axes are, up to `left` inches from the matrix."""
     side = axes.get_xlim()[1]
     axes.set_xticks(middles, names, rotation=90, size=font)
     axes.set_yticks(middles, names, size=font)

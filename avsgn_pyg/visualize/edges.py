@@ -29,7 +29,7 @@ class Edges(NamedTuple):
 def strongest(
     adjacency: Float[np.ndarray, "N N"], *, share: float = 1.0, threshold: float | None = None, most: int | None = MOST
 ) -> Edges:
-    """The edges of an adjacency by their weight; an entry of zero is no edge.
+    """Return the edges of an adjacency by their weight; an entry of zero is no edge.
 
     Args:
         share: the strongest part of all edges, in (0, 1]; at least one edge stays.
@@ -56,7 +56,7 @@ def strongest(
 
 
 def node_counts(adjacency: Mapping[str, np.ndarray], seconds: int) -> dict[str, int]:
-    """Nodes of each modality, from the sizes of the subgraphs of one layer.
+    """Return the nodes of each modality, from the sizes of the subgraphs of one layer.
 
     Raises:
         ValueError: no subgraph, an unknown one, or sizes that contradict each other or the seconds.
@@ -75,7 +75,7 @@ def node_counts(adjacency: Mapping[str, np.ndarray], seconds: int) -> dict[str, 
 
 
 def layers_of(adjacency: Mapping[str, Mapping[str, np.ndarray]], seconds: int) -> tuple[list[str], dict[str, int]]:
-    """Names of the layers, the same for every subgraph, and the nodes of each modality.
+    """Return the names of the layers, the same for every subgraph, and the nodes of each modality.
 
     Raises:
         ValueError: no layer, or layers or sizes that contradict each other.
@@ -91,9 +91,9 @@ def layers_of(adjacency: Mapping[str, Mapping[str, np.ndarray]], seconds: int) -
 
 
 def rollout(adjacency: Sequence[Float[np.ndarray, "N N"]], *, residual: bool = True) -> Float[np.ndarray, "N N"]:
-    """How much of node j's input reaches node i's output: ``(A_L + I)/2 ... (A_1 + I)/2`` (attention rollout: S. Abnar
-    and W. Zuidema, Quantifying Attention Flow in Transformers, ACL 2020, Section 3).
+    """Return how much of node j's input reaches node i's output: ``(A_L + I)/2 ... (A_1 + I)/2``.
 
+    Attention rollout (S. Abnar and W. Zuidema, Quantifying Attention Flow in Transformers, ACL 2020, Section 3).
     The identity is the residual connection around each layer. Only the weights are followed, not what the layers do to
     the features.
 

@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
 def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds: int, second: float, above: float
                ) -> tuple[list[Row], str]:
-    """The rows of annotated (``None``: nobody annotated) and predicted events, and the key of their numbers.
+    """Return the rows of annotated (``None``: nobody annotated) and predicted events, and the key of their numbers.
 
     Names are replaced by numbers where some event has no room for its name.
 
@@ -59,7 +59,7 @@ def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds:
 
 
 def _draw(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:
-    """Events as boxes; a name is in its box, or beside it where that is free, or left out."""
+    """Draw events as boxes; a name is in its box, or beside it where that is free, or left out."""
     seconds, second, height = measures(axes)
     axes.add_patch(Rectangle((0, 0), seconds, height, facecolor=TRACK, linewidth=0))
     style = {"size": _FONT, "va": "center_baseline"}
@@ -77,7 +77,7 @@ def _draw(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:
 
 
 def _place(spans: Sequence[Span], at: int, text: str, seconds: int, second: float) -> tuple[float, str, str] | None:
-    """Where an event's name goes: seconds, alignment and colour; in its box, right of it, left of it, or nowhere."""
+    """Return seconds, alignment and colour of an event's name: in its box, right of it, left of it, or nowhere."""
     span, need, pad = spans[at], (text_width(text, _FONT) + 2 * _PAD) / second, _PAD / second
     if need <= span.end - span.start:
         return (span.start + span.end) / 2, "center", "white"

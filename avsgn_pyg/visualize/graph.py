@@ -26,6 +26,7 @@ TITLES: Final = {"av": "audio and visual", "vt": "visual and text", "at": "audio
 _GAP, _KEY, _HEAD = 0.12, 0.17, 0.3
 
 
+@styled()
 def graph_figure(
     *, title: str, category: str, adjacency: Mapping[str, Float[np.ndarray, "_ _"]], seconds: int,
     frames: UInt8[np.ndarray, "T H W 3"] | None, waveform: Float[np.ndarray, "samples"] | None,
@@ -82,20 +83,19 @@ def graph_figure(
     panels = [Row("", height, _HEAD, lambda axes, group=group, height=height: draw_panel(axes, group, height))
               for group, height in zip(groups, tall, strict=True)]
     stacks = [[panel, *events] for panel in panels] if columns > 1 else [[*panels, *events]]
-    with styled():
-        body = _KEY + sum(row.above + row.height for row in stacks[0]) + strips.AXIS
-        notes = [f"predicted class: {category}", *([note] if note else [])]
-        figure, top = start_figure(title, width, body, notes=notes, key=key)
-        _draw_key(strips.add_row(figure, EDGE, top - _KEY, width - 2 * EDGE, _KEY, 1), list(edges), overlaid)
-        for number, rows in enumerate(stacks):
-            place = left + number * (across + inner)
-            strips.draw_rows(figure, rows, place, top - _KEY, across, seconds, named=not number)
+    body = _KEY + sum(row.above + row.height for row in stacks[0]) + strips.AXIS
+    notes = [f"predicted class: {category}", *([note] if note else [])]
+    figure, top = start_figure(title, width, body, notes=notes, key=key)
+    _draw_key(strips.add_row(figure, EDGE, top - _KEY, width - 2 * EDGE, _KEY, 1), list(edges), overlaid)
+    for number, rows in enumerate(stacks):
+        place = left + number * (across + inner)
+        strips.draw_rows(figure, rows, place, top - _KEY, across, seconds, named=not number)
     return figure
 
 
 def _draw_edges(axes: Axes, found: Mapping[str, lanes.Lane], edges: Mapping[str, Edges], total: int, overlaid: bool
                 ) -> None:
-    """The edges of a panel, and over it how many of how many there are, and their weights."""
+    """Draw the edges of a panel, and over it how many of how many there are, and their weights."""
     weights = np.concatenate([drawn.weight for drawn in edges.values()])
     low, high = (float(weights.min()), float(weights.max())) if len(weights) else (0.0, 0.0)
     for name, drawn in edges.items():
@@ -110,7 +110,7 @@ def _draw_edges(axes: Axes, found: Mapping[str, lanes.Lane], edges: Mapping[str,
 
 
 def _draw_key(axes: Axes, subgraphs: Sequence[str], overlaid: bool) -> None:
-    """What colours and dashes mean, in one line."""
+    """Draw what colours and dashes mean, in one line."""
     _, scale, height = strips.measures(axes)
     middle, at = height / 2, 0.0
     marks = [(f"from {name}", {"color": COLOURS[name], "linewidth": 1.6}) for name in (VISUAL, AUDIO, TEXT)

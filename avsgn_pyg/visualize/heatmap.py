@@ -27,6 +27,7 @@ _GAP, _HEAD, _NAMES, _FOOT = 0.1, 0.16, 0.36, 0.42
 _LARGEST: Final = 2.6
 
 
+@theme.styled()
 def heatmap_figure(
     *, title: str, adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]], seconds: int,
     width: float = TEXT_WIDTH,
@@ -47,23 +48,22 @@ def heatmap_figure(
     highest = max(float(weights.max()) for found in adjacency.values() for weights in found.values())
     side = min(_LARGEST, (width - 2 * EDGE) / len(adjacency) - _NAMES - _GAP)
     across, up = side + _NAMES + _GAP, _HEAD + side + _NAMES + _GAP
-    with theme.styled():
-        figure, top = theme.start_figure(title, 2 * EDGE + len(adjacency) * across, len(layers) * up + _FOOT)
-        for column, (subgraph, found) in enumerate(adjacency.items()):
-            sizes = {modality: counts[modality] for modality in SUBGRAPHS[subgraph]}
-            for row, layer in enumerate(layers):
-                left, bottom = EDGE + _NAMES + column * across, top - row * up - _HEAD - side
-                axes = theme.add_axes(figure, left, bottom, side, side)
-                axes.imshow(found[layer], cmap=SEQUENTIAL, vmin=0, vmax=highest, interpolation="nearest", aspect="auto")
-                _draw_nodes(axes, sizes, side / len(found[layer]))
-                head = TITLES[subgraph] if len(layers) == 1 else f"{TITLES[subgraph]}, {layer}"
-                axes.set_title(head, size=_FONT, pad=3.0, loc="left")
-        theme.add_colour_bar(figure, EDGE + _NAMES, 0.18, 1.6, highest, 2, "weight of a message (rows sum to 1)")
+    figure, top = theme.start_figure(title, 2 * EDGE + len(adjacency) * across, len(layers) * up + _FOOT)
+    for column, (subgraph, found) in enumerate(adjacency.items()):
+        sizes = {modality: counts[modality] for modality in SUBGRAPHS[subgraph]}
+        for row, layer in enumerate(layers):
+            left, bottom = EDGE + _NAMES + column * across, top - row * up - _HEAD - side
+            axes = theme.add_axes(figure, left, bottom, side, side)
+            axes.imshow(found[layer], cmap=SEQUENTIAL, vmin=0, vmax=highest, interpolation="nearest", aspect="auto")
+            _draw_nodes(axes, sizes, side / len(found[layer]))
+            head = TITLES[subgraph] if len(layers) == 1 else f"{TITLES[subgraph]}, {layer}"
+            axes.set_title(head, size=_FONT, pad=3.0, loc="left")
+    theme.add_colour_bar(figure, EDGE + _NAMES, 0.18, 1.6, highest, 2, "weight of a message (rows sum to 1)")
     return figure
 
 
 def _draw_nodes(axes: Axes, sizes: Mapping[str, int], wide: float) -> None:
-    """A border between the modalities, their names, and some numbers of their nodes, each `wide` inches."""
+    """Draw a border between the modalities, their names, and some numbers of their nodes, each `wide` inches."""
     places, labels, start = [], [], 0
     for outer, (modality, size) in enumerate(sizes.items()):
         step = tick_step(size - 1, wide, _TICK_FONT, 0.06)
@@ -83,7 +83,7 @@ def _draw_nodes(axes: Axes, sizes: Mapping[str, int], wide: float) -> None:
 
 
 def _draw_name(axes: Axes, modality: str, span: Sequence[float], room: float, outer: int) -> None:
-    """A modality's name along its part of both axes: in the middle, or where it has no room from the outer end."""
+    """Draw a modality's name along its part of both axes: in the middle, or where it has no room from the outer end."""
     fits = text_width(f"from {modality}", _FONT) <= room
     place = sum(span) / 2 if fits else span[outer]
     across = "center" if fits else ("left", "right")[outer]

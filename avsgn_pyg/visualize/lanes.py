@@ -57,7 +57,7 @@ class Lane:
 
 def plan_lanes(subgraphs: Sequence[str], counts: Mapping[str, int], seconds: int, heights: Mapping[str, float],
                height: float | None = None) -> tuple[dict[str, Lane], float]:
-    """The lanes that some subgraphs need, vision above text above sound, and their height, or spread over `height`."""
+    """Stack the lanes that some subgraphs need, vision above text above sound; return them and their height."""
     needed = {modality for subgraph in subgraphs for modality in SUBGRAPHS[subgraph]}
     order = [modality for modality in (AUDIO, TEXT, VISUAL) if modality in needed]
     filled = 2 * ARCS + sum(heights[modality] for modality in order)
@@ -71,7 +71,7 @@ def plan_lanes(subgraphs: Sequence[str], counts: Mapping[str, int], seconds: int
 
 def draw_lane(axes: Axes, lane: Lane, frames: UInt8[np.ndarray, "T H W 3"] | None,
               waveform: Float[np.ndarray, "samples"] | None) -> None:
-    """Pictures, sound, or a mark for each node where they can be told apart."""
+    """Draw pictures, sound, or a mark for each node where they can be told apart."""
     middle, height, colour = (lane.bottom + lane.top) / 2, lane.top - lane.bottom, COLOURS[lane.modality]
     strips.draw_name(axes, lane.modality, middle)
     pictured = {VISUAL: frames, AUDIO: waveform}.get(lane.modality)
@@ -91,7 +91,7 @@ def draw_lane(axes: Axes, lane: Lane, frames: UInt8[np.ndarray, "T H W 3"] | Non
 
 def draw_edges(axes: Axes, lanes: Mapping[str, Lane], subgraph: str, edges: Edges, span: tuple[float, float], *,
                dashes: bool = False) -> None:
-    """The edges of a subgraph, faint ones below; `span` is the weight of the faintest and of the strongest."""
+    """Draw the edges of a subgraph, faint ones below; `span` is the weight of the faintest and of the strongest."""
     if not len(edges.weight):
         return
     source, target, weight = (values[::-1] for values in edges)
@@ -115,7 +115,7 @@ def draw_edges(axes: Axes, lanes: Mapping[str, Lane], subgraph: str, edges: Edge
 
 def _corners(members: Sequence[Lane], source: np.ndarray, target: np.ndarray, second: float
              ) -> Float[np.ndarray, "E 4 2"]:
-    """The four points of each edge's Bezier curve; within a lane it leaves and arrives at the outer side."""
+    """Return the four points of each edge's Bezier curve; within a lane it leaves and arrives at the outer side."""
     place, counts = np.concatenate([lane.places for lane in members]), [lane.count for lane in members]
     upper, lower = sorted(members, key=lambda lane: -lane.bottom)
     above = np.repeat([lane is upper for lane in members], counts)

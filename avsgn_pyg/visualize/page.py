@@ -39,7 +39,7 @@ def graph_page(
     relevance: Float[np.ndarray, "T"], gates: Mapping[str, Float[np.ndarray, "T"]], predicted: Sequence[Span],
     truth: Sequence[Span] | None, text: Sequence[str] = (), most: int = MOST,
 ) -> str:
-    """The page as text, to be written as UTF-8.
+    """Return the page as text, to be written as UTF-8.
 
     Args:
         adjacency: see :func:`~avsgn_pyg.visualize.heatmap.heatmap_figure`.
@@ -93,7 +93,7 @@ def _packed(weights: Float[np.ndarray, "N N"], most: int) -> dict[str, Any]:
 
 
 def _pictures(frames: UInt8[np.ndarray, "T H W 3"]) -> list[list[Any]]:
-    """Second and JPEG address of some pictures."""
+    """Return second and JPEG address of some pictures."""
     found = []
     for at in range(0, len(frames), -(-len(frames) // _FRAMES)):
         stream = io.BytesIO()
@@ -103,7 +103,7 @@ def _pictures(frames: UInt8[np.ndarray, "T H W 3"]) -> list[list[Any]]:
 
 
 def _sound(waveform: Float[np.ndarray, "samples"]) -> list[list[int]]:
-    """Lowest and highest sample of each column, percent of the loudest."""
+    """Return lowest and highest sample of each column, percent of the loudest."""
     pairs = np.stack(strips.outline(waveform, _COLUMNS), axis=1)
     return (100 * pairs / strips.loudest(waveform)).round().astype(int).tolist()
 

@@ -59,12 +59,12 @@ class Picture:
         return tuple(next(iter(self.adjacency.values()), ()))
 
     def timeline(self) -> Figure:
-        """Fig. 4 of the paper."""
+        """Draw Fig. 4 of the paper."""
         return timeline_figure(**self._parts(*_SHOWN, "relevance", "gates", "tau"))
 
     def graph(self, *, layer: str | None = None, share: float = 0.1, threshold: float | None = None,
               arrangement: Arrangement = "beside") -> Figure:
-        """The attention graph of one layer; ``None`` takes the first.
+        """Draw the attention graph of one layer; ``None`` takes the first.
 
         Raises:
             PictureError: no such layer, a share outside (0, 1], or a model without a graph.
@@ -78,12 +78,12 @@ class Picture:
                             threshold=threshold, arrangement=arrangement, note=f"attention: {layer}")
 
     def heatmaps(self) -> Figure:
-        """Every adjacency; PictureError for a model without a graph."""
+        """Draw every adjacency; PictureError for a model without a graph."""
         self._need_graph()
         return heatmap_figure(title=self.title, adjacency=self.adjacency, seconds=len(self.relevance))
 
     def page(self) -> str:
-        """The interactive page; PictureError for a model without a graph."""
+        """Return the interactive page; PictureError for a model without a graph."""
         self._need_graph()
         parts = self._parts(*_SHOWN, "relevance", "gates", "adjacency", "text")
         return graph_page(**parts, seconds=len(self.relevance))
@@ -97,13 +97,13 @@ class Picture:
 
 
 def write_timeline(picture: Picture, folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """``timeline.<format>`` in `folder`, for each of png, svg and pdf that is asked for."""
+    """Write ``timeline.<format>`` to `folder`, for each of png, svg and pdf that is asked for."""
     figure = picture.timeline()
     return [save_figure(figure, folder / f"timeline.{suffix}") for suffix in formats]
 
 
 def write_graph(picture: Picture, folder: Path, formats: Sequence[str] = ("png",), **drawing: Any) -> list[Path]:
-    """``graph.<format>``, ``adjacency.<format>`` and ``graph.html`` in `folder`.
+    """Write ``graph.<format>``, ``adjacency.<format>`` and ``graph.html`` to `folder`.
 
     Args:
         drawing: layer, share, threshold and arrangement, as of :meth:`Picture.graph`.
@@ -119,19 +119,19 @@ def write_graph(picture: Picture, folder: Path, formats: Sequence[str] = ("png",
 
 
 def spans(events: Iterable[tuple[int, int, int]], categories: Sequence[str]) -> tuple[Span, ...]:
-    """Events of class numbers as spans of class names."""
+    """Return events of class numbers as spans of class names."""
     return tuple(Span(categories[category], float(start), float(end)) for category, start, end in events)
 
 
 def text_names(categories: Sequence[str]) -> tuple[str, ...]:
-    """Names of text nodes where each is a label: the visual bank's first, as the model stacks them."""
+    """Return names of text nodes where each is a label: the visual bank's first, as the model stacks them."""
     return (*(f"{name} (seen)" for name in categories), *(f"{name} (heard)" for name in categories))
 
 
 def named_layers(
     adjacency: Mapping[str, Sequence[Tensor]], *, layers: int, residual: bool
 ) -> dict[str, dict[str, Float[np.ndarray, "_ _"]]]:
-    """A localization's adjacencies of its first video, by subgraph and name of the layer, and their rollout.
+    """Return the adjacencies of a localization's first video, by subgraph and name of the layer, and their rollout.
 
     Args:
         adjacency: ``Localization.adjacency``: one a layer, or one that all layers share; dense or sparse.

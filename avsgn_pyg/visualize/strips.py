@@ -42,30 +42,30 @@ class Row(NamedTuple):
     height: float
     above: float  #: space over it
     draw: Callable[[Axes], None]
-    named: float | None = None  #: the part of the height, from below, whose middle the name is at; all of it
+    middle: float | None = None  #: where its name is, above the bottom; ``None``: half of the height
 
 
 def names_width(names: Sequence[str]) -> float:
-    """Inches at the left of rows with these names."""
+    """Return the inches at the left of rows with these names."""
     return max(text_width(name, NAME_FONT) for name in names) + NAME_PAD
 
 
 def draw_rows(figure: Figure, rows: Sequence[Row], left: float, top: float, width: float, seconds: int, *,
               named: bool = True) -> None:
-    """Rows from `top` downwards, their names at the left, and the time below the last."""
+    """Draw rows from `top` downwards, their names at the left, and the time below the last."""
     for row in rows:
         top -= row.above + row.height
         axes = add_row(figure, left, top, width, row.height, seconds)
         row.draw(axes)
         if named and row.name:
-            draw_name(axes, row.name, (row.height if row.named is None else row.named) / 2)
+            draw_name(axes, row.name, row.height / 2 if row.middle is None else row.middle)
     axes.set_xticks(np.arange(0, seconds + 1e-9, tick_step(seconds, width / seconds, _TICK_FONT, 0.08)))
     axes.tick_params(axis="x", length=2, width=0.5, pad=1.5, labelsize=_TICK_FONT)
     axes.set_xlabel("time (s)", labelpad=1.5, size=7.0)
 
 
 def add_row(figure: Figure, left: float, bottom: float, width: float, height: float, seconds: int) -> Axes:
-    """The empty axes of a row."""
+    """Add the empty axes of a row."""
     axes = add_axes(figure, left, bottom, width, height)
     axes.set(xlim=(0, seconds), ylim=(0, height), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -74,38 +74,38 @@ def add_row(figure: Figure, left: float, bottom: float, width: float, height: fl
 
 
 def draw_name(axes: Axes, name: str, middle: float) -> None:
-    """A name at the left of a row, `middle` inches above its bottom."""
+    """Draw a name at the left of a row, `middle` inches above its bottom."""
     axes.annotate(name, (0, middle), (-72.0 * NAME_PAD, 0), textcoords="offset points", ha="right",
                   va="center_baseline", size=NAME_FONT)
 
 
 def measures(axes: Axes) -> tuple[int, float, float]:
-    """Seconds across a row, inches of a second, and inches of the row's height."""
+    """Return the seconds across a row, inches of a second, and inches of the row's height."""
     seconds = round(axes.get_xlim()[1])
     across = axes.get_position().width * axes.figure.get_size_inches()[0]
     return seconds, float(across / seconds), float(axes.get_ylim()[1])
 
 
 def tick_step(count: int, wide: float, font: float, pad: float) -> int:
-    """The smallest round step at which the numbers up to `count`, `wide` inches apart, do not meet."""
+    """Return the smallest round step at which the numbers up to `count`, `wide` inches apart, do not meet."""
     need = text_width(str(count), font) + pad
     return next((step for step in _STEPS if step * wide >= need), _STEPS[-1])
 
 
 def frame_height(frames: UInt8[np.ndarray, "T H W 3"], second: float) -> float:
-    """Inches that a row of pictures needs where a second takes `second` inches."""
+    """Return the inches that a row of pictures needs where a second takes `second` inches."""
     low, high = FRAME_HEIGHTS
     return min(high, max(low, (second - _PAD) * frames.shape[1] / frames.shape[2]))
 
 
 def shrunk(frame: UInt8[np.ndarray, "H W 3"], most: int = _PIXELS) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture of at most `most` pixels a side, each the mean of a block."""
+    """Return a picture of at most `most` pixels a side, each the mean of a block."""
     return np.asarray(Image.fromarray(frame).reduce(max(1, math.ceil(max(frame.shape[:2]) / most))))
 
 
 def draw_frames(axes: Axes, frames: UInt8[np.ndarray, "T H W 3"], *, bottom: float = 0.0, height: float | None = None,
                 edge: str = COLOURS["muted"]) -> None:
-    """A picture in the middle of each second; where they do not fit, as many as do, evenly, each in its second."""
+    """Draw a picture in the middle of each second; where they do not fit, as many as do, evenly spread."""
     seconds, second, full = measures(axes)
     # A single second may be narrower than its picture.
     height = min(full if height is None else height, seconds * second * frames.shape[1] / frames.shape[2])
@@ -122,19 +122,19 @@ def draw_frames(axes: Axes, frames: UInt8[np.ndarray, "T H W 3"], *, bottom: flo
 
 
 def outline(waveform: Float[np.ndarray, "samples"], columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest sample in each of at most so many columns."""
+    """Return the lowest and the highest sample in each of at most so many columns."""
     starts = np.linspace(0, len(waveform), min(columns, len(waveform)), endpoint=False).astype(np.int64)
     return np.minimum.reduceat(waveform, starts), np.maximum.reduceat(waveform, starts)
 
 
 def loudest(waveform: Float[np.ndarray, "samples"]) -> float:
-    """What fills a row of sound; near silence stays a line, however much one would have to magnify it."""
+    """Return the sample that fills a row of sound; near silence stays a line, however much it could be magnified."""
     return max(float(np.abs(waveform).max()), 1e-4)
 
 
 def draw_sound(axes: Axes, waveform: Float[np.ndarray, "samples"], *, bottom: float = 0.0,
                height: float | None = None) -> None:
-    """The sound's outline; the loudest sample fills the row."""
+    """Draw the sound's outline; the loudest sample fills the row."""
     seconds, _, full = measures(axes)
     height = full if height is None else height
     low, high = outline(waveform, _COLUMNS)
@@ -146,17 +146,17 @@ def draw_sound(axes: Axes, waveform: Float[np.ndarray, "samples"], *, bottom: fl
 
 
 def score_height(second: float) -> float:
-    """Inches of a row of scores: bars, and a number above each where that fits."""
+    """Return the inches of a row of scores: bars, and a number above each where that fits."""
     return BARS + (NUMBERS if text_width("0.88", _NUMBER_FONT) + 2 * _PAD <= second else 0.0)
 
 
 def scale_width(tau: float | None) -> float:
-    """Inches at the right of a row of scores: 0 and 1, then tau."""
+    """Return the inches at the right of a row of scores: 0 and 1, then tau."""
     return 9.0 / 72.0 + text_width(_tau_label(tau or 0.0), _NUMBER_FONT)
 
 
 def draw_scores(axes: Axes, scores: Float[np.ndarray, "T"], colour: str, *, tau: float | None = None) -> None:
-    """One bar a second in [0, 1], its number above it where that fits, and a line at `tau`."""
+    """Draw one bar a second in [0, 1], its number above it where that fits, and a line at `tau`."""
     seconds, second, height = measures(axes)
     axes.add_patch(Rectangle((0, 0), seconds, BARS, facecolor=TRACK, linewidth=0))
     if second > 0.08:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import ContextDecorator
 from pathlib import Path
 from typing import Final
 
@@ -65,20 +65,20 @@ _HINTED: Final = 1.05
 _METADATA: Final = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
-def styled() -> AbstractContextManager[None]:
-    """Settings under which a figure is built; matplotlib's own are restored afterwards."""
+def styled() -> ContextDecorator:
+    """Return a context, or a decorator, with the settings of figures; matplotlib's own are restored afterwards."""
     return matplotlib.rc_context(_STYLE)
 
 
 def text_width(text: str, size: float) -> float:
-    """Inches that `text` takes at most on one line at `size` points; 0 for a blank one."""
+    """Return the inches that `text` takes at most on one line at `size` points; 0 for a blank one."""
     if not text.strip():
         return 0.0
     return _HINTED * TextPath((0, 0), text, size=size, prop={"family": _FONT}).get_extents().width / 72.0
 
 
 def wrapped(text: str, room: float, size: float) -> list[str]:
-    """`text` at `size` points in as few lines as fit `room` inches; none for a blank one."""
+    """Wrap `text` at `size` points into as few lines as fit `room` inches; none for a blank one."""
     letters = len(text)
     while letters > 1 and any(text_width(line, size) > room for line in textwrap.wrap(text, letters)):
         letters -= 1
@@ -89,7 +89,7 @@ def start_figure(
     title: str, width: float, body: float, *, notes: Sequence[str] = (), key: str = "", room: float | None = None,
     header: float = 0.0,
 ) -> tuple[Figure, float]:
-    """A figure with a title, muted notes below it, `body` inches for the content, and a key at its foot.
+    """Return a figure with a title, muted notes below it, `body` inches for the content, and a key at its foot.
 
     Args:
         room: width of the title; ``None`` takes all.
@@ -113,14 +113,14 @@ def start_figure(
 
 
 def add_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes at this place."""
+    """Add axes at this place."""
     across, up = figure.get_size_inches()
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
 def add_colour_bar(figure: Figure, left: float, bottom: float, width: float, highest: float, steps: int, title: str
                    ) -> None:
-    """A horizontal scale of :data:`SEQUENTIAL` from 0 to `highest`, with a title above."""
+    """Draw a horizontal scale of :data:`SEQUENTIAL` from 0 to `highest`, with a title above."""
     axes = add_axes(figure, left, bottom, width, _BAR_HEIGHT)
     colours = ScalarMappable(Normalize(0, highest), SEQUENTIAL)
     bar = figure.colorbar(colours, cax=axes, orientation="horizontal")

@@ -23,6 +23,7 @@ _NAMES = ("frames", "visual score", "sound", "audio score", "relevance", "predic
 _GAP = 0.1
 
 
+@styled()
 def timeline_figure(
     *, title: str, category: str, frames: UInt8[np.ndarray, "T H W 3"] | None,
     waveform: Float[np.ndarray, "samples"] | None, relevance: Float[np.ndarray, "T"],
@@ -63,7 +64,7 @@ def timeline_figure(
 
     def add_scores(name: str, scores: np.ndarray, colour: str, above: float, tau: float | None = None) -> None:
         draw = partial(strips.draw_scores, scores=scores, colour=COLOURS[colour], tau=tau)
-        rows.append(Row(name, strips.score_height(second), above, draw, strips.BARS))
+        rows.append(Row(name, strips.score_height(second), above, draw, strips.BARS / 2))
 
     if frames is not None:
         draw = partial(strips.draw_frames, frames=frames)
@@ -77,8 +78,7 @@ def timeline_figure(
     add_scores("relevance", relevance, "muted", _GAP, tau)
     events, key = event_rows(truth, predicted, seconds, second, _GAP)
     rows += events
-    with styled():
-        body = sum(row.above + row.height for row in rows) + strips.AXIS
-        figure, top = start_figure(title, width, body, notes=[f"predicted class: {category}"], key=key)
-        strips.draw_rows(figure, rows, left, top, across, seconds)
+    body = sum(row.above + row.height for row in rows) + strips.AXIS
+    figure, top = start_figure(title, width, body, notes=[f"predicted class: {category}"], key=key)
+    strips.draw_rows(figure, rows, left, top, across, seconds)
     return figure

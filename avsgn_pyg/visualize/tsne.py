@@ -38,7 +38,7 @@ class Panel(NamedTuple):
 
 def make_panel(features: Float[np.ndarray, "M d"], labels: Int[np.ndarray, "M"], *, perplexity: float = 30.0,
                seed: int = 0) -> Panel:
-    """t-SNE and silhouette of features by their classes, both by cosine distance.
+    """Compute t-SNE and silhouette of features by their classes, both by cosine distance.
 
     Args:
         perplexity: about how many neighbours a point has, 1 or more; less where there are few points.
@@ -68,9 +68,10 @@ def make_panel(features: Float[np.ndarray, "M d"], labels: Int[np.ndarray, "M"],
     return Panel(points, float(sklearn.metrics.silhouette_score(features, labels, metric="cosine")))
 
 
+@styled()
 def tsne_figure(*, title: str, panels: Mapping[str, Mapping[str, Panel]], labels: Int[np.ndarray, "M"],
                 names: Sequence[str], width: float = TEXT_WIDTH) -> Figure:
-    """A row a modality, a column a stage, and one key of the classes for all.
+    """Draw a row a modality, a column a stage, and one key of the classes for all.
 
     Args:
         panels: modality -> stage -> panel; every modality has the same stages.
@@ -93,28 +94,27 @@ def tsne_figure(*, title: str, panels: Mapping[str, Mapping[str, Panel]], labels
     columns = max(1, min(len(shown), int(room / wide)))
     deep = -(-len(shown) // columns)
     key = _KEY_LINE * deep
-    with styled():
-        figure, top = start_figure(title, width, len(panels) * up + _GAP + key + EDGE)
-        legend = add_axes(figure, EDGE, EDGE, room, key)
-        legend.set(xlim=(0, room), ylim=(0, key))
-        legend.axis("off")
-        for row, column in np.ndindex(len(panels), len(stages)):
-            (modality, points), stage = list(panels.items())[row], stages[column]
-            left, bottom = EDGE + column * (side + _GAP), top - row * up - up
-            axes = add_axes(figure, left, bottom, side, side)
-            axes.annotate("\n".join(heads[modality, stage]), (0, 1), (0, 72 * _PAD / 2), xycoords="axes fraction",
-                          textcoords="offset points", va="bottom", size=_NAME_FONT)
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_color(COLOURS["background"])
-            points = points[stage].points
-            # Smaller the more there are, so that a crowd stays a crowd of points.
-            size = float(np.clip(3000 / len(points), 1.5, 14.0))
-            for label in shown:
-                axes.scatter(*points[labels == label].T, s=size, **_look(label))
-        for place, label in enumerate(shown):
-            x, y = place // deep * room / columns, key - (place % deep + 0.5) * _KEY_LINE
-            legend.scatter(x + 0.05, y, s=14.0, clip_on=False, **_look(label))
-            legend.text(x + _KEY_MARK, y, names[label], va="center_baseline", size=_KEY_FONT)
+    figure, top = start_figure(title, width, len(panels) * up + _GAP + key + EDGE)
+    legend = add_axes(figure, EDGE, EDGE, room, key)
+    legend.set(xlim=(0, room), ylim=(0, key))
+    legend.axis("off")
+    for row, column in np.ndindex(len(panels), len(stages)):
+        (modality, points), stage = list(panels.items())[row], stages[column]
+        left, bottom = EDGE + column * (side + _GAP), top - row * up - up
+        axes = add_axes(figure, left, bottom, side, side)
+        axes.annotate("\n".join(heads[modality, stage]), (0, 1), (0, 72 * _PAD / 2), xycoords="axes fraction",
+                      textcoords="offset points", va="bottom", size=_NAME_FONT)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color(COLOURS["background"])
+        points = points[stage].points
+        # Smaller the more there are, so that a crowd stays a crowd of points.
+        size = float(np.clip(3000 / len(points), 1.5, 14.0))
+        for label in shown:
+            axes.scatter(*points[labels == label].T, s=size, **_look(label))
+    for place, label in enumerate(shown):
+        x, y = place // deep * room / columns, key - (place % deep + 0.5) * _KEY_LINE
+        legend.scatter(x + 0.05, y, s=14.0, clip_on=False, **_look(label))
+        legend.text(x + _KEY_MARK, y, names[label], va="center_baseline", size=_KEY_FONT)
     return figure
 
 
@@ -128,7 +128,7 @@ def _sklearn() -> ModuleType:
 
 
 def _check(panels: Mapping[str, Mapping[str, Panel]], labels: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
-    """The stages, if everything fits."""
+    """Return the stages, if everything fits."""
     rows = {modality: tuple(row) for modality, row in panels.items()}
     if not rows or not all(rows.values()) or len(set(rows.values())) > 1:
         raise PictureError(f"panels={rows}: give every modality the same stages, one or more")
@@ -141,5 +141,5 @@ def _check(panels: Mapping[str, Mapping[str, Panel]], labels: np.ndarray, names:
 
 
 def _look(label: int) -> dict[str, str | float]:
-    """Colour and marker of a class."""
+    """Return colour and marker of a class."""
     return {"c": HUES[label % len(HUES)], "marker": SHAPES[label // len(HUES) % len(SHAPES)], "linewidths": 0}

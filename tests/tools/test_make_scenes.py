@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -10,18 +10,12 @@ import pytest
 
 from avsgn_pyg.files import write_bytes
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_scenes.py"
 SMALL = ["--videos", "8", "--seconds", "2", "--workers", "1", "--quiet"]
 
 
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_scenes_tool", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def tool(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("make_scenes")
 
 
 def test_the_tool_makes_a_folder_and_says_what_is_in_it(
@@ -60,4 +54,4 @@ def test_ctrl_c_says_that_the_clips_are_kept(
 
     monkeypatch.setattr(tool, "make_scenes", stopped)
     assert tool.main([str(tmp_path)]) == 130
-    assert "the same call goes on" in capsys.readouterr().err
+    assert "the same call resumes" in capsys.readouterr().err
