@@ -1,10 +1,10 @@
-"""A table of the paper, or of this project: every row, several seeds, ours beside the paper's numbers.
+"""Make a table of the paper, or of this project: every row, several seeds, our numbers and the paper's.
 
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5 --jobs 8 --devices cuda:0 cuda:1
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5 --shard 2/8   one of 8 machines
 
-Runs that are finished are kept, stopped ones go on: give the same command again. docs/suites.md has the rest.
+Finished runs are kept and stopped ones resume: give the same command again. docs/suites.md describes the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 from avsgn_pyg.config import check_keys, read_tree
@@ -45,14 +46,21 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings of all rows")
     parser.add_argument("--seeds", type=seeds, metavar="N", help="0 to N-1, or a list: 0,3,4 or 3,; default: 0")
     parser.add_argument("--out", type=Path, default=Path("runs/suites"), metavar="DIR", help="default: runs/suites")
-    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="these alone, and the one that is ours")
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="these alone, and the reference")
     parser.add_argument("--supervision", nargs="+", default=[], choices=("full", "weak"), help="default: both")
-    parser.add_argument("--jobs", type=whole, metavar="N", help="runs at a time; default: one a device; 0: in here")
+    parser.add_argument("--jobs", type=whole, metavar="N", help="runs at a time; default: one a device; 0: no process")
     parser.add_argument("--devices", nargs="+", default=[], metavar="D", help="cuda:0, cpu, auto; default: every GPU")
+    parser.add_argument("--engine", choices=("processes", "ray"), default="processes", help="ray: on a Ray cluster")
+    parser.add_argument("--cpus", type=whole, metavar="N", help="ray: CPUs for each run; default 1")
+    parser.add_argument("--gpus", type=float, metavar="X", help="ray: GPUs for each run; default 1 if there are any")
     parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="every N-th run, from the I-th on")
     parser.add_argument("--finished", action="store_true", help="tables of what is finished; nothing is run")
     parser.add_argument("--quiet", action="store_true", help="no bar")
-    return parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
+    unread = (options.jobs, options.devices or None) if options.engine == "ray" else (options.cpus, options.gpus)
+    if any(value is not None for value in unread):
+        parser.error("--jobs and --devices are of --engine processes, --cpus and --gpus of --engine ray")
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,16 +69,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         read_tree(options.suite)
         check_keys(options.overrides)
-        from avsgn_pyg.experiments.suites import load_suite, reproduce
+        from avsgn_pyg.suites import load_suite, reproduce, run_on_processes, run_on_ray
 
         suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision)
-        found = reproduce(suite, seeds=options.seeds, out=options.out, processes=options.jobs, devices=options.devices,
-                          shard=options.shard, progress=not options.quiet, train=not options.finished)
+        engine = (partial(run_on_ray, cpus=options.cpus or 1, gpus=options.gpus) if options.engine == "ray" else
+                  partial(run_on_processes, processes=options.jobs, devices=options.devices))
+        found = reproduce(suite, seeds=options.seeds, out=options.out, shard=options.shard, engine=engine,
+                          progress=not options.quiet, train=not options.finished)
     except EXPECTED_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on", file=sys.stderr)
+        print("\nstopped; the same command resumes", file=sys.stderr)
         return 130
     print(found.report())
     return 1 if found.failures else 0

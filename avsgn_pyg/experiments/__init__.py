@@ -1,1 +1,0 @@
-"""Measurements of the code itself: what a training step costs, and against what."""

@@ -1,0 +1,189 @@
+"""Runs on the processes and devices of one machine, or on a Ray cluster; a run that fails does not stop the others."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from avsgn_pyg.errors import EXPECTED_ERRORS, ConfigError, RunError
+from avsgn_pyg.pool import Pool, cores
+from avsgn_pyg.suites.runs import Run, train
+
+#: Seconds between two updates of the bar, and of the mark that an output folder is in use.
+INTERVAL: Final = 2.0
+#: Seconds after which a mark that is not updated counts as left by a killed process.
+STALE: Final = 60.0
+logger = logging.getLogger(__name__)
+
+
+class Failure(NamedTuple):
+    """A run that failed, and why; its log has the details."""
+
+    run: Run
+    reason: str
+
+
+class Task(NamedTuple):
+    """A run with the environment of its device, and its number of CPU threads."""
+
+    run: Run
+    device: dict[str, str]
+    threads: int
+
+
+def run_on_processes(
+    runs: Sequence[Run], processes: int | None = None, devices: Sequence[str] = ()
+) -> Iterator[tuple[Run, str | None]]:
+    """Train `runs` on this machine; yield each with the reason of its failure, or None.
+
+    Args:
+        processes: number of runs at a time, spread over the devices; ``None``: one for each device; 0: in this process.
+        devices: ``cuda:<n>``, ``cpu`` or ``auto``; empty: every CUDA device, or ``auto`` where there is none.
+
+    Raises:
+        ConfigError: an unknown device, or one that is given although this process trains.
+    """
+    devices = check_devices(devices, processes)
+    if processes == 0:
+        yield from ((run, attempt(run)) for run in runs)
+        return
+    count = min(processes or len(devices), len(runs))
+    free = deque(visible_devices(devices[number % len(devices)]) for number in range(count))
+    tasks = (Task(run, free.popleft(), max(1, cores() // count)) for run in runs)
+    with Pool(_attempt_on_device, count, preload=(__name__,)) as pool:
+        # First in, first out: a process always gets the same device, since it returns it before it takes one.
+        for task, outcome in pool.run(tasks):
+            free.append(task.device)
+            yield task.run, str(outcome) if isinstance(outcome, Exception) else outcome
+
+
+def check_devices(devices: Sequence[str], processes: int | None) -> list[str]:
+    """Return the devices to use; ConfigError for one that is not available."""
+    if processes == 0 and devices:
+        raise ConfigError(f"devices {', '.join(devices)}: with 0 processes runs are trained in this process, on "
+                          "train.device; set that, or use at least one process")
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if strange := [device for device in devices if device not in (*gpus, "cpu", "auto")]:
+        raise ConfigError(f"devices {', '.join(strange)}: not found; there are {', '.join((*gpus, 'cpu', 'auto'))}")
+    return list(devices) or gpus or ["auto"]
+
+
+def attempt(run: Run) -> str | None:
+    """Train a run and return why it failed, or None; what the library logs goes to the run's log."""
+    with _log_to(run.log):
+        try:
+            train(run)
+        except EXPECTED_ERRORS as error:
+            logger.error("%s", error)
+            return str(error)
+        except Exception as error:  # a defect of one row must not end the other rows
+            logger.error("%s", traceback.format_exc())
+            return f"{type(error).__name__}: {error}"
+    return None
+
+
+def attempt_in_own_process(run: Run, threads: int) -> str | None:
+    """Do :func:`attempt` in a process of its own, all of whose output, that of compiled code too, goes to the log."""
+    torch.set_num_threads(threads)
+    run.log.parent.mkdir(parents=True, exist_ok=True)
+    with run.log.open("a", encoding="utf-8") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    return attempt(run)
+
+
+def _attempt_on_device(task: Task) -> str | None:
+    os.environ.update(task.device)
+    return attempt_in_own_process(task.run, task.threads)
+
+
+def visible_devices(device: str) -> dict[str, str]:
+    """The environment of a process that sees `device` alone; nothing is set for ``auto``."""
+    if device in ("auto", "cpu"):
+        return {} if device == "auto" else {"CUDA_VISIBLE_DEVICES": ""}
+    number = device.removeprefix("cuda:")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return {"CUDA_VISIBLE_DEVICES": visible[int(number)] if visible != [""] else number}
+
+
+@contextlib.contextmanager
+def show_progress(runs: Sequence[Run]) -> Iterator[None]:
+    """Show a bar of the epochs in the journals of `runs` on a terminal."""
+    def count() -> int:
+        return sum(run.epochs for run in runs)
+
+    total = sum(run.config.train.epochs for run in runs)
+    with tqdm(total=total, initial=count(), desc="reproduce", unit="epoch", disable=None) as bar:
+        with _repeat(lambda: bar.update(count() - bar.n)):
+            yield
+
+
+@contextlib.contextmanager
+def use_alone(out: Path) -> Iterator[None]:
+    """Mark `out` as in use by this machine while the context lasts.
+
+    Raises:
+        RunError: another machine has marked it within the last minute.
+    """
+    own = out / f".used-by-{platform.node()}"
+    out.mkdir(parents=True, exist_ok=True)
+    own.touch()
+    try:
+        for mark in out.glob(".used-by-*"):
+            if mark != own and time.time() - mark.stat().st_mtime < STALE:
+                raise RunError(f"{out}: {mark.name.removeprefix('.used-by-')} runs a suite there, and this is "
+                               f"{platform.node()}. Give each machine its part, --shard 1/2 and --shard 2/2, or start "
+                               f"one for all with --engine ray. If that one was killed, wait {STALE:g} s")
+        with _repeat(own.touch):
+            yield
+    finally:
+        own.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _repeat(action: Callable[[], object]) -> Iterator[None]:
+    """Call `action` every :data:`INTERVAL` seconds in a thread."""
+    ended = threading.Event()
+
+    def loop() -> None:
+        while not ended.wait(INTERVAL):
+            action()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    library, handler = logging.getLogger("avsgn_pyg"), logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    before = library.level
+    library.addHandler(handler)
+    library.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        library.setLevel(before)
+        library.removeHandler(handler)
+        handler.close()

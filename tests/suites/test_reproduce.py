@@ -1,0 +1,151 @@
+"""A suite from its first run to its tables: what runs once, what runs again, and what is never lost."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import statistics
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from avsgn_pyg import recipes
+from avsgn_pyg.engine.run_folder import RunError, RunFolder
+from avsgn_pyg.suites import Reproduction, load_suite, reproduce
+
+
+def again(written: Path, folder: Path, seeds=(0, 1), overrides=(), **options) -> Reproduction:
+    suite = load_suite(written, overrides, supervisions=["full"])
+    return reproduce(suite, seeds=seeds, out=folder, processes=0, progress=False, **options)
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "train", lambda *_, **__: pytest.fail("trained"))
+
+
+def starts(folder: Path) -> dict[str, int]:
+    """How often each run below `folder` was started."""
+    return {str(path.parent.relative_to(folder / "full")): len(json.loads(path.read_text()))
+            for path in sorted(folder.rglob("environment.json"))}
+
+
+@pytest.mark.usefixtures("untrained")
+def test_finished_runs_are_kept(written: Path, copied: Path):
+    before = starts(copied)
+    found = again(written, copied)
+    assert (found.done, found.left, found.total, starts(copied)) == (0, 0, 4, before)
+
+
+def test_only_new_seeds_run(written: Path, copied: Path):
+    found = again(written, copied, seeds=(0, 1, 2))
+    assert (found.done, found.left, found.total) == (2, 0, 6)
+    assert set(starts(copied).values()) == {1} and len(starts(copied)) == 6
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(("seeds", "left", "total"), [((0, 1, 2), 2, 6), (None, 0, 4)])
+def test_tables_of_what_is_finished_run_nothing(written: Path, copied: Path, seeds, left: int, total: int):
+    found = again(written, copied, seeds=seeds, train=False)
+    assert (found.done, found.left, found.total) == (0, left, total)
+    assert ("2/3" in found.paths[0].read_text()) == (left > 0)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_every_run_has_a_line_of_its_own_whose_mean_is_the_row_s(written: Path, copied: Path):
+    found = again(written, copied)
+    runs, rows = (list(csv.DictReader(path.open(newline=""))) for path in (found.paths[3], found.paths[1]))
+    assert [(run["row"], run["seed"]) for run in runs] == [(name, seed) for name in ("ours", "no_av") for seed in "01"]
+    for row in (row for row in rows if row["kind"] == "trained"):
+        for score in ("segment_accuracy", "event_f1@0.7"):
+            values = [float(run[score]) for run in runs if run["row"] == row["row"]]
+            assert statistics.mean(values) == pytest.approx(float(row[score]))
+            assert statistics.stdev(values) == pytest.approx(float(row[f"{score}_std"]))
+
+
+def test_tables_of_one_folder_are_written_in_turn(written: Path, copied: Path):
+    steps = []
+    with FileLock(copied / ".locks" / "table-pair"):
+        other = threading.Thread(target=lambda: steps.append(again(written, copied, train=False).total))
+        other.start()
+        other.join(0.5)
+        steps.append("released")
+    other.join()
+    assert steps == ["released", 4]
+
+
+@pytest.mark.slow
+def test_a_stopped_run_resumes_from_its_checkpoint(
+    written: Path, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+):
+    commit, stops = RunFolder.commit, []
+
+    def stopping(self, index):
+        commit(self, index)
+        if not stops and self.path.parts[-2:] == ("no_av", "seed-0"):
+            stops.append(self.path)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "commit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        again(written, tmp_path)
+    assert list(starts(tmp_path)) == ["no_av/seed-0", "ours/seed-0"]
+    found = again(written, tmp_path)
+    assert (found.done, found.left) == (3, 0)
+    assert starts(tmp_path) == {"no_av/seed-0": 2, "no_av/seed-1": 1, "ours/seed-0": 1, "ours/seed-1": 1}
+    for suffix in ("md", "tex", "csv", "runs.csv", "videos.csv"):
+        assert (tmp_path / f"pair.{suffix}").read_text() == (out / f"pair.{suffix}").read_text()
+
+
+def test_a_row_that_fails_does_not_stop_the_others(rewritten: Callable, copied: Path):
+    path = rewritten("published:", "- {name: bad, change: {model.cmgi.conv: none}}\npublished:")
+    found = again(path, copied, seeds=(0,))
+    assert [failure.run.name for failure in found.failures] == ["full/bad/seed-0"]
+    assert (found.done, found.left) == (0, 1)
+    report = found.report()
+    assert "failed: full/bad/seed-0\n  model: conv='none'" in report
+    assert "2 of 3 runs finished" in report and "0 of 1 seeds" in report
+    assert "conv='none'" in found.failures[0].run.log.read_text()
+
+
+@pytest.mark.parametrize("shard", [(1, 1), (1, 2)])
+def test_another_recipe_is_refused_before_anything_runs(written: Path, copied: Path, shard: tuple[int, int]):
+    shutil.rmtree(copied / "full" / "ours")
+    with pytest.raises(RunError, match=r"train.epochs: 2 in the run, 3 asked for[\s\S]*another --out"):
+        again(written, copied, seeds=(0,), overrides=["train.epochs=3"], shard=shard)
+    assert not (copied / "full" / "ours").exists()
+
+
+def test_other_splits_are_scored_without_training_and_have_a_table_each(rewritten: Callable, copied: Path):
+    before, path = starts(copied), rewritten("reference: ours", "splits: [val, test]\nreference: ours")
+    found = again(path, copied, seeds=(0,))
+    assert (found.done, found.left, starts(copied)) == (2, 0, before)
+    assert [table.title.split(", ")[-1] for table in found.tables] == ["val", "test"]
+    assert again(path, copied, seeds=(0,)).done == 0
+
+
+def test_scores_at_another_tau_are_made_again(written: Path, copied: Path):
+    recipes.evaluate_run(copied / "full" / "ours" / "seed-0", tau=0.01, progress=False, device="cpu")
+    assert again(written, copied).done == 1
+
+
+def test_shards_run_everything_once(written: Path, copied: Path):
+    shutil.rmtree(copied / "full")
+    first = again(written, copied, seeds=(0,), shard=(1, 2))
+    assert (first.done, first.left) == (1, 1) and list(starts(copied)) == ["ours/seed-0"]
+    second = again(written, copied, seeds=(0,), shard=(2, 2))
+    assert (second.done, second.left) == (1, 0) and set(starts(copied).values()) == {1}
+
+
+def test_a_run_is_the_one_that_training_alone_gives(written: Path, out: Path, tmp_path: Path):
+    config = load_suite(written, supervisions=["full"]).cells[1].config
+    recipe = config.train.model_copy(update={"seed": 1})
+    alone = recipes.train(config.model_copy(update={"run_dir": tmp_path, "train": recipe}), progress=False)
+    theirs = json.loads((out / "full" / "no_av" / "seed-1" / "evaluation-test" / "metrics.json").read_text())
+    assert alone.evaluations[0].as_dict()["scores"] == theirs["scores"]
+    found = recipes.evaluate_run(out / "full" / "ours", progress=False, device="cpu")
+    assert found.summary is not None and found.summary.seeds == (0, 1)
