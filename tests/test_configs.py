@@ -37,7 +37,7 @@ from avsgn_pyg.parsing.model import ParsingObjective
 from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, build_parser, text_nodes, topology
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-# A suite is no experiment but rows of them: tests/experiments/suites/test_suite.py.
+# A suite is no experiment but rows of them: tests/suites/test_suite.py.
 YAMLS = [pytest.param(path, id=path.stem) for path in sorted(CONFIGS.rglob("*.yaml")) if path.parent.name != "suites"]
 B, T, C, WIDTH = 4, 6, 3, 16
 SHAPE = Shape(audio_width=WIDTH, visual_width=WIDTH, segments=T, classes=C)

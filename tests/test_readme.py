@@ -54,7 +54,7 @@ def wrong_arguments(script: str, arguments: list[str]) -> str | None:
     unknown = [word for word in arguments if word.startswith("--") and word not in known]
     if unknown:
         return f"{script} has no {unknown}"
-    # A suite is no experiment; tests/experiments/suites builds every row of each.
+    # A suite is no experiment; tests/suites builds every row of each.
     configs = [ROOT / word for word in arguments if re.match(r"configs/(?!suites/)", word)]
     try:
         config = load_config(configs[0] if configs else None, [word for word in arguments if "=" in word])

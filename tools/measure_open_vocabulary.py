@@ -1,4 +1,4 @@
-"""How well labels that nobody trained are told apart by text, on classes of a data set that are held out.
+"""Measure how well videos are classified by the text of labels that were not trained, on held-out classes.
 
 python tools/measure_open_vocabulary.py configs/ave_composite_full.yaml data.root=/data/ave-composite
     by text alone, classes held out by chance, nothing trained
@@ -20,7 +20,7 @@ from avsgn_pyg.errors import EXPECTED_ERRORS
 from avsgn_pyg.recipes.checks import check_run
 
 if TYPE_CHECKING:
-    from avsgn_pyg.suites.open_vocabulary import HeldOut, Unseen
+    from avsgn_pyg.suites.open_vocabulary import Measurement
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def measure(options: argparse.Namespace) -> HeldOut | Unseen:
+def measure(options: argparse.Namespace) -> Measurement:
     if options.source.is_dir():
         check_run(options.source, options.overrides, "a measurement")
         from avsgn_pyg.suites.open_vocabulary import measure_unseen
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     except EXPECTED_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if options.json else found.table())
+    print(json.dumps(found.values, indent=2, ensure_ascii=False) if options.json else found.table)
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from avsgn_pyg.errors import ConfigError
-from avsgn_pyg.suites.execution import attempt_in_own_process
+from avsgn_pyg.suites.execution import attempt
 from avsgn_pyg.suites.runs import Run
 
 
@@ -34,7 +34,7 @@ def run_on_ray(runs: Sequence[Run], cpus: int = 1, gpus: float | None = None) ->
     waiting: dict[Any, Run] = {}
     try:
         gpus = float(ray.cluster_resources().get("GPU", 0) > 0) if gpus is None else gpus
-        _check_resources(cpus, gpus, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        check_resources(cpus, gpus, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         task = ray.remote(_attempt_in).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
         waiting |= {task.remote(os.getcwd(), run, cpus): run for run in runs}
         while waiting:
@@ -51,8 +51,8 @@ def run_on_ray(runs: Sequence[Run], cpus: int = 1, gpus: float | None = None) ->
             ray.shutdown()
 
 
-def _check_resources(cpus: int, gpus: float, machines: Sequence[dict[str, float]]) -> None:
-    """Refuse what Ray would raise at, or wait for without end."""
+def check_resources(cpus: int, gpus: float, machines: Sequence[dict[str, float]]) -> None:
+    """ConfigError for a run that no machine has the resources for: Ray would wait without end."""
     if gpus < 0 or (gpus > 1 and gpus % 1):
         raise ConfigError(f"gpus={gpus:g}: expected a share of one GPU, such as 0.5, or a number of whole ones")
     if not any(machine.get("CPU", 0) >= cpus and machine.get("GPU", 0) >= gpus for machine in machines):
@@ -62,4 +62,4 @@ def _check_resources(cpus: int, gpus: float, machines: Sequence[dict[str, float]
 
 def _attempt_in(folder: str, run: Run, threads: int) -> str | None:
     os.chdir(folder)
-    return attempt_in_own_process(run, threads)
+    return attempt(run, threads)

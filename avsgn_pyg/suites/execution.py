@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TextIO
 
 import torch
 from tqdm import tqdm
@@ -81,35 +81,34 @@ def check_devices(devices: Sequence[str], processes: int | None) -> list[str]:
     return list(devices) or gpus or ["auto"]
 
 
-def attempt(run: Run) -> str | None:
-    """Train a run and return why it failed, or None; what the library logs goes to the run's log."""
-    with _log_to(run.log):
-        try:
-            train(run)
-        except EXPECTED_ERRORS as error:
-            logger.error("%s", error)
-            return str(error)
-        except Exception as error:  # a defect of one row must not end the other rows
-            logger.error("%s", traceback.format_exc())
-            return f"{type(error).__name__}: {error}"
-    return None
+def attempt(run: Run, threads: int | None = None) -> str | None:
+    """Train a run and return why it failed, or None; what the library logs is appended to the log of the run.
 
-
-def attempt_in_own_process(run: Run, threads: int) -> str | None:
-    """Do :func:`attempt` in a process of its own, all of whose output, that of compiled code too, goes to the log."""
-    torch.set_num_threads(threads)
+    Args:
+        threads: CPU threads of a process of its own. All its output, that of compiled code too, then goes to the log.
+    """
     run.log.parent.mkdir(parents=True, exist_ok=True)
-    with run.log.open("a", encoding="utf-8") as file:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    return attempt(run)
+    with run.log.open("a", encoding="utf-8") as log:
+        if threads is not None:
+            torch.set_num_threads(threads)
+            for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+                stream.flush()
+                os.dup2(log.fileno(), number)
+        with _log_to(log):
+            try:
+                train(run)
+            except EXPECTED_ERRORS as error:
+                logger.error("%s", error)
+                return str(error)
+            except Exception as error:  # a defect of one row must not end the other rows
+                logger.error("%s", traceback.format_exc())
+                return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _attempt_on_device(task: Task) -> str | None:
     os.environ.update(task.device)
-    return attempt_in_own_process(task.run, task.threads)
+    return attempt(task.run, task.threads)
 
 
 def visible_devices(device: str) -> dict[str, str]:
@@ -174,9 +173,8 @@ def _repeat(action: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    library, handler = logging.getLogger("avsgn_pyg"), logging.FileHandler(path, encoding="utf-8")
+def _log_to(file: TextIO) -> Iterator[None]:
+    library, handler = logging.getLogger("avsgn_pyg"), logging.StreamHandler(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     before = library.level
     library.addHandler(handler)
@@ -186,4 +184,3 @@ def _log_to(path: Path) -> Iterator[None]:
     finally:
         library.setLevel(before)
         library.removeHandler(handler)
-        handler.close()

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -40,85 +39,24 @@ COLUMNS: Final = {"segment_accuracy": "segment accuracy", "force_all_foreground"
                   "relevance_auc": "relevance AUC", "all_foreground_oracle": "oracle"}
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """The outcome of :func:`measure_held_out`.
+class Measurement(NamedTuple):
+    """The figures of a measurement: JSON-ready, and as a table for a reader."""
 
-    Attributes:
-        labels: number of all classes.
-        draws: of each choice of classes the ``seed``, the held-out ``classes``, the number of their ``videos`` in the
-            split, the ``temperatures`` that were fitted without them, and ``among_held_out`` and ``among_all``: way of
-            :data:`WAYS` -> percent of the videos whose class has the highest score.
-    """
-
-    dataset: str
-    split: str
-    labels: int
-    draws: tuple[dict[str, Any], ...]
-
-    def table(self) -> str:
-        """Mean and spread over the draws, and the first draw."""
-        first, size = self.draws[0], len(self.draws[0]["classes"])
-        lines = [f"{self.dataset}, {self.split}: {size} of {self.labels} classes held out, {len(self.draws)} draws; "
-                 "accuracy in %", f"{'':<22}{'among held-out':>20}{'among all':>20}"]
-        for way in WAYS:
-            cells = (metrics.mean_std_interval([draw[name][way] for draw in self.draws])
-                     for name in ("among_held_out", "among_all"))
-            lines.append(f"{way:<22}" + "".join(f"{f'{cell.mean:.1f} ± {cell.std:.1f}':>20}" for cell in cells))
-        lines.append(f"{'chance':<22}{100 / size:>20.1f}{100 / self.labels:>20.1f}")
-        lines.append(f"seed {first['seed']}: {', '.join(first['classes'])} ({first['videos']} videos); both "
-                     f"{first['among_held_out']['both']:.1f} among them, {first['among_all']['both']:.1f} among all; "
-                     "temperatures " + ", ".join(f"{key} {value:g}" for key, value in first["temperatures"].items()))
-        return "\n".join(lines)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """The outcome of :func:`measure_unseen`.
-
-    Attributes:
-        classes: held out of training.
-        labels: number of all classes.
-        reports: list of :data:`LISTS` -> scores; only "all" if a single class was held out.
-    """
-
-    dataset: str
-    split: str
-    classes: tuple[str, ...]
-    labels: int
-    reports: dict[str, metrics.Report]
-
-    def table(self) -> str:
-        """A line for each list."""
-        first = self.reports["all"]
-        lines = [f"{self.dataset}, {self.split}: {first.videos} videos of {len(self.classes)} classes held out of "
-                 f"training ({', '.join(self.classes)}); tau {first.tau:g}",
-                 f"{'named from':<22}" + "".join(f"{name:>18}" for name in COLUMNS.values())]
-        for name, report in self.reports.items():
-            size = self.labels if name == "all" else len(self.classes)
-            cells = "".join(f"{getattr(report, score):>18.1f}" for score in COLUMNS)
-            lines.append(f"{f'{size} labels, {name}':<22}{cells}")
-        lines.append("event F1 @ " + " / ".join(f"{overlap:g}" for overlap in first.event_f1) + ": " + "; ".join(
-            f"{name} " + " / ".join(f"{value:.1f}" for value in report.event_f1.values())
-            for name, report in self.reports.items()))
-        return "\n".join(lines)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {"dataset": self.dataset, "split": self.split, "classes": self.classes, "labels": self.labels,
-                "named_from": {name: report.as_dict() for name, report in self.reports.items()}}
+    values: dict[str, Any]
+    table: str
 
 
 def measure_held_out(
     config: DataConfig, *, split: str = "val", held_out: int = 7, seeds: Sequence[int] = range(20)
-) -> HeldOut:
+) -> Measurement:
     """Hold out random classes, once for each seed, and classify their videos by text alone.
 
     Every second has the same weight. Only the two temperatures are fitted, on the train videos of the other classes.
+
+    Returns:
+        ``draws``: of each seed the held-out ``classes``, the number of their ``videos`` in the split, the
+        ``temperatures``, and ``among_held_out`` and ``among_all``: way of :data:`WAYS` -> percent of the videos whose
+        class has the highest score of these labels. ``labels`` is the number of all classes.
 
     Raises:
         DataError: the data cannot be used, or have no label text or no such split; the split has no video of the
@@ -134,16 +72,22 @@ def measure_held_out(
         raise ConfigError(f"held_out={held_out}, seeds={list(seeds)}: hold out 2 to {count - 2} of the {count} "
                           "classes, with at least one seed")
     parts = [(text_cosines(videos, dataset), videos.category) for videos in (dataset.train, dataset.split(split))]
-    return HeldOut(dataset.name, split, count, tuple(_draw(seed, held_out, dataset, *parts) for seed in seeds))
+    values = {"dataset": dataset.name, "split": split, "labels": count,
+              "draws": [_draw(seed, held_out, dataset, *parts) for seed in seeds]}
+    return Measurement(values, _held_out_table(**values))
 
 
-def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[str] = ()) -> Unseen:
+def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[str] = ()) -> Measurement:
     """Score a run on the videos of the classes that were held out of its training; nothing is fitted.
 
     Args:
         run: folder of a run or of a checkpoint, trained with ``data.held_out``.
         split: ``None``: the config's ``evaluate.split``.
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
+
+    Returns:
+        The ``classes``, the number of all ``labels``, and ``named_from``: list of :data:`LISTS` -> scores; only "all"
+        if a single class was held out.
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
@@ -178,7 +122,9 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
             bootstrap=config.evaluate.bootstrap, mask=videos.mask)
         for name, places in zip(LISTS, (held, every), strict=True) if len(places) > 1}
     names = tuple(dataset.categories[place] for place in held.tolist())
-    return Unseen(dataset.name, opened.split, names, len(every), reports)
+    values = {"dataset": dataset.name, "split": opened.split, "classes": names, "labels": len(every)}
+    named_from = {name: report.as_dict() for name, report in reports.items()}
+    return Measurement(values | {"named_from": named_from}, _unseen_table(**values, reports=reports))
 
 
 def fit_temperatures(
@@ -236,6 +182,39 @@ def _draw(seed: int, held_out: int, dataset: Dataset, train: tuple, evaluated: t
                            for way, values in scores.items()},
         "among_all": {way: _percent(values.argmax(-1) == truth) for way, values in scores.items()},
     }
+
+
+def _held_out_table(dataset: str, split: str, labels: int, draws: Sequence[dict[str, Any]]) -> str:
+    """Mean and spread over the draws, and the first draw."""
+    first, held_out = draws[0], len(draws[0]["classes"])
+    lines = [f"{dataset}, {split}: {held_out} of {labels} classes held out, {len(draws)} draws; accuracy in %",
+             f"{'':<22}{'among held-out':>20}{'among all':>20}"]
+    for way in WAYS:
+        cells = (metrics.mean_std_interval([draw[name][way] for draw in draws])
+                 for name in ("among_held_out", "among_all"))
+        lines.append(f"{way:<22}" + "".join(f"{f'{cell.mean:.1f} ± {cell.std:.1f}':>20}" for cell in cells))
+    lines.append(f"{'chance':<22}{100 / held_out:>20.1f}{100 / labels:>20.1f}")
+    lines.append(f"seed {first['seed']}: {', '.join(first['classes'])} ({first['videos']} videos); both "
+                 f"{first['among_held_out']['both']:.1f} among them, {first['among_all']['both']:.1f} among all; "
+                 "temperatures " + ", ".join(f"{key} {value:g}" for key, value in first["temperatures"].items()))
+    return "\n".join(lines)
+
+
+def _unseen_table(
+    dataset: str, split: str, classes: Sequence[str], labels: int, reports: Mapping[str, metrics.Report]
+) -> str:
+    """A line for each list of labels."""
+    first = reports["all"]
+    lines = [f"{dataset}, {split}: {first.videos} videos of {len(classes)} classes held out of training "
+             f"({', '.join(classes)}); tau {first.tau:g}",
+             f"{'named from':<22}" + "".join(f"{name:>18}" for name in COLUMNS.values())]
+    for name, report in reports.items():
+        label = f"{labels if name == 'all' else len(classes)} labels, {name}"
+        lines.append(f"{label:<22}" + "".join(f"{getattr(report, score):>18.1f}" for score in COLUMNS))
+    lines.append("event F1 @ " + " / ".join(f"{overlap:g}" for overlap in first.event_f1) + ": " + "; ".join(
+        f"{name} " + " / ".join(f"{value:.1f}" for value in report.event_f1.values())
+        for name, report in reports.items()))
+    return "\n".join(lines)
 
 
 def _percent(right: Tensor) -> float:

@@ -169,7 +169,7 @@ def _read_videos(folder: Path, record: dict[str, Any]) -> dict[int, tuple[int, i
     right, total = (sum(counts) for counts in zip(*videos.values(), strict=True))
     found, expected = 100.0 * right / total, record["scores"]["segment_accuracy"]
     if abs(found - expected) > 1e-3:
-        raise DataError(f"{folder}: the accuracy is {found:.2f} % in predictions.csv, {expected:.2f} % in metrics.json: "
+        raise DataError(f"{folder}: accuracy is {found:.2f} % in predictions.csv, {expected:.2f} % in metrics.json; "
                         "they are of different evaluations; remove the folder to have both rewritten")
     return videos
 

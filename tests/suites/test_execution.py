@@ -14,6 +14,7 @@ import pytest
 from avsgn_pyg.errors import ConfigError, RunError
 from avsgn_pyg.pool import ProcessDiedError
 from avsgn_pyg.suites import execution, load_suite, reproduce, run_on_processes, run_on_ray
+from avsgn_pyg.suites.cluster import check_resources
 from avsgn_pyg.suites.execution import visible_devices
 from avsgn_pyg.suites.runs import Run, plan
 
@@ -135,14 +136,14 @@ def test_without_ray_the_error_names_the_extra(runs: list[Run]):
         list(run_on_ray(runs))
 
 
-@pytest.mark.skipif(not HAS_RAY, reason="needs the extra: pip install -e .[cluster]")
-@pytest.mark.slow
-@pytest.mark.parametrize(("asked", "says"), [
-    ({"cpus": 10000}, "10000 CPUs"), ({"gpus": 100.0}, "100 GPUs"), ({"gpus": 1.5}, "gpus=1.5"),
+@pytest.mark.parametrize(("cpus", "gpus", "says"), [
+    (9, 0.0, "9 CPUs"), (1, 2.0, "2 GPUs"), (8, 1.0, "8 CPUs"), (1, 1.5, "gpus=1.5"), (1, -1.0, "gpus=-1"),
 ])
-def test_more_than_a_machine_of_the_cluster_has_is_refused(runs: list[Run], asked: dict[str, float], says: str):
+def test_more_than_a_machine_of_the_cluster_has_is_refused(cpus: int, gpus: float, says: str):
+    machines = [{"CPU": 8.0}, {"CPU": 4.0, "GPU": 1.0}]
+    check_resources(8, 0.0, machines), check_resources(4, 0.5, machines)
     with pytest.raises(ConfigError, match=says):
-        list(run_on_ray(runs, **asked))
+        check_resources(cpus, gpus, machines)
 
 
 @pytest.mark.slow

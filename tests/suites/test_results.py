@@ -64,14 +64,6 @@ def test_a_difference_without_replicates_is_that_of_all_seconds(results: list[Re
     assert one.compare(two).difference == pytest.approx(80) and one.interval() is None
 
 
-def test_a_row_without_a_finished_seed_stays_in_its_place(written: Path, tmp_path: Path):
-    suite = load_suite(written)
-    found = collect(suite, plan(suite, (0, 1, 2), tmp_path))
-    assert list(found) == [("full", "test"), ("weak", "test")]
-    assert [(result.cell.row.name, result.seeds, result.asked) for result in found["weak", "test"]] == [
-        ("ours", (), 3), ("no_av", (), 3)]
-
-
 def predictions(path: Path, *lines: str) -> Path:
     path.write_text("\n".join(("row,true_labels,predicted_labels", *lines)) + "\n")
     return path

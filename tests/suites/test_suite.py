@@ -63,12 +63,6 @@ def test_every_row_of_the_shipped_suites_trains_a_batch():
     assert tried
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_suite_opens_with_its_command(path: Path):
-    head = "".join(line for line in path.read_text().splitlines(True)[:8] if line.startswith("#"))
-    assert head.startswith("# ") and f"tools/reproduce.py configs/suites/{path.name}" in head
-
-
 def test_rows_are_one_recipe_for_each_name_and_one_name_for_each_recipe_of_a_suite():
     """Shipped suites share an output folder, in which a name is a folder."""
     seen: dict[tuple[str, str], Config] = {}

@@ -1,4 +1,4 @@
-"""The tool that measures labels nobody trained, as a user runs it."""
+"""The tool that measures labels that were not trained, as a user runs it."""
 
 from __future__ import annotations
 
