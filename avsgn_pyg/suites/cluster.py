@@ -26,6 +26,8 @@ def run_on_ray(runs: Sequence[Run], cpus: int = 1, gpus: float | None = None) ->
     if importlib.util.find_spec("ray") is None:
         raise ConfigError('engine=ray needs Ray, the extra "cluster": pip install "avsgn_pyg[cluster]"; or give each '
                           "machine its part with --shard")
+    if not runs:
+        return
     import ray
 
     joined = ray.is_initialized()

@@ -123,6 +123,7 @@ def visible_devices(device: str) -> dict[str, str]:
 @contextlib.contextmanager
 def show_progress(runs: Sequence[Run]) -> Iterator[None]:
     """Show a bar of the epochs in the journals of `runs` on a terminal."""
+
     def count() -> int:
         return sum(run.epochs for run in runs)
 
@@ -144,10 +145,12 @@ def use_alone(out: Path) -> Iterator[None]:
     own.touch()
     try:
         for mark in out.glob(".used-by-*"):
-            if mark != own and time.time() - mark.stat().st_mtime < STALE:
-                raise RunError(f"{out}: {mark.name.removeprefix('.used-by-')} runs a suite there, and this is "
-                               f"{platform.node()}. Give each machine its part, --shard 1/2 and --shard 2/2, or start "
-                               f"one for all with --engine ray. If that one was killed, wait {STALE:g} s")
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                if mark != own and time.time() - mark.stat().st_mtime < STALE:
+                    raise RunError(
+                        f"{out}: {mark.name.removeprefix('.used-by-')} runs a suite there, and this is "
+                        f"{platform.node()}. Give each machine its part, --shard 1/2 and --shard 2/2, or start one "
+                        f"for all with --engine ray. If that one was killed, wait {STALE:g} s")
         with _repeat(own.touch):
             yield
     finally:

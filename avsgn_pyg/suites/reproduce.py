@@ -18,7 +18,7 @@ from avsgn_pyg.suites.suite import Suite
 from avsgn_pyg.suites.tables import Table, make_table
 
 #: Trains runs, and yields each with the reason of its failure, or None.
-Engine = Callable[..., Generator[tuple[Run, str | None]]]
+Engine = Callable[..., Generator[tuple[Run, str | None], None, None]]
 
 
 @dataclass(frozen=True)

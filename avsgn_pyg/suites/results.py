@@ -49,7 +49,7 @@ class Result:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What makes at least one of the seeds flattering."""
+        """Why the scores of at least one seed are optimistic, such as an epoch selected on test."""
         return tuple(dict.fromkeys(mark for record in self.records for mark in record["marks"]))
 
     @property

@@ -58,7 +58,7 @@ class Run:
         return journal.read_bytes().count(b"\n") if journal.is_file() else 0
 
     def is_done(self) -> bool:
-        """Whether it is trained, and scored on every split as its config says.
+        """Whether it is trained, and scored on every split at the tau of its config.
 
         Raises:
             RunError: its folder holds a run of another config, or something else.
