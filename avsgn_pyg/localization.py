@@ -43,28 +43,6 @@ class Localization:
     mask: Bool[Tensor, "B T"] | None = None
 
 
-@dataclass(frozen=True)
-class Parsing:
-    """A parser's answer for a batch: several events a video, each heard, seen or both.
-
-    Attributes:
-        audio, visual: [B, T, C] logits of "the event is heard (seen) in this second".
-        video: [B, C] evidence of the event anywhere in the video, the two modalities pooled. In [0, 2): attention over
-            time and over modalities are two softmaxes, whose product need not sum to one.
-        video_audio, video_visual: [B, C] likewise of one modality, a probability.
-        adjacency, stages, mask: as of :class:`Localization`.
-    """
-
-    audio: Float[Tensor, "B T C"]
-    visual: Float[Tensor, "B T C"]
-    video: Float[Tensor, "B C"]
-    video_audio: Float[Tensor, "B C"]
-    video_visual: Float[Tensor, "B C"]
-    adjacency: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
-    stages: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    mask: Bool[Tensor, "B T"] | None = None
-
-
 class Event(NamedTuple):
     """One contiguous run of a class: seconds [start, end)."""
 
@@ -89,16 +67,6 @@ def decode(
 def decode_segments(scores: Float[Tensor, "N T C1"]) -> Int[Tensor, "N T"]:
     """Return segment labels of models with C + 1 scores per segment: the first maximum; background is last."""
     return scores.argmax(-1)
-
-
-def decode_parsing(
-    segments: Float[Tensor, "N T C"], video: Float[Tensor, "N C"], threshold: float = 0.5
-) -> Bool[Tensor, "N T C"]:
-    """One modality's events: ``sigmoid(segments) >= threshold``, of those whose `video` evidence reaches it too.
-
-    The second condition is the AVVP protocol's: what the pooled answer does not hold is no event anywhere.
-    """
-    return (segments.sigmoid() >= threshold) & (video >= threshold)[:, None]
 
 
 def events(labels: Int[Tensor, "T"], background: int) -> list[Event]:

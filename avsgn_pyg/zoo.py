@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fusion, psp, vscg
 from avsgn_pyg.baselines.options import build_with
-from avsgn_pyg.config import ConfigError, HeadConfig, ModelConfig, ObjectiveConfig
+from avsgn_pyg.config import ConfigError, ModelConfig, ObjectiveConfig
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import Topology
 from avsgn_pyg.layers.convolution import Convolution, TypedConvolution
@@ -25,7 +25,6 @@ from avsgn_pyg.model.cmgi import CMGI
 from avsgn_pyg.model.cmsa import CMSA
 from avsgn_pyg.model.head import LocalizationHead
 from avsgn_pyg.model.inputs import Adapter, LabelText
-from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead
 
 
 @runtime_checkable
@@ -162,39 +161,14 @@ def _baseline(
                segment_scores)
 
 
-def build_parser(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
-                 evidence: str = "interaction") -> AVSGNParser:
-    """AVSGN with the head of audio-visual video parsing; arguments and errors are :func:`build_model`'s.
-
-    Args:
-        evidence: what a second's events are read from, ``interaction`` or ``seconds``.
-
-    Raises:
-        ConfigError: also for another model than ``avsgn``, and for settings of the head that this one replaces.
-    """
-    if config.name != "avsgn":
-        raise ConfigError(f"model.name={config.name}: videos are parsed (data.kind=llp) by avsgn alone")
-    if config.head != HeadConfig():
-        raise ConfigError("model.head: its gates and segment scores localize one event; parsing has a head of its own")
-    try:
-        parts = _parts(config, shape, label_text)
-        own = _common_width(config, shape) if evidence == "seconds" else None
-        head = ParsingHead(config.dim, shape.classes, dropout=config.dropout.head, own=own)
-        return AVSGNParser(**parts, head=head)
-    except ConfigError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"model: {error}") from error
-
-
 def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None, _: str) -> AVSGN:
     head = LocalizationHead(config.dim, shape.classes, **config.head.model_dump(), dropout=config.dropout.head)
-    return AVSGN(**_parts(config, shape, label_text), head=head)
+    return AVSGN(**avsgn_parts(config, shape, label_text), head=head)
 
 
-def _parts(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> dict[str, Any]:
-    """All modules before the head."""
-    width = _common_width(config, shape)
+def avsgn_parts(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> dict[str, Any]:
+    """Return all modules before the head."""
+    width = common_width(config, shape)
     rates, cmsa, cmgi = config.dropout, config.cmsa, config.cmgi
     by_segment = config.text.slots == "segments"
     time = {"none": NoTime, "relative": NoTime, "learned": lambda: LearnedTime(shape.segments, width),
@@ -235,7 +209,8 @@ def _cmgi(config: ModelConfig) -> CMGI:
                 time=time if config.time_encoding == "relative" else None)
 
 
-def _common_width(config: ModelConfig, shape: Shape) -> int:
+def common_width(config: ModelConfig, shape: Shape) -> int:
+    """Width of both adapted modalities; ConfigError where ``model.width`` is needed and missing."""
     if config.width is None and shape.audio_width != shape.visual_width:
         raise ConfigError(f"model.width: null needs encoders of one width, but audio features are {shape.audio_width} "
                           f"wide and visual ones {shape.visual_width}; set model.width (256, say), "

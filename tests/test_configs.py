@@ -34,7 +34,8 @@ from avsgn_pyg.graph.topology import TOPOLOGIES
 from avsgn_pyg.layers.convs import CONVS
 from avsgn_pyg.losses import DEFAULT_LOSSES, POOLING, AVSGNObjective
 from avsgn_pyg.parsing.model import ParsingObjective
-from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, build_parser, text_nodes, topology
+from avsgn_pyg.parsing.training import build_parser
+from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, text_nodes, topology
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 # A suite is no experiment but rows of them: tests/suites/test_suite.py.
@@ -350,7 +351,7 @@ RUNS = {
 }
 SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]
 
-#: Parsing has a recipe of its own (tests/recipes/test_parsing.py); its options are tried on a batch below.
+#: Parsing has a recipe of its own (tests/parsing/test_training.py); its options are tried on a batch below.
 PARSED = ["data.kind=llp", "parsing.audio_smoothing=0.2", "parsing.visual_smoothing=0.2", "parsing.guided=false",
           "parsing.evidence=seconds"]
 

@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsgn_pyg.data.files import check_llp_files
 from avsgn_pyg.errors import DataError
+from avsgn_pyg.parsing.checks import check_llp_files
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_llp_files(options.root)
         from avsgn_pyg.data.feature_store import write_store
-        from avsgn_pyg.data.llp import read_llp
-        from avsgn_pyg.data.made_llp import made_features
+        from avsgn_pyg.parsing.llp import read_llp
+        from avsgn_pyg.parsing.synthetic import made_features
 
         features = made_features(read_llp(options.root), width=options.width, seed=options.seed)
         write_store(options.out, features)

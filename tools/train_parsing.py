@@ -13,11 +13,11 @@ import logging
 import sys
 from pathlib import Path
 
-from avsgn_pyg import recipes
+from avsgn_pyg import parsing
 from avsgn_pyg.config import load_config
-from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config
+from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config, run_folder
 from avsgn_pyg.errors import EXPECTED_ERRORS
-from avsgn_pyg.recipes.checks import check_config, check_parsing_run
+from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -46,18 +46,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> recipes.parsing.ParsingResult:
+def run(options: argparse.Namespace) -> parsing.ParsingResult:
     if options.score is not None:
         check_parsing_run(options.score, options.overrides)
-        return recipes.parsing.evaluate_parsing_run(options.score, split=options.split, overrides=options.overrides,
-                                                    device=options.device or "auto")
+        return parsing.evaluate_run(options.score, split=options.split, overrides=options.overrides,
+                                    device=options.device or "auto")
     if options.resume is not None:
-        check_config(read_run_config(options.resume, options.overrides), parsing=True)
-        return recipes.parsing.restart_parsing(options.resume, options.overrides, progress=not options.quiet)
+        check_parsing(read_run_config(options.resume, options.overrides))
+        return parsing.restart(options.resume, options.overrides, progress=not options.quiet)
     config = load_config(options.config, options.overrides)
-    check_config(config, parsing=True)
-    options.resume = recipes.run_folder(config)
-    return recipes.parsing.train_parsing(config, overwrite=options.overwrite, progress=not options.quiet)
+    check_parsing(config)
+    options.resume = run_folder(config)
+    return parsing.train(config, overwrite=options.overwrite, progress=not options.quiet)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,7 +21,6 @@ from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.label_text import LabelText, read_label_text, width_mismatches
 from avsgn_pyg.data.lengths import told
 from avsgn_pyg.data.maps import Maps, open_maps
-from avsgn_pyg.data.parsing import load_llp
 from avsgn_pyg.data.sources import ABSENT, EXTRACTION, FeatureSource, LegacySource, StoreSource
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.data.videos import Dataset, Videos
@@ -44,8 +43,7 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
         DataError: a file is missing, damaged or contradicts another; names the file and the place.
     """
     check_files(config)
-    kinds = {"synthetic": lambda: make_synthetic(config.synthetic), "llp": lambda: load_llp(config)}
-    dataset = kinds.get(config.kind, lambda: _load_ave(config))()
+    dataset = make_synthetic(config.synthetic) if config.kind == "synthetic" else _load_ave(config)
     if config.held_out:
         dataset = dataset.without_classes(config.held_out)
     return dataset if text_nodes is None else dataset.with_graph(text_nodes)

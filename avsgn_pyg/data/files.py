@@ -14,20 +14,16 @@ from avsgn_pyg.errors import DataError
 
 #: Split files of AVE, in the two forms of ``data.splits``.
 SPLIT_FILES: Final = {"order": "{}_order.h5", "txt": "{}Set.txt"}
-#: LLP's files: the events of each video, without times and with.
-WEAK_FILES: Final = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
-EVAL_FILES: Final = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}
 
 
 def check_files(config: DataConfig) -> None:
     """DataError for a file that `config` names and that is not there; made data need none."""
     if config.kind == "synthetic":
         return
-    root = root_of(config)
     if config.kind == "llp":
-        check_file(root / config.features)
-        check_llp_files(root)
-        return
+        raise DataError("data.kind=llp holds videos to parse: avsgn_pyg.parsing.videos.load_llp reads them, and "
+                        "tools/train_parsing.py trains on them")
+    root = root_of(config)
     for modality, path in feature_files(config).items():
         check_feature_file(modality, path)
     read_text(root / config.annotations)
@@ -37,10 +33,7 @@ def check_files(config: DataConfig) -> None:
 
 
 def root_of(config: DataConfig) -> Path:
-    """``data.root``; DataError where a setting that its kind needs is not given."""
-    if config.kind == "llp" and (config.root is None or config.features is None):
-        raise DataError(f"data.root={config.root}, data.features={config.features}: LLP needs both, the folder of its "
-                        "csv files and a feature store (a path below it, or a whole one)")
+    """``data.root``; DataError where it is not set."""
     if config.root is None:
         raise DataError("data.root is not set; name the folder that holds the annotations and features")
     return config.root
@@ -75,14 +68,6 @@ def label_files(config: DataConfig) -> Iterator[str]:
 def check_train_split(root: Path, splits: str) -> None:
     """DataError where the train split has no file in the form that ``data.splits`` names."""
     check_file(root / SPLIT_FILES[splits].format("train"), hint=f"; the train split is needed (data.splits={splits})")
-
-
-def check_llp_files(root: Path) -> None:
-    """DataError where LLP's train file is missing, or the times of a split that has a file."""
-    read_text(root / WEAK_FILES["train"])
-    if any((root / WEAK_FILES[split]).is_file() for split in ("val", "test")):
-        for name in EVAL_FILES.values():
-            read_text(root / name)
 
 
 def check_file(path: Path, hint: str = "") -> None:

@@ -56,7 +56,7 @@ class CompiledModel(nn.Module):
         self.programs: dict[tuple, Callable[..., Any]] = {}
 
     def forward(self, data: HeteroData | Batch) -> Any:
-        """The model's output, a ``Localization`` or a ``Parsing``.
+        """The model's output, such as a ``Localization``.
 
         Raises:
             CompileError: for videos of different length, for subgraphs that are not complete or run along edge lists

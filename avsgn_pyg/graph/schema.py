@@ -32,6 +32,5 @@ CATEGORY: Final = "category"  #: [1] class of the video's event; NO_EVENT where 
 RELEVANCE: Final = "relevance"  #: [1, T] 1 where the event is both heard and seen
 PASTED: Final = "pasted"  #: [1, T] 1 where augmentation pasted another class over one modality; batches in training
 ROW: Final = "row"  #: [1] row in the annotation file
-LABELS: Final = "labels"  #: [1, C] 1 for each of several events; only where videos are parsed
 
 NO_EVENT: Final = -1

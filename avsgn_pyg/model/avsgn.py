@@ -17,7 +17,7 @@ from torch_geometric.data import Batch, HeteroData
 from avsgn_pyg.graph.edges import subgraph_edges
 from avsgn_pyg.graph.schema import AUDIO, RELATIONS, TEXT, VISUAL
 from avsgn_pyg.graph.views import as_batch, flatten, node_counts, pad, padded_view
-from avsgn_pyg.localization import Localization, Parsing
+from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.cmgi import CMGI, Interaction
 from avsgn_pyg.model.cmsa import CMSA, Streams
 from avsgn_pyg.model.inputs import LabelText
@@ -51,7 +51,7 @@ class AVSGN(nn.Module):
         self.time_audio, self.time_visual, self.cmsa_time = time_audio, time_visual, cmsa_time
         self.cmsa, self.cmgi, self.head = cmsa, cmgi, head
 
-    def forward(self, data: HeteroData | Batch) -> Localization | Parsing:
+    def forward(self, data: HeteroData | Batch) -> Localization:
         """One output per video, for a single video, a ``Batch.from_data_list``, or a batch of :mod:`.graph.build`.
 
         CMGI passes messages along the ``edge_index`` that the data hold, and along nothing else. (CMSA, in front of it,
@@ -83,7 +83,7 @@ class AVSGN(nn.Module):
         edges = {name: subgraph_edges(batch, name, as_list=self.cmgi.as_list) for name in self.cmgi.layers}
         return self.cmgi(nodes, edges)
 
-    def localize(self, aligned: Aligned, interaction: Interaction, batch: Batch) -> Localization | Parsing:
+    def localize(self, aligned: Aligned, interaction: Interaction, batch: Batch) -> Localization:
         """Section 3.5: gates, class and relevance, with the features of every stage."""
         streams = self.interacted(interaction, batch)
         output = self.head(streams.audio, streams.visual, aligned.mask)

@@ -24,26 +24,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.localization import Parsing
-from avsgn_pyg.model.avsgn import AVSGN, Aligned
-from avsgn_pyg.model.cmgi import Interaction
+from avsgn_pyg.graph.views import as_batch
+from avsgn_pyg.model.avsgn import AVSGN
 
 Scalar = Float[Tensor, ""]
 #: How near to 0 and 1 a probability may come in front of a logarithm; the published code's.
 CLAMP = 1e-7
 
 
+@dataclass(frozen=True)
+class Parsing:
+    """A parser's answer for a batch: several events a video, each heard, seen or both.
+
+    Attributes:
+        audio, visual: [B, T, C] logits of "the event is heard (seen) in this second".
+        video: [B, C] evidence of the event anywhere in the video, the two modalities pooled. In [0, 2): attention over
+            time and over modalities are two softmaxes, whose product need not sum to one.
+        video_audio, video_visual: [B, C] likewise of one modality, a probability.
+        adjacency, stages, mask: as of :class:`~avsgn_pyg.localization.Localization`.
+    """
+
+    audio: Float[Tensor, "B T C"]
+    visual: Float[Tensor, "B T C"]
+    video: Float[Tensor, "B C"]
+    video_audio: Float[Tensor, "B C"]
+    video_visual: Float[Tensor, "B C"]
+    adjacency: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    mask: Bool[Tensor, "B T"] | None = None
+
+
 class Parsed(NamedTuple):
-    """The head's output for a batch; the fields are those of :class:`avsgn_pyg.localization.Parsing`."""
+    """The head's output for a batch; the fields are those of :class:`Parsing`."""
 
     audio: Float[Tensor, "B T C"]
     visual: Float[Tensor, "B T C"]
@@ -93,14 +114,27 @@ class ParsingHead(nn.Module):
 class AVSGNParser(AVSGN):
     """:class:`~avsgn_pyg.model.avsgn.AVSGN` with :class:`ParsingHead` in place of its localization head."""
 
-    def localize(self, aligned: Aligned, interaction: Interaction, batch: Batch) -> Parsing:
+    def forward(self, data: HeteroData | Batch) -> Parsing:
         """Every event of every second in both modalities, and its evidence in the whole video."""
+        batch = as_batch(data)
+        aligned = self.align(batch)
+        interaction = self.interact(aligned, batch)
         streams, own = self.interacted(interaction, batch), None
         if self.head.own is not None:
             own = torch.stack((self.adapt_audio(aligned.encoder[AUDIO]), self.adapt_visual(aligned.encoder[VISUAL])), 2)
         answer = self.head(streams.audio, streams.visual, aligned.mask, own)
         return Parsing(**answer._asdict(), adjacency=interaction.adjacency, mask=aligned.mask,
                        stages=self.stages(aligned, streams))
+
+
+def decode_parsing(
+    segments: Float[Tensor, "N T C"], video: Float[Tensor, "N C"], threshold: float = 0.5
+) -> Bool[Tensor, "N T C"]:
+    """One modality's events: ``sigmoid(segments) >= threshold``, of those whose `video` evidence reaches it too.
+
+    The second condition is the AVVP protocol's: what the pooled answer does not hold is no event anywhere.
+    """
+    return (segments.sigmoid() >= threshold) & (video >= threshold)[:, None]
 
 
 def event_loss(probability: Float[Tensor, "B C"], target: Float[Tensor, "B C"]) -> Scalar:

@@ -35,7 +35,6 @@ __all__ = [
 __getattr__, __dir__ = attach(__name__, {
     "evaluation": ("RunResult", "evaluate_checkpoint", "evaluate_run", "format_summary", "format_table"),
     "embedding": (),
-    "parsing": (),
     "parts": ("open_dataset",),
     "pictures": (),
     "training": ("restart", "train"),

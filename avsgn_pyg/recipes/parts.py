@@ -64,14 +64,14 @@ def open_run(run: Path, *, split: str | None, overrides: Sequence[str], use: str
     return Opened(checkpoint, config, dataset, split, videos, model.eval())
 
 
-def open_dataset(config: Config, *, parsing: bool = False) -> Dataset:
+def open_dataset(config: Config) -> Dataset:
     """The config's data set, with the text nodes and edges that its model needs.
 
     Raises:
-        ConfigError: videos to parse where one event is to be localized, or the other way round; maps for a model
-            of vectors; videos of mixed lengths under a setting that takes one length.
+        ConfigError: videos to parse; maps for a model of vectors; videos of mixed lengths under a setting that takes
+            one length.
     """
-    check_config(config, parsing=parsing)
+    check_config(config)
     if config.data.regions == "keep":
         zoo.refuse_maps(config.model.name)
     dataset = load_dataset(config.data)

@@ -13,7 +13,6 @@ from avsgn_pyg.errors import DataError
 NEEDED = {
     "ave": (("audio_feature.h5", "visual_feature.h5", "Annotations.txt", "train_order.h5", "a.npy", "v.npy"),
             {"audio_labels": "a.npy", "visual_labels": "v.npy"}),
-    "llp": (("store.h5", "AVVP_train.csv"), {"features": "store.h5"}),
 }
 
 
@@ -32,15 +31,8 @@ def test_each_missing_file_is_named_in_turn(kind: str, tmp_path: Path) -> None:
     check_files(config)
 
 
-def test_the_times_of_a_split_that_is_there_are_needed(tmp_path: Path) -> None:
-    for name in ("store.h5", "AVVP_train.csv", "AVVP_val_pd.csv", "AVVP_eval_audio.csv"):
-        (tmp_path / name).touch()
-    with pytest.raises(DataError, match="AVVP_eval_visual"):
-        check_files(DataConfig(kind="llp", root=tmp_path, features="store.h5"))
-
-
 @pytest.mark.parametrize(("settings", "says"), [
-    ({}, "data.root is not set"), ({"kind": "llp"}, "LLP needs both"),
+    ({}, "data.root is not set"), ({"kind": "llp"}, "load_llp"),
 ])
 def test_a_setting_that_is_missing_is_named(settings: dict[str, str], says: str) -> None:
     with pytest.raises(DataError, match=says):

@@ -18,7 +18,8 @@ from avsgn_pyg.engine.compiled import _DROPOUT, CompiledModel, CompileError
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.topology import COMPLETE, Topology
 from avsgn_pyg.model.avsgn import AVSGN
-from avsgn_pyg.zoo import Shape, build_model, build_parser
+from avsgn_pyg.parsing.training import build_parser
+from avsgn_pyg.zoo import Shape, build_model
 
 T, WIDTH, CLASSES = 3, 8, 4
 SMALL = ["model.dim=8", "model.cmsa.heads=2", "model.cmgi.layers=1"]

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from avsgn_pyg import zoo
 from avsgn_pyg.config import ConfigError, load_config
 from avsgn_pyg.graph.build import build_batch
-from avsgn_pyg.localization import Parsing, decode_parsing
-from avsgn_pyg.parsing.model import ParsingHead, ParsingObjective
+from avsgn_pyg.parsing.model import Parsing, ParsingHead, ParsingObjective, decode_parsing
+from avsgn_pyg.parsing.training import build_parser
 
 B, T, C, D = 3, 5, 4, 8
 
@@ -104,7 +104,7 @@ SHAPE = zoo.Shape(audio_width=D, visual_width=D, segments=T, classes=C)
 
 def parser(*settings: str):
     small = () if "model.name=cmbs" in settings else ("model.dim=8", "model.cmsa.heads=2")
-    return zoo.build_parser(load_config(None, [*small, *settings]).model, SHAPE)
+    return build_parser(load_config(None, [*small, *settings]).model, SHAPE)
 
 
 def batch(audio: torch.Tensor, visual: torch.Tensor):
@@ -132,7 +132,7 @@ def test_events_read_from_seconds_alone_depend_on_no_other_second():
     changed[:, 1] += 1.0
     moved = {}
     for evidence in ("seconds", "interaction"):
-        model = zoo.build_parser(config, SHAPE, evidence=evidence).eval()
+        model = build_parser(config, SHAPE, evidence=evidence).eval()
         one, two = model(batch(audio, visual)), model(batch(changed, visual))
         moved[evidence] = [(one.audio != two.audio).flatten(2).any(-1).any(0).tolist(),
                            bool((one.visual != two.visual).any()), bool((one.video != two.video).any())]

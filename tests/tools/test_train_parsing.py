@@ -21,7 +21,7 @@ def module_from(path: Path, name: str) -> ModuleType:
 
 tool = module_from(ROOT / "tools" / "train_parsing.py", "train_parsing_tool")
 maker = module_from(ROOT / "tools" / "make_llp_features.py", "make_llp_features_tool")
-write_llp = module_from(ROOT / "tests" / "recipes" / "test_parsing.py", "parsing_recipe_makers").write_llp
+write_llp = module_from(ROOT / "tests" / "parsing" / "test_training.py", "parsing_recipe_makers").write_llp
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_requests_that_contradict_themselves_are_refused(given):
 def test_a_score_is_computed_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, given, device):
     seen = {}
     monkeypatch.setattr(tool, "check_parsing_run", lambda *_: None)
-    monkeypatch.setattr(tool.recipes.parsing, "evaluate_parsing_run", lambda *_, **options: seen.update(options))
+    monkeypatch.setattr(tool.parsing, "evaluate_run", lambda *_, **options: seen.update(options))
     tool.run(tool.parse(["--score", "x", *given]))
     assert seen["device"] == device
 
@@ -77,6 +77,6 @@ def test_an_interrupt_tells_how_to_continue(words, capsys, monkeypatch):
         (folder / "config.yaml").touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tool.recipes.parsing, "train_parsing", stop)
+    monkeypatch.setattr(tool.parsing, "train", stop)
     assert tool.main(words) == 130
     assert "--resume" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avsgn_pyg.metrics.parsing import evaluate_parsing
+from avsgn_pyg.parsing.metrics import evaluate_parsing
 
 N, T, C = 2, 6, 3
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from avsgn_pyg.data.feature_store import Features, LabelText
-from avsgn_pyg.data.llp import LLP, WeakLabels
+from avsgn_pyg.parsing.llp import LLP, WeakLabels
 
 MAKER: Final = "avsgn_pyg.data.made_llp"
 HEARD, SEEN = 0.9, 0.7  #: shares of train's events that are heard, that are seen (LLP: sound is there more often)

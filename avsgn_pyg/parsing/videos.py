@@ -15,15 +15,18 @@ from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.config import DataConfig
-from avsgn_pyg.data import made_llp
 from avsgn_pyg.data.feature_store import Features, read_store
-from avsgn_pyg.data.files import root_of
-from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.lengths import told
-from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, LLP, WEAK_FILES, BeyondEndError, SegmentLabels, read_llp
 from avsgn_pyg.data.sources import file_record
 from avsgn_pyg.data.videos import Dataset, Videos
-from avsgn_pyg.graph.schema import LABELS, NO_EVENT, ROW
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.graph.schema import NO_EVENT, ROW
+from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES, check_llp
+from avsgn_pyg.parsing.llp import CATEGORIES, LLP, BeyondEndError, SegmentLabels, read_llp
+from avsgn_pyg.parsing.synthetic import MAKER
+
+#: Name under which a batch carries the videos' events, [B, C].
+LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def load_llp(config: DataConfig) -> Dataset:
     Raises:
         DataError: a file is missing, damaged or contradicts another; names the file and the place.
     """
-    path = root_of(config) / config.features
+    path = check_llp(config) / config.features
     store = read_store(path)
     if store.lengths is not None:
         raise DataError(f"{path}: videos of {told(store.span)} seconds; parsing (data.kind=llp) takes videos of one "
@@ -102,7 +105,7 @@ def load_llp(config: DataConfig) -> Dataset:
         categories=categories,
         **parts,
         label_text=store.label_text,
-        synthetic=store.provenance.get("made by") == made_llp.MAKER,
+        synthetic=store.provenance.get("made by") == MAKER,
         provenance={"features": store.provenance,
                     "files": {name: file_record(config.root / name) for name in names} | {"store": file_record(path)}},
         notes=tuple(notes),

@@ -14,29 +14,121 @@ from typing import Any
 
 import torch
 from accelerate.utils import set_seed
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
 
 from avsgn_pyg import zoo
-from avsgn_pyg.config import Config, ConfigError, TrainConfig, load_config
-from avsgn_pyg.data.dataset import Dataset
+from avsgn_pyg.config import Config, ConfigError, HeadConfig, ModelConfig, TrainConfig, load_config
+from avsgn_pyg.data.dataset import Dataset, Videos
 from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, Checkpoint, load_checkpoint, load_weights
 from avsgn_pyg.engine.devices import make_accelerator
-from avsgn_pyg.engine.parsing import ParsingTrainer, parse, score
+from avsgn_pyg.engine.losses import Learner
 from avsgn_pyg.engine.report import write_json
 from avsgn_pyg.engine.run_folder import RunFolder, clear, find_checkpoint, read_run_config, run_folder
-from avsgn_pyg.metrics.parsing import ParsingReport
-from avsgn_pyg.parsing.model import AVSGNParser, ParsingObjective
-from avsgn_pyg.recipes.checks import check_parsing_run
-from avsgn_pyg.recipes.parts import (
-    check_fits,
-    check_same_data,
-    meta_of,
-    open_dataset,
-    selecting_split,
-    shape_of,
-    split_of,
-)
+from avsgn_pyg.engine.trainer import Trainer
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
+from avsgn_pyg.parsing.metrics import ParsingReport, evaluate_parsing
+from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
+from avsgn_pyg.parsing.videos import LABELS, ParsingVideos, load_llp
+from avsgn_pyg.recipes.parts import check_fits, check_same_data, meta_of, selecting_split, shape_of, split_of
 
 logger = logging.getLogger(__name__)
+
+
+def build_parser(config: ModelConfig, shape: zoo.Shape, label_text: zoo.LabelBanks | None = None,
+                 evidence: str = "interaction") -> AVSGNParser:
+    """AVSGN with the head of audio-visual video parsing; arguments and errors are :func:`avsgn_pyg.zoo.build_model`'s.
+
+    Args:
+        evidence: what a second's events are read from, ``interaction`` or ``seconds``.
+
+    Raises:
+        ConfigError: also for another model than ``avsgn``, and for settings of the head that this one replaces.
+    """
+    if config.name != "avsgn":
+        raise ConfigError(f"model.name={config.name}: videos are parsed (data.kind=llp) by avsgn alone")
+    if config.head != HeadConfig():
+        raise ConfigError("model.head: its gates and segment scores localize one event; parsing has a head of its own")
+    try:
+        parts = zoo.avsgn_parts(config, shape, label_text)
+        own = zoo.common_width(config, shape) if evidence == "seconds" else None
+        head = ParsingHead(config.dim, shape.classes, dropout=config.dropout.head, own=own)
+        return AVSGNParser(**parts, head=head)
+    except ConfigError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"model: {error}") from error
+
+
+class ParsingLearner(Learner):
+    """Hands the objective what the videos hold, and nothing else."""
+
+    def forward(self, batch: HeteroData) -> tuple[dict[str, Tensor], Tensor]:
+        losses = self.objective(self.model(batch), batch[LABELS])
+        return losses, self.objective.total(losses)
+
+
+class ParsingTrainer(Trainer):
+    """:class:`~avsgn_pyg.engine.trainer.Trainer` for parsers; the epoch is selected by segment-level Type@AV."""
+
+    learner_type = ParsingLearner
+
+    def judge(self, model: nn.Module, videos: Videos) -> dict[str, float]:
+        """Segment- and event-level scores of the selecting split, percent; Type@AV of segments comes first."""
+        answers = parse(model, videos, device=self.accelerator.device, batch_size=self.recipe.batch_size)
+        report = score(answers, videos)
+        scores = {"segment_type_av": report.segment.type_av}
+        for level in ("segment", "event"):
+            scores |= {f"{level}_{name}": value for name, value in getattr(report, level)._asdict().items()}
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class ParsingAnswers:
+    """A split's answers, in its order, on the CPU.
+
+    Attributes:
+        audio, visual: [N, T, C] logits of every second.
+        video: [N, C] evidence in the whole video.
+    """
+
+    audio: Float[Tensor, "N T C"]
+    visual: Float[Tensor, "N T C"]
+    video: Float[Tensor, "N C"]
+
+    def events(self, threshold: float = 0.5) -> tuple[Bool[Tensor, "N T C"], Bool[Tensor, "N T C"]]:
+        """What is heard and what is seen; see :func:`avsgn_pyg.parsing.model.decode_parsing`."""
+        return tuple(decode_parsing(each, self.video, threshold) for each in (self.audio, self.visual))
+
+
+@torch.inference_mode()
+def parse(
+    model: nn.Module, videos: Videos, *, device: torch.device | str = "cpu", batch_size: int = 64
+) -> ParsingAnswers:
+    """Run a parser, in evaluation mode, over `videos`; its mode is put back, and no random number is drawn."""
+    training = model.training
+    model.eval()
+    answers = []
+    try:
+        for index in torch.arange(len(videos)).split(batch_size):
+            found = model(videos.batch(index).to(device))
+            answers.append((found.audio, found.visual, found.video))
+    finally:
+        model.train(training)
+    return ParsingAnswers(*(torch.cat(parts).float().cpu() for parts in zip(*answers, strict=True)))
+
+
+def score(answers: ParsingAnswers, videos: Videos) -> ParsingReport:
+    """The field's F-scores at its thresholds.
+
+    Raises:
+        DataError: the videos have no segment labels, as train has none.
+    """
+    if not isinstance(videos, ParsingVideos) or videos.heard is None or videos.seen is None:
+        raise DataError("these videos have no segment labels to score against; LLP annotates val and test")
+    return evaluate_parsing(*answers.events(), videos.heard.cpu(), videos.seen.cpu())
 
 
 @dataclass(frozen=True)
@@ -73,7 +165,7 @@ class ParsingResult:
                 "notes": list(self.notes)}
 
 
-def train_parsing(config: Config, *, overwrite: bool = False, progress: bool = True) -> ParsingResult:
+def train(config: Config, *, overwrite: bool = False, progress: bool = True) -> ParsingResult:
     """Train a parser, then score ``evaluate.split``. A stopped run is continued exactly, a finished one only scored.
 
     Args:
@@ -90,7 +182,7 @@ def train_parsing(config: Config, *, overwrite: bool = False, progress: bool = T
 
 
 def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> ParsingResult:
-    dataset = open_dataset(config, parsing=True)
+    dataset = _open(config)
     split_of(dataset, config.evaluate.split, "evaluate.split")
     selecting = selecting_split(config, dataset)
     _check_model(config, dataset)
@@ -121,8 +213,8 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
     return result
 
 
-def restart_parsing(folder: Path, overrides: Sequence[str] = (), *, progress: bool = True) -> ParsingResult:
-    """Continue the run in `folder` with its own config; errors are :func:`train_parsing`'s.
+def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = True) -> ParsingResult:
+    """Continue the run in `folder` with its own config; errors are :func:`train`'s.
 
     Args:
         overrides: settings that do not change the training: ``data.root`` of data that moved, ``evaluate.split``.
@@ -130,7 +222,7 @@ def restart_parsing(folder: Path, overrides: Sequence[str] = (), *, progress: bo
     return _train(read_run_config(folder, overrides), folder, overwrite=False, progress=progress)
 
 
-def evaluate_parsing_run(
+def evaluate_run(
     path: Path, *, split: str | None = None, overrides: Sequence[str] = (), device: str = "auto"
 ) -> ParsingResult:
     """Score a run's selected checkpoint, or a checkpoint, on a split; writes ``evaluation-<split>/parsing.json``.
@@ -146,13 +238,20 @@ def evaluate_parsing_run(
     checkpoint = load_checkpoint(check_parsing_run(path, overrides))
     config = load_config(checkpoint.path / CONFIG, overrides)
     where = make_accelerator(TrainConfig(device=device)).device
-    result = _evaluate(checkpoint, path, open_dataset(config, parsing=True), split or config.evaluate.split, where)
+    result = _evaluate(checkpoint, path, _open(config), split or config.evaluate.split, where)
     _write(result)
     return result
 
 
+def _open(config: Config) -> Dataset:
+    """LLP with the text nodes and edges that the model needs."""
+    check_parsing(config)
+    dataset = load_llp(config.data)
+    return dataset.with_graph(zoo.text_nodes(config.model, shape_of(dataset)), zoo.topology(config.model))
+
+
 def _build(config: Config, dataset: Dataset) -> AVSGNParser:
-    return zoo.build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
+    return build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
 
 
 def _check_model(config: Config, dataset: Dataset) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, FULL_FILE, LLP, WEAK_FILES, read_llp, read_weak, split_name
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
+from avsgn_pyg.parsing.llp import CATEGORIES, FULL_FILE, LLP, read_llp, read_weak, split_name
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ import torch
 from torch_geometric.data import Batch
 
 from avsgn_pyg.config import DataConfig
-from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, WEAK_FILES, read_llp
-from avsgn_pyg.data.made_llp import made_features
-from avsgn_pyg.data.parsing import ParsingVideos
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
+from avsgn_pyg.parsing.llp import CATEGORIES, read_llp
+from avsgn_pyg.parsing.synthetic import made_features
+from avsgn_pyg.parsing.videos import ParsingVideos, load_llp
 
 ROWS = {
     "train": "a_b_0_10 Speech,Dog;c_0_10 Cat;d_5_15 Dog", "val": "-x_20_30 Dog;v_0_10 Cat", "test": "y_1.5_11.5 Cat",
@@ -40,7 +40,7 @@ def load(root: Path) -> Callable[..., Any]:
     def call(change: Callable[[Features], Features] | None = None, **settings: Any) -> Any:
         if change is not None:
             write_store(root / "made.h5", change(read_store(root / "made.h5")))
-        return load_dataset(DataConfig(kind="llp", root=root, features="made.h5", name="LLP", **settings))
+        return load_llp(DataConfig(kind="llp", root=root, features="made.h5", name="LLP", **settings))
 
     return call
 
@@ -135,13 +135,13 @@ def test_eval_files_without_any_second_are_legal_and_noted(root: Path, load):
 
 def test_root_and_features_are_needed(root: Path):
     with pytest.raises(DataError, match=r"data\.features=None: LLP needs both"):
-        load_dataset(DataConfig(kind="llp", root=root))
+        load_llp(DataConfig(kind="llp", root=root))
 
 
 @pytest.mark.slow
 def test_the_real_files_load_with_made_features(llp_root: Path, tmp_path: Path):
     write_store(tmp_path / "made.h5", made_features(read_llp(llp_root), width=8))
-    dataset = load_dataset(DataConfig(kind="llp", root=llp_root, features=str(tmp_path / "made.h5")))
+    dataset = load_llp(DataConfig(kind="llp", root=llp_root, features=str(tmp_path / "made.h5")))
     assert {name: len(videos) for name, videos in dataset.splits.items()} == {"train": 10000, "val": 649, "test": 1200}
 
 

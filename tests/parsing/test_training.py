@@ -13,13 +13,14 @@ import torch
 from avsgn_pyg import recipes
 from avsgn_pyg.config import ConfigError, load_config
 from avsgn_pyg.data.feature_store import read_store, write_store
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.data.llp import CATEGORIES, EVAL_FILES, WEAK_FILES, read_llp
-from avsgn_pyg.data.made_llp import made_features
 from avsgn_pyg.engine import trainer
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.run_folder import RunError
-from avsgn_pyg.recipes.parsing import evaluate_parsing_run, restart_parsing, train_parsing
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
+from avsgn_pyg.parsing.llp import CATEGORIES, read_llp
+from avsgn_pyg.parsing.synthetic import made_features
+from avsgn_pyg.parsing.training import evaluate_run, restart, train
 
 #: Settings of localization's data and scores.
 UNREAD = [
@@ -63,7 +64,7 @@ def config(root: Path, tmp_path: Path) -> Callable:
 
 
 def test_a_run_ends_in_a_table_and_a_file(config, tmp_path: Path):
-    result = train_parsing(config("train.epochs=8"), progress=False)
+    result = train(config("train.epochs=8"), progress=False)
     assert result.split == "test" and result.report.videos == 24 and result.synthetic
     assert result.report.segment.audio > 50, result.table()
     assert "LLP (made features), test: 24 videos" in result.table()
@@ -76,7 +77,7 @@ def test_a_run_ends_in_a_table_and_a_file(config, tmp_path: Path):
 
 
 def test_a_run_that_was_stopped_continues_exactly(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    whole = train_parsing(config("name=whole", "train.ema=0.5"), progress=False)
+    whole = train(config("name=whole", "train.ema=0.5"), progress=False)
     write = trainer.Journal.write
 
     def stop(self, record):
@@ -86,32 +87,32 @@ def test_a_run_that_was_stopped_continues_exactly(config, tmp_path: Path, monkey
 
     monkeypatch.setattr(trainer.Journal, "write", stop)
     with pytest.raises(KeyboardInterrupt):
-        train_parsing(config("train.ema=0.5"), progress=False)
+        train(config("train.ema=0.5"), progress=False)
     monkeypatch.setattr(trainer.Journal, "write", write)
-    resumed = restart_parsing(tmp_path / "small", progress=False)
+    resumed = restart(tmp_path / "small", progress=False)
     assert resumed.report == whole.report and resumed.epoch == whole.epoch
     one, two = (load_checkpoint(result.checkpoint).weights for result in (whole, resumed))
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert train_parsing(config("train.ema=0.5"), progress=False).report == whole.report  # finished: only scored
+    assert train(config("train.ema=0.5"), progress=False).report == whole.report  # finished: only scored
 
 
 def test_a_checkpoint_is_scored_on_another_split(config, tmp_path: Path):
-    trained = train_parsing(config(), progress=False)
-    again = evaluate_parsing_run(tmp_path / "small", device="cpu")
+    trained = train(config(), progress=False)
+    again = evaluate_run(tmp_path / "small", device="cpu")
     assert again.report == trained.report
-    other = evaluate_parsing_run(tmp_path / "small", split="val", device="cpu")
+    other = evaluate_run(tmp_path / "small", split="val", device="cpu")
     assert other.split == "val" and (tmp_path / "small" / "evaluation-val" / "parsing.json").is_file()
     with pytest.raises(DataError, match="no segment labels to score against"):
-        evaluate_parsing_run(tmp_path / "small", split="train", device="cpu")
+        evaluate_run(tmp_path / "small", split="train", device="cpu")
     with pytest.raises(ConfigError, match=r"can change data\.\*"):
-        evaluate_parsing_run(tmp_path / "small", overrides=["train.epochs=9"], device="cpu")
+        evaluate_run(tmp_path / "small", overrides=["train.epochs=9"], device="cpu")
 
 
 def test_other_data_than_the_run_began_with_are_refused(config, root: Path, tmp_path: Path):
-    train_parsing(config("train.epochs=1"), progress=False)
+    train(config("train.epochs=1"), progress=False)
     write_store(root / "other.h5", made_features(read_llp(root), width=16, seed=3))
     with pytest.raises(RunError, match="features"):
-        train_parsing(config("train.epochs=1", "data.features=other.h5"), progress=False)
+        train(config("train.epochs=1", "data.features=other.h5"), progress=False)
 
 
 @pytest.mark.parametrize(("settings", "words"), [
@@ -126,7 +127,7 @@ def test_other_data_than_the_run_began_with_are_refused(config, root: Path, tmp_
 ])
 def test_what_parsing_would_ignore_is_refused_before_a_file_is_touched(config, tmp_path: Path, settings, words):
     with pytest.raises(ConfigError, match=words):
-        train_parsing(config(*settings), progress=False)
+        train(config(*settings), progress=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -135,16 +136,16 @@ def test_a_store_without_label_text_asks_for_a_learned_bank(config, root: Path, 
     plain = {name: getattr(store, name) for name in ("audio", "visual", "video_ids", "provenance")}
     write_store(root / "plain.h5", type(store)(**plain))
     with pytest.raises(ConfigError, match=r"model\.text\.bank=learned"):
-        train_parsing(config("data.features=plain.h5"), progress=False)
+        train(config("data.features=plain.h5"), progress=False)
     learned = config("data.features=plain.h5", "model.text.bank=learned", "train.epochs=1")
-    assert train_parsing(learned, progress=False).epoch == 1
+    assert train(learned, progress=False).epoch == 1
 
 
 def test_each_recipe_sends_the_other_s_data_to_its_tool(config):
     with pytest.raises(ConfigError, match="tools/train_parsing"):
         recipes.train(config(), progress=False)
     with pytest.raises(ConfigError, match="tools/train"):
-        train_parsing(load_config(None, ["data.kind=synthetic"]), progress=False)
+        train(load_config(None, ["data.kind=synthetic"]), progress=False)
 
 
 def test_a_localizer_s_checkpoint_is_not_scored_as_a_parser(tmp_path: Path):
@@ -152,4 +153,4 @@ def test_a_localizer_s_checkpoint_is_not_scored_as_a_parser(tmp_path: Path):
              f"run_dir={tmp_path}", "name=other", "train.epochs=1", "evaluate.bootstrap=0", "train.device=cpu"]
     recipes.train(load_config(None, small), progress=False)
     with pytest.raises(ConfigError, match=r"parsing needs data\.kind=llp"):
-        evaluate_parsing_run(tmp_path / "other", device="cpu")
+        evaluate_run(tmp_path / "other", device="cpu")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from avsgn_pyg.data.llp import CATEGORIES, LLP, SegmentLabels, WeakLabels
-from avsgn_pyg.data.made_llp import made_features
+from avsgn_pyg.parsing.llp import CATEGORIES, LLP, SegmentLabels, WeakLabels
+from avsgn_pyg.parsing.synthetic import made_features
 
 
 def annotated() -> LLP:
