@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from avsgn_pyg.localization import NO_EVENT as NO_EVENT
+
 AUDIO: Final = "audio"
 VISUAL: Final = "visual"
 TEXT: Final = "text"
@@ -32,5 +34,3 @@ CATEGORY: Final = "category"  #: [1] class of the video's event; NO_EVENT where 
 RELEVANCE: Final = "relevance"  #: [1, T] 1 where the event is both heard and seen
 PASTED: Final = "pasted"  #: [1, T] 1 where augmentation pasted another class over one modality; batches in training
 ROW: Final = "row"  #: [1] row in the annotation file
-
-NO_EVENT: Final = -1

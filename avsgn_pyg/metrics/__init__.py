@@ -1,13 +1,13 @@
-"""Segment accuracy, and what it hides.
+"""Scores of event localization: segments, events, intervals, and the threshold of a validation split.
 
-On AVE the right class on *every* second already scores 82 % of the test segments, so an accuracy alone says
-little about localization. :func:`evaluate` reports it beside that line, with the background, the events and
-an interval. Shares are percent; a share of nothing (0/0) is ``nan``.
+On AVE the right class on *every* second already scores 82 % of the test segments, so the segment accuracy alone says
+little about localization. :func:`evaluate` reports it with that baseline, the background, the events and an interval.
+Scores are percent; a share of nothing (0/0) is ``nan``.
 """
 
 from __future__ import annotations
 
-from avsgn_pyg.metrics.event import THRESHOLDS, EventCount, count_events, event_f1, iou
+from avsgn_pyg.metrics.event import THRESHOLDS, count_events, event_f1, iou
 from avsgn_pyg.metrics.interval import (
     Difference,
     Interval,
@@ -16,47 +16,25 @@ from avsgn_pyg.metrics.interval import (
     mean_std_interval,
     paired_bootstrap,
 )
-from avsgn_pyg.metrics.records import VideoRecord, video_records
-from avsgn_pyg.metrics.report import Majority, Report, Row, evaluate
+from avsgn_pyg.metrics.report import Report, Row, VideoRecord, evaluate, video_records
 from avsgn_pyg.metrics.segment import (
     BACKGROUND,
     accuracy,
     class_accuracy,
     confusion_matrix,
     correct_per_video,
-    emptied,
     predict,
     relevance_auc,
     segment_targets,
+    zero_padding,
 )
 from avsgn_pyg.metrics.threshold import best_tau
 
+emptied = zero_padding  # the former name
+
 __all__ = [
-    "BACKGROUND",
-    "THRESHOLDS",
-    "Difference",
-    "EventCount",
-    "Interval",
-    "Majority",
-    "Report",
-    "Row",
-    "Summary",
-    "VideoRecord",
-    "accuracy",
-    "best_tau",
-    "bootstrap_interval",
-    "class_accuracy",
-    "confusion_matrix",
-    "correct_per_video",
-    "count_events",
-    "emptied",
-    "evaluate",
-    "event_f1",
-    "iou",
-    "mean_std_interval",
-    "paired_bootstrap",
-    "predict",
-    "relevance_auc",
-    "segment_targets",
-    "video_records",
+    "BACKGROUND", "THRESHOLDS", "Difference", "Interval", "Report", "Row", "Summary", "VideoRecord", "accuracy",
+    "best_tau", "bootstrap_interval", "class_accuracy", "confusion_matrix", "correct_per_video", "count_events",
+    "evaluate", "event_f1", "iou", "mean_std_interval", "paired_bootstrap", "predict", "relevance_auc",
+    "segment_targets", "video_records", "zero_padding",
 ]

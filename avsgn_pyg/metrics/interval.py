@@ -1,11 +1,9 @@
-"""How sure a number is: bootstrap over videos, spread over seeds.
+"""Uncertainty of a score: bootstrap over videos, spread over seeds.
 
-Seconds of one video are alike, so the videos are resampled, never the seconds. Per-video correctness is a
-share, 0..1 (:func:`~avsgn_pyg.metrics.correct_per_video`); what comes back is percent. Every draw comes
-from its own generator: the same seed gives the same interval, and no global random state is touched.
-
-Where videos have different numbers of seconds, a resample's accuracy is that of all its seconds together, as the
-accuracy itself is: `seconds` then says how many each video brings.
+Seconds of one video resemble each other, so videos are resampled, never seconds. Inputs are shares in 0..1 of each
+video's segments that are right (:func:`~avsgn_pyg.metrics.correct_per_video`), results are percent. The accuracy of a
+resample weighs each video by its `seconds`, as the accuracy itself does. Each call draws from a generator of its own:
+the same seed gives the same interval, and the global random state does not change.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-#: How many resampled videos are held at a time.
+#: How many drawn videos are held in memory at a time.
 CHUNK: Final = 1 << 20
 
 
@@ -31,7 +29,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Accuracy of a less accuracy of b, in points, and its bootstrap interval."""
+    """Accuracy of a minus accuracy of b, in points, and its bootstrap interval."""
 
     difference: float
     lo: float
@@ -39,7 +37,7 @@ class Difference(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Several seeds' scores: mean and sample standard deviation (n - 1; ``nan`` for one seed)."""
+    """Scores of several seeds: mean and sample standard deviation (n - 1; ``nan`` for one seed)."""
 
     mean: float
     std: float
@@ -47,46 +45,38 @@ class Summary(NamedTuple):
 
 
 def bootstrap_interval(
-    correct_per_video: Float[Tensor, "*seeds N"],
-    replicates: int,
-    seed: int,
-    level: float = 0.95,
+    correct_per_video: Float[Tensor, "*seeds N"], replicates: int, seed: int, level: float = 0.95,
     seconds: Int[Tensor, "N"] | None = None,
 ) -> Interval:
-    """Interval of the accuracy if other videos of the same kind had been drawn.
+    """Return the interval of the accuracy over draws of other videos of the same kind.
 
     Args:
-        correct_per_video: [N] share of each video's segments that are right, or [S, N] for S seeds of one
-            model: a replicate then draws videos and averages all seeds on them. The seeds' own spread is
-            :func:`mean_std_interval`'s business.
+        correct_per_video: [N] share of each video's segments that are right, or [S, N] for S seeds of one model, which
+            are averaged on each video. :func:`mean_std_interval` gives the spread over seeds.
         replicates: number of resamples.
         seed: of the draw.
         level: share of the replicates inside the interval.
-        seconds: segments of each video; ``None`` where all have as many.
+        seconds: segments of each video; ``None`` if all have as many.
 
     Raises:
         ValueError: no videos, shares outside 0..1, fewer than one replicate, a level outside (0, 1), or not one
-            number of seconds a video.
+            number of seconds per video.
     """
     shares = _shares(correct_per_video)
     return _interval(_resampled_means(shares, replicates, seed, _weights(seconds, len(shares))), level)
 
 
 def paired_bootstrap(
-    correct_a: Float[Tensor, "*seeds_a N"],
-    correct_b: Float[Tensor, "*seeds_b N"],
-    replicates: int,
-    seed: int,
-    level: float = 0.95,
-    seconds: Int[Tensor, "N"] | None = None,
+    correct_a: Float[Tensor, "*seeds_a N"], correct_b: Float[Tensor, "*seeds_b N"], replicates: int, seed: int,
+    level: float = 0.95, seconds: Int[Tensor, "N"] | None = None,
 ) -> Difference:
-    """How much better a is than b *on the same videos*; an interval without 0 tells them apart, as trained.
+    """Return how much better a is than b *on the same videos*; the models differ if the interval excludes 0.
 
-    Both models are scored on the same resampled videos, so the videos' difficulty cancels. Arguments and
-    errors are :func:`bootstrap_interval`'s; a and b may have different numbers of seeds.
+    Both are scored on the same resampled videos, so the difficulty of the videos cancels. Arguments and errors are
+    those of :func:`bootstrap_interval`; a and b may have different numbers of seeds.
 
     Raises:
-        ValueError: also where a and b have different numbers of videos.
+        ValueError: also if a and b have different numbers of videos.
     """
     a, b = _shares(correct_a), _shares(correct_b)
     if len(a) != len(b):
@@ -97,27 +87,26 @@ def paired_bootstrap(
 
 
 def mean_std_interval(values: Sequence[float]) -> Summary:
-    """Mean and sample standard deviation of several seeds' scores, in their own unit.
+    """Return mean and sample standard deviation of several seeds' scores, in their own unit.
 
-    Both are ``nan`` where one score is (an AUC on a split of one kind of segment, say): a mean over the other
-    seeds would pass for one over all.
+    Both are ``nan`` if one score is (an AUC on a split of one kind of segment, say): a mean over the other seeds would
+    be mistaken for one over all.
 
     Raises:
         ValueError: no values.
     """
     if not values:
-        raise ValueError("no scores to summarise; give one a seed")
+        raise ValueError("no scores to summarise; expected one per seed")
     if any(math.isnan(value) for value in values):
         return Summary(math.nan, math.nan, len(values))
-    std = statistics.stdev(values) if len(values) > 1 else float("nan")
+    std = statistics.stdev(values) if len(values) > 1 else math.nan
     return Summary(statistics.fmean(values), std, len(values))
 
 
 def _shares(correct: Float[Tensor, "*seeds N"]) -> Float[Tensor, "N"]:
-    """Each video's share, averaged over the seeds."""
+    """Check the shares and average them over the seeds."""
     if correct.ndim not in (1, 2) or not correct.numel():
-        raise ValueError(f"correctness is {list(correct.shape)}, but must be [videos] or [seeds, videos], "
-                         "and not empty")
+        raise ValueError(f"correctness must be [videos] or [seeds, videos] and not empty, got {list(correct.shape)}")
     if not ((correct >= 0) & (correct <= 1)).all():
         raise ValueError("correctness must be a share of the video's segments, 0..1, "
                          f"got values from {correct.min().item()} to {correct.max().item()}")
@@ -125,7 +114,7 @@ def _shares(correct: Float[Tensor, "*seeds N"]) -> Float[Tensor, "N"]:
 
 
 def _weights(seconds: Tensor | None, videos: int) -> Float[Tensor, "N"] | None:
-    """What each video counts; ``None`` where all count alike."""
+    """Return the weight of each video; ``None`` if all count alike."""
     if seconds is None:
         return None
     if seconds.shape != (videos,) or not (seconds > 0).all():
@@ -142,27 +131,21 @@ def _resampled_means(
 ) -> Float[Tensor, "R"]:
     if replicates < 1:
         raise ValueError(f"replicates={replicates} must be at least 1; a steady interval takes a thousand")
-    # Sorted, so that the interval depends on which videos there are and not on their order.
-    order = values.argsort() if weights is None else _by_value_and_weight(values, weights)
+    # Sorted by value, then weight: the interval depends on which videos there are, not on their order.
+    order = torch.arange(len(values)) if weights is None else weights.argsort(stable=True)
+    order = order[values[order].argsort(stable=True)]
     values, weights = values[order], None if weights is None else weights[order]
     generator = torch.Generator().manual_seed(seed)
     rows = max(1, CHUNK // len(values))
     means = []
     for start in range(0, replicates, rows):
-        size = (min(rows, replicates - start), len(values))
-        drawn = torch.randint(len(values), size, generator=generator)
+        drawn = torch.randint(len(values), (min(rows, replicates - start), len(values)), generator=generator)
         means.append(_mean(values[drawn], None if weights is None else weights[drawn]))
     return torch.cat(means)
-
-
-def _by_value_and_weight(values: Float[Tensor, "N"], weights: Float[Tensor, "N"]) -> Int[Tensor, "N"]:
-    light = weights.argsort(stable=True)
-    return light[values[light].argsort(stable=True)]
 
 
 def _interval(means: Float[Tensor, "R"], level: float) -> Interval:
     if not 0.0 < level < 1.0:
         raise ValueError(f"level={level} must lie in (0, 1), for example 0.95")
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=means.dtype)
-    lo, hi = (100.0 * means.quantile(tails)).tolist()
-    return Interval(lo, hi)
+    return Interval(*(100.0 * means.quantile(tails)).tolist())

@@ -1,4 +1,4 @@
-"""Made answers for the metrics: small, full of ties, some videos without an event."""
+"""Random outputs and labels for the metrics: small, full of ties, some videos without an event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor
+
+settings.register_profile("metrics", max_examples=25, deadline=None)
+settings.load_profile("metrics")
 
 
 class Answers(NamedTuple):

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avsgn_pyg.localization import Event
@@ -36,6 +36,7 @@ def hits_by_hand(predicted, true, threshold):
                for order in itertools.permutations(long, len(short)))
 
 
+@settings(max_examples=80, deadline=None)
 @given(pairs=st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=3),
        threshold=st.sampled_from([0.2, 0.25, 1 / 3, 0.5, 0.7, 0.9, 1.0]))
 def test_matching_equals_the_best_of_all_assignments(pairs, threshold):
@@ -44,8 +45,9 @@ def test_matching_equals_the_best_of_all_assignments(pairs, threshold):
     want = sum(hits_by_hand(p, t, threshold) for p, t in by_hand)
     count = count_events(predicted, true, 2, threshold)
     assert count == (want, sum(len(p) for p, _ in by_hand), sum(len(t) for _, t in by_hand))
-    total = count.predicted + count.true
-    assert count.f1 == pytest.approx(200 * want / total if total else math.nan, nan_ok=True)
+    total = count[1] + count[2]
+    want_f1 = pytest.approx(200 * want / total if total else math.nan, nan_ok=True)
+    assert event_f1(predicted, true, 2, (threshold,))[threshold] == want_f1
 
 
 def test_an_answer_across_two_events_finds_one_and_leaves_the_other():
@@ -67,23 +69,17 @@ def test_an_overlap_of_exactly_the_threshold_counts():
     true, predicted = torch.zeros(1, 10, dtype=torch.long), torch.zeros(1, 10, dtype=torch.long)
     for cut, threshold in ((5, 0.5), (3, 0.7), (1, 0.9)):
         predicted[:] = torch.tensor([1] * cut + [0] * (10 - cut))
-        assert count_events(predicted, true, 1, threshold).hits == 1
+        assert count_events(predicted, true, 1, threshold)[0] == 1
 
 
 def test_the_wrong_class_is_a_miss_and_a_false_alarm():
     count = count_events(torch.tensor([[0, 0, 2]]), torch.tensor([[1, 1, 2]]), 2, 0.5)
     assert count == (0, 1, 1)
-    assert (count.precision, count.recall, count.f1) == (0, 0, 0)
 
 
 def test_events_are_counted_over_the_split_and_not_averaged_over_videos():
     predicted, true = torch.tensor([[0, 1, 0], [1, 1, 1]]), torch.tensor([[0, 1, 0], [0, 0, 0]])
     assert event_f1(predicted, true, 1, (0.5,)) == {0.5: pytest.approx(100 * 4 / 5)}
-
-
-def test_a_split_without_events_has_no_scores():
-    count = count_events(torch.full((2, 3), 4), torch.full((2, 3), 4), 4, 0.5)
-    assert all(math.isnan(score) for score in (count.precision, count.recall, count.f1))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.1, math.nan])
