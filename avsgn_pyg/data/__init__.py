@@ -1,1 +1,1 @@
-"""Videos and their annotations come in: AVE-shaped folders, feature stores, and a made AVE."""
+"""Annotated videos: AVE-shaped folders, feature stores, and a synthetic data set like AVE."""

@@ -1,34 +1,37 @@
-"""The AVE annotation files: which event a video holds, in which seconds, and in which split it stands.
+"""The AVE annotation files: which event a video has, in which seconds, and which split it belongs to.
 
-Letters: N annotated videos, T segments of one second, C event classes (background is index C).
+A row of ``Annotations.txt`` is ``Category&VideoID&Quality&StartTime&EndTime``; *row* counts from 0 without a header,
+*line* is the number that an editor shows. Rows, not ids, identify a video: AVE lists some ids twice, with other seconds
+or another class. ``docs/data.md`` describes the files.
 
-A row of ``Annotations.txt`` is ``Category&VideoID&Quality&StartTime&EndTime``; *row* always counts from 0
-and leaves a header out, *line* is what an editor shows. Rows, not ids, name a video: AVE holds some ids
-twice, with other seconds or another class. ``docs/data.md`` lists what else is special about the files.
+Shapes: N annotated videos, T segments of one second, C event classes (background is index C).
 """
 
 from __future__ import annotations
 
 import difflib
+import logging
 import re
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from avsgn_pyg.data.feature_store import read_order
 from avsgn_pyg.data.files import SPLIT_FILES, check_train_split, read_text
-from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.data.legacy import read_order
+from avsgn_pyg.errors import DataError
 
-HEADER = ("category", "videoid", "quality", "starttime", "endtime")
-SPLITS = ("train", "val", "test")
+HEADER: Final = ("category", "videoid", "quality", "starttime", "endtime")
+SPLITS: Final = ("train", "val", "test")
 SplitSource = Literal["order", "txt"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,11 @@ class Annotations:
         path: the file.
         segments: T, seconds in a video.
         categories: class names in index order.
-        video_ids: one a row, not unique.
-        quality: the file's third field, one a row.
+        video_ids: one per row, not unique.
+        quality: the file's third field, one per row.
         category: [N] class of the row. A row without event seconds has one too (AVE's row 26).
         start: [N] first second of the event.
-        end: [N] first second after it; ``start == end == 0`` where there is none.
+        end: [N] first second after it; ``start == end == 0`` without an event.
     """
 
     path: Path
@@ -65,19 +68,23 @@ class Annotations:
         return ((second >= self.start[:, None]) & (second < self.end[:, None])).float()
 
     @property
-    def labels(self) -> Float[Tensor, "N T C1"]:
-        """One-hot class of every second, background last."""
-        background = len(self.categories)
-        index = torch.where(self.relevance.bool(), self.category[:, None], background)
-        return torch.nn.functional.one_hot(index, background + 1).float()
+    def lines(self) -> list[str]:
+        """Every row as a text file has it."""
+        names = (self.categories[index] for index in self.category.tolist())
+        rows = zip(names, self.video_ids, self.quality, self.start.tolist(), self.end.tolist(), strict=True)
+        return ["&".join(map(str, row)) for row in rows]
 
 
 class Splits(NamedTuple):
-    """Rows of the annotation file, each split in its file's own order; ``None`` where it has no file."""
+    """Rows of the annotation file, each split in its file's own order; ``None`` for a split without a file."""
 
     train: Int[Tensor, "K"]
     val: Int[Tensor, "K2"] | None = None
     test: Int[Tensor, "K3"] | None = None
+
+    def present(self) -> dict[str, Tensor]:
+        """Return the splits that have a file, by name."""
+        return {split: rows for split, rows in self._asdict().items() if rows is not None}
 
 
 class Leak(NamedTuple):
@@ -89,19 +96,17 @@ class Leak(NamedTuple):
     other_row: int
 
 
-def read_annotations(
-    path: str | Path, segments: int = 10, categories: Sequence[str] | None = None
-) -> Annotations:
-    """Read an annotation file, with or without header, any line ending, with or without a last one.
+def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[str] | None = None) -> Annotations:
+    """Read an annotation file, with or without header, with any line ending.
 
     Args:
-        path: the file. Fields are split on ``&`` alone, because names hold commas and brackets.
+        path: the file. Fields are split at ``&`` alone, because names hold commas and brackets.
         segments: T; no event may end after it.
         categories: class names in index order; ``None`` takes them in order of first appearance.
 
     Raises:
-        DataError: file and line of a wrong field count, an empty name, a time that is no whole second, an
-            event that is empty (other than ``0&0``) or ends after T, or a class not in `categories`.
+        DataError: file and line of a wrong field count, an empty name, a time that is not a whole second, an event that
+            is empty (other than ``0&0``) or ends after T, or a class not in `categories`.
     """
     path = Path(path)
     rows = [_Row.parse(path, line, fields, segments) for line, fields in _lines(path)]
@@ -109,35 +114,39 @@ def read_annotations(
         raise DataError(f"{path}: no annotations in it")
     known = tuple(dict.fromkeys(row.category for row in rows) if categories is None else categories)
     index = {name: number for number, name in enumerate(known)}
-    for row in rows:
-        if row.category not in index:
-            near = difflib.get_close_matches(row.category, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise DataError(f"{path}, line {row.line}: unknown class {row.category!r}; {hint}")
     return Annotations(
         path=path,
         segments=segments,
         categories=known,
         video_ids=tuple(row.video_id for row in rows),
         quality=tuple(row.quality for row in rows),
-        category=torch.tensor([index[row.category] for row in rows]),
+        category=torch.tensor([class_index(row.category, index, f"{path}, line {row.line}") for row in rows]),
         start=torch.tensor([row.start for row in rows]),
         end=torch.tensor([row.end for row in rows]),
     )
 
 
+def class_index(name: str, index: dict[str, int], where: str) -> int:
+    """Return the index of a class; DataError with `where` and the closest name if there is no such class."""
+    if name not in index:
+        near = difflib.get_close_matches(name, index, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(index)}"
+        raise DataError(f"{where}: unknown class {name!r}; {hint}")
+    return index[name]
+
+
 def read_splits(root: str | Path, annotations: Annotations, source: SplitSource = "order") -> Splits:
-    """Which rows are trained on, selected on and tested on.
+    """Read which rows are trained on, selected on and tested on.
 
     Args:
-        root: folder of ``train_order.h5`` ... (`source` ``order``) or ``trainSet.txt`` ... (``txt``). Only
-            the train file is required.
-        annotations: what the files point into. Text rows are found by all their fields, never by id alone.
-        source: which of the two forms to read; AVE's say the same.
+        root: folder of ``train_order.h5`` ... (`source` ``order``) or ``trainSet.txt`` ... (``txt``). Only the train
+            file is required.
+        annotations: the rows that the files refer to. Text rows are found by all their fields, never by id alone.
+        source: which of the two forms to read; AVE's agree.
 
     Raises:
-        DataError: no train file; or the file and place of a row that is not in the annotations, stands twice
-            in a split, or stands in two splits.
+        DataError: no train file; or the file and place of a row that is not in the annotations, is twice in a split,
+            or in two splits.
     """
     paths = {split: Path(root) / SPLIT_FILES[source].format(split) for split in SPLITS}
     check_train_split(Path(root), source)
@@ -146,8 +155,46 @@ def read_splits(root: str | Path, annotations: Annotations, source: SplitSource 
     return Splits(**dict(zip(found, read(list(found.values()), annotations), strict=True)))
 
 
+def check_coverage(annotations: Annotations, splits: Splits, root: Path, source: SplitSource) -> None:
+    """DataError if three split files leave annotated rows out; a warning if a split has no file."""
+    given = splits.present()
+    free = torch.ones(len(annotations), dtype=torch.bool)
+    free[torch.cat(list(given.values()))] = False
+    left = free.nonzero().flatten().tolist()
+    if not left:
+        return
+    files = ", ".join(str(root / SPLIT_FILES[source].format(split)) for split in given)
+    found = (f"{files}: {len(left)} of the {len(annotations)} rows of {annotations.path} are in no split, first row "
+             f"{left[0]} ({annotations.video_ids[left[0]]})")
+    if len(given) == len(splits):
+        raise DataError(f"{found}; are the split files those of another data set?")
+    logger.warning("%s; their split may be the one without a file", found)
+
+
+def check_forms_agree(root: Path, annotations: Annotations) -> None:
+    """DataError if the order file and the text file of a split have other videos.
+
+    The sequence is free, and rows that are equal in every field are interchangeable. The first entry of one file that
+    the other lacks is named.
+    """
+    lines = annotations.lines
+    for split in SPLITS:
+        order, text = (root / SPLIT_FILES[source].format(split) for source in ("order", "txt"))
+        if not (order.is_file() and text.is_file()):
+            continue
+        numbered = [lines[row] for row in next(_read_order_files([order], annotations)).tolist()]
+        written = read_annotations(text, annotations.segments, annotations.categories).lines
+        for one, entries, other, others in ((order, numbered, text, written), (text, written, order, numbered)):
+            free = Counter(others)
+            for place, entry in enumerate(entries):
+                free[entry] -= 1
+                if free[entry] < 0:
+                    raise DataError(f"{one}, entry {place}: {entry!r} is not in {other}; both are the {split} split "
+                                    "and must have the same videos. Remove the file that is wrong")
+
+
 def duplicates(annotations: Annotations) -> dict[str, tuple[int, ...]]:
-    """Video ids that stand in more than one row, with their rows."""
+    """Return the video ids of more than one row, with their rows."""
     rows: dict[str, list[int]] = defaultdict(list)
     for row, video_id in enumerate(annotations.video_ids):
         rows[video_id].append(row)
@@ -155,9 +202,8 @@ def duplicates(annotations: Annotations) -> dict[str, tuple[int, ...]]:
 
 
 def leaks(annotations: Annotations, splits: Splits) -> list[Leak]:
-    """Pairs of rows of one video of which one is in train and the other in val or test, by train row."""
-    there = {split: rows for split, rows in splits._asdict().items() if rows is not None}
-    split_of = {row: split for split, rows in there.items() for row in rows.tolist()}
+    """Return pairs of rows of one video, one in train and the other in val or test, by train row."""
+    split_of = {row: split for split, rows in splits.present().items() for row in rows.tolist()}
     found = [
         Leak(video_id, row, split_of[other], other)
         for video_id, rows in duplicates(annotations).items()
@@ -168,7 +214,7 @@ def leaks(annotations: Annotations, splits: Splits) -> list[Leak]:
 
 
 def without_leaks(splits: Splits, annotations: Annotations) -> Splits:
-    """The splits without the train rows whose video also stands in val or test; order is kept."""
+    """Return the splits without the train rows whose video is also in val or test, in the same order."""
     dropped = torch.tensor([leak.train_row for leak in leaks(annotations, splits)], dtype=torch.int64)
     return splits._replace(train=splits.train[~torch.isin(splits.train, dropped)])
 
@@ -192,7 +238,7 @@ class _Row(NamedTuple):
             raise DataError(f"{where}: an empty class or video id: {'&'.join(fields)!r}")
         for time in times:
             if not re.fullmatch("[0-9]{1,9}", time):
-                raise DataError(f"{where}: start and end are whole seconds, 0 to {segments}; got {time!r}")
+                raise DataError(f"{where}: start and end must be whole seconds, 0 to {segments}; got {time!r}")
         start, end = int(times[0]), int(times[1])
         if end > segments:
             raise DataError(f"{where}: the event ends at {end}, but a video has {segments} seconds")
@@ -202,9 +248,9 @@ class _Row(NamedTuple):
 
 
 def _lines(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """(line number from 1, fields without surrounding blanks) of every line but a header and last blanks."""
+    """Yield line number from 1 and stripped fields of every line except a header and trailing blanks."""
     text = read_text(path)
-    # Not splitlines(): it also breaks at signs that may stand inside a name.
+    # Not splitlines(): it also splits at characters that names may hold.
     for number, line in enumerate(text.rstrip().split("\n") if text.strip() else (), start=1):
         fields = tuple(part.strip() for part in line.split("&"))
         if number > 1 or tuple(part.lower() for part in fields) != HEADER:
@@ -217,29 +263,25 @@ def _read_order_files(paths: list[Path], annotations: Annotations) -> Iterator[T
         rows = read_order(path)
         for place, row in enumerate(rows.tolist()):
             if not 0 <= row < len(annotations):
-                raise DataError(
-                    f"{path}, entry {place}: row {row}, but {annotations.path} has rows 0 to "
-                    f"{len(annotations) - 1}; is it the order of another data set?"
-                )
+                raise DataError(f"{path}, entry {place}: row {row}, but {annotations.path} has rows 0 to "
+                                f"{len(annotations) - 1}; is it the order of another data set?")
             if row in taken:
-                raise DataError(f"{path}, entry {place}: row {row} already stands in {taken[row]}")
+                raise DataError(f"{path}, entry {place}: row {row} is already in {taken[row]}")
             taken[row] = f"{path.name}, entry {place}"
         yield rows
 
 
 def _read_text_files(paths: list[Path], annotations: Annotations) -> Iterator[Tensor]:
-    free: dict[_Row, deque[int]] = defaultdict(deque)
-    names = (annotations.categories[index] for index in annotations.category.tolist())
-    times = (annotations.start.tolist(), annotations.end.tolist())
-    for row, values in enumerate(zip(names, annotations.video_ids, annotations.quality, *times, strict=True)):
-        free[_Row(0, *values)].append(row)
+    free: dict[str, deque[int]] = defaultdict(deque)
+    for row, line in enumerate(annotations.lines):
+        free[line].append(row)
     for path in paths:
         rows = []
-        for line, values in _lines(path):
-            key = _Row.parse(path, line, values, annotations.segments)._replace(line=0)
+        for line, fields in _lines(path):
+            key = "&".join(map(str, _Row.parse(path, line, fields, annotations.segments)[1:]))
             if not free.get(key):
-                why = "is in no row of" if key not in free else "stands more often in the split files than in"
-                raise DataError(f"{path}, line {line}: {'&'.join(values)!r} {why} {annotations.path}")
+                why = "is in no row of" if key not in free else "is more often in the split files than in"
+                raise DataError(f"{path}, line {line}: {'&'.join(fields)!r} {why} {annotations.path}")
             rows.append(free[key].popleft())
         if not rows:
             raise DataError(f"{path}: no rows in it")

@@ -1,9 +1,7 @@
-"""Features on disk: the project's own store, and the h5 files that AVE followers pass around.
+"""The project's own features on disk: one h5 file with the features, ids and label text of many videos.
 
-Letters: N videos, T segments (of the longest), da / dv feature widths, C event classes.
-
-The store is one h5 file (``docs/data.md`` shows it in full; of mixed lengths, version 2 has [S, da], [S, dv] and
-``lengths`` [N], all S seconds end to end)::
+Shapes: N videos, T segments (of the longest), S segments of all videos, da / dv feature widths, C event classes. The
+file (``docs/data.md`` describes it in full; version 2, for mixed lengths, holds [S, da], [S, dv] and ``lengths`` [N])::
 
     audio              [N, T, da] float32       visual             [N, T, dv] float32
     ids                [N] text                 rows               [N] int64   (optional)
@@ -17,42 +15,54 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg.data import h5
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.data.label_text import LabelText, width_mismatches
-from avsgn_pyg.data.lengths import checked_lengths, end_to_end, filled_up
+from avsgn_pyg.errors import DataError
+from avsgn_pyg.graph.views import flatten, length_mask, pad
 
-FORMAT = "avsgn_pyg features"
-#: Of videos that are all as long, and of mixed lengths.
+FORMAT: Final = "avsgn_pyg features"
+#: Of videos of one length, and of mixed lengths.
 VERSION, MIXED_VERSION = 1, 2
-#: What a legacy file may hold of one segment: a vector, or VGG's 7 x 7 grid, flat or not.
-GRIDS = {3: (), 4: (49,), 5: (7, 7)}
-#: Most that is read of a legacy file at once; the published visual file holds 8 GB.
-CHUNK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class LabelText:
+    """The class names, embedded by the encoders' text towers (Section 3.2).
+
+    Attributes:
+        audio: [C, da] from the audio encoder (CLAP in the paper).
+        visual: [C, dv] from the image encoder (CLIP in the paper); DataError if C differs.
+    """
+
+    audio: Float[Tensor, "C da"]
+    visual: Float[Tensor, "C dv"]
+
+    def __post_init__(self) -> None:
+        if len(self.audio) != len(self.visual):
+            raise DataError(f"label text has {len(self.audio)} audio rows and {len(self.visual)} visual rows")
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a feature store holds.
+    """The content of a feature store.
 
     Attributes:
         audio: [N, T, da] float32.
         visual: [N, T, dv] float32.
         video_ids: one for each video; not unique (AVE repeats some).
-        rows: [N] row of each video in the annotation file; ``None`` where they stand in its own order.
+        rows: [N] row of each video in the annotation file; ``None`` if they are all rows, in order.
         categories: class names in index order.
         label_text: one row for each of `categories`, as wide as the features of its modality.
         provenance: encoders, weights, prompts, versions; JSON-ready.
-        lengths: [N] seconds of each video, the longest T; ``None`` where all have T. Nothing after an end is read.
+        lengths: [N] seconds of each video, the longest T; ``None`` if all have T. Padding after them is never read.
 
-    Parts that contradict each other are a DataError.
+    Raises:
+        DataError: parts that contradict each other.
     """
 
     audio: Float[Tensor, "N T da"]
@@ -68,7 +78,7 @@ class Features:
         for problem in _contradictions(self):
             raise DataError(problem)
         if self.lengths is not None:
-            object.__setattr__(self, "lengths", checked_lengths(self.lengths, *self.audio.shape[:2]))
+            object.__setattr__(self, "lengths", check_lengths(self.lengths, *self.audio.shape[:2]))
 
     @property
     def seconds(self) -> Int[Tensor, "N"]:
@@ -82,18 +92,18 @@ class Features:
 
 
 def _contradictions(features: Features) -> Iterator[str]:
-    audio, visual, text = features.audio, features.visual, features.label_text
+    audio, visual, rows = features.audio, features.visual, features.rows
     if audio.ndim != 3 or visual.ndim != 3 or audio.shape[:2] != visual.shape[:2] or not audio.numel():
-        came = f"{list(audio.shape)} and {list(visual.shape)}"
-        yield f"audio and visual must be [N, T, width] with the same N and T, none of them 0; got {came}"
+        yield ("audio and visual must be [N, T, width] with the same N and T, none of them 0; got "
+               f"{list(audio.shape)} and {list(visual.shape)}")
     if len(features.video_ids) != len(audio):
         yield f"{len(audio)} videos have {len(features.video_ids)} ids"
-    if features.rows is not None:
-        if features.rows.shape != (len(audio),):
-            yield f"rows must be [{len(audio)}], one for each video; got {list(features.rows.shape)}"
-        if int(features.rows.min()) < 0 or len(features.rows.unique()) != len(audio):
+    if rows is not None:
+        if rows.shape != (len(audio),):
+            yield f"rows must be [{len(audio)}], one per video; got {list(rows.shape)}"
+        if int(rows.min()) < 0 or len(rows.unique()) != len(audio):
             yield "rows must be different and not negative: each video is one row of the annotation file"
-    names = features.categories
+    names, text = features.categories, features.label_text
     if names is not None and len(set(names)) != len(names):
         yield f"categories must be different; got {names}"
     if text is not None:
@@ -102,8 +112,34 @@ def _contradictions(features: Features) -> Iterator[str]:
         yield from width_mismatches(text, audio.shape[-1], visual.shape[-1])
 
 
+def width_mismatches(text: LabelText, audio: int, visual: int) -> Iterator[str]:
+    """Yield a sentence for each modality whose label text is not as wide as its features."""
+    for modality, label, width in (("audio", text.audio, audio), ("visual", text.visual, visual)):
+        if label.shape[-1] != width:
+            yield (f"{modality} label text is {label.shape[-1]} wide, features are {width}: both must come from the "
+                   "same encoder")
+
+
+def check_lengths(lengths: Tensor, videos: int, segments: int) -> Int[Tensor, "N"] | None:
+    """Return the lengths of N videos padded to T, on the CPU; ``None`` if none is padded.
+
+    Raises:
+        DataError: not one per video, or one outside 1..T.
+    """
+    if lengths.shape != (videos,) or not bool(((lengths >= 1) & (lengths <= segments)).all()):
+        found = f" from {int(lengths.min())} to {int(lengths.max())}" if lengths.numel() else ""
+        raise DataError(f"lengths must be [{videos}], one per video, from 1 to {segments} seconds; got "
+                        f"{list(lengths.shape)}{found}")
+    return None if bool((lengths == segments).all()) else lengths.long().cpu()
+
+
+def format_span(span: tuple[int, int]) -> str:
+    """Return ``10`` or ``6 to 14``."""
+    return f"{span[0]}" if span[0] == span[1] else f"{span[0]} to {span[1]}"
+
+
 def write_store(path: str | Path, features: Features) -> None:
-    """Write a store; a reader sees the whole new file or what was there before, never a part.
+    """Write a store, whole or not at all; an older one is replaced.
 
     Raises:
         DataError: a feature is NaN or infinite, or the provenance is not JSON.
@@ -115,12 +151,13 @@ def write_store(path: str | Path, features: Features) -> None:
         raise DataError(f"{path}: provenance must be JSON ({error})") from None
     parts, text, lengths = {"audio": features.audio, "visual": features.visual}, features.label_text, features.lengths
     if lengths is not None:
-        parts = {key: end_to_end(value, lengths) for key, value in parts.items()}
+        mask = length_mask(lengths, features.audio.shape[1]).to(features.audio.device)
+        parts = {key: flatten(value, mask) for key, value in parts.items()}
     if text is not None:
         parts |= {"label_text/audio": text.audio, "label_text/visual": text.visual}
     datasets: dict[str, Any] = {key: value.detach().cpu().float().numpy() for key, value in parts.items()}
     for key, values in datasets.items():
-        h5.refuse_infinite(path, key, values)
+        h5.check_finite(path, key, values)
     datasets["ids"] = list(features.video_ids)
     if lengths is not None:
         datasets["lengths"] = lengths.numpy()
@@ -141,9 +178,9 @@ def read_store(path: str | Path) -> Features:
     path = Path(path)
     with h5.opened(path) as file:
         provenance = _check_format(path, file)
-        label_text, lengths = None, None
-        if file.attrs["version"] == MIXED_VERSION:
-            lengths = torch.from_numpy(h5.integers(path, file, "lengths"))
+        mixed = file.attrs["version"] == MIXED_VERSION
+        lengths = torch.from_numpy(h5.integers(path, file, "lengths")) if mixed else None
+        label_text = None
         if "label_text" in file:
             tables = (h5.floats(path, file, f"label_text/{modality}") for modality in ("audio", "visual"))
             label_text = LabelText(*map(torch.from_numpy, tables))
@@ -156,18 +193,18 @@ def read_store(path: str | Path) -> Features:
         }
     try:
         if lengths is not None:
-            parts |= {key: filled_up(parts[key], lengths) for key in ("audio", "visual")}
+            parts |= {key: _pad(parts[key], lengths) for key in ("audio", "visual")}
         return Features(**parts, label_text=label_text, provenance=provenance, lengths=lengths)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
 
 def _check_format(path: Path, file: Any) -> dict[str, Any]:
-    """The store's provenance, once it is known to be a store of this version."""
+    """Return the provenance of a store of a known version."""
     found, version = file.attrs.get("format"), file.attrs.get("version")
     if found != FORMAT:
-        use = "the public AVE files go into data.audio_features and data.visual_features"
-        raise DataError(f"{path}: not a feature store (it has {sorted(file)}); {use}")
+        raise DataError(f"{path}: not a feature store (it has {sorted(file)}); the public AVE files go into "
+                        "data.audio_features and data.visual_features")
     if version not in (VERSION, MIXED_VERSION):
         raise DataError(f"{path}: store version {version}; this release reads versions {VERSION} and {MIXED_VERSION}")
     try:
@@ -176,58 +213,11 @@ def _check_format(path: Path, file: Any) -> dict[str, Any]:
         raise DataError(f"{path}: its provenance is missing or not JSON ({error})") from None
 
 
-def legacy_shape(path: str | Path, key: str = "avadataset") -> tuple[int, int, int]:
-    """(N, T, d) of a legacy file after pooling, without reading it; refuses the same forms."""
-    with h5.opened(Path(path)) as file:
-        shape = legacy_dataset(Path(path), file, key).shape
-    return shape[0], shape[1], shape[-1]
-
-
-def read_legacy_features(path: str | Path, key: str = "avadataset") -> Float[Tensor, "N T d"]:
-    """Features of the public AVE release and its followers, as float32.
-
-    Args:
-        path: an h5 file with one dataset [N, T, d], [N, T, 7, 7, d] or [N, T, 49, d] of any float type.
-            Grids are averaged, a few videos at a time: beside the result, memory does not grow.
-        key: the dataset's name.
-
-    Raises:
-        DataError: no such file, not h5 or cut short, no such key (with those there are), another shape, not
-            a float type, or a NaN or infinity (with the first video and segment it stands in).
-    """
-    path = Path(path)
-    with h5.opened(path) as file:
-        dataset = legacy_dataset(path, file, key)
-        grid = tuple(range(2, dataset.ndim - 1))
-        result = np.empty((*dataset.shape[:2], dataset.shape[-1]), np.float32)
-        videos = max(1, CHUNK_BYTES // max(1, dataset.nbytes // len(dataset)))
-        for start in range(0, len(dataset), videos):
-            chunk = dataset[start : start + videos]
-            # Sums of 49 half floats overflow; a float64 beyond float32 shows as infinity below.
-            wide = np.promote_types(chunk.dtype, np.float32)
-            with np.errstate(over="ignore", invalid="ignore"):
-                result[start : start + videos] = chunk.mean(axis=grid, dtype=wide) if grid else chunk
-            h5.refuse_infinite(path, key, result[start : start + videos], start)
-    return torch.from_numpy(result)
-
-
-def legacy_dataset(path: Path, file: Any, key: str) -> Any:
-    """The dataset of an open legacy file, or a DataError."""
-    dataset = h5.dataset(path, file, key)
-    if dataset.dtype.kind != "f":
-        raise DataError(f"{path}: {key!r} holds {dataset.dtype}; features are float16, float32 or float64")
-    if dataset.ndim not in GRIDS or dataset.shape[2:-1] != GRIDS[dataset.ndim] or 0 in dataset.shape:
-        forms = "[N, T, d], [N, T, 7, 7, d] or [N, T, 49, d]"
-        raise DataError(f"{path}: {key!r} is {list(dataset.shape)}; it must be {forms}")
-    return dataset
-
-
-def read_order(path: str | Path) -> Int[Tensor, "K"]:
-    """Rows of one split, from a ``*_order.h5`` of the AVE release (key ``order``), in the file's order.
-
-    Raises:
-        DataError: no such file, not h5, no key ``order``, not a list of integers, or empty.
-    """
-    path = Path(path)
-    with h5.opened(path) as file:
-        return torch.from_numpy(h5.integers(path, file, "order"))
+def _pad(seconds: Tensor, lengths: Int[Tensor, "N"]) -> Float[Tensor, "N T d"]:
+    """Separate the videos of [S, d] and pad them with zeros to the longest."""
+    if int(lengths.min()) < 1:
+        raise DataError(f"lengths must be 1 or more for every video; the least is {int(lengths.min())}")
+    if seconds.ndim != 2 or len(seconds) != int(lengths.sum()):
+        raise DataError(f"lengths of {int(lengths.sum())} seconds in all need features [{int(lengths.sum())}, width]; "
+                        f"got {list(seconds.shape)}")
+    return pad(seconds, lengths.tolist())[0]

@@ -1,83 +1,79 @@
-"""What lies in a data folder or a feature store, in lines to read before training on it."""
+"""A description, line by line, of a data folder or a feature store, to read before training on it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from avsgn_pyg.data import ave
+from avsgn_pyg.data import ave, h5
 from avsgn_pyg.data.ave import Annotations, Splits, SplitSource
-from avsgn_pyg.data.feature_store import FORMAT, Features, legacy_shape
+from avsgn_pyg.data.feature_store import FORMAT, Features, format_span, read_store
 from avsgn_pyg.data.files import check_folder
-from avsgn_pyg.data.h5 import DataError, opened
-from avsgn_pyg.data.lengths import told
-from avsgn_pyg.data.sources import ABSENT, StoreSource
+from avsgn_pyg.data.legacy import legacy_shape
+from avsgn_pyg.data.sources import ABSENT, store_source
+from avsgn_pyg.errors import DataError
 
-LEGACY_FILES = ("audio_feature.h5", "visual_feature.h5")
+LEGACY_FILES: Final = ("audio_feature.h5", "visual_feature.h5")
 
 
 def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int = 10) -> list[str]:
-    """Describe an AVE-shaped folder (features may be missing), or one feature store.
+    """Describe an AVE-shaped folder, with or without features, or one feature store.
 
     Args:
-        path: a folder with ``Annotations.txt``, split files and whatever features there are (the two h5
-            files of the AVE release, feature stores), or a store's h5 file.
+        path: a folder with ``Annotations.txt``, split files and perhaps features (the two h5 files of the AVE release,
+            feature stores), or a store's h5 file.
         splits: which kind of split files to read.
-        segments: T, where no feature file says it.
+        segments: T, if no feature file has it.
 
     Raises:
-        DataError: a file cannot be used, or the features are of other rows than those annotated; names the
-            files and the place.
+        DataError: a file cannot be used, or the features are of other rows than those annotated; names the files and
+            the place.
     """
     path = Path(path)
     check_folder(path, splits)
     if path.is_file():
-        return list(_store(path.name, StoreSource(path).features))
+        return list(_store(path.name, read_store(path)))
     shapes = {name: legacy_shape(path / name) for name in LEGACY_FILES if (path / name).is_file()}
-    stores = {file.name: StoreSource(file) for file in sorted(path.glob("*.h5")) if _is_store(file)}
-    lengths = {name: (shape[1], shape[1]) for name, shape in shapes.items()}
-    lengths |= {name: store.features.span for name, store in stores.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{name!r}: {told(span)}" for name, span in lengths.items())
+    stores = {file.name: read_store(file) for file in sorted(path.glob("*.h5")) if _is_store(file)}
+    spans = {name: (shape[1], shape[1]) for name, shape in shapes.items()}
+    spans |= {name: store.span for name, store in stores.items()}
+    if len(set(spans.values())) > 1:
+        found = ", ".join(f"{name!r}: {format_span(span)}" for name, span in spans.items())
         raise DataError(f"{path}: feature files of different lengths: {found}")
-    _, longest = next(iter(lengths.values()), (segments, segments))
+    _, longest = next(iter(spans.values()), (segments, segments))
     annotations = ave.read_annotations(path / "Annotations.txt", longest)
-    return [
-        *_annotations(annotations),
-        *_splits(annotations, ave.read_splits(path, annotations, splits), _seconds(annotations, list(stores.values()))),
-        *_legacy(path, shapes, annotations),
-        *(line for name, store in stores.items() for line in _store_beside(name, store, annotations)),
-    ]
+    places = {name: store_source(path / name, store).places(annotations) for name, store in stores.items()}
+    seconds = torch.full((len(annotations),), annotations.segments)
+    mixed = next((name for name, store in stores.items() if store.lengths is not None), None)
+    if mixed is not None:  # 0 for a row that the store lacks
+        seconds = torch.where(places[mixed] == ABSENT, 0, stores[mixed].lengths[places[mixed]])
+    lines = [*_annotations(annotations), *_splits(annotations, ave.read_splits(path, annotations, splits), seconds),
+             *_legacy(path, shapes, annotations)]
+    for name, store in stores.items():
+        covered = int((places[name] != ABSENT).sum())
+        lines.append(f"{name}: a feature store, with {covered} of {len(annotations)} rows")
+        lines += [f"  {line}" for line in _store(name, store)]
+    return lines
 
 
 def _is_store(path: Path) -> bool:
-    with opened(path) as file:
+    with h5.opened(path) as file:
         return file.attrs.get("format") == FORMAT
 
 
 def _annotations(annotations: Annotations) -> Iterator[str]:
-    distinct = len(set(annotations.video_ids))
-    yield f"{annotations.path.name}: {len(annotations)} rows, {distinct} different videos"
+    yield f"{annotations.path.name}: {len(annotations)} rows, {len(set(annotations.video_ids))} different videos"
     counts = annotations.category.bincount(minlength=len(annotations.categories)).tolist()
     for index, (name, count) in enumerate(zip(annotations.categories, counts, strict=True)):
         yield f"  class {index:2d}  {name}: {count} rows"
-    repeated = ave.duplicates(annotations)
-    yield f"video ids in more than one row: {len(repeated)}"
-    empty = (annotations.end == 0).nonzero().flatten().tolist()
-    yield f"rows without event seconds: {empty}"
-
-
-def _seconds(annotations: Annotations, stores: list[StoreSource]) -> Int[Tensor, "N"]:
-    """Of every annotated row, as the first store has it; 0 where a store of mixed lengths lacks the row."""
-    if not stores or stores[0].lengths is None:
-        return torch.full((len(annotations),), annotations.segments)
-    places = stores[0].places(annotations)
-    return torch.where(places == ABSENT, 0, stores[0].lengths[places])
+    yield f"video ids in more than one row: {len(ave.duplicates(annotations))}"
+    yield f"rows without event seconds: {(annotations.end == 0).nonzero().flatten().tolist()}"
 
 
 def _splits(annotations: Annotations, splits: Splits, seconds: Int[Tensor, "N"]) -> Iterator[str]:
@@ -87,44 +83,36 @@ def _splits(annotations: Annotations, splits: Splits, seconds: Int[Tensor, "N"])
             continue
         known = rows[seconds[rows] > 0]
         foreground, whole = annotations.relevance[known].sum(-1), seconds[known]
-        yield (
-            f"{split}: {len(rows)} rows, {100 * foreground.sum() / whole.sum():.1f} % of seconds foreground, "
-            f"{100 * (foreground == whole).float().mean():.1f} % of videos foreground throughout"
-        )
+        yield (f"{split}: {len(rows)} rows, {100 * foreground.sum() / whole.sum():.1f} % of seconds foreground, "
+               f"{100 * (foreground == whole).float().mean():.1f} % of videos foreground throughout")
     leaks = ave.leaks(annotations, splits)
     yield f"video ids in train and in another split: {len({leak.video_id for leak in leaks})}"
     for leak in leaks:
         yield f"  {leak.video_id}: train row {leak.train_row}, {leak.other_split} row {leak.other_row}"
 
 
-def _legacy(
-    folder: Path, shapes: dict[str, tuple[int, int, int]], annotations: Annotations
-) -> Iterator[str]:
+def _legacy(folder: Path, shapes: dict[str, tuple[int, int, int]], annotations: Annotations) -> Iterator[str]:
     for name in LEGACY_FILES:
         if name not in shapes:
             yield f"{name}: not here"
             continue
         videos, segments, width = shapes[name]
         if videos != len(annotations):
-            raise DataError(
-                f"{folder / name} holds {videos} videos, {annotations.path} has {len(annotations)} rows; "
-                "row k must be video k"
-            )
+            raise DataError(f"{folder / name} holds {videos} videos, {annotations.path} has {len(annotations)} rows; "
+                            "row k must be video k")
         yield f"{name}: {videos} videos of {segments} segments, {width} wide"
-
-
-def _store_beside(name: str, store: StoreSource, annotations: Annotations) -> Iterator[str]:
-    covered = int((store.places(annotations) != ABSENT).sum())
-    yield f"{name}: a feature store, with {covered} of {len(annotations)} rows"
-    yield from (f"  {line}" for line in _store(name, store.features))
 
 
 def _store(name: str, features: Features) -> Iterator[str]:
     videos, _, width = features.audio.shape
-    yield f"{name}: {videos} videos of {told(features.span)} segments"
+    yield f"{name}: {videos} videos of {format_span(features.span)} segments"
     yield f"audio {width} wide, visual {features.visual.shape[2]} wide"
     yield f"rows of the annotations: {'all, in order' if features.rows is None else 'those named in rows'}"
     yield f"video ids in more than one row: {videos - len(set(features.video_ids))}"
     yield f"classes: {', '.join(features.categories) if features.categories else 'not named'}"
     yield f"label text: {'none' if features.label_text is None else 'one row for each class and modality'}"
-    yield f"provenance: {json.dumps(features.provenance, ensure_ascii=False)}"
+    sizes = features.provenance.get("sizes")
+    if sizes:
+        yield f"file sizes on record: of {len(sizes)} video files"
+    shown = {key: value for key, value in features.provenance.items() if key != "sizes"}
+    yield f"provenance: {json.dumps(shown, ensure_ascii=False)}"

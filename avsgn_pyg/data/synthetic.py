@@ -1,11 +1,10 @@
-"""A made AVE: what makes the task hard, without a download.
+"""A synthetic AVE-like dataset, with the difficulties of AVE and without a download.
 
-An event is a class that is *both* heard and seen. Each modality alone is fooled on purpose: background
-seconds hold the event's sound without its sight or the other way round, other classes stray in, and every
-video has its own style and loudness. No number on it says anything about recordings; it is there to test
-code, to show the parts working, and to compare variants in a minute.
+An event is a class that is *both* audible and visible. Each modality alone is misleading: background seconds have the
+event's sound without its sight or the other way round, other classes occur, and every video has its own style and
+loudness. It serves to test code and to compare variants in a minute; results on it say nothing about recordings.
 
-Letters: N videos, T segments, C classes, K looks of one class, d width.
+Shapes: N videos, T segments, C classes, K looks of one class, d width.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ LOOK_SPREAD = 0.4  #: how far a look lies from its class, in lengths of the clas
 AMBIENCES = 6  #: things that are no event class, for seconds in which a modality shows none
 WHOLE = 0.62  #: share of videos whose event fills every second (AVE: 0.66)
 LONGEST = 0.7  #: longest other event, as a share of T
-HEARD_ONLY, SEEN_ONLY = 0.42, 0.42  #: shares of background runs that keep the event's sound, its sight
+AUDIBLE_ONLY, VISIBLE_ONLY = 0.42, 0.42  #: shares of background runs that keep the event's sound, its sight
 STRAY = 0.5  #: chance that a modality without the event shows another class instead of an ambience
 OVERLAY = 0.15  #: chance that another class lies under a whole video, in one modality
 OVERLAY_GAIN = 0.5
@@ -40,11 +39,10 @@ SPLITS = {"train": 0.70, "val": 0.15, "test": 0.15}
 
 
 def make_synthetic(config: SyntheticConfig) -> Dataset:
-    """Make the data set; the same config gives the same bytes.
+    """Generate the data set; the same config gives the same bytes.
 
-    Features have unit length, as CLIP's and CLAP's. About 78 % of the seconds are foreground; more than a
-    third of the videos have a boundary to find. With a range of lengths, each is what a video of its length would
-    be. Splits are drawn 70 / 15 / 15; rows number the videos.
+    Features have unit length, as CLIP's and CLAP's. About 78 % of the seconds are foreground; more than a third of the
+    videos have a boundary to find. Splits are drawn 70 / 15 / 15; rows number the videos.
     """
     draw = torch.Generator().manual_seed(config.seed)
     videos, classes = config.videos, config.classes
@@ -52,13 +50,11 @@ def make_synthetic(config: SyntheticConfig) -> Dataset:
     lengths = _lengths(config, draw)
     relevance = _events(lengths, draw)
     present = _present(relevance, draw)
-    streams, texts = zip(
-        *(_modality(config, category, heard_or_seen, draw) for heard_or_seen in present), strict=True
-    )
-    silent = ~length_mask(lengths, relevance.shape[1])[..., None]
+    streams, texts = zip(*(_modality(config, category, part, draw) for part in present), strict=True)
+    padding = ~length_mask(lengths, relevance.shape[1])[..., None]
     everything = Videos(
-        audio=streams[0].masked_fill(silent, 0),
-        visual=streams[1].masked_fill(silent, 0),
+        audio=streams[0].masked_fill(padding, 0),
+        visual=streams[1].masked_fill(padding, 0),
         category=category,
         relevance=relevance.float(),
         row=torch.arange(videos),
@@ -76,7 +72,7 @@ def make_synthetic(config: SyntheticConfig) -> Dataset:
         label_text=LabelText(*texts),
         synthetic=True,
         provenance={"made by": "avsgn_pyg.data.synthetic", "config": config.model_dump(mode="json")},
-        notes=("made, not recorded: numbers on it say nothing about AVE",),
+        notes=("synthetic, not recorded: results on it say nothing about AVE",),
     )
 
 
@@ -85,7 +81,7 @@ def _chance(probability: float, shape: tuple[int, ...], draw: torch.Generator) -
 
 
 def _lengths(config: SyntheticConfig, draw: torch.Generator) -> Int[Tensor, "N"]:
-    """Seconds of each video; a range is drawn from evenly, and its longest comes up at least once."""
+    """Draw the seconds of each video evenly from the range; at least one has the longest."""
     if isinstance(config.segments, int):
         return torch.full((config.videos,), config.segments)
     shortest, longest = config.segments
@@ -95,16 +91,16 @@ def _lengths(config: SyntheticConfig, draw: torch.Generator) -> Int[Tensor, "N"]
 
 
 def _events(lengths: Int[Tensor, "N"], draw: torch.Generator) -> Bool[Tensor, "N T"]:
-    """Events of all videos, length by length; nothing after a video's end."""
+    """Draw the events of all videos, length by length; padding is False."""
     relevance = torch.zeros(len(lengths), int(lengths.max()), dtype=torch.bool)
     for segments in lengths.unique().tolist():
-        here = lengths == segments
-        relevance[here, :segments] = _events_of(int(here.sum()), segments, draw)
+        same = lengths == segments
+        relevance[same, :segments] = _events_of(int(same.sum()), segments, draw)
     return relevance
 
 
 def _events_of(videos: int, segments: int, draw: torch.Generator) -> Bool[Tensor, "N T"]:
-    """One contiguous event in each video: all seconds, or a shorter run anywhere."""
+    """Draw one contiguous event per video: all seconds, or a shorter run anywhere."""
     longest = max(1, min(segments - 1, round(LONGEST * segments)))
     length = torch.randint(1, longest + 1, (videos,), generator=draw)
     length = torch.where(_chance(WHOLE, (videos,), draw), segments, length)
@@ -114,22 +110,20 @@ def _events_of(videos: int, segments: int, draw: torch.Generator) -> Bool[Tensor
 
 
 def _present(relevance: Bool[Tensor, "N T"], draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Where the class is heard and where it is seen: both in the event, at most one outside.
+    """Draw where the class is audible and where it is visible: both in the event, at most one outside.
 
-    The seconds before and after an event each keep one kind: heard only, seen only, neither.
+    The seconds before an event are all of one kind, and so are those after it: audible only, visible only, neither.
     """
     kind = torch.rand(len(relevance), 2, generator=draw)
     after = relevance.cumsum(-1) > 0
     kind = torch.where(after, kind[:, 1:], kind[:, :1])
-    heard = relevance | (kind < HEARD_ONLY)
-    seen = relevance | (kind > 1 - SEEN_ONLY)
-    return heard, seen
+    return relevance | (kind < AUDIBLE_ONLY), relevance | (kind > 1 - VISIBLE_ONLY)
 
 
 def _modality(
     config: SyntheticConfig, category: Int[Tensor, "N"], present: Bool[Tensor, "N T"], draw: torch.Generator
 ) -> tuple[Float[Tensor, "N T d"], Float[Tensor, "C d"]]:
-    """Features and label text of one modality, given where the video's class is present in it."""
+    """Draw features and label text of one modality, given where the video's class is present in it."""
     (videos, segments), classes, width = present.shape, config.classes, config.width
 
     def directions(*shape: int) -> Tensor:
@@ -159,7 +153,7 @@ def _modality(
 
 
 def _noise(videos: int, segments: int, width: int, draw: torch.Generator) -> Float[Tensor, "N T d"]:
-    """Noise of unit expected length in every second, correlated over time."""
+    """Draw noise of unit expected length in every second, correlated over time."""
     fresh = torch.randn(segments, videos, width, generator=draw) / width**0.5
     seconds = [fresh[0]]
     for second in fresh[1:]:

@@ -15,8 +15,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.config import DataConfig
-from avsgn_pyg.data.feature_store import Features, read_store
-from avsgn_pyg.data.lengths import told
+from avsgn_pyg.data.feature_store import Features, format_span, read_store
 from avsgn_pyg.data.sources import file_record
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.errors import DataError
@@ -85,8 +84,8 @@ def load_llp(config: DataConfig) -> Dataset:
     path = check_llp(config) / config.features
     store = read_store(path)
     if store.lengths is not None:
-        raise DataError(f"{path}: videos of {told(store.span)} seconds; parsing (data.kind=llp) takes videos of one "
-                        "length: extract them without --own-length")
+        raise DataError(f"{path}: videos of {format_span(store.span)} seconds; parsing (data.kind=llp) takes "
+                        "videos of one length: extract them without --own-length")
     categories = _class_order(path, store)
     segments = store.audio.shape[1]
     try:

@@ -16,7 +16,7 @@ NEEDED = {
 }
 
 
-def test_made_data_need_no_file() -> None:
+def test_synthetic_data_need_no_file() -> None:
     check_files(DataConfig(kind="synthetic"))
 
 

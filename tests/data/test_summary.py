@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from avsgn_pyg.data.feature_store import Features, write_store
-from avsgn_pyg.data.h5 import DataError
 from avsgn_pyg.data.summary import summarize
+from avsgn_pyg.errors import DataError
 
 TOOL = Path(__file__).parents[2] / "tools" / "inspect_data.py"
 
@@ -60,13 +60,6 @@ def test_ave_is_described_with_its_traps(ave_root: Path) -> None:
     assert "test: 402 rows, 82.2 % of seconds foreground, 64.9 % of videos foreground throughout" in lines
 
 
-def test_feature_files_show_their_shapes(ave_composite_root: Path) -> None:
-    lines = summarize(ave_composite_root)
-    shown = [line for line in lines if line.startswith(("audio_feature.h5", "visual_feature.h5"))]
-    assert len(shown) == 2
-    assert all(line.endswith("videos of 10 segments, 512 wide") for line in shown)
-
-
 def write_legacy(path: Path, videos: int) -> None:
     with h5py.File(path, "w") as file:
         file["avadataset"] = np.zeros((videos, 10, 4), np.float32)
@@ -100,7 +93,7 @@ def test_a_store_in_the_folder_is_reported(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("ids", "rows", "message"), [
-    (("a", "a"), None, "clip.h5 holds 2 videos, .*Annotations.txt has 3 rows"),
+    (("a", "a"), None, "clip.h5: 2 videos, but .*Annotations.txt has 3 rows"),
     (("a", "b"), [0, 1], "clip.h5, entry 1: row 1 is video 'b' here and 'a' in .*Annotations.txt"),
 ])
 def test_a_store_of_other_rows_is_an_error(
@@ -119,27 +112,21 @@ def test_features_of_different_lengths_are_an_error(folder: Path) -> None:
 
 
 def test_a_store_is_described(tmp_path: Path) -> None:
-    features = Features(torch.ones(2, 4, 5), torch.ones(2, 4, 6), ("a", "a"), provenance={"encoder": "made"})
+    provenance = {"encoder": "made", "sizes": {f"{number}.mp4": 9 for number in range(300)}}
+    features = Features(torch.ones(2, 4, 5), torch.ones(2, 4, 6), ("a", "a"), provenance=provenance)
     write_store(tmp_path / "store.h5", features)
     lines = summarize(tmp_path / "store.h5")
     assert lines[:2] == ["store.h5: 2 videos of 4 segments", "audio 5 wide, visual 6 wide"]
     assert "video ids in more than one row: 1" in lines
-    assert lines[-1] == 'provenance: {"encoder": "made"}'
+    assert lines[-2:] == ["file sizes on record: of 300 video files", 'provenance: {"encoder": "made"}']
 
 
-def test_a_missing_place_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file or folder"):
-        summarize(tmp_path / "none")
-
-
-def test_the_tool_prints_the_summary(folder: Path, tool: ModuleType, capsys: pytest.CaptureFixture) -> None:
-    assert tool.main([str(folder), "--splits", "txt"]) == 0
-    assert capsys.readouterr().out.splitlines() == summarize(folder, splits="txt")
-
-
-def test_the_tool_reports_a_bad_folder_without_a_traceback(
+def test_the_tool_prints_the_summary_or_the_error(
     folder: Path, tool: ModuleType, capsys: pytest.CaptureFixture
 ) -> None:
+    assert tool.main([str(folder), "--splits", "txt"]) == 0
+    assert capsys.readouterr().out.splitlines() == summarize(folder, splits="txt")
+    assert tool.main([str(folder)]) == 2 and "--splits order" in capsys.readouterr().err
     (folder / "valSet.txt").write_text("Cat&a&good&0&6\n")
     assert tool.main([str(folder), "--splits", "txt"]) == 2
     captured = capsys.readouterr()

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.data.label_text import LabelText
-from avsgn_pyg.data.maps import open_maps
+from avsgn_pyg.data.feature_store import LabelText
+from avsgn_pyg.data.legacy import open_maps
 from avsgn_pyg.data.videos import Dataset, Videos
+from avsgn_pyg.errors import DataError
 from avsgn_pyg.graph.build import collate
-from avsgn_pyg.graph.schema import NO_EVENT
+from avsgn_pyg.graph.schema import NO_EVENT, RELATIONS
 from avsgn_pyg.graph.topology import Topology
 
 
@@ -31,10 +31,25 @@ def videos(count: int = 5, segments: int = 3, text_nodes: int = 4) -> Videos:
     )
 
 
+def single(split: Videos, number: int) -> HeteroData:
+    """One video as PyG users would write it."""
+    end, data = int(split.seconds[number]), HeteroData()
+    data["audio"].x, data["visual"].x = split.audio[number, :end], split.visual[number, :end]
+    data["text"].num_nodes = split.text_nodes
+    data.category, data.row = split.category[number : number + 1], split.row[number : number + 1]
+    data.relevance = split.relevance[number : number + 1, :end]
+    counts = {"audio": end, "visual": end, "text": split.text_nodes}
+    for source, name, target in RELATIONS:
+        pairs = torch.cartesian_prod(torch.arange(counts[target]), torch.arange(counts[source]))
+        data[source, name, target].edge_index = pairs.flip(1).T.contiguous()
+    return data
+
+
 def test_a_batch_equals_its_videos_collated_one_by_one() -> None:
     split = videos()
     fast = split.batch(torch.tensor([3, 0, 3]))
-    plain = Batch.from_data_list([split[3], split[0], split[3]])
+    plain = Batch.from_data_list([single(split, 3), single(split, 0), single(split, 3)])
+    assert torch.equal(split[3]["visual"].x, split.visual[3]) and split[0].category.tolist() == [NO_EVENT]
     for key in ("category", "relevance", "row"):
         assert torch.equal(fast[key], plain[key])
     for key in ("audio", "visual"):
@@ -53,18 +68,11 @@ def test_with_maps_a_batch_equals_its_videos_too(tmp_path: Path) -> None:
     part = split.take(torch.tensor([4, 3])).to("cpu")
     assert torch.equal(part[1]["visual"].regions, split[3]["visual"].regions)
     assert torch.equal(fast.to_data_list()[2]["visual"].regions, split[3]["visual"].regions)
-    with pytest.raises(DataError, match="maps of 2 videos came for 5"):
+    with pytest.raises(DataError, match="maps of 5 videos, got 2"):
         dataclasses.replace(videos(), maps=split.maps.take(torch.tensor([0, 1])))
     seconds = split.audio.shape[1]
-    with pytest.raises(DataError, match=r"mixed lengths; data\.regions=keep reads files of one length"):
+    with pytest.raises(DataError, match=r"mixed lengths; data\.regions=keep"):
         dataclasses.replace(split, lengths=torch.tensor([seconds - 1] + [seconds] * (len(split) - 1)))
-
-
-def test_a_video_keeps_its_row_and_its_missing_event() -> None:
-    first = videos()[0]
-    assert isinstance(first, HeteroData)
-    assert first.row.tolist() == [100]
-    assert first.category.tolist() == [NO_EVENT]
 
 
 def test_indexing_counts_from_the_end_and_stops_at_the_last() -> None:
@@ -84,16 +92,12 @@ def test_taking_videos_keeps_every_part_together() -> None:
     assert torch.equal(part.relevance, split.relevance[[4, 1]])
 
 
-def test_moving_to_a_device_moves_every_tensor() -> None:
+def test_moving_to_a_device_moves_every_tensor_but_the_lengths() -> None:
+    assert mixed().to("meta").lengths.device.type == "cpu"
     moved = videos().to("meta")
     tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
     assert len(tensors) == 5
     assert {value.device.type for value in tensors} == {"meta"}
-
-
-def test_a_batch_of_no_videos_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        videos().batch(torch.tensor([], dtype=torch.int64))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_a_batch_of_no_videos_is_refused() -> None:
 )
 @pytest.mark.usefixtures("as_installed")
 def test_parts_of_different_length_are_refused(change: dict) -> None:
-    with pytest.raises(DataError, match="parts of one length"):
+    with pytest.raises(DataError, match="same videos and segments"):
         dataclasses.replace(videos(), **change)
 
 
@@ -152,7 +156,7 @@ def test_a_video_goes_whose_other_row_has_a_class_that_goes_in_another_split_too
 
 
 @pytest.mark.parametrize(("names", "says"), [
-    (["gong"], r"\['gong'\]: give names of its classes: bark, bell, flute, horn"),
+    (["gong"], r"\['gong'\]; there are bark, bell, flute, horn"),
     (["bell", "bark", "horn"], "1 of 4 classes are left"),
 ])
 def test_classes_that_cannot_go_are_refused(names: list[str], says: str) -> None:
@@ -193,7 +197,7 @@ LENGTHS = torch.tensor([3, 1, 2, 3, 2])
 
 
 def mixed() -> Videos:
-    """Videos with numbers after their ends that must never be read."""
+    """Videos with nan in their padding."""
     whole = dataclasses.replace(videos(), lengths=LENGTHS)
     for name in ("audio", "visual", "relevance"):
         getattr(whole, name)[~whole.mask] = torch.nan
@@ -202,7 +206,8 @@ def mixed() -> Videos:
 
 def test_a_batch_of_mixed_lengths_equals_its_videos_collated_one_by_one() -> None:
     split = mixed()
-    fast, plain = split.batch(torch.tensor([3, 1, 2])), collate([split[3], split[1], split[2]])
+    fast = split.batch(torch.tensor([3, 1, 2]))
+    plain = collate([single(split, 3), single(split, 1), single(split, 2)])
     for key in ("category", "relevance", "row"):
         assert torch.equal(fast[key], plain[key])
     for key in ("audio", "visual", "text"):
@@ -222,11 +227,6 @@ def test_a_batch_is_as_long_as_its_own_longest_video() -> None:
     assert mixed().batch(torch.tensor([1])).relevance.shape == (1, 1)
 
 
-def test_a_video_is_as_long_as_it_is() -> None:
-    video = mixed()[-1]
-    assert len(video["audio"].x) == len(video["visual"].x) == video.relevance.shape[1] == 2
-
-
 def test_lengths_that_are_all_the_longest_are_no_mixture() -> None:
     split, same = videos(), dataclasses.replace(videos(), lengths=torch.full((5,), 3))
     assert same.lengths is None and same.mask is None
@@ -238,10 +238,6 @@ def test_taking_videos_takes_their_lengths() -> None:
     assert part.lengths.tolist() == [2, 1]
     assert part.mask.tolist() == [[True, True, False], [True, False, False]]
     assert mixed().take(torch.tensor([0, 3])).lengths is None
-
-
-def test_moving_keeps_the_lengths_where_sizes_can_be_read() -> None:
-    assert mixed().to("meta").lengths.device.type == "cpu"
 
 
 def test_a_length_beyond_the_features_is_refused() -> None:

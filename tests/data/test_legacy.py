@@ -1,0 +1,183 @@
+"""Every published form of features reads the same, and files that cannot be used are named with the place."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from avsgn_pyg.data import legacy
+from avsgn_pyg.data.feature_store import read_store
+from avsgn_pyg.data.legacy import legacy_shape, open_maps, read_label_text, read_legacy_features, read_order
+from avsgn_pyg.errors import DataError
+
+FORMS = [((), "float32"), ((7, 7), "float16"), ((7, 7), "float64"), ((49,), "float32")]
+
+
+def write(path: Path, values: np.ndarray, key: str = "avadataset", **options: object) -> Path:
+    with h5py.File(path, "w") as file:
+        file.create_dataset(key, data=values, **options)
+    return path
+
+
+def draw(*shape: int, dtype: str = "float64") -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(dtype)
+
+
+# Features.
+
+
+@pytest.mark.parametrize(("grid", "dtype"), FORMS)
+def test_every_published_form_reads_as_float32(tmp_path: Path, grid: tuple[int, ...], dtype: str) -> None:
+    values = draw(5, 3, *grid, 8, dtype=dtype)
+    path = write(tmp_path / "feature.h5", values)
+    read = read_legacy_features(path)
+    axes = tuple(range(2, 2 + len(grid)))
+    expected = values.astype(np.float64).mean(axes) if axes else values.astype(np.float32)
+    assert read.dtype == torch.float32 and legacy_shape(path) == tuple(read.shape)
+    np.testing.assert_allclose(read.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("videos", [1, 3, 7])
+def test_pooling_does_not_depend_on_the_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, videos: int) -> None:
+    values = draw(7, 2, 7, 7, 4)
+    path = write(tmp_path / "feature.h5", values)
+    whole = read_legacy_features(path)
+    monkeypatch.setattr(legacy, "CHUNK_BYTES", videos * values[0].nbytes)
+    assert torch.equal(read_legacy_features(path), whole)
+
+
+def test_pooling_a_large_file_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.ones((40, 10, 7, 7, 32))
+    path = write(tmp_path / "feature.h5", values)
+    monkeypatch.setattr(legacy, "CHUNK_BYTES", 2 * values[0].nbytes)
+    tracemalloc.start()
+    read_legacy_features(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 10 * 32 * 4 + 4 * legacy.CHUNK_BYTES < values.nbytes / 4
+
+
+def test_half_floats_do_not_overflow_while_they_are_averaged(tmp_path: Path) -> None:
+    path = write(tmp_path / "feature.h5", np.full((1, 1, 49, 2), 60000, np.float16))
+    assert read_legacy_features(path).tolist() == [[[60000.0, 60000.0]]]
+
+
+@pytest.mark.parametrize(("bad", "message"), [
+    (np.nan, "holds nan .* at row 4, segment 1"), (1e300, "beyond float32.* at row 4, segment 1"),
+])
+def test_the_first_bad_row_and_segment_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float, message: str
+) -> None:
+    values = np.zeros((6, 3, 49, 2))
+    values[4, 1, :, 0] = bad
+    values[5, 2, 0, 1] = np.inf
+    path = write(tmp_path / "feature.h5", values)
+    monkeypatch.setattr(legacy, "CHUNK_BYTES", 2 * values[0].nbytes)
+    with pytest.raises(DataError, match=rf"feature\.h5: .*{message}"):
+        read_legacy_features(path)
+    open_maps(path).read(torch.tensor([2]))
+    with pytest.raises(DataError, match=rf"feature\.h5: .*{message}"):
+        open_maps(path).read(torch.tensor([2, 4]))
+
+
+@pytest.mark.parametrize("values", [
+    np.zeros((4, 10), np.float32), np.zeros((4, 10, 8, 7, 7), np.float32), np.zeros((4, 10, 48, 8), np.float32),
+    np.zeros((0, 10, 8), np.float32), np.zeros((4, 10, 8), np.int16),
+])
+def test_other_shapes_and_types_are_refused(tmp_path: Path, values: np.ndarray) -> None:
+    path = write(tmp_path / "feature.h5", values)
+    for read in (read_legacy_features, legacy_shape, open_maps):
+        with pytest.raises(DataError, match=r"'avadataset' must be .*got (int16|\[)"):
+            read(path)
+
+
+def test_a_wrong_key_names_the_existing_keys(tmp_path: Path) -> None:
+    path = write(tmp_path / "feature.h5", np.zeros((4, 10, 8)), key="features")
+    for read, key in ((read_legacy_features, "avadataset"), (read_order, "order")):
+        with pytest.raises(DataError, match=rf"'{key}'.*'features'"):
+            read(path)
+    assert read_legacy_features(path, key="features").shape == (4, 10, 8)
+
+
+@pytest.mark.parametrize("read", [read_legacy_features, read_store, read_order, legacy_shape, open_maps])
+def test_missing_foreign_and_cut_files_are_named(tmp_path: Path, read: object) -> None:
+    with pytest.raises(DataError, match=r"none\.h5: no such file"):
+        read(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("not h5")
+    path = write(tmp_path / "cut.h5", np.zeros((40, 10, 80)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for name in ("text.h5", "cut.h5"):
+        with pytest.raises(DataError, match=rf"{name}: not a readable h5 file, or cut short"):
+            read(tmp_path / name)
+
+
+def test_damage_found_while_reading_is_named_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.h5", draw(4, 10, 80), compression="gzip")
+    with h5py.File(path) as file:
+        place = file["avadataset"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 64] = bytes(64)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.h5: not a readable h5 file"):
+        read_legacy_features(path)
+
+
+# Regional features.
+
+
+@pytest.mark.parametrize(("grid", "dtype"), FORMS[1:])
+def test_maps_are_read_in_the_batch_s_order_as_float32(tmp_path: Path, grid: tuple[int, ...], dtype: str) -> None:
+    values = draw(6, 3, *grid, 4, dtype=dtype)
+    path = write(tmp_path / "v.h5", values)
+    maps, expected = open_maps(path), torch.from_numpy(values.astype("float32").reshape(6, 3, 49, 4))
+    assert (len(maps), maps.regions) == (6, 49)
+    assert torch.equal(maps.read(torch.tensor([4, 0, 4])), expected[[4, 0, 4]])
+    part = maps.take(torch.tensor([5, 2, 3]))
+    assert len(part) == 3 and torch.equal(part.read(torch.tensor([2, 0])), expected[[3, 5]])
+    torch.testing.assert_close(maps.read(torch.arange(6)).mean(2), read_legacy_features(path), atol=1e-3, rtol=0)
+
+
+def test_maps_are_read_one_video_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, asked, plain = open_maps(write(tmp_path / "v.h5", draw(6, 3, 7, 7, 4))), [], h5py.Dataset.__getitem__
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key: asked.append(key) or plain(self, key))
+    maps.read(torch.tensor([4, 1]))
+    assert asked == [1, 4]
+
+
+def test_vectors_have_no_regions(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.regions=keep needs"):
+        open_maps(write(tmp_path / "v.h5", draw(6, 3, 4)))
+
+
+# Label text.
+
+
+def test_label_text_reads_as_float32(tmp_path: Path) -> None:
+    np.save(tmp_path / "text.npy", np.ones((28, 4), np.float16))
+    read = read_label_text(tmp_path / "text.npy")
+    assert read.shape == (28, 4) and read.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("table", "message"), [
+    (np.ones(4, np.float32), r"got float32 \[4\]"),
+    (np.ones((2, 3), np.int64), "got int64"),
+    (np.array([[0.0, np.nan]]), "holds nan .* at row 0"),
+    (np.array([{"pickled": 1}]), "not a readable npy file"),
+    (None, "no such file"),
+])
+def test_other_files_are_no_label_text(tmp_path: Path, table: np.ndarray | None, message: str) -> None:
+    if table is not None:
+        np.save(tmp_path / "text.npy", table)
+    with pytest.raises(DataError, match=rf"text\.npy.*{message}"):
+        read_label_text(tmp_path / "text.npy")
+
+
+def test_an_archive_is_no_label_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "archive.npz", a=np.ones((2, 2)))
+    with pytest.raises(DataError, match="npz archive"):
+        read_label_text(tmp_path / "archive.npz")
