@@ -1,4 +1,4 @@
-"""Made features for LLP's real csv files, so that parsing can be tried without a download.
+"""Synthetic features for LLP's real csv files, so that parsing can be tried without a download.
 
 python tools/make_llp_features.py /data/llp --out runs/llp_made.h5
 """
@@ -31,14 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
         check_llp_files(options.root)
         from avsgn_pyg.data.feature_store import write_store
         from avsgn_pyg.parsing.llp import read_llp
-        from avsgn_pyg.parsing.synthetic import made_features
+        from avsgn_pyg.parsing.synthetic import make_features
 
-        features = made_features(read_llp(options.root), width=options.width, seed=options.seed)
+        features = make_features(read_llp(options.root), width=options.width, seed=options.seed)
         write_store(options.out, features)
     except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{options.out}: {len(features.video_ids)} videos, made features {options.width} wide")
+    print(f"{options.out}: {len(features.video_ids)} videos, synthetic features {options.width} wide")
     return 0
 
 

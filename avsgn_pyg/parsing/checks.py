@@ -1,4 +1,4 @@
-"""What parsing checks before torch is imported: settings, runs without a checkpoint, LLP files that are missing."""
+"""Checks of parsing that need no torch: settings, runs without a checkpoint, missing LLP files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from avsgn_pyg.engine import files
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.errors import DataError
 
-#: LLP's files: the events of each video, without times and with.
+#: LLP's files: the events of each video without times, and with times.
 WEAK_FILES: Final = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 EVAL_FILES: Final = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}
-#: Settings that localization reads and parsing does not.
-UNREAD: Final = {
+#: Settings that localization uses and parsing does not.
+UNUSED: Final = {
     "evaluate": ("tau", "bootstrap"),
     "data": ("annotations", "splits", "audio_features", "visual_features", "audio_labels", "visual_labels",
              "drop_leaking", "synthetic"),
@@ -24,11 +24,7 @@ UNREAD: Final = {
 
 
 def check_llp(config: DataConfig) -> Path:
-    """``data.root``, once LLP's csv files and the feature store are known to be there.
-
-    Raises:
-        DataError: a setting or a file is missing.
-    """
+    """Return ``data.root``; DataError for a missing setting, csv file or feature store."""
     if config.root is None or config.features is None:
         raise DataError(f"data.root={config.root}, data.features={config.features}: LLP needs both, the folder of its "
                         "csv files and a feature store (a path below it, or a whole one)")
@@ -38,7 +34,7 @@ def check_llp(config: DataConfig) -> Path:
 
 
 def check_llp_files(root: Path) -> None:
-    """DataError where LLP's train file is missing, or the times of a split that has a file."""
+    """DataError if LLP's train file is missing, or the times of a split that has a file."""
     read_text(root / WEAK_FILES["train"])
     if any((root / WEAK_FILES[split]).is_file() for split in ("val", "test")):
         for name in EVAL_FILES.values():
@@ -46,7 +42,7 @@ def check_llp_files(root: Path) -> None:
 
 
 def check_parsing_run(run: Path, overrides: Sequence[str]) -> Path:
-    """The checkpoint that a parsing run means; errors are :func:`check_run`'s."""
+    """Return the checkpoint of a parsing run; errors are those of :func:`avsgn_pyg.recipes.checks.check_run`."""
     for text in overrides:
         if not text.startswith("data."):
             raise ConfigError(f"command line: {text}: scoring a parser can change data.* and nothing else")
@@ -57,7 +53,7 @@ def check_parsing_run(run: Path, overrides: Sequence[str]) -> Path:
 
 
 def check_parsing(config: Config) -> None:
-    """Refuse a config that parsing cannot use, or whose data files are missing.
+    """Check the settings and data files of a parsing run.
 
     Raises:
         ConfigError: another task, or a setting that parsing would ignore.
@@ -65,7 +61,7 @@ def check_parsing(config: Config) -> None:
     """
     if config.data.kind != "llp":
         raise ConfigError(f"data.kind={config.data.kind}: parsing needs data.kind=llp; tools/train.py takes the others")
-    for name, keys in UNREAD.items():
+    for name, keys in UNUSED.items():
         section = getattr(config, name)
         for key in keys:
             if getattr(section, key) != type(section).model_fields[key].default:
@@ -73,16 +69,15 @@ def check_parsing(config: Config) -> None:
                                   "leave it out; docs/parsing.md says what it reads")
     if config.objective != ObjectiveConfig():
         raise ConfigError("objective: it trains the localization of one event; parsing's losses are set under parsing")
-    augment = config.train.augment
+    train, augment = config.train, config.train.augment
     if augment != AugmentConfig(time_flip=augment.time_flip, noise=augment.noise):
         raise ConfigError("train.augment: recombine and boundary need one class a video; time_flip and noise do not")
-    if config.train.seeds is not None:
-        raise ConfigError(f"train.seeds={list(config.train.seeds)}: a parsing run has one seed; give train.seed and a "
-                          "name= for each")
-    select, split, patience = config.train.select, config.evaluate.split, config.train.early_stop
-    if split == "train" or select == "test":
-        raise ConfigError(f"evaluate.split={split}, train.select={select}: LLP has segment labels in val and test; "
-                          "select on val, or take the last epoch")
-    if patience is not None and select == "last":
-        raise ConfigError(f"train.early_stop={patience} needs a split to watch; train.select=last has none")
+    if train.seeds is not None:
+        raise ConfigError(f"train.seeds={list(train.seeds)}: a parsing run has one seed; give train.seed and a name= "
+                          "for each")
+    if config.evaluate.split == "train" or train.select == "test":
+        raise ConfigError(f"evaluate.split={config.evaluate.split}, train.select={train.select}: LLP has segment "
+                          "labels in val and test; select on val, or take the last epoch")
+    if train.early_stop is not None and train.select == "last":
+        raise ConfigError(f"train.early_stop={train.early_stop} needs a split to watch; train.select=last has none")
     check_llp(config.data)

@@ -1,30 +1,30 @@
-"""The LLP annotation files (audio-visual video parsing): which events a video holds, and when each is heard and seen.
+"""The LLP annotation files: which events a video holds, and when each is audible and visible.
 
-Letters: N videos, T segments of one second, C event classes. LLP's classes are not exclusive and have no background.
+Shapes: N videos, T segments of one second, C event classes. LLP's classes are not exclusive and have no background.
 
-Two forms of tab-separated files with a header (Tian et al., *Unified Multisensory Perception*, ECCV 2020)::
+Tab-separated files with a header, in two forms (Tian et al., *Unified Multisensory Perception*, ECCV 2020)::
 
-    AVVP_train.csv, AVVP_val_pd.csv, AVVP_test_pd.csv      filename  event_labels                    what is in a video
-    AVVP_eval_audio.csv, AVVP_eval_visual.csv              filename  onset  offset  event_labels     when, val and test
+    AVVP_train.csv, AVVP_val_pd.csv, AVVP_test_pd.csv      filename  event_labels                    without times
+    AVVP_eval_audio.csv, AVVP_eval_visual.csv              filename  onset  offset  event_labels     of val and test
 
-A ``filename`` is ``<video>_<start>_<end>``; the video's own id may hold underscores, begin with ``-``, and times may
-have a fraction. The eval files name one event a line, in whole seconds ``[onset, offset)``. ``docs/parsing.md`` lists
-what is odd in the published files.
+A ``filename`` is ``<video>_<start>_<end>``; the video's own id may hold underscores or begin with ``-``, and times may
+have a fraction. The eval files have one event per line, in whole seconds ``[onset, offset)``. ``docs/parsing.md`` lists
+the oddities of the published files.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from avsgn_pyg.data.ave import class_index
 from avsgn_pyg.data.files import read_text
 from avsgn_pyg.errors import DataError
 from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
@@ -42,30 +42,21 @@ EVAL_HEADER: Final = ("filename", "onset", "offset", "event_labels")
 
 
 @dataclass(frozen=True)
-class WeakLabels:
-    """The events of videos, without times.
+class Split:
+    """The annotated videos of one split.
 
     Attributes:
-        video_ids: the ``filename`` column, each once.
-        labels: [N, C] 1 where the video holds the event, in whichever modality.
+        path: the file without times.
+        video_ids: its ``filename`` column, each once.
+        labels: [N, C] 1 if the video holds the event, in whichever modality.
+        audible, visible: [N, T, C] True while the event is; ``None`` for train.
     """
 
     path: Path
     video_ids: tuple[str, ...]
     labels: Float[Tensor, "N C"]
-
-
-@dataclass(frozen=True)
-class SegmentLabels:
-    """When each event is heard and seen; an audio-visual event is both in the same second.
-
-    Attributes:
-        audio: [N, T, C] True where the event is heard.
-        visual: [N, T, C] True where it is seen.
-    """
-
-    audio: Bool[Tensor, "N T C"]
-    visual: Bool[Tensor, "N T C"]
+    audible: Bool[Tensor, "N T C"] | None = None
+    visible: Bool[Tensor, "N T C"] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,14 +65,12 @@ class LLP:
 
     Attributes:
         categories: C class names in index order.
-        weak: split -> its videos.
-        segments: ``val`` and ``test`` -> [N, T, C] of the same videos in the same order.
+        splits: by name, those that have a file.
         notes: what was found in the files and what was done about it.
     """
 
     categories: tuple[str, ...]
-    weak: dict[str, WeakLabels]
-    segments: dict[str, SegmentLabels]
+    splits: dict[str, Split]
     notes: tuple[str, ...] = ()
 
 
@@ -89,16 +78,11 @@ class BeyondEndError(DataError):
     """A time after the last of T segments: the file is wrong, or T is."""
 
 
-class _Line(NamedTuple):
-    number: int
-    fields: tuple[str, ...]
-
-
 def split_name(name: str) -> tuple[str, float, float]:
-    """``<video>_<start>_<end>`` taken apart from the right, since a video's id may hold underscores; seconds.
+    """Separate ``<video>_<start>_<end>`` from the right, because a video's id may hold underscores; times in seconds.
 
     Raises:
-        DataError: other than a video and two growing times.
+        DataError: not a video and two growing times.
     """
     match = re.fullmatch(r"(.+)_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)", name)
     if match is None or float(match[2]) >= float(match[3]):
@@ -106,152 +90,134 @@ def split_name(name: str) -> tuple[str, float, float]:
     return match[1], float(match[2]), float(match[3])
 
 
-def read_weak(path: str | Path, categories: Sequence[str] = CATEGORIES) -> WeakLabels:
-    """Read a file of video-level labels; a label that stands twice in a line counts once.
-
-    Raises:
-        DataError: file and line of a wrong header or field count, a name of another form or that stands twice, or an
-            unknown label.
-    """
-    path, index = Path(path), {name: number for number, name in enumerate(categories)}
-    names, labels = {}, []
-    for line in _lines(path, WEAK_HEADER):
-        name, events = line.fields
-        try:
-            split_name(name)
-        except DataError as error:
-            raise DataError(f"{path}, line {line.number}: {error}") from None
-        if name in names:
-            raise DataError(f"{path}, line {line.number}: {name!r} stands in line {names[name]} already")
-        names[name] = line.number
-        row = torch.zeros(len(index))
-        row[[_index(path, line.number, event, index) for event in events.split(",")]] = 1.0
-        labels.append(row)
-    if not labels:
-        raise DataError(f"{path}: no videos in it")
-    return WeakLabels(path, tuple(names), torch.stack(labels))
-
-
-def read_segments(
-    audio: str | Path, visual: str | Path, video_ids: Sequence[str], segments: int = 10,
-    categories: Sequence[str] = CATEGORIES,
-) -> tuple[SegmentLabels, tuple[str, ...]]:
-    """The segment labels of `video_ids`, and what is odd in the two files.
-
-    A line ``[onset, offset)`` that is empty or runs backwards marks no second, as in the published evaluation; lines of
-    a class may overlap or repeat. Lines of videos that are not among `video_ids` are left out.
-
-    Raises:
-        DataError: file and line of another header, a wrong field count, a time that is no whole second of 0..T, an
-            unknown event; or a video that neither file mentions. A time after T is a :class:`BeyondEndError`.
-    """
-    place = {name: number for number, name in enumerate(video_ids)}
-    index = {name: number for number, name in enumerate(categories)}
-    found, notes, mentioned = [], [], set()
-    for path in (Path(audio), Path(visual)):
-        marks = torch.zeros(len(place), segments, len(index), dtype=torch.bool)
-        empty = 0
-        for line in _lines(path, EVAL_HEADER):
-            name, *times, event = line.fields
-            column = _index(path, line.number, event, index)
-            start, end = (_second(path, line.number, text, segments) for text in times)
-            if name in place:
-                marks[place[name], start:end, column] = True
-                empty += start >= end
-                mentioned.add(name)
-        if empty:
-            notes.append(f"{path.name}: {empty} events without a second (their offset is not after their onset)")
-        found.append(marks)
-    silent = [name for name in video_ids if name not in mentioned]
-    if silent:
-        raise DataError(f"{audio}, {visual}: {len(silent)} of {len(place)} videos are in neither, first {silent[0]!r}")
-    return SegmentLabels(*found), tuple(notes)
-
-
 def read_llp(root: str | Path, segments: int = 10, categories: Sequence[str] = CATEGORIES) -> LLP:
-    """Read the published files of a folder. Only the splits there are; train is required.
+    """Read the published files of a folder; only train is required.
 
     Args:
         root: holds :data:`WEAK_FILES`, :data:`EVAL_FILES`, and perhaps :data:`FULL_FILE`, which is then compared.
 
     Raises:
-        DataError: of :func:`read_weak` and :func:`read_segments`; a video in two splits; labels that contradict
-            the file of the full data set.
+        DataError: errors of :func:`read_split`; a video in two splits; labels that contradict the file of the full
+            data set; an event's time that is not a whole second of 0..T (:class:`BeyondEndError` after T); a video that
+            neither eval file mentions.
     """
     root, categories = Path(root), tuple(categories)
-    present = {split: root / name for split, name in WEAK_FILES.items() if (root / name).is_file() or split == "train"}
-    weak = {split: read_weak(path, categories) for split, path in present.items()}
-    _refuse_overlap(weak)
+    present = {name: root / file for name, file in WEAK_FILES.items() if (root / file).is_file() or name == "train"}
+    splits = {name: read_split(path, categories) for name, path in present.items()}
+    _check_overlap(splits)
     if (root / FULL_FILE).is_file():
-        _refuse_contradiction(read_weak(root / FULL_FILE, categories), weak)
-    judged = [split for split in weak if split != "train"]
-    ids = [name for split in judged for name in weak[split].video_ids]
+        _check_agreement(read_split(root / FULL_FILE, categories), splits)
+    timed = [name for name in splits if name != "train"]
+    ids = [video for name in timed for video in splits[name].video_ids]
     if not ids:
-        return LLP(categories, weak, {})
+        return LLP(categories, splits)
     files = [root / name for name in EVAL_FILES.values()]
-    both, notes = read_segments(*files, ids, segments, categories)
-    sizes = [len(weak[split].video_ids) for split in judged]
-    parts = zip(judged, both.audio.split(sizes), both.visual.split(sizes), strict=True)
-    timed = {split: SegmentLabels(audio, visual) for split, audio, visual in parts}
-    return LLP(categories, weak, timed, (*notes, *_differing(weak, timed), *_strangers(files, ids)))
+    found, mentioned, notes = [], set(), []
+    for path in files:
+        marks, names, empty = _read_times(path, ids, segments, categories)
+        found.append(marks)
+        mentioned |= names
+        if empty:
+            notes.append(f"{path.name}: {empty} events without a second (their offset is not after their onset)")
+    silent = [video for video in ids if video not in mentioned]
+    if silent:
+        raise DataError(f"{files[0]}, {files[1]}: {len(silent)} of {len(ids)} videos are in neither, first "
+                        f"{silent[0]!r}")
+    parts = zip(timed, *(marks.split([len(splits[name].video_ids) for name in timed]) for marks in found), strict=True)
+    splits |= {name: replace(splits[name], audible=audible, visible=visible) for name, audible, visible in parts}
+    others = sorted(mentioned - set(ids))
+    unknown = [f"eval files: {len(others)} videos are in no split and left out, such as {others[0]}"] if others else []
+    return LLP(categories, splits, (*notes, *_differences(splits), *unknown))
 
 
-def _lines(path: Path, header: tuple[str, ...]) -> list[_Line]:
-    """The lines below the header, whatever their endings."""
-    text = read_text(path)
-    rows = [_Line(number, tuple(line.split("\t"))) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not rows or rows[0].fields != header:
-        raise DataError(f"{path}: begins with {rows[0].fields if rows else 'nothing'}; LLP's has the columns {header}")
-    for number, fields in rows[1:]:
-        if len(fields) != len(header):
-            raise DataError(f"{path}, line {number}: {len(fields)} fields instead of {len(header)}, split at tabs")
-    return rows[1:]
+def read_split(path: str | Path, categories: Sequence[str] = CATEGORIES) -> Split:
+    """Read a file without times; a label that is twice in a line counts once.
+
+    Raises:
+        DataError: file and line of a wrong header or field count, a name of another form or that is there twice, or an
+            unknown label.
+    """
+    path, index = Path(path), {name: number for number, name in enumerate(categories)}
+    lines: dict[str, int] = {}
+    labels = []
+    for number, (name, events) in _lines(path, WEAK_HEADER):
+        where = f"{path}, line {number}"
+        try:
+            split_name(name)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
+        if name in lines:
+            raise DataError(f"{where}: {name!r} is in line {lines[name]} already")
+        lines[name] = number
+        row = torch.zeros(len(index))
+        row[[class_index(event, index, where) for event in events.split(",")]] = 1.0
+        labels.append(row)
+    if not labels:
+        raise DataError(f"{path}: no videos in it")
+    return Split(path, tuple(lines), torch.stack(labels))
 
 
-def _index(path: Path, number: int, event: str, index: dict[str, int]) -> int:
-    if event not in index:
-        near = difflib.get_close_matches(event, index, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(index)}"
-        raise DataError(f"{path}, line {number}: unknown event {event!r}; {hint}")
-    return index[event]
+def _read_times(
+    path: Path, video_ids: Sequence[str], segments: int, categories: Sequence[str]
+) -> tuple[Bool[Tensor, "N T C"], set[str], int]:
+    """Read an eval file: seconds with an event, all videos of the file, and the number of events without a second.
+
+    A line ``[onset, offset)`` that is empty or runs backwards has no second, as in the published evaluation; lines of a
+    class may overlap or repeat.
+    """
+    place = {name: number for number, name in enumerate(video_ids)}
+    index = {name: number for number, name in enumerate(categories)}
+    marks, names, empty = torch.zeros(len(place), segments, len(index), dtype=torch.bool), set(), 0
+    for number, (name, *times, event) in _lines(path, EVAL_HEADER):
+        where = f"{path}, line {number}"
+        column, (start, end) = class_index(event, index, where), (_second(text, segments, where) for text in times)
+        names.add(name)
+        if name in place:
+            marks[place[name], start:end, column] = True
+            empty += start >= end
+    return marks, names, empty
 
 
-def _second(path: Path, number: int, text: str, segments: int) -> int:
+def _second(text: str, segments: int, where: str) -> int:
     if not text.isdecimal() or int(text) > segments:
         kind = BeyondEndError if text.isdecimal() else DataError
-        raise kind(f"{path}, line {number}: {text!r} is no whole second of 0..{segments}")
+        raise kind(f"{where}: {text!r} is no whole second of 0..{segments}")
     return int(text)
 
 
-def _refuse_overlap(weak: dict[str, WeakLabels]) -> None:
+def _lines(path: Path, header: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and fields of the lines below the header."""
+    lines = [(number, line.split("\t")) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
+    if not lines or tuple(lines[0][1]) != header:
+        raise DataError(f"{path}: expected the columns {header}, got {lines[0][1] if lines else 'nothing'}")
+    for number, fields in lines[1:]:
+        if len(fields) != len(header):
+            raise DataError(f"{path}, line {number}: {len(fields)} fields instead of {len(header)}, split at tabs")
+        yield number, fields
+
+
+def _check_overlap(splits: dict[str, Split]) -> None:
     first: dict[str, str] = {}
-    for split, videos in weak.items():
-        for name in videos.video_ids:
-            if first.setdefault(name, split) != split:
-                raise DataError(f"{videos.path}: {name!r} is in the {first[name]} split too")
+    for name, split in splits.items():
+        for video in split.video_ids:
+            if first.setdefault(video, name) != name:
+                raise DataError(f"{split.path}: {video!r} is in the {first[video]} split too")
 
 
-def _refuse_contradiction(full: WeakLabels, weak: dict[str, WeakLabels]) -> None:
-    place = {name: number for number, name in enumerate(full.video_ids)}
-    for videos in weak.values():
-        for name, row in zip(videos.video_ids, videos.labels, strict=True):
-            if name not in place or not torch.equal(full.labels[place[name]], row):
-                raise DataError(f"{videos.path}: {name!r} is not in {full.path}, or with other events there")
+def _check_agreement(full: Split, splits: dict[str, Split]) -> None:
+    place = {video: number for number, video in enumerate(full.video_ids)}
+    for split in splits.values():
+        for video, labels in zip(split.video_ids, split.labels, strict=True):
+            if video not in place or not torch.equal(full.labels[place[video]], labels):
+                raise DataError(f"{split.path}: {video!r} is not in {full.path}, or with other events there")
 
 
-def _differing(weak: dict[str, WeakLabels], timed: dict[str, SegmentLabels]) -> list[str]:
-    """Videos whose events with times are others than those without; scores are taken against the former."""
-    notes = []
-    for split, labels in timed.items():
-        union = (labels.audio | labels.visual).any(1).float()
-        count = int((union != weak[split].labels).any(-1).sum())
-        if count:
-            notes.append(f"{split}: {count} of {len(union)} videos have other events in the eval files than in "
-                         f"{weak[split].path.name}; scores are taken against the eval files")
-    return notes
-
-
-def _strangers(files: Sequence[Path], ids: Sequence[str]) -> list[str]:
-    named = {line.fields[0] for path in files for line in _lines(path, EVAL_HEADER)}
-    others = sorted(named - set(ids))
-    return [f"eval files: {len(others)} videos are in no split and left out, such as {others[0]}"] if others else []
+def _differences(splits: dict[str, Split]) -> Iterator[str]:
+    """Yield notes on videos whose events with times differ from those without; scores use the former."""
+    for name, split in splits.items():
+        if split.audible is not None:
+            events = (split.audible | split.visible).any(1).float()
+            count = int((events != split.labels).any(-1).sum())
+            if count:
+                yield (f"{name}: {count} of {len(events)} videos have other events in the eval files than in "
+                       f"{split.path.name}; scores are taken against the eval files")

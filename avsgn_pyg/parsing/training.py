@@ -1,7 +1,7 @@
-"""Audio-visual video parsing from a config to a table: train or continue, then score the selected checkpoint.
+"""Audio-visual video parsing from a config to a table: train or resume a run, then score its selected checkpoint.
 
-The run's folder is that of every other run (``docs/runs.md``), checkpoints and exact continuation included; in place of
-its accuracies stand the field's F-scores, in ``evaluation-<split>/parsing.json``. One seed a run.
+The run's folder is that of every other run (``docs/runs.md``), with checkpoints and exact resuming; instead of
+accuracies it has the field's F-scores, in ``evaluation-<split>/parsing.json``. A run has one seed.
 """
 
 from __future__ import annotations
@@ -14,35 +14,39 @@ from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg import zoo
-from avsgn_pyg.config import Config, ConfigError, HeadConfig, ModelConfig, TrainConfig, load_config
+from avsgn_pyg.config import Config, ConfigError, HeadConfig, ModelConfig, TrainConfig
 from avsgn_pyg.data.dataset import Dataset, Videos
-from avsgn_pyg.engine.checkpoint import CONFIG, MODEL, Checkpoint, load_checkpoint, load_weights
+from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_checkpoint, load_weights
 from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.files import read_config
 from avsgn_pyg.engine.losses import Learner
-from avsgn_pyg.engine.report import write_json
 from avsgn_pyg.engine.run_folder import RunFolder, clear, find_checkpoint, read_run_config, run_folder
 from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.errors import DataError
+from avsgn_pyg.files import write_json
 from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
-from avsgn_pyg.parsing.metrics import ParsingReport, evaluate_parsing
+from avsgn_pyg.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
 from avsgn_pyg.parsing.videos import LABELS, ParsingVideos, load_llp
 from avsgn_pyg.recipes.parts import check_fits, check_same_data, meta_of, selecting_split, shape_of, split_of
 
 logger = logging.getLogger(__name__)
+IOU = 0.5  #: from which events match
+
+Outputs = tuple[Float[Tensor, "N T C"], Float[Tensor, "N T C"], Float[Tensor, "N C"]]
 
 
 def build_parser(config: ModelConfig, shape: zoo.Shape, label_text: zoo.LabelBanks | None = None,
                  evidence: str = "interaction") -> AVSGNParser:
-    """AVSGN with the head of audio-visual video parsing; arguments and errors are :func:`avsgn_pyg.zoo.build_model`'s.
+    """Build AVSGN with the head of parsing; arguments and errors are those of :func:`avsgn_pyg.zoo.build_model`.
 
     Args:
-        evidence: what a second's events are read from, ``interaction`` or ``seconds``.
+        evidence: from what a second's events are read, ``interaction`` or ``seconds``.
 
     Raises:
         ConfigError: also for another model than ``avsgn``, and for settings of the head that this one replaces.
@@ -54,8 +58,7 @@ def build_parser(config: ModelConfig, shape: zoo.Shape, label_text: zoo.LabelBan
     try:
         parts = zoo.avsgn_parts(config, shape, label_text)
         own = zoo.common_width(config, shape) if evidence == "seconds" else None
-        head = ParsingHead(config.dim, shape.classes, dropout=config.dropout.head, own=own)
-        return AVSGNParser(**parts, head=head)
+        return AVSGNParser(**parts, head=ParsingHead(config.dim, shape.classes, dropout=config.dropout.head, own=own))
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
@@ -63,7 +66,7 @@ def build_parser(config: ModelConfig, shape: zoo.Shape, label_text: zoo.LabelBan
 
 
 class ParsingLearner(Learner):
-    """Hands the objective what the videos hold, and nothing else."""
+    """Passes the videos' labels to the objective, and nothing else."""
 
     def forward(self, batch: HeteroData) -> tuple[dict[str, Tensor], Tensor]:
         losses = self.objective(self.model(batch), batch[LABELS])
@@ -71,75 +74,62 @@ class ParsingLearner(Learner):
 
 
 class ParsingTrainer(Trainer):
-    """:class:`~avsgn_pyg.engine.trainer.Trainer` for parsers; the epoch is selected by segment-level Type@AV."""
+    """:class:`~avsgn_pyg.engine.trainer.Trainer` for parsers; segment-level Type@AV selects the epoch."""
 
     learner_type = ParsingLearner
 
     def judge(self, model: nn.Module, videos: Videos) -> dict[str, float]:
-        """Segment- and event-level scores of the selecting split, percent; Type@AV of segments comes first."""
-        answers = parse(model, videos, device=self.accelerator.device, batch_size=self.recipe.batch_size)
-        report = score(answers, videos)
-        scores = {"segment_type_av": report.segment.type_av}
-        for level in ("segment", "event"):
-            scores |= {f"{level}_{name}": value for name, value in getattr(report, level)._asdict().items()}
-        return scores
-
-
-@dataclass(frozen=True, eq=False)
-class ParsingAnswers:
-    """A split's answers, in its order, on the CPU.
-
-    Attributes:
-        audio, visual: [N, T, C] logits of every second.
-        video: [N, C] evidence in the whole video.
-    """
-
-    audio: Float[Tensor, "N T C"]
-    visual: Float[Tensor, "N T C"]
-    video: Float[Tensor, "N C"]
-
-    def events(self, threshold: float = 0.5) -> tuple[Bool[Tensor, "N T C"], Bool[Tensor, "N T C"]]:
-        """What is heard and what is seen; see :func:`avsgn_pyg.parsing.model.decode_parsing`."""
-        return tuple(decode_parsing(each, self.video, threshold) for each in (self.audio, self.visual))
+        """Return the scores of the selecting split, percent; segment-level Type@AV comes first."""
+        outputs = parse(model, videos, device=self.accelerator.device, batch_size=self.recipe.batch_size)
+        levels = score(outputs, videos)
+        named = {f"{level}_{name}": value for level, scores in levels.items() for name, value in scores.items()}
+        return {"segment_type_av": named["segment_type_av"]} | named
 
 
 @torch.inference_mode()
-def parse(
-    model: nn.Module, videos: Videos, *, device: torch.device | str = "cpu", batch_size: int = 64
-) -> ParsingAnswers:
-    """Run a parser, in evaluation mode, over `videos`; its mode is put back, and no random number is drawn."""
+def parse(model: nn.Module, videos: Videos, *, device: torch.device | str = "cpu", batch_size: int = 64) -> Outputs:
+    """Run a parser, in evaluation mode, over `videos` in their order; its mode is restored, no random number drawn.
+
+    Returns:
+        Audio and visual logits of every second and the evidence in the whole video, on the CPU.
+    """
     training = model.training
     model.eval()
-    answers = []
+    found = []
     try:
         for index in torch.arange(len(videos)).split(batch_size):
-            found = model(videos.batch(index).to(device))
-            answers.append((found.audio, found.visual, found.video))
+            parsing = model(videos.batch(index).to(device))
+            found.append((parsing.audio, parsing.visual, parsing.video))
     finally:
         model.train(training)
-    return ParsingAnswers(*(torch.cat(parts).float().cpu() for parts in zip(*answers, strict=True)))
+    return tuple(torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
 
 
-def score(answers: ParsingAnswers, videos: Videos) -> ParsingReport:
-    """The field's F-scores at its thresholds.
+def score(outputs: Outputs, videos: Videos) -> dict[str, dict[str, float]]:
+    """Return the field's F-scores at its thresholds, as of :func:`avsgn_pyg.parsing.metrics.evaluate_parsing`.
 
     Raises:
         DataError: the videos have no segment labels, as train has none.
     """
-    if not isinstance(videos, ParsingVideos) or videos.heard is None or videos.seen is None:
+    if not isinstance(videos, ParsingVideos) or videos.audible is None or videos.visible is None:
         raise DataError("these videos have no segment labels to score against; LLP annotates val and test")
-    return evaluate_parsing(*answers.events(), videos.heard.cpu(), videos.seen.cpu())
+    *modalities, video = outputs
+    events = (decode_parsing(logits, video) for logits in modalities)
+    return evaluate_parsing(*events, videos.audible.cpu(), videos.visible.cpu(), iou=IOU)
 
 
 @dataclass(frozen=True)
 class ParsingResult:
-    """What a parsing run came to.
+    """Scores of a parsing run on one split.
 
     Attributes:
-        folder: the run's, or the checkpoint's.
-        checkpoint: whose weights were scored, and the epoch behind them.
-        split: of the data set called `dataset`; `synthetic` where its features are made.
-        report: the scores.
+        folder: of the run, or of the checkpoint.
+        checkpoint: whose weights were scored.
+        epoch: after which they were saved.
+        dataset, synthetic: name of the data, and whether the features are synthetic.
+        split: which of its videos were scored.
+        videos: their number.
+        scores: ``segment`` and ``event`` -> the five F-scores, percent.
         notes: what was found in the data.
     """
 
@@ -149,72 +139,41 @@ class ParsingResult:
     dataset: str
     synthetic: bool
     split: str
-    report: ParsingReport
+    videos: int
+    scores: dict[str, dict[str, float]]
     notes: tuple[str, ...] = ()
 
     def table(self) -> str:
-        """What a tool prints."""
-        made = " (made features)" if self.synthetic else ""
-        head = f"{self.dataset}{made}, {self.split}: {self.report.videos} videos, epoch {self.epoch}, F-scores in %"
-        return "\n".join([head, self.report.table(), *(f"note: {note}" for note in self.notes)])
+        """Return the printed table."""
+        name = self.dataset + " (synthetic features)" * self.synthetic
+        head = f"{name}, {self.split}: {self.videos} videos, epoch {self.epoch}, F-scores in %"
+        return "\n".join([head, format_scores(self.scores), *(f"note: {note}" for note in self.notes)])
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return plain values for JSON."""
         return {"run": str(self.folder), "checkpoint": str(self.checkpoint), "epoch": self.epoch,
-                "dataset": self.dataset, "synthetic": self.synthetic, "split": self.split, **self.report.as_dict(),
-                "notes": list(self.notes)}
+                "dataset": self.dataset, "synthetic": self.synthetic, "split": self.split, **self.scores,
+                "videos": self.videos, "iou": IOU, "notes": list(self.notes)}
 
 
 def train(config: Config, *, overwrite: bool = False, progress: bool = True) -> ParsingResult:
-    """Train a parser, then score ``evaluate.split``. A stopped run is continued exactly, a finished one only scored.
+    """Train a parser, then score ``evaluate.split``. A stopped run resumes exactly, a finished one is only scored.
 
     Args:
-        overwrite: remove what an earlier run left in the folder.
+        overwrite: remove an earlier run in the folder.
         progress: show a bar on a terminal.
 
     Raises:
         ConfigError, DataError: a setting or the data cannot be used.
         RunError: the folder holds another run, or something else.
-        CheckpointError: the checkpoint to continue from is damaged.
+        CheckpointError: the checkpoint to resume from is damaged.
         TrainingError: a loss, a gradient norm or a weight is not finite.
     """
     return _train(config, run_folder(config), overwrite=overwrite, progress=progress)
 
 
-def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> ParsingResult:
-    dataset = _open(config)
-    split_of(dataset, config.evaluate.split, "evaluate.split")
-    selecting = selecting_split(config, dataset)
-    _check_model(config, dataset)
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
-    accelerator = make_accelerator(config.train)
-    if overwrite and accelerator.is_main_process:
-        clear(folder)
-    accelerator.wait_for_everyone()
-    run = RunFolder(folder)
-    state = run.state(config)
-    accelerator.wait_for_everyone()
-    if run.last is not None:
-        check_same_data(run.last, dataset)
-    if state == "finished":
-        logger.info("%s: finished already, scoring its selected checkpoint", folder)
-    else:
-        set_seed(config.train.seed)
-        model = _build(config, dataset)
-        set_seed(config.train.seed, device_specific=True)
-        objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
-        ParsingTrainer(config, model, objective, dataset.train, selecting, meta=meta_of(dataset), run=run,
-                       accelerator=accelerator, progress=progress).fit()
-    result = _evaluate(load_checkpoint(find_checkpoint(folder)), folder, dataset, config.evaluate.split,
-                       accelerator.device)
-    if accelerator.is_main_process:
-        _write(result)
-    return result
-
-
 def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = True) -> ParsingResult:
-    """Continue the run in `folder` with its own config; errors are :func:`train`'s.
+    """Resume the run in `folder` with its own config; errors are those of :func:`train`.
 
     Args:
         overrides: settings that do not change the training: ``data.root`` of data that moved, ``evaluate.split``.
@@ -236,46 +195,67 @@ def evaluate_run(
         ConfigError, DataError: a setting or the data cannot be used; train has no segment labels.
     """
     checkpoint = load_checkpoint(check_parsing_run(path, overrides))
-    config = load_config(checkpoint.path / CONFIG, overrides)
+    config = read_config(checkpoint.path, overrides)
     where = make_accelerator(TrainConfig(device=device)).device
-    result = _evaluate(checkpoint, path, _open(config), split or config.evaluate.split, where)
-    _write(result)
-    return result
+    return _write(_evaluate(checkpoint, path, _open(config), split or config.evaluate.split, where))
+
+
+def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> ParsingResult:
+    dataset = _open(config)
+    split_of(dataset, config.evaluate.split, "evaluate.split")
+    selecting = selecting_split(config, dataset)
+    _build(config, dataset)  # before a file is touched
+    if config.train.threads is not None:
+        torch.set_num_threads(config.train.threads)
+    accelerator = make_accelerator(config.train)
+    if overwrite and accelerator.is_main_process:
+        clear(folder)
+    accelerator.wait_for_everyone()
+    run = RunFolder(folder)
+    state = run.state(config)
+    accelerator.wait_for_everyone()
+    if run.last is not None:
+        check_same_data(run.last, dataset)
+    if state == "finished":
+        logger.info("%s: finished already, scoring its selected checkpoint", folder)
+    else:
+        set_seed(config.train.seed)
+        model = _build(config, dataset)
+        set_seed(config.train.seed, device_specific=True)
+        objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
+        ParsingTrainer(config, model, objective, dataset.train, selecting, meta=meta_of(dataset), run=run,
+                       accelerator=accelerator, progress=progress).fit()
+    checkpoint = load_checkpoint(find_checkpoint(folder))
+    result = _evaluate(checkpoint, folder, dataset, config.evaluate.split, accelerator.device)
+    return _write(result) if accelerator.is_main_process else result
 
 
 def _open(config: Config) -> Dataset:
-    """LLP with the text nodes and edges that the model needs."""
+    """Load LLP with the text nodes and edges that the model needs."""
     check_parsing(config)
     dataset = load_llp(config.data)
     return dataset.with_graph(zoo.text_nodes(config.model, shape_of(dataset)), zoo.topology(config.model))
 
 
 def _build(config: Config, dataset: Dataset) -> AVSGNParser:
-    return build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
-
-
-def _check_model(config: Config, dataset: Dataset) -> None:
-    """Refuse a model that cannot be built before a file is touched."""
-    _build(config, dataset)
     if dataset.label_text is None and config.model.text.bank == "frozen":
         raise ConfigError("model.text.bank=frozen needs the label text of a store that was extracted with --labels; "
                           "this one has none: learn the bank with model.text.bank=learned")
+    return build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
 
 
 def _evaluate(
     checkpoint: Checkpoint, folder: Path, dataset: Dataset, split: str, device: torch.device
 ) -> ParsingResult:
     check_fits(checkpoint, dataset)
-    videos = split_of(dataset, split, "evaluate.split")
-    model = _build(checkpoint.config, dataset)
+    config, videos = checkpoint.config, split_of(dataset, split, "evaluate.split")
+    model = build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
     load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
-    model.to(device)
-    answers = parse(model, videos, device=device, batch_size=checkpoint.config.train.batch_size)
+    outputs = parse(model.to(device), videos, device=device, batch_size=config.train.batch_size)
     return ParsingResult(folder, checkpoint.path, checkpoint.meta.epoch, dataset.name, dataset.synthetic, split,
-                         score(answers, videos), dataset.notes)
+                         len(videos), score(outputs, videos), dataset.notes)
 
 
-def _write(result: ParsingResult) -> None:
-    target = result.folder / f"evaluation-{result.split}"
-    target.mkdir(parents=True, exist_ok=True)
-    write_json(result.as_dict(), target / "parsing.json")
+def _write(result: ParsingResult) -> ParsingResult:
+    write_json(result.folder / f"evaluation-{result.split}" / "parsing.json", result.as_dict())
+    return result

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -50,15 +48,15 @@ def test_evidence_of_a_video_may_exceed_one(head: ParsingHead):
         layer.bias.data.fill_(bias)
     found = head(audio, visual)
     assert (found.video > 1.9).all() and (found.video_audio <= 1).all()
-    loss = ParsingObjective(guided=False)(Parsing(**found._asdict()), torch.ones(1, C))["video"]
+    loss = ParsingObjective(guided=False)(found, torch.ones(1, C))["video"]
     assert loss.isfinite() and loss < 1e-5
 
 
 def test_padding_changes_nothing(head: ParsingHead):
     audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
-    real = torch.ones(B, T, dtype=torch.bool)
-    real[:, 3:] = False
-    padded, short = head(audio, visual, real), head(audio[:, :3], visual[:, :3])
+    mask = torch.ones(B, T, dtype=torch.bool)
+    mask[:, 3:] = False
+    padded, short = head(audio, visual, mask), head(audio[:, :3], visual[:, :3])
     for name in ("video", "video_audio", "video_visual"):
         torch.testing.assert_close(getattr(padded, name), getattr(short, name))
 
@@ -76,19 +74,8 @@ def test_losses_are_binary_cross_entropies_with_smoothed_targets():
         # The published form: v y + (1 - v) / 2, with v the share that is kept.
         target = (1 - smoothing) * labels + smoothing * 0.5
         torch.testing.assert_close(losses[name], F.binary_cross_entropy(p, target))
-    total = ParsingObjective().total(losses)
-    torch.testing.assert_close(total, sum(losses.values()))
-
-
-def test_unguided_training_reads_the_joint_answer_alone():
-    assert list(ParsingObjective(guided=False)(answer(torch.rand(B, C)), torch.ones(B, C))) == ["video"]
-
-
-def test_certainty_that_is_wrong_costs_a_finite_loss():
-    p = torch.zeros(B, C).requires_grad_()
-    loss = ParsingObjective(guided=False)(answer(p), torch.ones(B, C))["video"]
-    loss.backward()
-    assert loss.item() == pytest.approx(-math.log(1e-7), rel=1e-3) and p.grad.isfinite().all()
+    torch.testing.assert_close(ParsingObjective().total(losses), sum(losses.values()))
+    assert list(ParsingObjective(guided=False)(answer(p), labels)) == ["video"]
 
 
 def test_an_event_counts_where_second_and_video_both_reach_the_threshold():
@@ -111,7 +98,7 @@ def batch(audio: torch.Tensor, visual: torch.Tensor):
     return build_batch(audio, visual, text_nodes=T)
 
 
-def test_the_parser_answers_every_second_of_both_modalities_and_learns():
+def test_the_parser_scores_every_second_of_both_modalities_and_learns():
     torch.manual_seed(0)
     model = parser("model.text.bank=learned")
     found = model(batch(torch.randn(B, T, D), torch.randn(B, T, D)))
@@ -149,7 +136,7 @@ def test_it_is_avsgn_up_to_the_head():
 
 
 @pytest.mark.parametrize(("setting", "words"), [
-    ("model.head.gates=vector", "has a head of its own"), ("model.name=cmbs", "by avsgn alone"),
+    ("model.head.gates=vector", "head of its own"), ("model.name=cmbs", "by avsgn alone"),
     ("model.cmsa.heads=5", "not a multiple of heads=5"),
 ])
 def test_settings_without_meaning_are_refused(setting: str, words: str):

@@ -28,7 +28,7 @@ write_llp = module_from(ROOT / "tests" / "parsing" / "test_training.py", "parsin
 def words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     write_llp(tmp_path)
     assert maker.main([str(tmp_path), "--out", str(tmp_path / "made.h5"), "--width", "16"]) == 0
-    assert "144 videos, made features 16 wide" in capsys.readouterr().out
+    assert "84 videos, synthetic features 16 wide" in capsys.readouterr().out
     return [str(ROOT / "configs" / "llp.yaml"), f"data.root={tmp_path}", "data.features=made.h5", f"run_dir={tmp_path}",
             "model.width=16", "model.dim=16", "train.epochs=1", "train.device=cpu", "--quiet"]
 
@@ -36,7 +36,7 @@ def words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_train_score_and_resume_agree(words, tmp_path: Path, capsys):
     assert tool.main(words) == 0
     said = capsys.readouterr().out
-    assert "LLP (made features), test: 24 videos" in said and "Event@AV" in said
+    assert "LLP (synthetic features), test: 24 videos" in said and "Event@AV" in said
     assert tool.main(["--score", str(tmp_path / "llp"), "--split", "test", "--json"]) == 0
     scored = json.loads(capsys.readouterr().out)
     assert f"{scored['segment']['type_av']:.2f}" in said
@@ -45,7 +45,7 @@ def test_train_score_and_resume_agree(words, tmp_path: Path, capsys):
 
 
 @pytest.mark.parametrize(("given", "says"), [
-    (["train.seeds=[1,2]"], "a parsing run has one seed"), (["data.features=none.h5"], "no such file"),
+    (["train.seeds=[1,2]"], "train.seeds"), (["data.features=none.h5"], "no such file"),
     (["model.conf=1"], "no such setting"),
 ])
 def test_a_mistake_is_one_sentence_and_exit_code_2(words, capsys, given, says):
