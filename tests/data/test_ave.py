@@ -9,12 +9,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avsgn_pyg.data.ave import (
     Annotations,
-    Leak,
     Splits,
     check_coverage,
     check_forms_agree,
@@ -85,13 +83,6 @@ def test_row_26_is_all_background(real: Annotations) -> None:
     assert int(real.category[26]) == 0
 
 
-def test_header_and_bare_files_read_the_same(ave_root: Path, real: Annotations) -> None:
-    other = read_annotations(ave_root / "Annotations_with_header.txt")
-    assert other.video_ids == real.video_ids
-    assert other.categories == real.categories
-    assert torch.equal(other.relevance, real.relevance)
-
-
 def test_45_ids_repeat_among_4097_videos(real: Annotations) -> None:
     found = duplicates(real)
     assert len(found) == 45
@@ -136,15 +127,6 @@ def test_foreground_rates_are_those_reported(real: Annotations, real_splits: Spl
     assert whole == pytest.approx([66.8, 64.2, 64.9], abs=0.05)
 
 
-def test_ave_composite_splits_cover_its_rows(ave_composite_root: Path, real: Annotations) -> None:
-    part = read_annotations(ave_composite_root / "Annotations.txt")
-    splits = read_splits(ave_composite_root, part)
-    assert part.categories == real.categories
-    assert len(part) == sum(len(rows) for rows in splits if rows is not None)
-    for from_text, from_order in zip(read_splits(ave_composite_root, part, "txt"), splits, strict=True):
-        assert (from_text is None and from_order is None) or torch.equal(from_text, from_order)
-
-
 # Small files.
 
 
@@ -178,21 +160,6 @@ NAMES = st.text(
     st.characters(exclude_characters="&\r\n\ufeff", exclude_categories=("Cs",)), min_size=1, max_size=12
 ).filter(lambda text: text == text.strip())
 ROWS = st.lists(st.tuples(NAMES, NAMES, st.integers(0, 9), st.integers(1, 10)), min_size=1, max_size=12)
-
-
-@settings(max_examples=25, deadline=None)
-@given(rows=ROWS, header=st.booleans(), end=st.sampled_from(["\n", "\r\n"]), last=st.booleans())
-def test_what_is_written_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, rows: list, header: bool, end: str, last: bool
-) -> None:
-    rows = [(*names, *sorted((start, stop + (start == stop)))) for *names, start, stop in rows]
-    lines = [HEADER] * header + ["{}&{}&good&{}&{}".format(*row) for row in rows]
-    path = tmp_path_factory.getbasetemp() / "made.txt"
-    path.write_bytes((end.join(lines) + end * last).encode())
-    read = read_annotations(path)
-    names = [read.categories[index] for index in read.category.tolist()]
-    assert list(zip(names, read.video_ids, read.start.tolist(), read.end.tolist(), strict=True)) == rows
-    assert read.categories == tuple(dict.fromkeys(name for name, *_ in rows))
 
 
 @pytest.mark.parametrize(
@@ -300,15 +267,6 @@ def test_a_text_row_in_two_splits_is_named(tmp_path: Path, small: Annotations) -
     write(tmp_path, LINES[1], name="valSet.txt")
     with pytest.raises(DataError, match=r"valSet\.txt, line 1: .*more often"):
         read_splits(tmp_path, small, "txt")
-
-
-def test_leaks_point_from_train_rows_to_the_other_split(small: Annotations) -> None:
-    splits = Splits(torch.tensor([1, 3]), torch.tensor([0]), torch.tensor([2]))
-    assert leaks(small, splits) == [Leak("b", 1, "test", 2)]
-    assert without_leaks(splits, small).train.tolist() == [3]
-    within = Splits(torch.tensor([1, 2]), torch.tensor([0]))
-    assert leaks(small, within) == []
-    assert without_leaks(within, small).train.tolist() == [1, 2]
 
 
 # Splits against annotations.

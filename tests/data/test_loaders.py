@@ -61,14 +61,6 @@ def test_the_inner_sampler_takes_the_epoch_too(videos: Videos) -> None:
     assert flat(loader) == epoch(videos, 1, 2)
 
 
-def test_no_video_is_fetched_alone(videos: Videos, monkeypatch: pytest.MonkeyPatch) -> None:
-    def alone(*_: object) -> None:
-        raise AssertionError("a batch must come from stacked tensors")
-
-    monkeypatch.setattr(Videos, "__getitem__", alone)
-    assert len(rows(make_loader(videos, 8, shuffle=True))) == 3
-
-
 @pytest.mark.parametrize("size", [0, -3])
 def test_a_batch_size_must_be_positive(videos: Videos, size: int) -> None:
     with pytest.raises(ValueError, match="batch_size"):

@@ -51,15 +51,6 @@ def test_a_folder_without_features_is_described(folder: Path) -> None:
     ]
 
 
-def test_ave_is_described_with_its_traps(ave_root: Path) -> None:
-    lines = summarize(ave_root)
-    assert lines[0] == "Annotations.txt: 4143 rows, 4097 different videos"
-    assert "video ids in more than one row: 45" in lines
-    assert "rows without event seconds: [26]" in lines
-    assert "video ids in train and in another split: 18" in lines
-    assert "test: 402 rows, 82.2 % of seconds foreground, 64.9 % of videos foreground throughout" in lines
-
-
 def write_legacy(path: Path, videos: int) -> None:
     with h5py.File(path, "w") as file:
         file["avadataset"] = np.zeros((videos, 10, 4), np.float32)

@@ -72,16 +72,6 @@ def test_an_overlap_of_exactly_the_threshold_counts():
         assert count_events(predicted, true, 1, threshold)[0] == 1
 
 
-def test_the_wrong_class_is_a_miss_and_a_false_alarm():
-    count = count_events(torch.tensor([[0, 0, 2]]), torch.tensor([[1, 1, 2]]), 2, 0.5)
-    assert count == (0, 1, 1)
-
-
-def test_events_are_counted_over_the_split_and_not_averaged_over_videos():
-    predicted, true = torch.tensor([[0, 1, 0], [1, 1, 1]]), torch.tensor([[0, 1, 0], [0, 0, 0]])
-    assert event_f1(predicted, true, 1, (0.5,)) == {0.5: pytest.approx(100 * 4 / 5)}
-
-
 @pytest.mark.parametrize("threshold", [0.0, 1.1, math.nan])
 def test_a_threshold_that_is_no_overlap_is_refused(threshold):
     with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):

@@ -70,35 +70,21 @@ def test_relevance_auc_equals_scikit_learn_with_ties(make_answers, seed, videos,
         assert score == pytest.approx(100 * want)
 
 
-def test_auc_ranks_logits_whose_sigmoids_have_saturated():
-    assert metrics.relevance_auc(torch.tensor([[40.0, 50.0]]), torch.tensor([[0.0, 1.0]])) == 100.0
-
-
 def test_accuracy_is_over_segments_and_not_a_mean_of_batches():
     predicted, target = torch.tensor([[0, 0], [0, 0], [1, 1]]), torch.zeros(3, 2, dtype=torch.long)
     assert metrics.accuracy(predicted, target) == pytest.approx(100 * 4 / 6)
 
 
-def test_a_segment_on_the_threshold_is_background():
+def test_a_segment_on_the_threshold_is_background_and_the_first_of_tied_classes_wins():
+    assert metrics.predict(torch.tensor([[0.0, 7.0, 7.0]]), torch.ones(1, 1), 0.5).tolist() == [[1]]
     assert metrics.predict(torch.tensor([[1.0, 0.0]]), torch.zeros(1, 1), 0.5).tolist() == [[2]]
     assert metrics.predict(torch.tensor([[1.0, 0.0]]), torch.full((1, 1), 1e-3), 0.5).tolist() == [[0]]
-
-
-def test_the_first_of_tied_classes_wins():
-    relevant = torch.ones(1, 1)
-    assert metrics.predict(torch.tensor([[0.0, 7.0, 7.0]]), relevant, 0.5).tolist() == [[1]]
-    scores = torch.tensor([[[0.0, 3.0, 3.0, 3.0]]])
-    assert metrics.predict(torch.zeros(1, 3), relevant, 0.5, scores).tolist() == [[1]]
 
 
 def test_class_accuracy_leaves_out_videos_without_an_event():
     logits = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     assert metrics.class_accuracy(logits, torch.tensor([0, 1, 1, -1])) == pytest.approx(200 / 3)
     assert math.isnan(metrics.class_accuracy(logits, torch.full((4,), -1)))
-
-
-def test_a_video_without_an_event_is_all_background():
-    assert metrics.segment_targets(torch.tensor([-1]), torch.zeros(1, 3), 4).tolist() == [[4, 4, 4]]
 
 
 @pytest.mark.parametrize(("category", "relevance", "message"), [

@@ -39,15 +39,6 @@ def test_no_other_threshold_decodes_better(make_answers, seed, videos, scale, dt
     assert accuracy_at(answers, tau) == max(accuracy_at(answers, other) for other in every_tau(answers))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_logits_are_searched_in_their_own_grid(make_answers, dtype):
-    answers = make_answers(3, videos=40)
-    logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
-    answers = answers._replace(relevance_logits=logits)
-    best = max(accuracy_at(answers, tau) for tau in (0.0, *logits.sigmoid().flatten().tolist()))
-    assert accuracy_at(answers, best_tau(*answers)) == best
-
-
 def test_neighbouring_floats_are_told_apart():
     steps = torch.tensor(0.7).logit() + 2.0**-22 * torch.arange(60)
     rounded_up = 0

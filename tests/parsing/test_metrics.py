@@ -100,13 +100,6 @@ def test_an_overlap_of_exactly_one_half_is_a_hit():
     assert evaluate_parsing(block((0, 0, 4)), nothing, block((0, 0, 10)), nothing)["event"]["audio"] == 0
 
 
-def test_nothing_predicted_of_nothing_is_right_and_something_is_wrong():
-    nothing = block()
-    assert set(evaluate_parsing(*[nothing] * 4)["segment"].values()) == {100.0}
-    report = evaluate_parsing(block((1, 2, 3)), nothing, nothing, nothing)
-    assert list(report["segment"].values())[:3] == [0, 100, 100]
-
-
 def test_scores_are_a_table():
     table = format_scores(evaluate_parsing(*[block((0, 0, 10))] * 4))
     assert "Type@AV" in table and table.count("100.00") == 10

@@ -61,6 +61,8 @@ def test_features_are_found_by_id_whatever_their_order(root: Path, load):
 
 def test_train_knows_names_and_the_other_splits_know_times(load):
     dataset = load()
+    part = dataset.val.take(torch.tensor([1]))
+    assert isinstance(part, ParsingVideos) and part.audible[0].any() and not part.visible.any()
     assert dataset.categories == CATEGORIES and dataset.synthetic and dataset.label_text is not None
     assert dataset.train.audible is None and dataset.train.labels.sum(-1).tolist() == [2, 1, 1]
     assert dataset.test.audible.nonzero().tolist() == [[0, 3, 4], [0, 4, 4]]
@@ -76,12 +78,6 @@ def test_a_batch_carries_labels_and_comes_apart_again(load):
     plain = Batch.from_data_list([videos[2], videos[0]])
     assert torch.equal(plain["labels"], batch["labels"])
     assert torch.equal(plain["audio"].x, batch["audio"].x)
-
-
-def test_a_part_of_the_videos_keeps_all_they_carry(load):
-    test = load().val.take(torch.tensor([1]))
-    assert isinstance(test, ParsingVideos) and test.labels.shape == (1, 25)
-    assert test.audible[0].any() and not test.visible.any()
 
 
 def test_classes_follow_the_stores_label_text_and_blanks_are_underscores(load):
@@ -123,11 +119,6 @@ def test_a_split_whose_events_have_no_second_is_legal_and_noted(root: Path, load
     dataset = load()
     assert "val: the eval files mark no second in it" in dataset.notes and not dataset.val.audible.any()
     assert not any(note.startswith("test: the eval") for note in dataset.notes)
-
-
-def test_root_and_features_are_needed(root: Path):
-    with pytest.raises(DataError, match=r"data\.features=None: LLP needs both"):
-        load_llp(DataConfig(kind="llp", root=root))
 
 
 def test_a_store_of_mixed_lengths_is_refused_by_name(load):
