@@ -28,10 +28,11 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from avsgn_pyg.localization import events
+from avsgn_pyg.metrics import iou as event_iou
 
 NAMES: Final = ("audio", "visual", "audio_visual", "type_av", "event_av")
 
@@ -86,21 +87,8 @@ def _count_seconds(predicted: Bool[Tensor, "N T C"], true: Bool[Tensor, "N T C"]
 def _count_events(predicted: Bool[Tensor, "N T C"], true: Bool[Tensor, "N T C"], iou: float) -> Int[Tensor, "3 N C"]:
     counts = torch.zeros(3, len(predicted), predicted.shape[-1], dtype=torch.int64)
     for video, category in (predicted | true).any(1).nonzero().tolist():
-        matches = _overlaps(*(_runs(marks[video, :, category]) for marks in (predicted, true))) >= iou
-        hits, missed = int(matches.any(1).sum()), int((~matches.any(0)).sum())
-        counts[:, video, category] = torch.tensor([hits, len(matches) - hits, missed])
+        found, truth = (events(marks[video, :, category].long(), 0) for marks in (predicted, true))
+        hits = sum(any(event_iou(one, other) >= iou for other in truth) for one in found)
+        missed = sum(all(event_iou(one, other) < iou for one in found) for other in truth)
+        counts[:, video, category] = torch.tensor([hits, len(found) - hits, missed])
     return counts
-
-
-def _runs(marks: Bool[Tensor, "T"]) -> Int[Tensor, "E 2"]:
-    """Return start and end of the maximal runs."""
-    found = [(event.start, event.end) for event in events(marks.long(), 0)]
-    return torch.tensor(found, dtype=torch.int64).view(-1, 2)
-
-
-def _overlaps(one: Int[Tensor, "E 2"], other: Int[Tensor, "F 2"]) -> Float[Tensor, "E F"]:
-    """Return the intersection over union of every pair."""
-    start, end = torch.maximum(one[:, None, 0], other[None, :, 0]), torch.minimum(one[:, None, 1], other[None, :, 1])
-    shared = (end - start).clamp_min(0).double()
-    joint = (one[:, 1] - one[:, 0])[:, None] + (other[:, 1] - other[:, 0])[None] - shared
-    return shared / joint
