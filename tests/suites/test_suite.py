@@ -153,10 +153,12 @@ def test_a_row_is_its_config_with_its_changes_and_those_of_the_command_line(writ
     assert [cell.config.objective.supervision for cell in found.cells] == ["full", "full", "weak", "weak"]
 
 
-def test_the_command_line_overrides_the_changes_of_the_suite(rewritten: Callable):
-    path = rewritten("reference: ours", "change: {train.epochs: 3, model.dim: 8}\nreference: ours")
-    config = load_suite(path, ["train.epochs=4"]).cells[0].config
-    assert (config.train.epochs, config.model.dim) == (4, 8)
+def test_the_command_line_and_the_row_override_the_changes_of_the_suite(rewritten: Callable):
+    changes = "change: {train.epochs: 3, model.dim: 8, model.cmgi.subgraphs: [av]}"
+    ours, other = (cell.config for cell in load_suite(
+        rewritten("reference: ours", f"{changes}\nreference: ours"), ["train.epochs=4"], supervisions=["full"]).cells)
+    assert (ours.train.epochs, ours.model.dim, ours.model.cmgi.subgraphs) == (4, 8, ("av",))
+    assert other.model.cmgi.subgraphs == ("vt", "at")
 
 
 def test_the_reference_is_always_kept(written: Path):
