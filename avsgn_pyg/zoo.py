@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fusion, psp, vscg
 from avsgn_pyg.baselines.options import build_with
 from avsgn_pyg.config import ConfigError, ModelConfig, ObjectiveConfig
+from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_weights
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import Topology
 from avsgn_pyg.layers.convolution import Convolution, TypedConvolution
@@ -103,6 +104,24 @@ def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
         raise
     except (ValueError, TypeError) as error:
         raise ConfigError(f"model: {error}") from error
+
+
+def load_model(checkpoint: Checkpoint, shape: Shape | None = None) -> nn.Module:
+    """Rebuild a checkpoint's model with its weights, in evaluation mode, on the CPU; the random state is not changed.
+
+    Args:
+        shape: of the data, if they may differ from the training data (longer videos, regions).
+
+    Raises:
+        ConfigError: as of :func:`build_model`.
+        CheckpointError: the weights do not fit the model.
+    """
+    config, meta = checkpoint.config, checkpoint.meta
+    shape = shape or Shape(meta.audio_width, meta.visual_width, meta.segments, len(meta.categories))
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(config.model, shape, supervision=config.objective.supervision)
+    load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
+    return model.eval()
 
 
 def build_objective(config: ObjectiveConfig, model: str = "avsgn") -> Any:

@@ -395,7 +395,7 @@ def test_every_option_of_data_and_training_runs_to_its_table(run: str, ave_folde
     result = recipes.train(config, progress=False)
     assert len(result.evaluations) == len(config.train.seeds or [0])
     for evaluation in result.evaluations:
-        assert evaluation.split == config.evaluate.split and 0 <= evaluation.report.segment_accuracy <= 100
+        assert result.split == config.evaluate.split and 0 <= evaluation.report.segment_accuracy <= 100
 
 
 def test_what_was_trained_on_maps_is_not_scored_on_vectors(ave_folder: Path, tmp_path: Path):

@@ -47,7 +47,7 @@ def make_config(tmp_path: Path) -> Make:
     return make
 
 
-def train(config: Config, **named: Any) -> recipes.RunResult:
+def train(config: Config, **named: Any) -> recipes.Result:
     return recipes.train(config, progress=False, **named)
 
 
@@ -88,7 +88,7 @@ def test_a_run_leaves_what_docs_runs_promises(make_config: Make, tmp_path: Path)
     }
     assert any(name.startswith("tensorboard/events") for name in files)
     assert not any(name.endswith((".pt", ".pth", ".bin", ".pkl", ".partial")) for name in files)
-    assert result.summary is None
+    assert not result.summarised
     assert "(synthetic) | test: 6 videos" in result.table()
 
 
@@ -103,7 +103,7 @@ def test_a_finished_run_is_evaluated_and_not_trained_again(make_config: Make, tm
     journal = (tmp_path / "r" / "journal.jsonl").read_bytes()
     second = train(make_config())
     assert (tmp_path / "r" / "journal.jsonl").read_bytes() == journal
-    assert second.evaluations[0].as_dict() == first.evaluations[0].as_dict()
+    assert second.as_dict() == first.as_dict()
 
 
 def test_a_saved_config_and_its_seed_reproduce_the_weights(make_config: Make, tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_more_seeds_join_and_the_finished_ones_are_kept(make_config: Make, tmp_p
     before = journal.stat().st_mtime_ns
     result = train(make_config(seeds=[0, 1]))
     assert journal.stat().st_mtime_ns == before
-    assert result.summary is not None
-    assert result.summary.seeds == (0, 1)
+    assert result.summarised
+    assert result.seeds == (0, 1)
     assert len(recipes.evaluate_run(tmp_path / "r", device="cpu", progress=False).evaluations) == 2
 
 
@@ -212,7 +212,7 @@ def test_a_split_that_is_not_there_is_named_before_training(make_config: Make, t
     with pytest.raises(ConfigError, match=r"evaluate\.split=test: .* no split 'test'; it has train, val"):
         train(make_config())
     assert not list(tmp_path.iterdir())
-    assert train(make_config(evaluate={"split": "val"})).evaluations[0].marks == ("selected on val",)
+    assert train(make_config(evaluate={"split": "val"})).marks == ("selected on val",)
 
 
 def test_a_frozen_label_bank_needs_labels(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,8 +223,8 @@ def test_a_frozen_label_bank_needs_labels(make_config: Make, monkeypatch: pytest
 
 
 def test_evaluating_a_run_repeats_its_own_evaluation(make_config: Make, tmp_path: Path) -> None:
-    trained = train(make_config()).evaluations[0]
-    again = recipes.evaluate_run(tmp_path / "r", device="cpu", progress=False).evaluations[0]
+    trained = train(make_config())
+    again = recipes.evaluate_run(tmp_path / "r", device="cpu", progress=False)
     assert again.as_dict() == trained.as_dict()
 
 
@@ -239,7 +239,7 @@ def test_tau_from_val_is_the_best_tau_of_val(make_config: Make, tmp_path: Path) 
     assert all(best >= accuracy(tau=tau) for tau in (0.3, 0.6, 0.8))
     values = json.loads((tmp_path / "r" / "evaluation-val" / "metrics.json").read_text())
     assert values["tau"] == 0.8
-    tuned = recipes.evaluate_run(tmp_path / "r", tau_from="val", device="cpu", progress=False).evaluations[0]
+    tuned = recipes.evaluate_run(tmp_path / "r", tau_from="val", device="cpu", progress=False)
     assert (tuned.split, tuned.tau_from, tuned.marks) == ("test", "val", ())
 
 
@@ -368,7 +368,7 @@ def test_a_model_without_a_length_of_its_own_is_scored_on_any(
     model = config.model.model_copy(update={"text": slots, "time_encoding": time})
     train(config.model_copy(update={"model": model}))
 
-    def score() -> recipes.RunResult:
+    def score() -> recipes.Result:
         return recipes.evaluate_run(
             tmp_path / "r", overrides=["data.synthetic.segments=12"], device="cpu", progress=False
         )
@@ -395,9 +395,9 @@ def test_a_run_goes_on_with_other_settings_of_what_comes_after_training(
     train(make_config(epochs=1))
     journal = (tmp_path / "r" / "journal.jsonl").read_bytes()
     overrides = ["evaluate.split=val", "evaluate.bootstrap=0", f"data.root={tmp_path}"]
-    (found,) = recipes.restart(tmp_path / "r", overrides, progress=False).evaluations
+    found = recipes.restart(tmp_path / "r", overrides, progress=False)
     assert found.split == "val"
-    assert found.report.segment_accuracy_interval is None
+    assert found.evaluations[0].report.segment_accuracy_interval is None
     assert (tmp_path / "r" / "journal.jsonl").read_bytes() == journal
 
 
@@ -417,4 +417,4 @@ def test_one_text_row_a_label_needs_no_other_code(make_config: Make) -> None:
     model = config.model.model_copy(
         update={"text": config.model.text.model_copy(update={"slots": "per_class"})}
     )
-    assert train(config.model_copy(update={"model": model})).evaluations[0].videos.text_nodes == 6
+    assert train(config.model_copy(update={"model": model})).videos.text_nodes == 6

@@ -41,7 +41,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> recipes.RunResult:
+def run(options: argparse.Namespace) -> recipes.Result:
     if options.resume is not None:
         check_config(read_run_config(options.resume, options.overrides))
         return recipes.restart(options.resume, options.overrides, progress=not options.quiet)

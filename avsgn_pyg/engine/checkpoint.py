@@ -1,17 +1,15 @@
-"""Checkpoints: folders of safetensors, YAML and JSON, which appear whole or not at all.
+"""Checkpoints: folders of safetensors, YAML and JSON that are written whole or not at all.
 
-    epoch-0012/  model.safetensors   weights as they are evaluated (the moving average's, where there is one)
+    epoch-0012/  model.safetensors   weights as they are evaluated (the moving average's, if there is one)
                  config.yaml         every setting of the run
-                 meta.json           what beside the config rebuilds the model; where the weights come from
+                 meta.json           what rebuilds the model besides the config; the origin of the weights
                  resume/             what continues training exactly (:mod:`avsgn_pyg.engine.resume`)
 
-Reading one executes no code: nothing here unpickles. Writing goes to a hidden sibling, is flushed to the disk
-and renamed, so a kill at any moment leaves either no folder of that name or a complete one.
+Nothing is unpickled, so reading a checkpoint executes no code from it.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from avsgn_pyg.config import Config, save_config
-from avsgn_pyg.engine.files import CONFIG, META, MODEL, Meta, flush, read_config, read_meta
+from avsgn_pyg.engine.files import CONFIG, META, MODEL, Meta, read_config, read_meta
 from avsgn_pyg.engine.files import read_json as read_json
-from avsgn_pyg.engine.files import replace_text as replace_text
 from avsgn_pyg.errors import CheckpointError
+from avsgn_pyg.files import atomic
 
-#: How many differing keys an error lists before it only counts.
+#: How many differing keys an error lists; it counts the others.
 LISTED: Final = 6
 
 
@@ -42,10 +40,7 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    folder: Path,
-    weights: Mapping[str, Tensor],
-    config: Config,
-    meta: Meta,
+    folder: Path, weights: Mapping[str, Tensor], config: Config, meta: Meta,
     resume: Mapping[str, Mapping[str, Tensor] | str] | None = None,
 ) -> None:
     """Write a checkpoint; `folder` must not exist yet.
@@ -55,26 +50,20 @@ def save_checkpoint(
         resume: file name -> tensors (safetensors) or text, written under ``resume/``.
 
     Raises:
-        FileExistsError: `folder` is there already; nothing is written over.
+        FileExistsError: `folder` exists; nothing is overwritten.
     """
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists already; a checkpoint is never written over")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file(on_cpu(weights), partial / MODEL)
-    save_config(config, partial / CONFIG)
-    (partial / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    if resume is not None:
-        (partial / "resume").mkdir()
-        for name, content in resume.items():
-            if isinstance(content, str):
-                (partial / "resume" / name).write_text(content, encoding="utf-8")
-            else:
-                save_file(on_cpu(content), partial / "resume" / name)
-    flush(sorted(partial.rglob("*")))
-    partial.rename(folder)
-    flush([folder.parent])
+    with atomic(folder) as partial:
+        partial.mkdir()
+        save_file(on_cpu(weights), partial / MODEL)
+        save_config(config, partial / CONFIG)
+        (partial / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if resume is not None:
+            (partial / "resume").mkdir()
+            for name, content in resume.items():
+                if isinstance(content, str):
+                    (partial / "resume" / name).write_text(content, encoding="utf-8")
+                else:
+                    save_file(on_cpu(content), partial / "resume" / name)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -82,62 +71,45 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: a file is missing, cut short or not of this format.
-        ConfigError: the config holds a setting that this version does not know.
+        ConfigError: the config has a setting that this version does not have.
     """
     meta = read_meta(folder)
     return Checkpoint(folder, read_config(folder), meta, read_tensors(folder / MODEL))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, on the CPU.
-
-    Raises:
-        CheckpointError: missing, cut short or not safetensors.
-    """
+    """Read every tensor of a safetensors file to the CPU; CheckpointError if it is missing or damaged."""
     try:
         return load_file(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read, it is cut short or no safetensors file ({error})"
-        ) from None
+        raise CheckpointError(f"{path}: cannot be read, it is cut short or not safetensors ({error})") from None
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Lay `weights` into `module`; every key and every shape must fit.
+    """Load `weights`, read from `source`, into `module`; every name and every shape must fit.
 
     Raises:
-        CheckpointError: lists what is missing, unexpected or of another shape; the module is left untouched.
+        CheckpointError: lists what is missing, unexpected or of another shape; the module is not changed.
     """
     wanted = module.state_dict()
-    problems = [
-        *_listed("missing", wanted.keys() - weights.keys()),
-        *_listed("unexpected", weights.keys() - wanted.keys()),
-        *_listed(
-            "of another shape",
-            (
-                f"{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}"
-                for name in wanted.keys() & weights.keys()
-                if weights[name].shape != wanted[name].shape
-            ),
-        ),
-    ]
+    shapes = [f"{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}"
+              for name in wanted.keys() & weights.keys() if weights[name].shape != wanted[name].shape]
+    problems = [*_listed("missing", wanted.keys() - weights.keys()),
+                *_listed("unexpected", weights.keys() - wanted.keys()), *_listed("of another shape", shapes)]
     if problems:
         raise CheckpointError(
-            f"{source}: these weights belong to another model than its config builds: {'; '.join(problems)}"
-        )
+            f"{source}: these weights belong to another model than its config builds: {'; '.join(problems)}")
     module.load_state_dict(weights)
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous copies on the CPU that share no memory, as safetensors wants them."""
+    """Return contiguous copies on the CPU that share no memory, as safetensors requires."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
 
 
-def _listed(what: str, names: Iterable[str]) -> list[str]:
+def _listed(problem: str, names: Iterable[str]) -> list[str]:
     found = sorted(names)
-    if not found:
-        return []
     rest = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
-    return [f"{what}: {', '.join(found[:LISTED])}{rest}"]
+    return [f"{problem}: {', '.join(found[:LISTED])}{rest}"] if found else []

@@ -1,13 +1,9 @@
-"""The small files of runs and checkpoints: their names, what ``meta.json`` says, reading them, replacing them.
-
-Needs neither torch nor PyG, so that a run or a checkpoint that is missing is reported before either is imported.
-"""
+"""The small files of a checkpoint: their names, ``meta.json``, and reading them; needs neither torch nor PyG."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,7 +14,7 @@ from avsgn_pyg.errors import CheckpointError
 
 #: Version of the files of a checkpoint and of the names of its weights; 0.1.0 wrote 1.
 FORMAT: Final = 2
-#: What to do about any other.
+#: The way out of any other format.
 OTHER_VERSION: Final = "another version of avsgn_pyg wrote it: use that version, or train again"
 MODEL: Final = "model.safetensors"
 CONFIG: Final = "config.yaml"
@@ -31,13 +27,13 @@ class Meta(BaseModel):
     Attributes:
         format: version of this layout.
         categories: class names in the order of the class logits.
-        audio_width, visual_width, segments: what the data set decided about the model; segments of its longest video.
-        dataset, synthetic, provenance: whose videos it was trained on, and where their features come from.
-        epoch: finished epochs of training behind these weights.
-        step: optimizer steps behind them.
+        audio_width, visual_width, segments: feature widths, and seconds of the longest video, of the training data.
+        dataset, synthetic, provenance: name of the training data, whether they are synthetic, and how their features
+            were computed.
+        epoch, step: finished epochs and optimizer steps behind these weights.
         seed: of the run.
-        selected_on: the split that chose among the epochs, ``last`` where none did.
-        selection_score: segment accuracy on that split, of parsers segment-level Type@AV; percent, ``None`` under
+        selected_on: the split that chose among the epochs, or ``last``.
+        selection_score: segment accuracy on that split (of parsers segment-level Type@AV), percent; ``None`` under
             ``last``.
         versions: package -> version at the time of writing.
     """
@@ -61,7 +57,7 @@ class Meta(BaseModel):
 
 
 def read_meta(folder: Path) -> Meta:
-    """``meta.json`` of a checkpoint; CheckpointError where it is missing or of another format."""
+    """Read ``meta.json`` of a checkpoint; CheckpointError if it is missing or of another format."""
     path = folder / META
     values = read_json(path)
     found = values.get("format") if isinstance(values, dict) else None
@@ -75,11 +71,11 @@ def read_meta(folder: Path) -> Meta:
 
 
 def read_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
-    """``config.yaml`` of a checkpoint, with dotted settings on top.
+    """Read ``config.yaml`` of a checkpoint, with dotted settings on top.
 
     Raises:
         CheckpointError: no such file.
-        ConfigError: it, or `overrides`, holds a setting that this version does not know.
+        ConfigError: it, or `overrides`, has a setting that this version does not have.
     """
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder / CONFIG}: no such file, so the model cannot be rebuilt")
@@ -87,38 +83,17 @@ def read_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def check_files(folder: Path) -> None:
-    """CheckpointError for a checkpoint whose weights or meta are missing, or whose meta cannot be used."""
+    """Raise CheckpointError for a checkpoint whose weights or meta are missing, or whose meta cannot be used."""
     read_meta(folder)
     if not (folder / MODEL).is_file():
         raise CheckpointError(f"{folder / MODEL}: no such file")
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content; :class:`CheckpointError` where it is missing or cut short."""
+    """Read a JSON file; CheckpointError if it is missing or cut short."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read, it is cut short or no JSON ({error})") from None
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file such that a reader, or a kill, sees the old text or the new, never a part."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    flush([partial])
-    partial.replace(path)
-    flush([path.parent])
-
-
-def flush(paths: Iterable[Path]) -> None:
-    """Ask the system to put files (and, where it can, folders) onto the disk now."""
-    for path in paths:
-        if path.is_dir() and os.name == "nt":
-            continue
-        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        raise CheckpointError(f"{path}: cannot be read, it is cut short or not JSON ({error})") from None

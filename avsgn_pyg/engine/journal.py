@@ -1,4 +1,4 @@
-"""What a run tells: a JSON line an epoch, the same numbers for TensorBoard, and where it was made."""
+"""The log of a run: one JSON line per epoch, the same numbers for TensorBoard, and what each start computes with."""
 
 from __future__ import annotations
 
@@ -9,28 +9,21 @@ import math
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import torch
 from accelerate import Accelerator
 
-from avsgn_pyg.engine.files import read_json, replace_text
+from avsgn_pyg.engine.files import read_json
 from avsgn_pyg.errors import CheckpointError
+from avsgn_pyg.files import write_json, write_text
 
-PACKAGES: Final = (
-    "avsgn_pyg",
-    "torch",
-    "torch_geometric",
-    "torch_scatter",
-    "accelerate",
-    "safetensors",
-    "numpy",
-    "h5py",
-)
+#: Packages whose version can change a result.
+PACKAGES: Final = ("avsgn_pyg", "torch", "torch_geometric", "torch_scatter", "accelerate", "safetensors", "numpy",
+                   "h5py")
 
 
 class Journal:
@@ -38,8 +31,9 @@ class Journal:
 
     Args:
         folder: the run's.
-        after: the finished epoch it continues from. Lines of later epochs are cut, so none stands twice.
-        write: ``False`` makes it silent (every process but the first).
+        after: the finished epoch from which the run continues. Records of later epochs are removed, so that none occurs
+            twice.
+        write: ``False`` writes nothing, for every process but the first.
     """
 
     def __init__(self, folder: Path, *, after: int = 0, write: bool = True) -> None:
@@ -51,9 +45,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._lines is not None:
             self._lines.close()
             if "_board" in self.__dict__:
@@ -61,8 +53,7 @@ class Journal:
 
     @functools.cached_property
     def _board(self) -> Any:
-        """TensorBoard's writer, imported when the first epoch has ended."""
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # slow to import; needed when the first epoch has ended
 
         return SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._after + 1)
 
@@ -77,7 +68,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The records of a journal, oldest first; a last line cut short by a kill is left out.
+    """Return the records of a journal, oldest first, without a last line that a kill cut short.
 
     Raises:
         CheckpointError: another line is broken.
@@ -89,40 +80,39 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
             records.append(json.loads(line))
         except ValueError:
             if number < len(lines):
-                raise CheckpointError(f"{path}: line {number} is no JSON: {line[:60]!r}") from None
+                raise CheckpointError(f"{path}: line {number} is not JSON: {line[:60]!r}") from None
     return records
 
 
 def cut_after(path: Path, epoch: int) -> None:
-    """Drop the records of later epochs, and a broken last line."""
+    """Remove the records of later epochs, and a broken last line."""
     if path.exists():
         kept = [record for record in read_journal(path) if record["epoch"] <= epoch]
-        replace_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def note_environment(path: Path, accelerator: Accelerator, after: int) -> None:
-    """Add to ``environment.json`` with what, and where, this start of the run computes."""
-    starts = read_json(path) if path.exists() else []
-    starts.append(
-        {
-            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "after_epoch": after,
-            "command": sys.argv,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "packages": versions(),
-            "device": device_name(accelerator.device),
-            "precision": accelerator.mixed_precision,
-            "processes": accelerator.num_processes,
-            "threads": torch.get_num_threads(),
-            "git": git_revision(Path.cwd()),
-        }
-    )
-    replace_text(path, json.dumps(starts, indent=2) + "\n")
+    """Add an entry on this start of the run to ``environment.json``: versions, device, command, git revision."""
+    device = accelerator.device
+    name = f"{device}: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+    start = {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "after_epoch": after,
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions(),
+        "device": name,
+        "precision": accelerator.mixed_precision,
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "git": git_revision(Path.cwd()),
+    }
+    write_json(path, [*(read_json(path) if path.exists() else []), start])
 
 
 def versions() -> dict[str, str]:
-    """Package -> version of what is installed and can change a number."""
+    """Return the versions of the installed :data:`PACKAGES`."""
     found = {}
     for package in PACKAGES:
         try:
@@ -132,21 +122,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def device_name(device: torch.device) -> str:
-    """``cpu``, or the kind and product name of a GPU."""
-    if device.type == "cuda":
-        return f"{device}: {torch.cuda.get_device_name(device)}"
-    return str(device)
-
-
 def git_revision(folder: Path) -> str | None:
-    """The commit checked out at `folder`, with ``+changes`` where files differ; ``None`` outside git."""
+    """Return the commit checked out at `folder`, with ``+changes`` if files differ; ``None`` outside git."""
     commit, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
     return commit and commit + ("+changes" if status else "")
 
 
 def plain(value: Any) -> Any:
-    """JSON-ready: numbers that JSON does not know (nan, inf) become null."""
+    """Return `value` with lists for tuples, and ``None`` for numbers that JSON does not have (nan, inf)."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -155,20 +138,16 @@ def plain(value: Any) -> Any:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
 
 
-def _scalars(record: Mapping[str, Any], at: str = "") -> list[tuple[str, float]]:
-    found = []
+def _scalars(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     for name, value in record.items():
         if isinstance(value, Mapping):
-            found += _scalars(value, f"{at}{name}/")
+            yield from _scalars(value, f"{prefix}{name}/")
         elif isinstance(value, (int, float)) and name != "epoch":
-            found.append((f"{at}{name}", float(value)))
-    return found
+            yield f"{prefix}{name}", float(value)

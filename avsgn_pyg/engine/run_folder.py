@@ -1,12 +1,11 @@
-"""A run's folder: whose it is, what it may be used for, and which checkpoint stands for it.
+"""A run's folder: which config it belongs to, what may be done with it, and which of its checkpoints count.
 
-``checkpoints/index.json`` is the one place that says which checkpoints count; it is replaced in one stroke
-after their folders are complete. Whatever else lies in ``checkpoints/`` is left over from a kill, and goes.
+``checkpoints/index.json`` names the checkpoints that count. It is replaced, in one step, after their folders are
+complete. Whatever else lies in ``checkpoints/`` was left by a kill, and is removed.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -15,27 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from avsgn_pyg.config import Config, load_config, save_config
-from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_json, read_meta, replace_text
+from avsgn_pyg.config import Config, dump_config, load_config
+from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_json, read_meta
 from avsgn_pyg.errors import CheckpointError, RunError
+from avsgn_pyg.files import write_json, write_text
 
 #: What a run, and the tools that draw it, write into its folder; overwriting removes these and nothing else.
-PARTS: Final = (
-    "config.yaml",
-    "environment.json",
-    "journal.jsonl",
-    "tensorboard",
-    "checkpoints",
-    "summary-*.json",
-    "evaluation-*",
-    "pictures",
-    "seed-*",
-)
-#: Settings that do not change what is trained: where files lie (the data are compared by themselves) and what
-#: is evaluated afterwards. ``evaluate.tau`` is none of them: it decodes the selecting split.
+PARTS: Final = ("config.yaml", "environment.json", "journal.jsonl", "tensorboard", "checkpoints", "summary-*.json",
+                "evaluation-*", "pictures", "seed-*")
+#: Settings that do not change what is trained: where files lie (the data are compared separately) and what is
+#: evaluated afterwards. ``evaluate.tau`` is not one of them, since it decodes the selecting split.
 FREE: Final = frozenset({"run_dir", "data.root", "evaluate.split", "evaluate.bootstrap"})
-
-RunState = Literal["new", "started", "finished"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +33,7 @@ class Index:
 
     Attributes:
         last: the newest, from which training continues.
-        selected: the one that stands for the run.
+        selected: the one that is evaluated.
         finished: why training ended (``epochs``, ``early stop``), ``None`` while it has not.
     """
 
@@ -54,7 +43,7 @@ class Index:
 
 
 class RunFolder:
-    """One run of one seed; knows its files, creates nothing until :meth:`begin`."""
+    """The folder of a run of one seed; creates nothing until :meth:`begin`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,7 +52,7 @@ class RunFolder:
 
     @property
     def index(self) -> Index | None:
-        """What counts, or ``None`` before the first checkpoint."""
+        """The checkpoints that count, or ``None`` before the first."""
         path = self.checkpoints / "index.json"
         if not path.is_file():
             return None
@@ -77,30 +66,30 @@ class RunFolder:
         """The checkpoint from which training continues."""
         return None if self.index is None else self.checkpoints / self.index.last
 
-    def state(self, config: Config) -> RunState:
-        """What the folder holds, compared with what is asked. Writes nothing.
+    def state(self, config: Config) -> Literal["new", "started", "finished"]:
+        """Return the state of the folder's run, compared with `config`; writes nothing.
 
         Raises:
-            RunError: it holds something else than a run, or a run of another config.
+            RunError: the folder holds something other than a run, or a run of another config.
         """
         if is_empty(self.path):
             return "new"
         check_same_run(self.path, config)
         index = self.index
         if index is None:
-            return "new" if not self.journal.exists() else "started"
+            return "started" if self.journal.exists() else "new"
         return "finished" if index.finished else "started"
 
     def begin(self, config: Config) -> None:
-        """Make the folder, write the config, and drop what a kill left half-done."""
+        """Create the folder, write the config, and remove what a kill left unfinished."""
         if not (self.path / CONFIG).exists():
             write_config(config, self.path)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._keep_only(self.index)
 
     def commit(self, index: Index) -> None:
-        """Let `index` count from now on, then remove the checkpoints that no longer do."""
-        replace_text(self.checkpoints / "index.json", json.dumps(asdict(index), indent=2) + "\n")
+        """Replace the index, then remove the checkpoints that no longer count."""
+        write_json(self.checkpoints / "index.json", asdict(index))
         self._keep_only(index)
 
     def _keep_only(self, index: Index | None) -> None:
@@ -108,30 +97,27 @@ class RunFolder:
         for entry in self.checkpoints.iterdir():
             if entry.is_dir() and entry.name not in kept:
                 shutil.rmtree(entry)
-        # Only what training may still continue from keeps its (large) state.
+        # Only the checkpoint from which training may still continue keeps its (large) state.
         for name in kept - (set() if index is None or index.finished else {index.last}):
             shutil.rmtree(self.checkpoints / name / "resume", ignore_errors=True)
 
 
 def write_config(config: Config, folder: Path) -> None:
     """Write ``config.yaml``, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{CONFIG}.partial"
-    save_config(config, partial)
-    partial.replace(folder / CONFIG)
+    write_text(folder / CONFIG, dump_config(config))
 
 
 def read_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
-    """The config of the run in `folder`, with dotted settings on top; RunError where there is no run."""
+    """Return the config of the run in `folder`, with dotted settings on top; RunError if there is no run."""
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: no {CONFIG} there, so there is no run to continue")
-    for meta in sorted(folder.glob(f"**/checkpoints/[!.]*/{META}")):  # another format is told before its settings are
+    for meta in sorted(folder.glob(f"**/checkpoints/[!.]*/{META}")):  # another format is reported before its settings
         read_meta(meta.parent)
     return load_config(folder / CONFIG, overrides)
 
 
 def how_to_continue(tool: str, folder: Path | None) -> str:
-    """What to say of a training that was interrupted: the command that continues it, if anything was written."""
+    """Return the message for an interrupted training: the command that continues it, if anything was written."""
     if folder is None or not (folder / CONFIG).is_file():
         return "stopped before anything was written; start the same command again"
     python = os.path.relpath(sys.executable)
@@ -139,15 +125,15 @@ def how_to_continue(tool: str, folder: Path | None) -> str:
 
 
 def run_folder(config: Config) -> Path:
-    """Where a config's run lives."""
+    """Return the folder of a config's run."""
     return config.run_dir / config.name
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether there is no folder, or nothing in it (hidden files, as a kill may leave, do not count).
+    """Return whether the folder does not exist or is empty; hidden files, which a kill may leave, do not count.
 
     Raises:
-        RunError: a file stands where the folder, or one above it, would be.
+        RunError: the path, or one above it, is a file.
     """
     there = next((path for path in (folder, *folder.parents) if path.exists()), None)
     if there is not None and not there.is_dir():
@@ -156,7 +142,7 @@ def is_empty(folder: Path) -> bool:
 
 
 def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE) -> None:
-    """Refuse a folder that is no run's, or a run's of another config.
+    """Refuse a folder without a run, or with a run of another config.
 
     Args:
         free: dotted keys that may differ.
@@ -165,50 +151,49 @@ def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE) ->
         RunError: lists the keys that differ, and the ways out.
     """
     if not (folder / CONFIG).is_file():
-        raise RunError(
-            f"{folder}: holds files but no {CONFIG}, so it is no run's; choose another name= or run_dir="
-        )
+        raise RunError(f"{folder}: holds files but no {CONFIG}, so it is not a run's; choose another name= or run_dir=")
     found = differences(load_config(folder / CONFIG), config, free)
     if found:
         raise RunError(
             f"{folder}: holds a run of another config. It differs in\n  " + "\n  ".join(found) + "\n"
             f"Nothing was written. Give this one another name=..., continue that one with --resume {folder}, "
-            "or replace it with --overwrite."
-        )
+            "or replace it with --overwrite.")
 
 
-def differences(saved: Config, asked: Config, free: frozenset[str] = FREE) -> list[str]:
-    """One line for every setting that differs, as ``train.ema: 0.99 in the run, 0.0 asked for``."""
-    ours, theirs = _flat(saved.model_dump(mode="json")), _flat(asked.model_dump(mode="json"))
-    return [
-        f"{key}: {ours.get(key)!r} in the run, {theirs.get(key)!r} asked for"
-        for key in dict.fromkeys((*ours, *theirs))
-        if key not in free and ours.get(key) != theirs.get(key)
-    ]
+def check_seeds(folder: Path, config: Config) -> None:
+    """As :func:`check_same_run`, for the folder of several seeds; seeds may be added to a run that has several."""
+    if not is_empty(folder):
+        several = (folder / CONFIG).is_file() and load_config(folder / CONFIG).train.seeds is not None
+        check_same_run(folder, config, FREE | {"train.seed"} | ({"train.seeds"} if several else set()))
+
+
+def differences(saved: Config, given: Config, free: frozenset[str] = FREE) -> list[str]:
+    """Return a line for every setting that differs, such as ``train.ema: 0.99 in the run, 0.0 asked for``."""
+    old, new = _flat(saved.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
+    return [f"{key}: {old.get(key)!r} in the run, {new.get(key)!r} asked for" for key in dict.fromkeys((*old, *new))
+            if key not in free and old.get(key) != new.get(key)]
 
 
 def clear(folder: Path) -> None:
-    """Remove a run's own files, and nothing else that may lie beside them.
+    """Remove a run's own files, and no others in its folder.
 
     Raises:
-        RunError: the folder is no run's.
+        RunError: the folder is not a run's.
     """
     if is_empty(folder):
         return
     if not (folder / CONFIG).is_file():
-        raise RunError(
-            f"{folder}: holds files but no {CONFIG}, so it is no run's folder; nothing was removed"
-        )
+        raise RunError(f"{folder}: holds files but no {CONFIG}, so it is not a run's folder; nothing was removed")
     for pattern in PARTS:
         for entry in folder.glob(pattern):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint folder meant by `path`: itself, or the selected one of a run.
+    """Return `path` if it is a checkpoint's folder, or the selected checkpoint of the run in it.
 
     Raises:
-        CheckpointError: there is none; the message says what is there.
+        CheckpointError: there is none; the message says what was found.
     """
     if (path / MODEL).is_file():
         return path
@@ -219,25 +204,23 @@ def find_checkpoint(path: Path) -> Path:
         return path / "checkpoints" / index.selected
     seeds = seed_folders(path)
     if seeds:
-        raise CheckpointError(
-            f"{path}: a run of several seeds; choose one of {', '.join(p.name for p in seeds)}"
-        )
+        raise CheckpointError(f"{path}: a run of several seeds; choose one of {', '.join(p.name for p in seeds)}")
     if (path / CONFIG).is_file():
         raise CheckpointError(f"{path}: this run has no checkpoint yet")
     raise CheckpointError(f"{path}: neither a run's folder nor a checkpoint (no {CONFIG}, no {MODEL})")
 
 
 def seed_folders(path: Path) -> list[Path]:
-    """The folders ``seed-<n>`` of a run of several seeds, in the order of the seeds."""
+    """Return the folders ``seed-<n>`` of a run of several seeds, in the order of the seeds."""
     found = [p for p in path.glob("seed-*") if p.name.removeprefix("seed-").lstrip("-").isdigit()]
     return sorted(found, key=lambda p: int(p.name.removeprefix("seed-")))
 
 
-def _flat(tree: dict[str, Any], at: str = "") -> dict[str, Any]:
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict) and key != "conv_options":
-            leaves |= _flat(value, f"{at}{key}.")
+            leaves |= _flat(value, f"{prefix}{key}.")
         else:
-            leaves[f"{at}{key}"] = value
+            leaves[f"{prefix}{key}"] = value
     return leaves

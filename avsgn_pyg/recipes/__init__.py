@@ -1,7 +1,7 @@
-"""Where the parts meet: train a config, continue a run, evaluate what came out.
+"""Train a config, continue a run, evaluate and draw what was trained.
 
-A run of one seed is ``<run_dir>/<name>/``; with ``train.seeds`` each seed has a folder ``seed-<n>/`` in it,
-and ``summary-<split>.json`` holds the mean, the spread and the interval. ``docs/runs.md`` shows the files.
+A run of one seed is ``<run_dir>/<name>/``; with ``train.seeds`` each seed has a folder ``seed-<n>/`` in it, and
+``summary-<split>.json`` holds mean, standard deviation and interval. ``docs/runs.md`` describes the files.
 """
 
 from __future__ import annotations
@@ -13,27 +13,15 @@ from avsgn_pyg.errors import EXPECTED_ERRORS
 from avsgn_pyg.lazy import attach
 
 if TYPE_CHECKING:
-    from avsgn_pyg.engine.report import format_table
-    from avsgn_pyg.engine.summary import format_summary
-    from avsgn_pyg.recipes.evaluation import RunResult, evaluate_checkpoint, evaluate_run
+    from avsgn_pyg.recipes.evaluation import Result, evaluate_checkpoint, evaluate_run
     from avsgn_pyg.recipes.parts import open_dataset
     from avsgn_pyg.recipes.training import restart, train
 
-__all__ = [
-    "EXPECTED_ERRORS",
-    "RunResult",
-    "evaluate_checkpoint",
-    "evaluate_run",
-    "format_summary",
-    "format_table",
-    "open_dataset",
-    "restart",
-    "run_folder",
-    "train",
-]
+__all__ = ["EXPECTED_ERRORS", "Result", "evaluate_checkpoint", "evaluate_run", "open_dataset", "restart", "run_folder",
+           "train"]
 
 __getattr__, __dir__ = attach(__name__, {
-    "evaluation": ("RunResult", "evaluate_checkpoint", "evaluate_run", "format_summary", "format_table"),
+    "evaluation": ("Result", "evaluate_checkpoint", "evaluate_run"),
     "embedding": (),
     "parts": ("open_dataset",),
     "pictures": (),

@@ -1,9 +1,7 @@
-"""What training, evaluation and pictures all ask: the data a config names, whether everything fits, a run's model."""
+"""Steps that training, evaluation and pictures share: open the data, check that everything fits, rebuild a model."""
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,25 +9,15 @@ from typing import NamedTuple
 from torch import nn
 
 from avsgn_pyg import zoo
-from avsgn_pyg.config import AVSGN, Config, ConfigError, load_config
+from avsgn_pyg.config import AVSGN, Config, ConfigError
 from avsgn_pyg.data.dataset import DataError, Dataset, Videos, load_dataset
-from avsgn_pyg.engine.checkpoint import (
-    CONFIG,
-    MODEL,
-    Checkpoint,
-    CheckpointError,
-    Meta,
-    load_checkpoint,
-    load_weights,
-    read_meta,
-)
+from avsgn_pyg.engine.checkpoint import Checkpoint, CheckpointError, Meta, load_checkpoint, read_meta
+from avsgn_pyg.engine.files import read_config
 from avsgn_pyg.recipes.checks import check_config, check_run
-
-logger = logging.getLogger(__name__)
 
 
 class Opened(NamedTuple):
-    """A run's selected checkpoint, the split of its data that is asked for, and its model, on the CPU."""
+    """A run's selected checkpoint, a split of its data, and its model in evaluation mode on the CPU."""
 
     checkpoint: Checkpoint
     config: Config
@@ -40,36 +28,33 @@ class Opened(NamedTuple):
 
 
 def open_run(run: Path, *, split: str | None, overrides: Sequence[str], use: str) -> Opened:
-    """Everything that it takes to let a run answer a split.
+    """Open a run's selected checkpoint and a split of its data.
 
     Args:
         run: a run's folder or a checkpoint's.
         split: ``None`` takes the config's ``evaluate.split``.
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
-        use: what for, as an error says it: ``a picture``.
+        use: the purpose, for error messages: ``a picture``.
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
         ConfigError, DataError: a setting or the data cannot be used.
     """
     [path] = check_run(run, overrides, use)
-    checkpoint = load_checkpoint(path)
-    config = load_config(checkpoint.path / CONFIG, overrides)
-    dataset = open_dataset(config)
+    checkpoint, config = load_checkpoint(path), read_config(path, overrides)
+    dataset, split = open_dataset(config), split or config.evaluate.split
     check_fits(checkpoint, dataset)
-    split = split or config.evaluate.split
     videos = split_of(dataset, split, "split")
-    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
-    load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
-    return Opened(checkpoint, config, dataset, split, videos, model.eval())
+    return Opened(checkpoint, config, dataset, split, videos, zoo.load_model(checkpoint, shape_of(dataset)))
 
 
 def open_dataset(config: Config) -> Dataset:
-    """The config's data set, with the text nodes and edges that its model needs.
+    """Load the config's data set, with the text nodes and edges that its model needs.
 
     Raises:
-        ConfigError: videos to parse; maps for a model of vectors; videos of mixed lengths under a setting that takes
-            one length.
+        ConfigError: data for parsing; maps for a model of vectors; videos of mixed lengths under a setting that
+            needs one length.
+        DataError: the data cannot be used.
     """
     check_config(config)
     if config.data.regions == "keep":
@@ -83,35 +68,32 @@ def _refuse_mixed_lengths(config: Config, dataset: Dataset) -> None:
     shortest, longest = dataset.span
     if shortest == longest:
         return
-    came = f"{dataset.name} has videos of {shortest} to {longest} seconds"
+    found, slots = f"{dataset.name} has videos of {shortest} to {longest} seconds", config.model.text.slots
     if config.model.name != AVSGN:
         raise ConfigError(f"model.name={config.model.name} takes videos of one length, as it was published, and "
-                          f"{came}; use model.name={AVSGN} with model.text.slots=per_class")
-    if config.model.text.slots != "per_class":
-        raise ConfigError(f"model.text.slots={config.model.text.slots} makes a text row for each second of one length, "
-                          f"and {came}; use model.text.slots=per_class")
+                          f"{found}; use model.name={AVSGN} with model.text.slots=per_class")
+    if slots != "per_class":
+        raise ConfigError(f"model.text.slots={slots} makes a text row for each second of one length, and {found}; use "
+                          "model.text.slots=per_class")
 
 
 def shape_of(dataset: Dataset) -> zoo.Shape:
+    """Return the widths and counts that decide the shape of a model's weights."""
     audio, visual, maps = dataset.train.audio, dataset.train.visual, dataset.train.maps
     return zoo.Shape(audio.shape[-1], visual.shape[-1], dataset.span[1], len(dataset.categories),
                      regions=1 if maps is None else maps.regions)
 
 
 def meta_of(dataset: Dataset) -> Meta:
+    """Return a checkpoint's metadata on the data it was trained on."""
     shape = shape_of(dataset)
-    return Meta(
-        categories=dataset.categories,
-        audio_width=shape.audio_width,
-        visual_width=shape.visual_width,
-        segments=shape.segments,
-        dataset=dataset.name,
-        synthetic=dataset.synthetic,
-        provenance=dataset.provenance,
-    )
+    return Meta(categories=dataset.categories, audio_width=shape.audio_width, visual_width=shape.visual_width,
+                segments=shape.segments, dataset=dataset.name, synthetic=dataset.synthetic,
+                provenance=dataset.provenance)
 
 
 def split_of(dataset: Dataset, name: str, setting: str) -> Videos:
+    """Return a split; ConfigError, which names `setting`, if the data have none of that name."""
     try:
         return dataset.split(name)
     except DataError as error:
@@ -119,52 +101,31 @@ def split_of(dataset: Dataset, name: str, setting: str) -> Videos:
 
 
 def selecting_split(config: Config, dataset: Dataset) -> Videos | None:
+    """Return the videos that choose among the epochs; ``None`` under ``train.select: last``."""
     select = config.train.select
     return None if select == "last" else split_of(dataset, select, "train.select")
-
-
-def check_recipe(config: Config, dataset: Dataset) -> None:
-    """Everything that can be refused before a file is touched."""
-    select, patience = config.train.select, config.train.early_stop
-    split_of(dataset, config.evaluate.split, "evaluate.split")
-    if patience is not None and select == "last":
-        raise ConfigError(f"train.early_stop={patience} needs a split to watch; train.select=last has none")
-    if select == "test":
-        text = "train.select=test chooses the epoch on the test split; the numbers flatter, every row says so"
-        warnings.warn(text, stacklevel=4)
-        logger.warning(text)
-    selecting_split(config, dataset)
-    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
-    zoo.build_objective(config.objective, config.model.name)
-    if hasattr(model, "label_text") and dataset.label_text is None and config.model.text.bank == "frozen":
-        raise ConfigError(
-            f"model.text.bank=frozen needs label embeddings, and {dataset.name} brings none: give "
-            "data.audio_labels and data.visual_labels, or learn the bank with model.text.bank=learned"
-        )
 
 
 def check_fits(checkpoint: Checkpoint, dataset: Dataset) -> None:
     """Refuse data of other classes or widths than the checkpoint's, or of a length its model cannot take."""
     model = checkpoint.config.model
-    there, here = checkpoint.config.data.regions, "pool" if dataset.train.maps is None else "keep"
-    if there != here:
-        raise CheckpointError(f"{checkpoint.path}: trained with data.regions={there}, the data were opened with {here}")
+    trained, opened = checkpoint.config.data.regions, "pool" if dataset.train.maps is None else "keep"
+    if trained != opened:
+        raise CheckpointError(f"{checkpoint.path}: trained with data.regions={trained}, the data were opened with "
+                              f"{opened}")
     any_length = model.text.slots == "per_class" and model.time_encoding != "learned"
     length = () if any_length else ("segments",)
-    _compare(checkpoint.path, dataset, ("categories", "audio_width", "visual_width", *length))
+    _compare(checkpoint.path, dataset, "categories", "audio_width", "visual_width", *length)
 
 
 def check_same_data(checkpoint: Path, dataset: Dataset) -> None:
-    """Refuse to continue on other data than those a run began with."""
-    _compare(checkpoint, dataset, ("categories", "audio_width", "visual_width", "segments", "provenance"))
+    """Refuse to continue a run on other data than those it began with."""
+    _compare(checkpoint, dataset, "categories", "audio_width", "visual_width", "segments", "provenance")
 
 
-def _compare(checkpoint: Path, dataset: Dataset, names: tuple[str, ...]) -> None:
-    there, here = (meta.model_dump(mode="json") for meta in (read_meta(checkpoint), meta_of(dataset)))
-    found = [
-        f"{name}: {there[name]} in the checkpoint, {here[name]} in the data"
-        for name in names
-        if there[name] != here[name]
-    ]
+def _compare(checkpoint: Path, dataset: Dataset, *names: str) -> None:
+    saved, given = (meta.model_dump(mode="json") for meta in (read_meta(checkpoint), meta_of(dataset)))
+    found = [f"{name}: {saved[name]} in the checkpoint, {given[name]} in the data"
+             for name in names if saved[name] != given[name]]
     if found:
         raise CheckpointError(f"{checkpoint}: does not fit {dataset.name}: " + "; ".join(found))

@@ -72,7 +72,7 @@ def test_a_last_line_cut_short_by_a_kill_is_dropped(tmp_path: Path) -> None:
 
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text('{"epoch": 1}\nnonsense\n{"epoch": 3}\n')
-    with pytest.raises(CheckpointError, match="line 2 is no JSON: 'nonsense'"):
+    with pytest.raises(CheckpointError, match="line 2"):
         read_journal(tmp_path / "journal.jsonl")
 
 

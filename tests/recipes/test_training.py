@@ -19,10 +19,11 @@ from avsgn_pyg.data.feature_store import Features, write_store
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.checkpoint import load_checkpoint
-from avsgn_pyg.engine.evaluator import Predictions, predict
-from avsgn_pyg.engine.report import Evaluation
+from avsgn_pyg.engine.evaluator import labels, predict
+from avsgn_pyg.engine.result import Result
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.engine.trainer import Trainer
+from avsgn_pyg.localization import Localization
 from avsgn_pyg.recipes import parts
 from avsgn_pyg.recipes.embedding import embed_run
 from avsgn_pyg.recipes.pictures import answer_row
@@ -52,19 +53,14 @@ def make_config(tmp_path: Path) -> Make:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> recipes.RunResult:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Result:
     return recipes.train(config_in(tmp_path_factory.mktemp("runs")), progress=False)
 
 
 @pytest.fixture(scope="module")
-def evaluation(run: recipes.RunResult) -> Evaluation:
-    return run.evaluations[0]
-
-
-@pytest.fixture(scope="module")
-def alone(evaluation: Evaluation) -> list[Predictions]:
+def alone(run: Result) -> list[Localization]:
     """The run's own model on each video of the split by itself, without filling."""
-    checkpoint = load_checkpoint(evaluation.checkpoint)
+    checkpoint = load_checkpoint(run.evaluations[0].checkpoint)
     dataset = parts.open_dataset(checkpoint.config)
     model = zoo.build_model(checkpoint.config.model, parts.shape_of(dataset), dataset.label_text)
     model.load_state_dict(checkpoint.weights)
@@ -83,9 +79,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_answers_of_a_mixed_split_are_those_of_its_videos_alone(
-    evaluation: Evaluation, alone: list[Predictions]
+    run: Result, alone: list[Localization]
 ) -> None:
-    found, lengths = evaluation.predictions, evaluation.videos.lengths
+    found, lengths = run.evaluations[0].predictions, run.videos.lengths
     assert sorted(set(lengths.tolist())) == [3, 4, 5, 6, 7]
     for number, (one, seconds) in enumerate(zip(alone, lengths.tolist(), strict=True)):
         assert one.mask is None and one.relevance.shape == (1, seconds)
@@ -94,12 +90,13 @@ def test_answers_of_a_mixed_split_are_those_of_its_videos_alone(
 
 
 def test_scores_of_a_mixed_split_are_counted_from_its_videos_alone(
-    evaluation: Evaluation, alone: list[Predictions]
+    run: Result, alone: list[Localization]
 ) -> None:
-    videos, report, tau = evaluation.videos, evaluation.report, evaluation.tau
+    videos, report, tau = run.videos, run.evaluations[0].report, run.evaluations[0].tau
     split = [cut(videos, number) for number in range(len(videos))]
     each = [metrics.evaluate(found.category, found.relevance, one.category, one.relevance, bootstrap=0, tau=tau,
-                             categories=evaluation.meta.categories) for found, one in zip(alone, split, strict=True)]
+                             categories=run.evaluations[0].meta.categories)
+            for found, one in zip(alone, split, strict=True)]
     assert report.segments == int(videos.seconds.sum()) < videos.relevance.numel()
     assert torch.equal(report.confusion, torch.stack([one.confusion for one in each]).sum(0))
     assert report.segment_accuracy == pytest.approx(100 * int(report.confusion.diagonal().sum()) / report.segments)
@@ -107,27 +104,27 @@ def test_scores_of_a_mixed_split_are_counted_from_its_videos_alone(
     logits = torch.cat([one.relevance[0] for one in alone])[None]
     relevance = videos.relevance[videos.mask][None]
     assert report.relevance_auc == pytest.approx(metrics.relevance_auc(logits, relevance))
-    counts = [metrics.count_events(found.labels(tau), metrics.segment_targets(one.category, one.relevance, 3), 3, 0.5)
+    counts = [metrics.count_events(labels(found, tau), metrics.segment_targets(one.category, one.relevance, 3), 3, 0.5)
               for found, one in zip(alone, split, strict=True)]
     hits, predicted, true = (sum(values) for values in zip(*counts, strict=True))
     assert report.event_f1[0.5] == pytest.approx(200 * hits / (predicted + true))
 
 
-def test_the_table_of_predictions_ends_each_video_where_it_ends(run: recipes.RunResult, evaluation: Evaluation) -> None:
+def test_the_table_of_predictions_ends_each_video_where_it_ends(run: Result) -> None:
     with (run.folder / "evaluation-test" / "predictions.csv").open() as file:
         lines = list(csv.DictReader(file))
     for column in ("true_labels", "predicted_labels"):
-        assert [len(line[column].split("|")) for line in lines] == evaluation.videos.lengths.tolist()
-    shares = (100 * evaluation.correct_per_video).tolist()
+        assert [len(line[column].split("|")) for line in lines] == run.videos.lengths.tolist()
+    shares = (100 * run.correct[0]).tolist()
     assert [float(line["accuracy"]) for line in lines] == pytest.approx(shares, abs=0.051)
 
 
-def test_evaluating_again_repeats_the_run_s_own_scores(run: recipes.RunResult, evaluation: Evaluation) -> None:
-    again = recipes.evaluate_run(run.folder, device="cpu", progress=False).evaluations[0]
-    assert again.as_dict() == evaluation.as_dict()
+def test_evaluating_again_repeats_the_run_s_own_scores(run: Result) -> None:
+    again = recipes.evaluate_run(run.folder, device="cpu", progress=False)
+    assert again.as_dict() == run.as_dict()
 
 
-def test_the_best_tau_of_a_mixed_split_is_the_best(run: recipes.RunResult) -> None:
+def test_the_best_tau_of_a_mixed_split_is_the_best(run: Result) -> None:
     def accuracy(**named: Any) -> float:
         found = recipes.evaluate_run(run.folder, split="val", device="cpu", progress=False, **named)
         return found.evaluations[0].report.segment_accuracy
@@ -137,7 +134,7 @@ def test_the_best_tau_of_a_mixed_split_is_the_best(run: recipes.RunResult) -> No
 
 
 def test_whatever_stands_after_a_video_s_end_trains_the_same_model(
-    run: recipes.RunResult, make_config: Make, monkeypatch: pytest.MonkeyPatch
+    run: Result, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def with_rubbish(config: Any) -> Dataset:
         dataset = make_synthetic(config.synthetic)
@@ -154,7 +151,7 @@ def test_whatever_stands_after_a_video_s_end_trains_the_same_model(
 
 
 def test_a_stopped_run_on_mixed_lengths_goes_on_exactly(
-    run: recipes.RunResult, make_config: Make, monkeypatch: pytest.MonkeyPatch
+    run: Result, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_epoch = Trainer._train_epoch
 
@@ -181,10 +178,10 @@ def test_every_time_encoding_trains_on_mixed_lengths(make_config: Make, time: st
 def test_weak_supervision_with_pasted_boundaries_trains_on_mixed_lengths(make_config: Make) -> None:
     objective = {"supervision": "weak", "losses": ["mil", "gate", "pasted"]}
     result = recipes.train(make_config(objective=objective, train={"seeds": [0, 1], "epochs": 1}), progress=False)
-    shares = torch.stack([evaluation.correct_per_video for evaluation in result.evaluations])
-    seconds = result.evaluations[0].videos.seconds
-    assert result.summary.interval == metrics.bootstrap_interval(shares, 50, 0, seconds=seconds)
-    assert result.summary.interval != metrics.bootstrap_interval(shares, 50, 0)
+    shares = result.correct
+    seconds = result.videos.seconds
+    assert result.interval == metrics.bootstrap_interval(shares, 50, 0, seconds=seconds)
+    assert result.interval != metrics.bootstrap_interval(shares, 50, 0)
 
 
 @pytest.mark.parametrize(
@@ -205,16 +202,16 @@ def test_settings_of_one_length_are_refused_before_a_file_is_touched(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_of_a_shorter_video_ends_with_it(run: recipes.RunResult, evaluation: Evaluation) -> None:
-    videos = evaluation.videos
+def test_a_picture_of_a_shorter_video_ends_with_it(run: Result) -> None:
+    videos = run.videos
     number = int(videos.seconds.argmin())
     answer = answer_row(run.folder, row=int(videos.row[number]), split="test")
     assert len(answer.picture.relevance) == 3 and answer.localization.mask is None
     assert sum(span.end - span.start for span in answer.picture.truth) == int(videos.relevance[number].sum())
 
 
-def test_stages_are_shown_of_real_event_seconds(run: recipes.RunResult, evaluation: Evaluation) -> None:
-    found, videos = embed_run(run.folder, device="cpu"), evaluation.videos
+def test_stages_are_shown_of_real_event_seconds(run: Result) -> None:
+    found, videos = embed_run(run.folder, device="cpu"), run.videos
     assert len(found.labels) == int(videos.relevance.sum())
     seconds = torch.from_numpy(found.stages["encoder"]["audio"])
     torch.testing.assert_close(seconds, videos.audio[videos.relevance > 0])
@@ -245,7 +242,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_files_of_mixed_lengths_train_what_the_same_videos_in_memory_train(
-    run: recipes.RunResult, make_config: Make, folder: Path
+    run: Result, make_config: Make, folder: Path
 ) -> None:
     config = make_config(data={"kind": "ave", "name": "files", "root": folder, "features": "features.h5"})
     result = recipes.train(config, progress=False)

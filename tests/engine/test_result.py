@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from avsgn_pyg import metrics
+from avsgn_pyg.data.videos import Videos
+from avsgn_pyg.engine.files import Meta
+from avsgn_pyg.engine.result import Evaluation, Result, join
+from avsgn_pyg.localization import Localization
+
+Make = Callable[..., Result]
+CIRCUMSTANCES = ("synthetic", "split", "tau_from")
+
+
+@pytest.fixture
+def make_result(videos: Videos, meta: Meta, tmp_path: Path) -> Make:
+    """Random scores of one seed; keyword arguments are fields of the result or of the checkpoint's meta."""
+
+    def make(seed: int = 0, tau: float = 0.5, **given: Any) -> Result:
+        draw = torch.Generator().manual_seed(seed)
+        found = Localization(torch.randn(len(videos), 3, generator=draw),
+                             torch.randn(videos.relevance.shape, generator=draw))
+        report = metrics.evaluate(found.category, found.relevance, videos.category, videos.relevance,
+                                  categories=meta.categories, tau=tau, bootstrap=50)
+        own = {"synthetic": True, "split": "test"} | {name: given.pop(name) for name in CIRCUMSTANCES if name in given}
+        about = meta.model_copy(update={"seed": seed, "epoch": 3 + seed, **given})
+        return Result(tmp_path, "tiny", videos=videos, evaluations=(Evaluation(tmp_path, about, tau, report, found),),
+                      **own)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("selected_on", "split", "tau_from", "marks"),
+    [
+        ("val", "test", None, ()),
+        ("val", "test", "val", ()),
+        ("last", "test", None, ()),
+        ("test", "val", None, ("selected on test",)),
+        ("val", "test", "test", ("tau from test",)),
+        ("val", "val", "val", ("selected on val", "tau from val")),
+    ],
+)
+@pytest.mark.parametrize("several", [False, True])
+def test_every_row_marks_a_choice_that_flatters_it(
+    make_result: Make, selected_on: str, split: str, tau_from: str | None, marks: tuple[str, ...], several: bool
+) -> None:
+    found = make_result(split=split, tau_from=tau_from, selected_on=selected_on)
+    found = join(found.folder, [found], 0) if several else found
+    values = found.as_dict()
+    assert found.marks == marks and (values["summary"] or values["evaluations"][0])["marks"] == list(marks)
+    rows = found.table().split("\n\n")[-1].splitlines()
+    assert len(rows) > 5 and all(row.endswith(f"({', '.join(marks)})") for row in rows) or not marks
+
+
+def test_a_table_names_data_checkpoint_and_tau(make_result: Make) -> None:
+    table = make_result(selected_on="val", selection_score=61.25).table()
+    assert table.startswith("tiny (synthetic) | test: 24 videos, 96 segments\n")
+    assert "epoch 3, selected on val, 61.25 % there, seed 0 | tau: 0.5" in table
+    assert "synthetic" not in make_result(synthetic=False).table()
+
+
+def test_metrics_json_has_every_score_and_its_circumstances(make_result: Make) -> None:
+    found = make_result()
+    found.write()
+    values = json.loads((found.folder / "evaluation-test" / "metrics.json").read_text())
+    assert values["scores"] == json.loads(json.dumps(found.evaluations[0].report.as_dict()))
+    assert [values[key] for key in ("dataset", "synthetic", "split", "tau")] == ["tiny", True, "test", 0.5]
+
+
+def test_the_csv_reproduces_the_segment_accuracy(make_result: Make, videos: Videos) -> None:
+    found = make_result()
+    found.write()
+    with (found.folder / "evaluation-test" / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    pairs = [pair for row in rows
+             for pair in zip(row["true_labels"].split("|"), row["predicted_labels"].split("|"), strict=True)]
+    accuracy = 100 * sum(a == b for a, b in pairs) / len(pairs)
+    assert accuracy == pytest.approx(found.evaluations[0].report.segment_accuracy)
+    assert [(int(row["row"]), row["video_id"]) for row in rows] == [
+        *zip(videos.row.tolist(), videos.video_ids, strict=True)]
+
+
+def test_a_summary_is_the_mean_and_deviation_over_seeds(make_result: Make, tmp_path: Path) -> None:
+    found = join(tmp_path, [make_result(seed) for seed in (0, 1, 5)], 200)
+    scores = [one.report.segment_accuracy for one in found.evaluations]
+    mean, std, n = found.scores["segment_accuracy"]
+    assert (mean, std, n) == (pytest.approx(statistics.mean(scores)), pytest.approx(statistics.stdev(scores)), 3)
+    assert (100 * found.correct.mean(1)).tolist() == pytest.approx(scores)
+    lo, hi = found.interval
+    assert lo < mean < hi and f"{mean:.2f} ± {std:.2f} [{lo:.2f}, {hi:.2f}]" in found.table()
+
+
+def test_a_summary_names_what_it_measures(make_result: Make, tmp_path: Path) -> None:
+    found = join(tmp_path, [make_result(seed, tau, tau_from="val", selected_on="val")
+                            for seed, tau in ((0, 0.4), (1, 0.6))], 0)
+    found.write()
+    values = json.loads((tmp_path / "summary-test.json").read_text())
+    assert {key: value for key, value in values.items() if key != "scores"} == {
+        "dataset": "tiny", "synthetic": True, "split": "test", "seeds": [0, 1], "tau": [0.4, 0.6], "tau_from": "val",
+        "selected_on": "val", "epochs": [3, 4], "marks": [], "interval": None}
+    assert "tiny (synthetic) | test | seeds 0, 1 | " in found.table()
+    assert "\ncheckpoints: epochs 3, 4, selected on val | tau: 0.4, 0.6 (best on val)\n" in found.table()
+
+
+@pytest.mark.parametrize("other", [{"split": "val"}, {"synthetic": False}, {"selected_on": "val"}])
+def test_different_measurements_are_not_averaged(make_result: Make, tmp_path: Path, other: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="same dataset, synthetic, split"):
+        join(tmp_path, [make_result(0), make_result(1, **other)], 0)
+
+
+def test_a_score_that_one_seed_lacks_is_null_in_json(make_result: Make, tmp_path: Path) -> None:
+    one, two = make_result(0), make_result(1)
+    [evaluation] = one.evaluations
+    lacking = evaluation._replace(report=dataclasses.replace(evaluation.report, relevance_auc=math.nan))
+    found = join(tmp_path, [dataclasses.replace(one, evaluations=(lacking,)), two], 0)
+    assert found.as_dict()["summary"]["scores"]["relevance_auc"] == {"mean": None, "std": None, "n": 2}
+    assert "relevance auc" in found.table()
