@@ -1,10 +1,9 @@
-"""What training does to a batch before the model sees it: new pairs, pasted boundaries, turned time, noise.
+"""Augmentation of a batch during training: exchanged pairs, pasted boundaries, reversed time, noise.
 
-All draw from torch's own generator of the batch's device, so that a resumed run draws what an
-uninterrupted one would have drawn.
+All random numbers come from torch's generator of the batch's device, so that a resumed run draws the same ones.
 
-Letters: B videos, T seconds of the longest, d_a / d_v feature widths. `real` is False where a second only fills a
-shorter video up (``None`` where all are as long): no such second is given to another, and none is turned or pasted.
+Shapes: B videos, T seconds of the longest, d_a / d_v feature widths. `mask` is False where a second is padding
+(``None`` if all videos have T seconds); padding is neither used for another video nor pasted over nor moved.
 """
 
 from __future__ import annotations
@@ -22,15 +21,14 @@ from avsgn_pyg.graph.regions import has_regions
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, PASTED, RELEVANCE, VISUAL
 from avsgn_pyg.graph.views import padded_view
 
-#: A pasted run leaves at least this many event seconds, the shortest event of AVE.
+#: Pasting leaves at least this many event seconds, the shortest event of AVE.
 SHORTEST_EVENT = 2
 
+Mask = Bool[Tensor, "B T"] | None
 
-Real = Bool[Tensor, "B T"] | None
 
-
-class _Seconds(NamedTuple):
-    """What augmentation may change of a batch."""
+class Seconds(NamedTuple):
+    """The parts of a batch that augmentation may change."""
 
     audio: Float[Tensor, "B T da"]
     visual: Float[Tensor, "B T dv"]
@@ -39,15 +37,14 @@ class _Seconds(NamedTuple):
 
 
 def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = True) -> HeteroData:
-    """The batch after the recipe; the one given is left as it is. With every rate 0, the same object.
+    """Return an augmented copy of the batch; with every rate 0, the batch itself.
 
     Args:
-        batch: as :meth:`avsgn_pyg.data.dataset.Videos.batch` builds it.
+        batch: from :meth:`avsgn_pyg.data.dataset.Videos.batch`.
         recipe: ``recombine`` is the probability, for each video, of :func:`recombine`; ``boundary`` that of
-            :func:`paste_boundaries`; ``time_flip`` that its seconds run backwards (sound, sight and relevance
-            alike); ``noise`` is the standard deviation of Gaussian noise in units of each stream's root
-            mean square over the batch.
-        segment_labels: whether relevance may be read, which weak supervision forbids.
+            :func:`paste_boundaries`; ``time_flip`` that of reversing its seconds (features and relevance); ``noise`` is
+            the standard deviation of Gaussian noise, relative to each stream's root mean square over the batch.
+        segment_labels: whether relevance may be used, which weak supervision forbids.
 
     Raises:
         ValueError: videos with regions.
@@ -57,78 +54,72 @@ def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = 
     if has_regions(batch):
         raise ValueError("train.augment changes one vector a second, and this batch holds regions of its seconds; "
                          "set its rates to 0, or data.regions=pool")
-    (audio, real), (visual, _) = padded_view(batch, AUDIO), padded_view(batch, VISUAL)
-    seconds, given = _Seconds(audio, visual, batch[RELEVANCE], torch.zeros_like(batch[RELEVANCE])), batch[CATEGORY]
-    known = {"segment_labels": segment_labels, "real": real}
+    (audio, mask), (visual, _) = padded_view(batch, AUDIO), padded_view(batch, VISUAL)
+    seconds = Seconds(audio, visual, batch[RELEVANCE], torch.zeros_like(batch[RELEVANCE]))
+    category, options = batch[CATEGORY], {"segment_labels": segment_labels, "mask": mask}
     if recipe.recombine:
-        seconds = recombine(seconds, given, recipe.recombine, **known)
+        seconds = recombine(seconds, category, recipe.recombine, **options)
     if recipe.boundary:
-        seconds = paste_boundaries(seconds, given, recipe.boundary, **known)
+        seconds = paste_boundaries(seconds, category, recipe.boundary, **options)
     if recipe.time_flip:
-        flipped = torch.rand(len(given), device=given.device) < recipe.time_flip
-        seconds = _Seconds(*(flip_time(part, flipped, real) for part in seconds))
+        flipped = torch.rand(len(category), device=category.device) < recipe.time_flip
+        seconds = Seconds(*(flip_time(part, flipped, mask) for part in seconds))
     changed = copy.copy(batch)
     for node, block in ((AUDIO, seconds.audio), (VISUAL, seconds.visual)):
-        rows = block.flatten(0, 1) if real is None else block[real]
+        rows = block.flatten(0, 1) if mask is None else block[mask]
         changed[node].x = add_noise(rows, recipe.noise) if recipe.noise else rows
     changed[RELEVANCE], changed[PASTED] = seconds.relevance, seconds.pasted
     return changed
 
 
 def recombine(
-    seconds: _Seconds, category: Int[Tensor, "B"], rate: float, *, segment_labels: bool, real: Real = None
-) -> _Seconds:
-    """Give videos the sight of another video of their class in the batch, so that pairs are not learnt by heart.
+    seconds: Seconds, category: Int[Tensor, "B"], rate: float, *, segment_labels: bool, mask: Mask = None
+) -> Seconds:
+    """Replace the visual features of videos by those of another video of the class, so that pairs are not memorised.
 
-    With segment labels only videos whose event lasts all their seconds take part: sound and sight then both hold
-    the event in every second, and the labels stay right. Without them any video of the class does, and what
-    stays right is the class. A partner is no shorter than the video itself.
+    With segment labels only videos whose event lasts all their seconds take part, so the labels stay right. Without
+    them every video of the class does, and the class stays right. A partner is no shorter than the video itself.
 
     Args:
-        seconds: audio [B, T, d_a], visual [B, T, d_v], relevance [B, T].
         category: classes of the videos; those without an event take no part.
         rate: probability for each video that has a partner.
-        segment_labels: whether relevance may be read.
+        segment_labels: whether relevance may be used.
     """
     videos = len(category)
-    filling = torch.zeros_like(seconds.relevance, dtype=torch.bool) if real is None else ~real
-    whole = torch.ones_like(category, dtype=torch.bool)
+    padding = torch.zeros_like(seconds.relevance, dtype=torch.bool) if mask is None else ~mask
+    suitable = category != NO_EVENT
     if segment_labels:
-        whole = (seconds.relevance.bool() | filling).all(1)
-    whole = whole & (category != NO_EVENT)
-    partners = (category[:, None] == category) & whole[:, None] & whole
-    partners = partners & (filling.sum(1)[:, None] >= filling.sum(1))
+        suitable = suitable & (seconds.relevance.bool() | padding).all(1)
+    partners = (category[:, None] == category) & suitable[:, None] & suitable
+    partners = partners & (padding.sum(1)[:, None] >= padding.sum(1))
     partners = partners & ~torch.eye(videos, dtype=torch.bool, device=category.device)
     drawn = (torch.rand(videos, videos, device=category.device) * partners).argmax(1)
-    takes = partners.any(1) & (torch.rand(videos, device=category.device) < rate)
-    return seconds._replace(visual=torch.where(takes[:, None, None], seconds.visual[drawn], seconds.visual))
+    replaced = partners.any(1) & (torch.rand(videos, device=category.device) < rate)
+    return seconds._replace(visual=torch.where(replaced[:, None, None], seconds.visual[drawn], seconds.visual))
 
 
 def paste_boundaries(
-    seconds: _Seconds, category: Int[Tensor, "B"], rate: float, *, segment_labels: bool, real: Real = None
-) -> _Seconds:
-    """Give videos a boundary that is right by definition: paste another class over one modality.
+    seconds: Seconds, category: Int[Tensor, "B"], rate: float, *, segment_labels: bool, mask: Mask = None
+) -> Seconds:
+    """Paste seconds of another class over one modality at either end of a video, which makes them background.
 
-    An event is what is both heard and seen. So where a run of seconds at either end of a video takes its sound
-    (or its sight) from a video of another class in the batch, that run is background, whatever it was (unless the
-    donor happens to hold the class too). The class stays. A video keeps its own seconds where the donor has the
-    same class or ends within the run, or where fewer than :data:`SHORTEST_EVENT` event seconds would be left.
+    An event is both audible and visible, so a run of seconds with one modality of another class is background (unless
+    the donor video contains the class too). The class of the video stays. A video is not changed if the donor has the
+    same class or ends within the run, or if fewer than :data:`SHORTEST_EVENT` event seconds would remain.
 
-    Without segment labels nobody can say what is left, so the run takes half of the video at most, and relevance is
-    handed on unread. The run is background all the same, and `pasted` says where: the one thing that weak
-    supervision may know of a second (the loss ``pasted`` reads it).
+    Without segment labels the number of remaining event seconds is unknown, so the run is at most half of the video,
+    and relevance is returned unread. ``pasted`` marks the run, for the loss ``pasted``; it is drawn, so it is no label.
 
     Args:
-        seconds: audio [B, T, d_a], visual [B, T, d_v], relevance and pasted [B, T].
         category: classes of the videos.
         rate: probability for each video.
-        segment_labels: whether relevance may be read.
+        segment_labels: whether relevance may be used.
     """
     videos, segments = seconds.relevance.shape
     device = category.device
-    end = segments if real is None else real.sum(1, keepdim=True)
+    end = segments if mask is None else mask.sum(1, keepdim=True)
     longest = end - 1 if segment_labels else end // 2
-    if real is None and not longest:
+    if mask is None and not longest:
         return seconds
     donor = torch.randint(videos, (videos,), device=device)
     length = _lengths(longest, videos, device)
@@ -136,38 +127,37 @@ def paste_boundaries(
     second = torch.arange(segments, device=device)
     run = torch.where(at_start < 0.5, second < length, second >= end - length)
     run = run & (chance < rate) & (category[donor] != category)[:, None]
-    if real is not None:
-        run = run & real & (length <= longest)
-        run = run & (real[donor] | ~run).all(1, keepdim=True)
+    if mask is not None:
+        run = run & mask & (length <= longest)
+        run = run & (mask[donor] | ~run).all(1, keepdim=True)
     if segment_labels:
         run = run & ((seconds.relevance * ~run).sum(1, keepdim=True) >= SHORTEST_EVENT)
-    heard = (run & (takes_audio < 0.5))[..., None]
-    seen = (run & (takes_audio >= 0.5))[..., None]
-    return _Seconds(
-        audio=torch.where(heard, seconds.audio[donor], seconds.audio),
-        visual=torch.where(seen, seconds.visual[donor], seconds.visual),
+    over_audio = (run & (takes_audio < 0.5))[..., None]
+    over_visual = (run & (takes_audio >= 0.5))[..., None]
+    return Seconds(
+        audio=torch.where(over_audio, seconds.audio[donor], seconds.audio),
+        visual=torch.where(over_visual, seconds.visual[donor], seconds.visual),
         relevance=seconds.relevance * ~run if segment_labels else seconds.relevance,
-        pasted=run.to(seconds.relevance.dtype),
-    )
+        pasted=run.to(seconds.relevance.dtype))
 
 
 def _lengths(longest: int | Int[Tensor, "B 1"], videos: int, device: torch.device) -> Int[Tensor, "B 1"]:
-    """From 1 to the longest, all as likely; 1 where that is 0."""
+    """Uniform draws from 1 to `longest`; 1 where that is 0."""
     if isinstance(longest, int):
         return torch.randint(1, longest + 1, (videos, 1), device=device)
     return 1 + (torch.rand(videos, 1, device=device) * longest).long()
 
 
 def flip_time(
-    values: Float[Tensor, "B T *d"], flipped: Bool[Tensor, "B"], real: Real = None
+    values: Float[Tensor, "B T *d"], flipped: Bool[Tensor, "B"], mask: Mask = None
 ) -> Float[Tensor, "B T *d"]:
-    """Run the second axis of the marked rows backwards, each over its own seconds."""
-    mask = flipped.view(-1, *(1 for _ in values.shape[1:]))
-    if real is None:
-        return torch.where(mask, values.flip(1), values)
+    """Reverse the second axis of the `flipped` rows, each over its own seconds."""
+    rows = flipped.view(-1, *(1 for _ in values.shape[1:]))
+    if mask is None:
+        return torch.where(rows, values.flip(1), values)
     second = torch.arange(values.shape[1], device=values.device)
-    turned = torch.where(real, real.sum(1, keepdim=True) - 1 - second, second)
-    return torch.where(mask, values[torch.arange(len(values), device=values.device)[:, None], turned], values)
+    turned = torch.where(mask, mask.sum(1, keepdim=True) - 1 - second, second)
+    return torch.where(rows, values[torch.arange(len(values), device=values.device)[:, None], turned], values)
 
 
 def add_noise(values: Float[Tensor, "..."], noise: float) -> Float[Tensor, "..."]:

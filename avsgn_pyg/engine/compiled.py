@@ -1,9 +1,8 @@
 """AVSGN's forward pass as one compiled program: ``torch.compile`` without a graph break, or an error.
 
 Dynamo cannot trace the model itself: a batch holds Python objects, and :mod:`avsgn_pyg.blocks` uses tensors without
-storage. So ``make_fx`` traces the forward pass first, before autograd, into one graph of ATen operations whose inputs
-are features, parameters and buffers; batch sizes are constants in it. ``torch.compile`` takes this graph, and autograd
-differentiates the result.
+storage. So ``make_fx`` first traces the forward pass into one graph of ATen operations whose inputs are features,
+parameters and buffers. ``torch.compile`` compiles this graph, and autograd differentiates the result.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.engine.losses import TrainingError
+from avsgn_pyg.errors import TrainingError
 from avsgn_pyg.graph.edges import Complete, subgraph_edges
 from avsgn_pyg.graph.schema import AUDIO, TEXT, VISUAL
 from avsgn_pyg.graph.views import as_batch, node_counts
@@ -29,8 +28,6 @@ from avsgn_pyg.model.avsgn import AVSGN
 
 #: Most programs of one model. Each takes about a minute to compile, so a run that needs more should not compile.
 MOST: Final = 8
-
-
 #: Backend of ``torch.compile``.
 BACKEND = "inductor"
 
@@ -43,7 +40,7 @@ class CompiledModel(nn.Module):
     """A model whose forward pass runs compiled: the same outputs, and the same gradients in the model's own parameters.
 
     Each batch size is compiled when it first occurs, separately for training and evaluation. Dropout draws fresh
-    numbers at every call, though not those that the model itself would draw. Forward hooks are not run.
+    numbers at every call, but not those that the model itself would draw. Forward hooks are not run.
 
     Args:
         model: on its final device, in its final dtype.
@@ -56,7 +53,7 @@ class CompiledModel(nn.Module):
         self.programs: dict[tuple, Callable[..., Any]] = {}
 
     def forward(self, data: HeteroData | Batch) -> Any:
-        """The model's output, such as a ``Localization``.
+        """Return the model's output, such as a ``Localization``.
 
         Raises:
             CompileError: for videos of different length, for subgraphs that are not complete or run along edge lists
@@ -78,7 +75,7 @@ class CompiledModel(nn.Module):
 
 
 def _structure(model: AVSGN, batch: Batch) -> tuple:
-    """Everything of a batch and of the model's state that the traced operations depend on, but for the inputs."""
+    """Everything besides the inputs on which the traced operations depend."""
     counts = {name: set(node_counts(batch, name)) for name in (AUDIO, VISUAL, TEXT)}
     if any(len(found) > 1 for found in counts.values()):
         raise CompileError(f"videos must be equally long, got {counts}")
@@ -92,29 +89,28 @@ def _structure(model: AVSGN, batch: Batch) -> tuple:
 
 
 def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch], Any]:
-    """The program of batches like this one."""
-    names, _ = _state(model)
+    """Compile the program of batches like this one."""
+    names = [name for name, _ in (*model.named_parameters(), *model.named_buffers())]
     found: dict[str, Any] = {}
 
     def forward(audio: Tensor, visual: Tensor, *values: Tensor) -> list[Any]:
         given = copy.copy(batch)
         given[AUDIO].x, given[VISUAL].x = audio, visual
-        answer = functional_call(model, dict(zip(names, values, strict=True)), (given,))
-        parts = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
+        output = functional_call(model, dict(zip(names, values, strict=True)), (given,))
+        parts = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
         tensors, found["spec"] = pytree.tree_flatten(parts)
-        found["kind"] = type(answer)
+        found["kind"] = type(output)
         return tensors
 
-    # Tracing runs the model once: neither its buffers nor the random numbers of what follows may change by that.
-    buffers = {id(buffer) for buffer in model.buffers()}
+    # Tracing runs the model once, which must change neither its buffers nor the random state.
+    buffers, device = {id(buffer) for buffer in model.buffers()}, batch[AUDIO].x.device
     inputs = [value.clone() if id(value) in buffers else value for value in _inputs(model, batch)]
-    device = batch[AUDIO].x.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         graph = make_fx(forward, decomposition_table=_DROPOUT, pre_dispatch=True)(*inputs)
     graph.graph.eliminate_dead_code()  # dtype queries are constants by now, and Dynamo rejects the unused calls
     graph.recompile()
     # Inductor's own random numbers cost a CPU more than the rest of a step.
-    options = {"fallback_random": True} if backend == "inductor" and batch[AUDIO].x.device.type == "cpu" else None
+    options = {"fallback_random": True} if backend == "inductor" and device.type == "cpu" else None
     code = torch.compile(graph, backend=backend, fullgraph=True, dynamic=False, options=options)
 
     def program(model: AVSGN, batch: Batch) -> Any:
@@ -123,10 +119,14 @@ def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch],
     return program
 
 
+def _inputs(model: AVSGN, batch: Batch) -> tuple[Tensor, ...]:
+    return batch[AUDIO].x, batch[VISUAL].x, *model.parameters(), *model.buffers()
+
+
 @torch.library.custom_op("avsgn_pyg::kept", mutates_args=(), schema="(Tensor x, float rate, int site) -> Tensor",
                          tags=(torch.Tag.nondeterministic_seeded,))
 def _kept(x: Tensor, rate: float, site: int) -> Tensor:
-    """The scaled dropout mask, drawn as in eager mode; without `site`, AOTAutograd would merge two draws into one."""
+    """Draw a scaled dropout mask as eager mode does; without `site`, AOTAutograd would merge two draws into one."""
     return torch.empty_like(x).bernoulli_(1 - rate).div_(1 - rate)
 
 
@@ -136,17 +136,9 @@ def _(x: Tensor, rate: float, site: int) -> Tensor:
 
 
 def _dropout(x: Tensor, rate: float, train: bool) -> Tensor:
-    """Dropout whose product the compiler can fuse with its neighbours; inductor has a slower form of its own."""
+    """Dropout whose product the compiler can fuse with its neighbours; inductor's own form is slower."""
     return x * _kept(x.detach(), rate, next(_SITES)) if train and rate else x
 
 
 _SITES = itertools.count()
 _DROPOUT: Final = {torch.ops.aten.dropout.default: _dropout}
-
-
-def _state(model: AVSGN) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
-    return tuple(zip(*model.named_parameters(), *model.named_buffers(), strict=True))
-
-
-def _inputs(model: AVSGN, batch: Batch) -> tuple[Tensor, ...]:
-    return batch[AUDIO].x, batch[VISUAL].x, *_state(model)[1]

@@ -1,8 +1,4 @@
-"""Where training runs: one :class:`accelerate.Accelerator`, and the videos beside the model.
-
-Devices, mixed precision, gradient accumulation and processes (``accelerate launch``, ``torchrun``) are
-accelerate's; this file only says what the recipe asks of it, and refuses what the machine cannot give.
-"""
+"""Devices, precision and processes of a run, as one :class:`accelerate.Accelerator`; random states; placed videos."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from torch.utils.data import DataLoader
 from avsgn_pyg.config import ConfigError, TrainConfig
 from avsgn_pyg.data.dataset import Videos
 
-#: Share of a GPU's free memory that the features of one split may take; more stays on the CPU.
+#: Share of a GPU's free memory that the features of one split may take; larger ones stay on the CPU.
 RESIDENT_SHARE = 0.5
 
 
@@ -24,81 +20,67 @@ def check_device(device: str, precision: str = "no") -> None:
     """Refuse a device or a precision that this machine does not have.
 
     Raises:
-        ConfigError: names the setting, what is there, and what would work.
+        ConfigError: names the setting, what is available, and what would work.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device, True):
-        raise ConfigError(
-            f"train.device={device}: this torch ({torch.__version__}) sees no {device} device; "
-            "use train.device=auto or cpu"
-        )
+        raise ConfigError(f"train.device={device}: this torch ({torch.__version__}) sees no {device} device; "
+                          "use train.device=auto or cpu")
     if precision == "fp16" and (device == "cpu" or not any(present.values())):
         raise ConfigError("train.precision=fp16 needs a GPU; on the CPU use train.precision=bf16 or no")
 
 
 def make_accelerator(recipe: TrainConfig) -> Accelerator:
-    """The accelerator of a run. `recipe.batch_size` is the batch of all processes together.
+    """Return the accelerator of a run. `recipe.batch_size` is the batch of all processes together.
 
     Raises:
-        ConfigError: the device or the precision is not there, or the batch does not divide by the processes.
+        ConfigError: the device or the precision is not available, or the batch is not a multiple of the processes.
     """
     check_device(recipe.device, recipe.precision)
-    _forget_earlier_runs()
+    if is_initialized():
+        # accelerate fixes device and precision for a whole process; only a process group has to stay.
+        AcceleratorState._reset_state(reset_partial_state=AcceleratorState().num_processes == 1)
+        GradientState._reset_state()
     accelerator = Accelerator(
-        cpu=recipe.device == "cpu",
-        mixed_precision=recipe.precision,
-        gradient_accumulation_steps=recipe.accumulate,
+        cpu=recipe.device == "cpu", mixed_precision=recipe.precision, gradient_accumulation_steps=recipe.accumulate,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        step_scheduler_with_optimizer=False,
-    )
+        step_scheduler_with_optimizer=False)
     if recipe.device not in ("auto", accelerator.device.type):
-        raise ConfigError(
-            f"train.device={recipe.device}, but accelerate's own settings chose {accelerator.device}"
-        )
+        raise ConfigError(f"train.device={recipe.device}, but accelerate's own settings chose {accelerator.device}")
     if recipe.batch_size % accelerator.num_processes:
-        raise ConfigError(
-            f"train.batch_size={recipe.batch_size} is shared by {accelerator.num_processes} processes "
-            "and must be a multiple of their number"
-        )
+        raise ConfigError(f"train.batch_size={recipe.batch_size} is divided among {accelerator.num_processes} "
+                          "processes and must be a multiple of their number")
     return accelerator
 
 
 def place(videos: Videos, device: torch.device) -> Videos:
-    """The videos on `device`, once, when they fit beside the model; else where they are."""
+    """Return the videos on `device` if they fit there beside the model, else unchanged."""
+    if videos.audio.device.type == device.type:
+        return videos
     if device.type == "cuda":
-        size = sum(t.nbytes for t in (videos.audio, videos.visual))
+        size = videos.audio.nbytes + videos.visual.nbytes
         if size > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
             return videos
-    return videos if is_on(videos, device) else videos.to(device)
-
-
-def is_on(videos: Videos, device: torch.device) -> bool:
-    """Whether the features already lie on that kind of device."""
-    return videos.audio.device.type == device.type
+    return videos.to(device)
 
 
 def share_batches(loader: DataLoader, accelerator: Accelerator, resident: bool) -> DataLoader:
-    """The loader of this process: its share of the batches, and the epoch's end made known to `accelerator`.
+    """Return the loader of this process: its share of the batches, with the end of the epoch known to `accelerator`.
 
     Args:
-        loader: lists of indices as its `sampler`, as :func:`avsgn_pyg.data.loaders.make_loader` makes it.
-        resident: the batches are on the device already.
+        loader: with lists of indices as its `sampler`, from :func:`avsgn_pyg.data.loaders.make_loader`.
+        resident: whether the batches are on the device already.
     """
     if accelerator.num_processes > 1:
         return accelerator.prepare_data_loader(loader, device_placement=not resident)
-    # On one process accelerate's own prepare_data_loader hands batch_size on twice for such a loader.
+    # accelerate's prepare_data_loader passes batch_size twice for such a loader on one process.
     return DataLoaderShard(
-        loader.dataset,
-        device=None if resident else accelerator.device,
-        sampler=loader.sampler,
-        batch_size=None,
-        collate_fn=loader.collate_fn,
-        generator=loader.generator,
-    )
+        loader.dataset, device=None if resident else accelerator.device, sampler=loader.sampler, batch_size=None,
+        collate_fn=loader.collate_fn, generator=loader.generator)
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The state of every torch generator that training draws from, as uint8 tensors on the CPU."""
+    """Return the state of every torch generator that training draws from, as uint8 tensors on the CPU."""
     state = {"cpu": torch.get_rng_state()}
     if device.type != "cpu":
         state[device.type] = torch.get_device_module(device).get_rng_state().cpu()
@@ -106,35 +88,21 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put the generators back where :func:`random_state` saw them.
-
-    Raises:
-        KeyError: the state was taken on another kind of device.
-    """
+    """Restore a :func:`random_state`; KeyError if it is of another kind of device."""
     torch.set_rng_state(state["cpu"])
     if device.type != "cpu":
         torch.get_device_module(device).set_rng_state(state[device.type])
 
 
 def same_everywhere(accelerator: Accelerator, value: float) -> float:
-    """The first process's `value`, on every process: decisions must not differ."""
-    return broadcast(_scalar(accelerator, value)).item() if accelerator.num_processes > 1 else value
+    """Return the first process's `value` in every process, so that all decide alike."""
+    return value if accelerator.num_processes == 1 else broadcast(_scalar(accelerator, value)).item()
 
 
 def mean_everywhere(accelerator: Accelerator, value: float) -> float:
-    """The processes' mean, on every process."""
-    return reduce(_scalar(accelerator, value), "mean").item() if accelerator.num_processes > 1 else value
+    """Return the processes' mean in every process."""
+    return value if accelerator.num_processes == 1 else reduce(_scalar(accelerator, value), "mean").item()
 
 
 def _scalar(accelerator: Accelerator, value: float) -> torch.Tensor:
     return torch.tensor([value], dtype=torch.float64, device=accelerator.device)
-
-
-def _forget_earlier_runs() -> None:
-    """Let a second run of the same process choose another device or precision.
-
-    accelerate keeps both for a process's life; a process group, once joined, has to stay.
-    """
-    if is_initialized():
-        AcceleratorState._reset_state(reset_partial_state=AcceleratorState().num_processes == 1)
-        GradientState._reset_state()

@@ -1,10 +1,10 @@
-"""The losses that are descended, and their record of an epoch, kept so that no step waits for the device."""
+"""Model and objective as one module, and the means of an epoch's losses."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,143 +12,89 @@ from torch_geometric.data import HeteroData
 
 from avsgn_pyg.errors import TrainingError
 from avsgn_pyg.graph.schema import CATEGORY, PASTED, RELEVANCE
-from avsgn_pyg.localization import Localization
-
-
-@runtime_checkable
-class NamedLosses(Protocol):
-    """What training asks of an objective: named losses, and the scalar that is descended.
-
-    One whose `names` hold ``pasted`` is also handed where augmentation pasted, as ``pasted`` [B, T].
-    """
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-
-    def __call__(self, answer: Localization, category: Tensor, relevance: Tensor) -> dict[str, Tensor]: ...
-
-    def total(self, losses: Mapping[str, Tensor]) -> Tensor: ...
-
-
-@runtime_checkable
-class Scheduled(Protocol):
-    """An objective that changes while training goes on."""
-
-    def begin(self, trained: float) -> None:
-        """Hear, before each epoch, which share of the epochs is behind."""
 
 
 class Learner(nn.Module):
-    """Model and objective as one module, which is what several processes synchronise.
+    """Model and objective as one module, which several processes synchronise.
 
-    Its outputs are the losses alone, so a part of the model that no loss reads is seen to be unused.
+    Its outputs are the losses alone, so parts of the model that no loss uses are found to be unused.
+
+    Args:
+        objective: with `names`, a call that returns named losses, and `total`, as :class:`avsgn_pyg.losses.Objective`.
     """
 
-    def __init__(self, model: nn.Module, objective: NamedLosses) -> None:
+    def __init__(self, model: nn.Module, objective: Any) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
     def forward(self, batch: HeteroData) -> tuple[dict[str, Tensor], Tensor]:
-        known = {PASTED: batch[PASTED]} if PASTED in self.objective.names else {}
-        losses = self.objective(self.model(batch), batch[CATEGORY], batch[RELEVANCE], **known)
+        pasted = {PASTED: batch[PASTED]} if PASTED in self.objective.names else {}
+        losses = self.objective(self.model(batch), batch[CATEGORY], batch[RELEVANCE], **pasted)
         return losses, self.objective.total(losses)
 
 
 class LossLog:
-    """Collects named losses step by step; reads them back only now and then.
-
-    Means are over videos: each step counts as many times as it had videos.
+    """Means of an epoch's losses over its videos; values stay on the device until :meth:`read`.
 
     Args:
-        epoch: which, from 1; errors name it.
-        scaled: whether a loss scaler (fp16) skips the steps whose gradients overflow. Only then may a
-            gradient norm be infinite: such a step moved nothing.
+        epoch: counted from 1; errors name it.
+        scaled: whether a loss scaler (fp16) skips the steps whose gradients overflow. Such a step changes no weight, so
+            its norm may be infinite.
     """
 
     def __init__(self, epoch: int, *, scaled: bool = False) -> None:
-        self.epoch, self.scaled = epoch, scaled
-        self.steps = 0
-        self._names: tuple[str, ...] = ()
-        self._waiting: list[Tensor] = []
+        self.epoch, self.scaled, self.steps = epoch, scaled, 0
+        self._rows: list[Tensor] = []
         self._videos: list[int] = []
-        self._sums: list[float] = []
-        self._seen = 0
-        self._norms: list[Tensor] = []
-        self._norm_steps: list[int] = []
-        self._norm_sum, self._norm_count = 0.0, 0
+        self._sums, self._seen = torch.zeros((), dtype=torch.float64), 0
+        self._norms: list[float] = []
 
-    def add(self, losses: Mapping[str, Tensor], total: Tensor, videos: int) -> None:
-        """Note a step's losses (scalars, on any device); nothing is read yet."""
+    def add(self, losses: Mapping[str, Tensor], total: Tensor, videos: int, norm: Tensor | None = None) -> None:
+        """Add a step's losses, and its gradient norm before clipping if one was computed (scalars, on any device)."""
         self._names = (*losses, "total")
-        self._waiting.append(torch.stack([value.detach().float() for value in (*losses.values(), total)]))
+        values = (*losses.values(), total, torch.full_like(total, -1.0) if norm is None else norm)
+        self._rows.append(torch.stack([value.detach().float().to(total.device) for value in values]))
         self._videos.append(videos)
         self.steps += 1
 
-    def add_norm(self, norm: Tensor) -> None:
-        """Note an optimizer step's gradient norm before clipping."""
-        self._norms.append(norm.detach().float())
-        self._norm_steps.append(self.steps)
-
     def read(self) -> dict[str, float]:
-        """Bring what waits to the host; the means so far, ``total`` last.
+        """Return the means so far, ``total`` last.
 
         Raises:
-            TrainingError: a loss, or without a scaler a gradient norm, is nan or infinite; names the epoch, the
-                step and the losses of that step, or its norm. What broke first is told.
+            TrainingError: a loss, or without a scaler a gradient norm, is nan or infinite; names the epoch, the first
+                such step, and its losses or its norm.
         """
-        norms = torch.stack(self._norms).tolist() if self._norms else []
-        broken = self._broken_norm(norms)
-        if self._waiting:
-            rows = torch.stack(self._waiting).double().cpu()
-            self._check(rows, before=broken)
-            weights = torch.tensor(self._videos[-len(rows) :], dtype=torch.float64)
-            sums = (weights @ rows).tolist()
-            self._sums = [a + b for a, b in zip(self._sums or [0.0] * len(sums), sums, strict=True)]
+        if self._rows:
+            rows = torch.stack(self._rows).cpu().double()
+            first = self.steps - len(rows) + 1
+            for step, (*losses, norm) in enumerate(rows.tolist(), first):
+                self._check(step, losses, norm)
+            weights = torch.tensor(self._videos, dtype=torch.float64)
+            self._sums = self._sums + weights @ rows[:, :-1]
             self._seen += int(weights.sum())
-            self._waiting.clear()
-        if broken is not None:
-            self._stop("the gradient norm", broken, f"{norms[self._norm_steps.index(broken)]}")
-        self._take_norms(norms)
-        return {name: value / self._seen for name, value in zip(self._names, self._sums, strict=True)}
+            self._norms += [norm for norm in rows[:, -1].tolist() if norm >= 0 and math.isfinite(norm)]
+            self._rows, self._videos = [], []
+        return dict(zip(self._names, (self._sums / self._seen).tolist(), strict=True))
 
     @property
     def gradient_norm(self) -> float | None:
-        """Mean gradient norm before clipping, ``None`` where none was taken; call :meth:`read` first."""
-        return self._norm_sum / self._norm_count if self._norm_count else None
+        """Mean gradient norm before clipping, ``None`` if none was computed; call :meth:`read` first."""
+        return sum(self._norms) / len(self._norms) if self._norms else None
 
-    def _broken_norm(self, norms: list[float]) -> int | None:
-        """The first step with a norm that training cannot have gone through."""
-        if self.scaled:
-            return None
-        steps = zip(self._norm_steps, norms, strict=True)
-        return next((step for step, norm in steps if not math.isfinite(norm)), None)
-
-    def _take_norms(self, norms: list[float]) -> None:
-        taken = [norm for norm in norms if math.isfinite(norm)]
-        self._norm_sum += sum(taken)
-        self._norm_count += len(taken)
-        self._norms.clear()
-        self._norm_steps.clear()
-
-    def _check(self, rows: Tensor, before: int | None) -> None:
-        """Refuse a broken loss, unless a broken norm at an earlier step is what broke it."""
-        broken = ~rows.isfinite().all(-1)
-        if broken.any():
-            first = int(broken.nonzero()[0])
-            step = self.steps - len(rows) + first + 1
-            if before is None or step <= before:
-                values = zip(self._names, rows[first].tolist(), strict=True)
-                self._stop("a loss", step, ", ".join(f"{name}={value:.4g}" for name, value in values))
-
-    def _stop(self, what: str, step: int, values: str) -> NoReturn:
+    def _check(self, step: int, losses: list[float], norm: float) -> None:
+        if not all(map(math.isfinite, losses)):
+            found = "a loss", ", ".join(f"{name}={value:.4g}" for name, value in zip(self._names, losses, strict=True))
+        elif not self.scaled and not math.isfinite(norm):
+            found = "the gradient norm", f"{norm}"
+        else:
+            return
         raise TrainingError(
-            f"{what} is not finite in epoch {self.epoch}, step {step}: {values}. The last checkpoint is "
-            "untouched. A lower train.learning_rate, train.clip_norm, or train.precision=no may help"
-        )
+            f"{found[0]} is not finite in epoch {self.epoch}, step {step}: {found[1]}. The last checkpoint is "
+            "unchanged. A lower train.learning_rate, train.clip_norm, or train.precision=no may help")
 
 
 def check_weights(module: nn.Module, epoch: int) -> None:
-    """Refuse to keep weights that are no numbers: what broke in an epoch's last step shows in no loss of it.
+    """Refuse weights that are not finite; no loss of the epoch shows what went wrong in its last step.
 
     Raises:
         TrainingError: names the epoch and the first parameter or buffer that is not finite.
@@ -159,5 +105,4 @@ def check_weights(module: nn.Module, epoch: int) -> None:
     if broken:
         raise TrainingError(
             f"after epoch {epoch}, {broken[0]} is not finite ({len(broken)} of {len(state)} tensors). The last "
-            "checkpoint is untouched. A lower train.learning_rate or train.clip_norm may help"
-        )
+            "checkpoint is unchanged. A lower train.learning_rate or train.clip_norm may help")

@@ -1,4 +1,4 @@
-"""Adam, the learning rate as a pure function of the step, and the averaged copy of the weights."""
+"""Adam, the learning rate of each step, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -18,33 +18,29 @@ FUSED_DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
 
 
 def build_optimizer(model: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> Optimizer:
-    """Adam; with `weight_decay` AdamW, which decays matrices and leaves biases, norms and vectors alone.
+    """Return Adam; with `weight_decay` AdamW, which decays matrices but not biases, norms and vectors.
 
-    Move the model to its device first: the fused kernel is chosen by where the parameters are.
+    Move the model to its device first: that of the parameters decides whether the kernel is fused.
 
     Raises:
-        ValueError: nothing in `model` can be trained.
+        ValueError: `model` has no trainable parameter.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
-        raise ValueError(
-            f"{type(model).__name__} has no trainable parameter, so there is nothing to optimize"
-        )
+        raise ValueError(f"{type(model).__name__} has no trainable parameter, so there is nothing to optimize")
     fused = all(p.device.type in FUSED_DEVICES and p.is_floating_point() for p in parameters)
     if not weight_decay:
         return Adam(parameters, lr=learning_rate, fused=fused)
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+              {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
     return AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=fused)
 
 
 def learning_rate_multiplier(step: int, steps_per_epoch: int, recipe: TrainConfig) -> float:
-    """By what the base rate is multiplied at optimizer step `step` (counted from 0).
+    """Return the factor of the base rate at optimizer step `step`, counted from 0.
 
-    ``step`` multiplies by gamma after each milestone (in finished epochs), ``cosine`` falls to zero at the
-    end of the last epoch, ``constant`` stays; all three rise linearly over ``warmup_epochs`` first.
+    ``step`` multiplies by gamma after each milestone (in finished epochs), ``cosine`` falls to zero at the end of the
+    last epoch, ``constant`` stays; all three rise linearly over ``warmup_epochs`` first.
     """
     epoch = step / steps_per_epoch
     warmup = recipe.warmup_epochs * steps_per_epoch
@@ -58,26 +54,22 @@ def learning_rate_multiplier(step: int, steps_per_epoch: int, recipe: TrainConfi
     return rise * recipe.gamma ** sum(epoch >= milestone for milestone in recipe.milestones)
 
 
-def build_schedule(
-    optimizer: Optimizer, recipe: TrainConfig, steps_per_epoch: int, step: int = 0
-) -> LambdaLR:
-    """The recipe's schedule, standing at optimizer step `step` (more than 0 when a run is resumed)."""
+def build_schedule(optimizer: Optimizer, recipe: TrainConfig, steps_per_epoch: int, step: int = 0) -> LambdaLR:
+    """Return the recipe's schedule at optimizer step `step`, which is above 0 when a run is resumed."""
     for group in optimizer.param_groups:
         group["initial_lr"] = recipe.learning_rate
-    return LambdaLR(
-        optimizer, lambda at: learning_rate_multiplier(at, steps_per_epoch, recipe), last_epoch=step - 1
-    )
+    return LambdaLR(optimizer, lambda at: learning_rate_multiplier(at, steps_per_epoch, recipe), last_epoch=step - 1)
 
 
 def build_average(model: nn.Module, decay: float = 0.0) -> AveragedModel:
-    """A copy of `model` whose ``update_parameters(model)`` moves it towards the trained weights.
+    """Return a copy of `model` whose ``update_parameters(model)`` moves it towards the trained weights.
 
-    The decay rises as (1 + n) / (10 + n) up to `decay`, so that the random start is forgotten early;
-    0 copies the weights as they are. Buffers are always copied.
+    The decay rises as (1 + n) / (10 + n) up to `decay`, so that the random start is forgotten early; 0 copies the
+    weights as they are. Buffers are always copied.
     """
 
     def average(kept: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
-        # The counter given here lies on the parameters' device: reading it would wait for the GPU every step.
+        # The third argument is a counter on the parameters' device; reading it would wait for the GPU in every step.
         n = int(averaged.n_averaged)
         get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(list(kept), list(current), n)
 
@@ -85,32 +77,16 @@ def build_average(model: nn.Module, decay: float = 0.0) -> AveragedModel:
     return averaged
 
 
-def count_parameters(model: nn.Module) -> int:
-    """How many trainable numbers `model` has."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+def flatten_moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as ``{"exp_avg/<parameter>": tensor, ...}`` on the CPU."""
+    names, state = _names(model, optimizer), optimizer.state_dict()["state"]
+    return {f"{key}/{names[index]}": torch.as_tensor(value).detach().to("cpu", copy=True)
+            for index, values in state.items() for key, value in values.items()}
 
 
-def flatten_moments(optimizer: Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
-    """The optimizer's state as ``{"exp_avg/<parameter>": tensor, ...}`` on the CPU.
-
-    Args:
-        names: one name a parameter, in the order of the optimizer's groups (:func:`parameter_names`).
-    """
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{key}/{names[index]}": torch.as_tensor(value).detach().to("cpu", copy=True)
-        for index, values in state.items()
-        for key, value in values.items()
-    }
-
-
-def restore_moments(optimizer: Optimizer, names: Sequence[str], moments: dict[str, Tensor]) -> None:
-    """Lay :func:`flatten_moments`'s tensors back.
-
-    Raises:
-        KeyError: a parameter is named that the optimizer does not hold.
-    """
-    positions = {name: index for index, name in enumerate(names)}
+def restore_moments(model: nn.Module, optimizer: Optimizer, moments: dict[str, Tensor]) -> None:
+    """Restore what :func:`flatten_moments` returned; KeyError for a parameter that the optimizer does not have."""
+    positions = {name: index for index, name in enumerate(_names(model, optimizer))}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in moments.items():
         kind, _, name = key.partition("/")
@@ -118,7 +94,7 @@ def restore_moments(optimizer: Optimizer, names: Sequence[str], moments: dict[st
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def parameter_names(model: nn.Module, optimizer: Optimizer) -> list[str]:
-    """The model's own names of the optimizer's parameters, in the optimizer's order."""
+def _names(model: nn.Module, optimizer: Optimizer) -> list[str]:
+    """The model's names of the optimizer's parameters, in the optimizer's order."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]

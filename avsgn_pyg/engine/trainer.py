@@ -1,4 +1,4 @@
-"""Training: one model, one seed, one run folder; stopped at any moment, it continues exactly."""
+"""Training of one run: one model, one seed, one folder; if it is stopped, it continues exactly."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from torch_geometric.data import HeteroData
 from tqdm import tqdm
 
@@ -21,69 +20,61 @@ from avsgn_pyg.engine import resume
 from avsgn_pyg.engine.augment import augment
 from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
 from avsgn_pyg.engine.compiled import CompiledModel
-from avsgn_pyg.engine.devices import is_on, mean_everywhere, place, same_everywhere, share_batches
+from avsgn_pyg.engine.devices import mean_everywhere, place, same_everywhere, share_batches
 from avsgn_pyg.engine.evaluator import predict, selection_scores
 from avsgn_pyg.engine.journal import Journal, note_environment, versions
-from avsgn_pyg.engine.losses import Learner, LossLog, NamedLosses, Scheduled, check_weights
+from avsgn_pyg.engine.losses import Learner, LossLog, check_weights
 from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule
 from avsgn_pyg.engine.run_folder import Index, RunFolder
 from avsgn_pyg.graph.schema import CATEGORY
 
 logger = logging.getLogger(__name__)
 
-#: Steps between two looks at the losses: each look waits for the device.
-LOOK_EVERY: Final = 50
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """The best epoch's weights, held until the next checkpoint is due."""
-
-    weights: dict[str, Tensor]
-    meta: Meta
+#: Steps between two readings of the losses; each reading waits for the device.
+READ_EVERY: Final = 50
 
 
 class Trainer:
-    """Everything that one run needs while it trains.
+    """The training of one run.
 
     Args:
         config: of the run; ``train.seed`` shuffles the videos. Seed the model before building it.
-        model: freshly built; it is moved to the accelerator's device.
-        objective: named losses.
+        model: newly built; it is moved to the accelerator's device.
+        objective: as :class:`avsgn_pyg.losses.Objective`; ``begin`` is optional.
         train: the videos to learn from.
         selecting: the videos that choose among the epochs; ``None`` under ``train.select: last``.
-        meta: what the checkpoints say of themselves, but for epoch and score.
+        meta: of the checkpoints, without epoch and score.
         run: the folder, whose state was checked.
         accelerator: from :func:`avsgn_pyg.engine.devices.make_accelerator`.
-        progress: show a bar (only on a terminal).
+        progress: show a bar on a terminal.
     """
 
-    #: Model and objective as one module; another task hands its objective another target.
+    #: Model and objective as one module; another task passes another target to its objective.
     learner_type: type[Learner] = Learner
 
     def __init__(
-        self, config: Config, model: nn.Module, objective: NamedLosses, train: Videos, selecting: Videos | None,
+        self, config: Config, model: nn.Module, objective: Any, train: Videos, selecting: Videos | None,
         *, meta: Meta, run: RunFolder, accelerator: Accelerator, progress: bool = False,
     ) -> None:
         self.config, self.recipe, self.objective = config, config.train, objective
         self.segment_labels = config.objective.supervision == "full"
         self.run, self.accelerator, self.show = run, accelerator, progress
-        self.meta = meta.model_copy(update={"versions": versions(), "seed": config.train.seed})
-        model = model.to(accelerator.device)
-        train = place(train, accelerator.device)
-        self.selecting = None if selecting is None else place(selecting, accelerator.device)
-        # The average is a copy made before accelerate wraps the model: it answers in float32, unwrapped.
+        self.meta = meta.model_copy(
+            update={"versions": versions(), "seed": config.train.seed, "selected_on": config.train.select})
+        device = accelerator.device
+        model, train = model.to(device), place(train, device)
+        self.selecting = None if selecting is None else place(selecting, device)
+        # Copied before accelerate wraps the model, so that it computes in float32.
         average = build_average(model, self.recipe.ema)
-        self.parts = resume.Moving(
-            model, average, build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay)
-        )
+        optimizer = build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay)
+        self.parts = resume.Moving(model, average, optimizer)
         share = self.recipe.batch_size // accelerator.num_processes
         loader = make_loader(train, share, shuffle=True, seed=self.recipe.seed)
         self.sampler = loader.sampler
-        self.loader = share_batches(loader, accelerator, resident=is_on(train, accelerator.device))
+        self.loader = share_batches(loader, accelerator, resident=train.audio.device.type == device.type)
         self.progress = resume.Progress()
         self.score: float | None = None
-        self.best: _Kept | None = None
+        self.best: dict[str, Any] | None = None
 
     def fit(self) -> resume.Progress:
         """Train to the last epoch or an early stop, from the last checkpoint if there is one.
@@ -104,7 +95,7 @@ class Trainer:
                 record = self._train_epoch(epoch, bar)
                 record |= self._select(epoch)
                 journal.write(record)
-                self._tell(record, bar)
+                self._report(record, bar)
                 finished = self._finished()
                 if finished or epoch % self.recipe.checkpoint_every == 0:
                     self._save(finished)
@@ -113,16 +104,12 @@ class Trainer:
         return self.progress
 
     def _restore(self) -> None:
-        """Continue where the run stands; wrap the model last, then put the random states back."""
+        """Continue from the last checkpoint; wrap the model after that, and restore the random states last."""
         checkpoint = self.run.last
         if checkpoint is not None:
             self.progress = resume.restore(checkpoint, self.parts, self.config)
-        self.schedule = build_schedule(
-            self.parts.optimizer,
-            self.recipe,
-            math.ceil(len(self.loader) / self.recipe.accumulate),
-            self.progress.step,
-        )
+        steps = math.ceil(len(self.loader) / self.recipe.accumulate)
+        self.schedule = build_schedule(self.parts.optimizer, self.recipe, steps, self.progress.step)
         model = CompiledModel(self.parts.model) if self.recipe.compile else self.parts.model
         self.learner = self.accelerator.prepare_model(self.learner_type(model, self.objective))
         self.optimizer = self.accelerator.prepare_optimizer(self.parts.optimizer)
@@ -136,7 +123,7 @@ class Trainer:
         started = time.perf_counter()
         self.learner.train()
         self.sampler.set_epoch(epoch - 1)
-        if isinstance(self.objective, Scheduled):
+        if hasattr(self.objective, "begin"):
             self.objective.begin((epoch - 1) / self.recipe.epochs)
         log = LossLog(epoch, scaled=self.accelerator.scaler is not None)
         rate = self.schedule.get_last_lr()[0]
@@ -144,7 +131,7 @@ class Trainer:
             with self.accelerator.accumulate(self.learner):
                 self._step(batch, log)
             bar.update()
-            if log.steps % LOOK_EVERY == 0:
+            if log.steps % READ_EVERY == 0:
                 bar.set_postfix(loss=log.read()["total"], refresh=False)
         if not self.recipe.ema:
             self.parts.average.update_parameters(self.parts.model)
@@ -152,107 +139,77 @@ class Trainer:
         means = log.read()
         check_weights(self.parts.average.module, epoch)
         losses = {name: mean_everywhere(self.accelerator, value) for name, value in means.items()}
-        return {
-            "epoch": epoch,
-            "step": self.progress.step,
-            "learning_rate": rate,
-            "loss": losses,
-            "gradient_norm": log.gradient_norm,
-            "seconds": time.perf_counter() - started,
-        }
+        return {"epoch": epoch, "step": self.progress.step, "learning_rate": rate, "loss": losses,
+                "gradient_norm": log.gradient_norm, "seconds": time.perf_counter() - started}
 
     def _step(self, batch: HeteroData, log: LossLog) -> None:
         losses, total = self.learner(augment(batch, self.recipe.augment, segment_labels=self.segment_labels))
-        log.add(losses, total, len(batch[CATEGORY]))
         self.accelerator.backward(total)
-        if self.accelerator.sync_gradients and self.recipe.clip_norm is not None:
-            log.add_norm(self.accelerator.clip_grad_norm_(self.learner.parameters(), self.recipe.clip_norm))
+        norm, moves = None, self.accelerator.sync_gradients
+        if moves and self.recipe.clip_norm is not None:
+            norm = self.accelerator.clip_grad_norm_(self.learner.parameters(), self.recipe.clip_norm)
+        log.add(losses, total, len(batch[CATEGORY]), norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
+        if moves and not self.accelerator.optimizer_step_was_skipped:
             self.schedule.step()
             self.progress.step += 1
             if self.recipe.ema:
                 self.parts.average.update_parameters(self.parts.model)
 
     def _select(self, epoch: int) -> dict[str, Any]:
-        """Score the selecting split; remember the epoch if it is the best so far."""
+        """Score the selecting split; keep the epoch's weights if it is the best so far."""
         if self.selecting is None:
             return {}
         started = time.perf_counter()
         scores = self.judge(self.parts.average.module, self.selecting)
-        score = same_everywhere(self.accelerator, next(iter(scores.values())))
-        self.score = score
-        if self.progress.best_score is None or score > self.progress.best_score:
-            self.progress.best_epoch, self.progress.best_score = epoch, score
+        self.score = same_everywhere(self.accelerator, next(iter(scores.values())))
+        if self.progress.best_score is None or self.score > self.progress.best_score:
+            self.progress.best_epoch, self.progress.best_score = epoch, self.score
             weights = self.parts.average.module.state_dict()
-            self.best = _Kept({name: value.clone() for name, value in weights.items()}, self._meta(score))
+            self.best = {"weights": {name: value.clone() for name, value in weights.items()}, "meta": self._meta()}
         return {self.recipe.select: scores, "evaluation_seconds": time.perf_counter() - started}
 
     def judge(self, model: nn.Module, videos: Videos) -> dict[str, float]:
-        """Scores of the selecting split, percent; the first one selects."""
-        predictions = predict(model, videos, device=self.accelerator.device, batch_size=self.recipe.batch_size)
-        return selection_scores(predictions, videos, self.config.evaluate.tau)
+        """Return scores of the selecting split, percent; the first one selects."""
+        found = predict(model, videos, device=self.accelerator.device, batch_size=self.recipe.batch_size)
+        return selection_scores(found, videos, self.config.evaluate.tau)
 
     def _finished(self) -> str | None:
         if self.progress.epoch == self.recipe.epochs:
             return "epochs"
         patience = self.recipe.early_stop
-        if patience is not None and self.progress.epoch - self.progress.best_epoch >= patience:
-            return "early stop"
-        return None
+        late = patience is not None and self.progress.epoch - self.progress.best_epoch >= patience
+        return "early stop" if late else None
 
     def _save(self, finished: str | None) -> None:
-        """Write the checkpoint of this epoch (and of the best, if newer than the last save); count them."""
+        """Write the checkpoint of this epoch (and of the best, if newer than the last one), then the index."""
         files = resume.capture(self.parts, self.progress, self.accelerator)
-        last = self._name(self.progress.epoch)
-        selected = last if self.selecting is None else self._name(self.progress.best_epoch)
+        last = f"epoch-{self.progress.epoch:04d}"
+        selected = last if self.selecting is None else f"epoch-{self.progress.best_epoch:04d}"
         if self.accelerator.is_main_process:
             if self.best is not None and selected != last:
-                save_checkpoint(
-                    self.run.checkpoints / selected, self.best.weights, self.config, self.best.meta
-                )
-            save_checkpoint(
-                self.run.checkpoints / last,
-                self.parts.average.module.state_dict(),
-                self.config,
-                self._meta(self.score),
-                files,
-            )
+                save_checkpoint(self.run.checkpoints / selected, config=self.config, **self.best)
+            weights = self.parts.average.module.state_dict()
+            save_checkpoint(self.run.checkpoints / last, weights, self.config, self._meta(), files)
             self.run.commit(Index(last, selected, finished))
         self.best = None
         self.accelerator.wait_for_everyone()
 
-    def _meta(self, score: float | None) -> Meta:
-        return self.meta.model_copy(
-            update={
-                "epoch": self.progress.epoch,
-                "step": self.progress.step,
-                "selection_score": score,
-                "selected_on": self.recipe.select,
-            }
-        )
-
-    @staticmethod
-    def _name(epoch: int) -> str:
-        return f"epoch-{epoch:04d}"
+    def _meta(self) -> Meta:
+        counted = {"epoch": self.progress.epoch, "step": self.progress.step, "selection_score": self.score}
+        return self.meta.model_copy(update=counted)
 
     def _bar(self) -> tqdm:
-        return tqdm(
-            total=self.recipe.epochs * len(self.loader),
-            initial=self.progress.epoch * len(self.loader),
-            desc="train",
-            unit="step",
-            dynamic_ncols=True,
-            disable=None if self.show and self.accelerator.is_main_process else True,
-        )
+        steps, shown = len(self.loader), self.show and self.accelerator.is_main_process
+        return tqdm(total=self.recipe.epochs * steps, initial=self.progress.epoch * steps, desc="train", unit="step",
+                    dynamic_ncols=True, disable=None if shown else True)
 
-    def _tell(self, record: Mapping[str, Any], bar: tqdm) -> None:
+    def _report(self, record: Mapping[str, Any], bar: tqdm) -> None:
         losses = " ".join(f"{name} {value:.4f}" for name, value in record["loss"].items())
-        scores = record.get(self.recipe.select)
-        made_up = " (synthetic)" if self.meta.synthetic else ""
-        chosen = f" | {self.recipe.select} {next(iter(scores.values())):.2f} %{made_up}" if scores else ""
-        bar.set_description(f"epoch {record['epoch']}/{self.recipe.epochs}{chosen}", refresh=False)
+        scores, synthetic = record.get(self.recipe.select), " (synthetic)" if self.meta.synthetic else ""
+        score = f" | {self.recipe.select} {next(iter(scores.values())):.2f} %" if scores else ""
+        place = f"epoch {record['epoch']}/{self.recipe.epochs}"
+        bar.set_description(f"{place}{score}{synthetic}", refresh=False)
         if self.accelerator.is_main_process:
-            where = f"{record['epoch']}/{self.recipe.epochs}{made_up}"
-            logger.info("epoch %s: %s%s", where, losses, chosen)
+            logger.info("%s: %s%s%s", place, losses, score, synthetic)

@@ -13,8 +13,8 @@ from torch import nn
 
 from avsgn_pyg.config import Config
 from avsgn_pyg.data.videos import Videos
-from avsgn_pyg.engine.checkpoint import Meta
 from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.run_folder import RunFolder
 from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.graph.views import dense_view
@@ -24,7 +24,7 @@ CLASSES, SEGMENTS, WIDTH = 3, 4, 6
 
 
 class TinyModel(nn.Module):
-    """Both streams through one layer; carries dropout, a buffer, a norm and a part that no loss reads."""
+    """Both streams through one layer, with dropout, a norm with buffers, and a part that no loss reads."""
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
@@ -40,9 +40,7 @@ class TinyModel(nn.Module):
         hidden = self.norm(self.mix(both).flatten(0, 1)).unflatten(0, both.shape[:2])
         hidden = self.dropout(hidden.relu())
         pooled = hidden.amax(1)
-        return Localization(
-            self.category(pooled), self.relevance(hidden)[..., 0], gate_category=self.unread(pooled)
-        )
+        return Localization(self.category(pooled), self.relevance(hidden)[..., 0], gate_category=self.unread(pooled))
 
 
 class TinyObjective:
@@ -53,15 +51,11 @@ class TinyObjective:
     def __init__(self, poison: int | None = None) -> None:
         self.poison, self.calls = poison, 0
 
-    def __call__(
-        self, answer: Localization, category: torch.Tensor, relevance: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
+    def __call__(self, found: Localization, category: torch.Tensor, relevance: torch.Tensor) -> dict[str, torch.Tensor]:
         self.calls += 1
         factor = float("inf") if self.calls == self.poison else 1.0
-        return {
-            "category": factor * F.cross_entropy(answer.category.float(), category),
-            "relevance": F.binary_cross_entropy_with_logits(answer.relevance.float(), relevance),
-        }
+        return {"category": factor * F.cross_entropy(found.category.float(), category),
+                "relevance": F.binary_cross_entropy_with_logits(found.relevance.float(), relevance)}
 
     def total(self, losses: dict[str, torch.Tensor]) -> torch.Tensor:
         return losses["category"] + 0.5 * losses["relevance"]
@@ -73,19 +67,11 @@ def make_videos(count: int = 24, seed: int = 0) -> Videos:
     category = torch.arange(count) % CLASSES
     relevance = (torch.rand(count, SEGMENTS, generator=generator) < 0.6).float()
     relevance[:, 0] = 1.0
-    shape = (count, SEGMENTS, WIDTH)
-    audio, visual = (torch.randn(shape, generator=generator) for _ in range(2))
+    audio, visual = (torch.randn(count, SEGMENTS, WIDTH, generator=generator) for _ in range(2))
     audio[..., :CLASSES] += 2.0 * F.one_hot(category, CLASSES)[:, None]
     visual[..., -1] += 2.0 * relevance
-    return Videos(
-        audio,
-        visual,
-        category,
-        relevance,
-        torch.arange(count) + 100,
-        tuple(f"v{i}" for i in range(count)),
-        SEGMENTS,
-    )
+    return Videos(audio, visual, category, relevance, torch.arange(count) + 100, tuple(f"v{i}" for i in range(count)),
+                  SEGMENTS)
 
 
 @pytest.fixture
@@ -103,55 +89,26 @@ def tiny_objective() -> type[TinyObjective]:
     return TinyObjective
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def meta() -> Meta:
-    return Meta(
-        categories=("a", "b", "c"),
-        audio_width=WIDTH,
-        visual_width=WIDTH,
-        segments=SEGMENTS,
-        dataset="tiny",
-        synthetic=True,
-    )
+    return Meta(categories=("a", "b", "c"), audio_width=WIDTH, visual_width=WIDTH, segments=SEGMENTS, dataset="tiny",
+                synthetic=True)
 
 
-@pytest.fixture
-def make_config(tmp_path: Path) -> Callable[..., Config]:
-    """A quick recipe; keyword arguments replace its ``train`` settings."""
-
-    def make(**train: Any) -> Config:
-        recipe = {"epochs": 4, "batch_size": 8, "learning_rate": 0.02, "device": "cpu", **train}
-        return Config.model_validate({"run_dir": tmp_path, "train": recipe})
-
-    return make
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_trainer(meta: Meta) -> Callable[..., Trainer]:
-    """A trainer of the tiny model in a folder, built the same way every time."""
+    """A trainer of the tiny model in a folder; keyword arguments replace ``train`` settings of a quick recipe."""
 
-    def make(
-        config: Config,
-        folder: Path,
-        *,
-        objective: TinyObjective | None = None,
-        dropout: float = 0.3,
-        count: int = 24,
-    ) -> Trainer:
+    def make(folder: Path, *, objective: TinyObjective | None = None, dropout: float = 0.3, count: int = 24,
+             **train: Any) -> Trainer:
+        recipe = {"epochs": 4, "batch_size": 8, "learning_rate": 0.02, "device": "cpu", **train}
+        config = Config.model_validate({"train": recipe})
         accelerator = make_accelerator(config.train)
         torch.manual_seed(config.train.seed)
         selecting = None if config.train.select == "last" else make_videos(12, seed=1)
         run = RunFolder(folder)
         run.state(config)
-        return Trainer(
-            config,
-            TinyModel(dropout),
-            objective or TinyObjective(),
-            make_videos(count),
-            selecting,
-            meta=meta,
-            run=run,
-            accelerator=accelerator,
-        )
+        return Trainer(config, TinyModel(dropout), objective or TinyObjective(), make_videos(count), selecting,
+                       meta=meta, run=run, accelerator=accelerator)
 
     return make

@@ -4,122 +4,115 @@ import dataclasses
 
 import pytest
 import torch
+from torch_geometric.data import Batch
 
 from avsgn_pyg.config import AugmentConfig
 from avsgn_pyg.data.videos import Videos
-from avsgn_pyg.engine.augment import _Seconds, add_noise, augment, flip_time, paste_boundaries
+from avsgn_pyg.engine.augment import Seconds, add_noise, augment, flip_time, paste_boundaries
 from avsgn_pyg.graph.regions import with_regions
 from avsgn_pyg.graph.views import dense_view, padded_view
 
+MODALITIES = ("audio", "visual")
+EVERYTHING = AugmentConfig(recombine=0.5, boundary=0.7, time_flip=0.5, noise=0.1)
 
-def test_without_rates_the_batch_itself_comes_back(videos: Videos) -> None:
-    batch = videos.batch(torch.arange(4))
+
+@pytest.fixture
+def batch(videos: Videos) -> Batch:
+    return videos.batch(torch.arange(24).repeat(20))
+
+
+@pytest.fixture
+def mixed(videos: Videos) -> Videos:
+    """Videos of 1 to 4 seconds in every class, padded with nan."""
+    whole = dataclasses.replace(videos, lengths=torch.arange(len(videos)) // 3 % 4 + 1)
+    for name in ("audio", "visual", "relevance"):
+        getattr(whole, name)[~whole.mask] = torch.nan
+    return whole
+
+
+def changed_seconds(before: Batch, after: Batch) -> list[torch.Tensor]:
+    """[B, T] whether the audio, and the visual features, of a second differ."""
+    return [(dense_view(before, name) != dense_view(after, name)).any(-1) for name in MODALITIES]
+
+
+def test_without_rates_the_batch_itself_is_returned(batch: Batch) -> None:
     assert augment(batch, AugmentConfig()) is batch
 
 
-def test_regions_would_not_follow_and_are_refused(videos: Videos) -> None:
+def test_regions_are_refused(videos: Videos) -> None:
     batch = with_regions(videos.batch(torch.arange(4)), torch.randn(4, videos.visual.shape[1], 3, 6))
     assert augment(batch, AugmentConfig()) is batch
-    with pytest.raises(ValueError, match=r"holds regions of its seconds; set its rates to 0, or data\.regions=pool"):
+    with pytest.raises(ValueError, match=r"regions"):
         augment(batch, AugmentConfig(noise=0.1))
 
 
-def test_a_certain_flip_turns_sound_sight_and_relevance_around(videos: Videos) -> None:
-    batch = videos.batch(torch.arange(4))
-    turned = augment(batch, AugmentConfig(time_flip=1.0))
-    assert torch.equal(dense_view(turned, "audio"), videos.audio[:4].flip(1))
-    assert torch.equal(dense_view(turned, "visual"), videos.visual[:4].flip(1))
-    assert torch.equal(turned.relevance, videos.relevance[:4].flip(1))
-    assert torch.equal(turned.category, videos.category[:4])
+def test_the_given_batch_is_not_changed(batch: Batch) -> None:
+    before = {name: batch[name].x.clone() for name in MODALITIES}, batch.relevance.clone()
+    augment(batch, EVERYTHING)
+    assert all(torch.equal(batch[name].x, x) for name, x in before[0].items())
+    assert torch.equal(batch.relevance, before[1]) and "pasted" not in batch
 
 
-def test_the_batch_given_is_left_as_it_was(videos: Videos) -> None:
-    batch = videos.batch(torch.arange(4))
-    augment(batch, AugmentConfig(time_flip=1.0, noise=1.0))
-    assert torch.equal(dense_view(batch, "audio"), videos.audio[:4])
-    assert torch.equal(batch.relevance, videos.relevance[:4])
+@pytest.mark.parametrize("segment_labels", [True, False])
+def test_the_same_random_state_augments_alike(batch: Batch, segment_labels: bool) -> None:
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(augment(batch, EVERYTHING, segment_labels=segment_labels)["audio"].x)
+    assert torch.equal(*results)
 
 
-def test_only_marked_videos_are_turned_around() -> None:
-    values = torch.arange(12.0).view(3, 4)
-    flipped = flip_time(values, torch.tensor([False, True, False]))
-    assert flipped.tolist() == [[0, 1, 2, 3], [7, 6, 5, 4], [8, 9, 10, 11]]
+def test_a_flip_reverses_features_and_relevance(batch: Batch) -> None:
+    flipped = augment(batch, AugmentConfig(time_flip=1.0))
+    for name in MODALITIES:
+        assert torch.equal(dense_view(flipped, name), dense_view(batch, name).flip(1))
+    assert torch.equal(flipped.relevance, batch.relevance.flip(1)) and torch.equal(flipped.category, batch.category)
 
 
-def test_a_flip_turns_about_its_share_of_the_videos_around(videos: Videos) -> None:
-    torch.manual_seed(0)
-    batch = videos.batch(torch.arange(24).repeat(50))
-    turned = augment(batch, AugmentConfig(time_flip=0.25))
-    same = (dense_view(turned, "audio") == dense_view(batch, "audio")).flatten(1).all(-1)
-    assert 1 - same.float().mean().item() == pytest.approx(0.25, abs=0.05)
+def test_a_flip_has_its_rate_and_reverses_only_its_videos(batch: Batch) -> None:
+    changed, _ = changed_seconds(batch, augment(batch, AugmentConfig(time_flip=0.25)))
+    assert changed.any(1).float().mean().item() == pytest.approx(0.25, abs=0.06)
+    values = flip_time(torch.arange(12.0).view(3, 4), torch.tensor([False, True, False]))
+    assert values.tolist() == [[0, 1, 2, 3], [7, 6, 5, 4], [8, 9, 10, 11]]
 
 
-@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
-def test_noise_is_measured_in_the_streams_own_root_mean_square(scale: float) -> None:
-    torch.manual_seed(0)
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_noise_is_relative_to_the_root_mean_square(scale: float) -> None:
     values = scale * torch.randn(200, 50) + scale
     noise = add_noise(values, 0.3) - values
     assert (noise.std() / values.square().mean().sqrt()).item() == pytest.approx(0.3, rel=0.03)
 
 
-def test_each_stream_has_its_own_noise(videos: Videos) -> None:
-    loud = videos.batch(torch.arange(24))
-    loud["visual"].x = loud["visual"].x * 100
-    noisy = augment(loud, AugmentConfig(noise=0.5))
-    assert (noisy["audio"].x - loud["audio"].x).abs().max() < 10
-    assert (noisy["visual"].x - loud["visual"].x).abs().max() > 50
+def test_each_stream_has_its_own_noise(batch: Batch) -> None:
+    batch["visual"].x = batch["visual"].x * 100
+    noisy = augment(batch, AugmentConfig(noise=0.5))
+    assert (noisy["audio"].x - batch["audio"].x).abs().max() < 10
+    assert (noisy["visual"].x - batch["visual"].x).abs().max() > 50
 
 
-def test_the_same_random_state_augments_alike(videos: Videos) -> None:
-    recipe = AugmentConfig(time_flip=0.5, noise=0.1)
-    batch = videos.batch(torch.arange(8))
-    results = []
-    for _ in range(2):
-        torch.manual_seed(3)
-        results.append(augment(batch, recipe)["audio"].x)
-    assert torch.equal(*results)
-
-
-def test_a_pasted_run_is_background_and_takes_one_modality_from_another_class(videos: Videos) -> None:
-    torch.manual_seed(0)
+def test_a_pasted_run_is_background_with_one_modality_of_another_class(videos: Videos) -> None:
     batch = videos.batch(torch.arange(24))
     pasted = augment(batch, AugmentConfig(boundary=1.0))
-    changes = {modality: (dense_view(pasted, modality) != dense_view(batch, modality)).any(-1)
-               for modality in ("audio", "visual")}
-    assert changes["audio"].any() and changes["visual"].any()
-    assert not (changes["audio"] & changes["visual"]).any()
-    touched = changes["audio"] | changes["visual"]
-    assert not pasted.relevance[touched].any()
-    assert torch.equal(pasted.relevance[~touched], batch.relevance[~touched])
-    assert torch.equal(pasted.category, batch.category)
+    audio, visual = changed_seconds(batch, pasted)
+    assert audio.any() and visual.any() and not (audio & visual).any()
+    assert not pasted.relevance[audio | visual].any() and torch.equal(pasted.category, batch.category)
+    assert torch.equal(pasted.relevance[~(audio | visual)], batch.relevance[~(audio | visual)])
+    before, after = dense_view(batch, "audio"), dense_view(pasted, "audio")
+    for video, second in audio.nonzero().tolist():
+        [donor] = (before[:, second] == after[video, second]).all(-1).nonzero().flatten()
+        assert batch.category[donor] != batch.category[video]
 
 
-def test_a_pasted_second_comes_from_the_same_second_of_a_video_of_another_class(videos: Videos) -> None:
-    torch.manual_seed(0)
-    batch = videos.batch(torch.arange(24))
-    before, after = dense_view(batch, "audio"), dense_view(augment(batch, AugmentConfig(boundary=1.0)), "audio")
-    for video, second in (before != after).any(-1).nonzero().tolist():
-        donors = (before[:, second] == after[video, second]).all(-1).nonzero().flatten()
-        assert len(donors) == 1 and batch.category[donors[0]] != batch.category[video]
-
-
-def test_pasting_leaves_at_least_two_event_seconds(videos: Videos) -> None:
-    torch.manual_seed(0)
-    batch = videos.batch(torch.arange(24).repeat(20))
+def test_pasting_leaves_two_event_seconds(batch: Batch) -> None:
     pasted = augment(batch, AugmentConfig(boundary=1.0))
     cut = (pasted.relevance != batch.relevance).any(1)
     assert cut.any() and pasted.relevance[cut].sum(1).min() == 2
 
 
-def test_pasting_happens_at_about_its_rate(videos: Videos) -> None:
-    torch.manual_seed(0)
+def test_pasting_has_its_rate(videos: Videos) -> None:
     batch = videos.batch(torch.arange(24).repeat(100))
-    shares = []
-    for rate in (0.3, 0.6):
-        pasted = augment(batch, AugmentConfig(boundary=rate))
-        differs = [(dense_view(pasted, m) != dense_view(batch, m)).flatten(1).any(1) for m in ("audio", "visual")]
-        shares.append((differs[0] | differs[1]).float().mean().item())
-    assert shares[1] / shares[0] == pytest.approx(2, rel=0.15)
+    one, two = (augment(batch, AugmentConfig(boundary=rate)).pasted.any(1).float().mean() for rate in (0.3, 0.6))
+    assert (two / one).item() == pytest.approx(2, rel=0.15)
 
 
 def test_one_class_alone_has_no_donor(videos: Videos) -> None:
@@ -128,8 +121,25 @@ def test_one_class_alone_has_no_donor(videos: Videos) -> None:
     assert torch.equal(pasted.relevance, batch.relevance) and torch.equal(pasted["audio"].x, batch["audio"].x)
 
 
-def test_recombining_gives_whole_events_the_sight_of_another_whole_event_of_the_class(videos: Videos) -> None:
-    torch.manual_seed(0)
+@pytest.mark.parametrize("segment_labels", [True, False])
+def test_pasted_marks_the_pasted_seconds_and_is_flipped_with_them(batch: Batch, segment_labels: bool) -> None:
+    plain, flipped = [], []
+    for rate, found in ((0.0, plain), (1.0, flipped)):
+        torch.manual_seed(0)
+        found.append(augment(batch, AugmentConfig(boundary=0.7, time_flip=rate), segment_labels=segment_labels))
+    audio, visual = changed_seconds(batch, plain[0])
+    assert torch.equal(plain[0].pasted.bool(), audio | visual) and 0 < plain[0].pasted.mean() < 0.5
+    assert torch.equal(plain[0].pasted.flip(1), flipped[0].pasted)
+
+
+@pytest.mark.parametrize("segment_labels", [True, False])
+def test_a_video_of_one_second_has_no_room_for_a_boundary(segment_labels: bool) -> None:
+    seconds = Seconds(torch.randn(8, 1, 3), torch.randn(8, 1, 3), torch.ones(8, 1), torch.zeros(8, 1))
+    pasted = paste_boundaries(seconds, torch.arange(8), 1.0, segment_labels=segment_labels)
+    assert all(torch.equal(one, two) for one, two in zip(pasted, seconds, strict=True))
+
+
+def test_recombining_exchanges_the_visual_features_of_whole_events_of_a_class(videos: Videos) -> None:
     batch = videos.batch(torch.arange(24))
     paired = augment(batch, AugmentConfig(recombine=1.0))
     before, after = dense_view(batch, "visual"), dense_view(paired, "visual")
@@ -142,115 +152,54 @@ def test_recombining_gives_whole_events_the_sight_of_another_whole_event_of_the_
         assert batch.relevance[donor].all() and batch.relevance[video].all()
 
 
-def test_recombining_reads_no_relevance_under_weak_supervision(videos: Videos) -> None:
-    batch = videos.batch(torch.arange(24))
-    blind = videos.batch(torch.arange(24))
-    blind.relevance = torch.full_like(blind.relevance, float("nan"))
-    answers = []
+@pytest.mark.parametrize("recipe", [AugmentConfig(recombine=1.0), AugmentConfig(boundary=1.0)])
+def test_without_segment_labels_no_relevance_is_read(batch: Batch, recipe: AugmentConfig) -> None:
+    blind, found = batch.clone(), []
+    blind.relevance = torch.full_like(batch.relevance, torch.nan)
     for given in (batch, blind):
         torch.manual_seed(0)
-        answers.append(augment(given, AugmentConfig(recombine=1.0), segment_labels=False)["visual"].x)
-    assert torch.equal(*answers) and not torch.equal(answers[0], batch["visual"].x)
-
-
-def test_pasting_reads_no_relevance_under_weak_supervision_and_takes_half_a_video_at_most(videos: Videos) -> None:
-    torch.manual_seed(0)
-    batch = videos.batch(torch.arange(24).repeat(20))
-    batch.relevance = torch.full_like(batch.relevance, float("nan"))
-    pasted = augment(batch, AugmentConfig(boundary=1.0), segment_labels=False)
-    assert pasted.relevance.isnan().all()
-    changed = (dense_view(pasted, "audio") != dense_view(batch, "audio")).any(-1)
-    assert changed.any() and changed.sum(1).max() <= changed.shape[1] // 2
+        found.append(augment(given, recipe, segment_labels=False))
+    assert all(torch.equal(found[0][name].x, found[1][name].x) for name in MODALITIES)
+    assert not torch.equal(found[0]["visual"].x, batch["visual"].x) and found[1].relevance.isnan().all()
+    audio, _ = changed_seconds(batch, found[0])
+    assert audio.sum(1).max() <= audio.shape[1] // 2
 
 
 @pytest.mark.parametrize("segment_labels", [True, False])
-def test_what_was_pasted_is_said_and_nothing_else(videos: Videos, segment_labels: bool) -> None:
-    torch.manual_seed(0)
-    batch = videos.batch(torch.arange(24).repeat(4))
-    pasted = augment(batch, AugmentConfig(boundary=0.7, time_flip=0.0), segment_labels=segment_labels)
-    differs = [(dense_view(pasted, m) != dense_view(batch, m)).any(-1) for m in ("audio", "visual")]
-    assert torch.equal(pasted.pasted.bool(), differs[0] | differs[1]) and 0 < pasted.pasted.mean() < 0.5
-    assert "pasted" not in batch
-
-
-def test_what_was_pasted_turns_with_its_seconds(videos: Videos) -> None:
-    batch, turned = videos.batch(torch.arange(24)), []
-    for rate in (0.0, 1.0):
-        torch.manual_seed(0)
-        turned.append(augment(batch, AugmentConfig(boundary=0.7, time_flip=rate)).pasted)
-    assert torch.equal(turned[0].flip(1), turned[1]) and not torch.equal(*turned)
-
-
-@pytest.mark.parametrize("segment_labels", [True, False])
-def test_a_video_of_one_second_has_no_room_for_a_boundary(segment_labels: bool) -> None:
-    seconds = _Seconds(torch.randn(8, 1, 3), torch.randn(8, 1, 3), torch.ones(8, 1), torch.zeros(8, 1))
-    pasted = paste_boundaries(seconds, torch.arange(8), 1.0, segment_labels=segment_labels)
-    assert all(torch.equal(one, two) for one, two in zip(pasted, seconds, strict=True))
-
-
-# Videos of mixed lengths.
-
-
-@pytest.fixture
-def mixed(videos: Videos) -> Videos:
-    """Lengths 1 to 4 in every class; after a video's end stand numbers that must never come up."""
-    whole = dataclasses.replace(videos, lengths=torch.arange(len(videos)) // 3 % 4 + 1)
-    for name in ("audio", "visual", "relevance"):
-        getattr(whole, name)[~whole.mask] = torch.nan
-    return whole
-
-
-EVERYTHING = AugmentConfig(recombine=0.5, boundary=0.7, time_flip=0.5, noise=0.1)
-
-
-@pytest.mark.parametrize("segment_labels", [True, False])
-def test_no_second_after_a_video_s_end_reaches_another(mixed: Videos, segment_labels: bool) -> None:
-    torch.manual_seed(0)
+def test_padding_is_neither_used_nor_moved(mixed: Videos, segment_labels: bool) -> None:
     batch = mixed.batch(torch.arange(24).repeat(4))
     changed = augment(batch, EVERYTHING, segment_labels=segment_labels)
-    beyond = ~padded_view(batch, "audio")[1]
-    for node in ("audio", "visual"):
-        assert changed[node].x.shape == batch[node].x.shape and changed[node].x.isfinite().all()
-    assert not changed.relevance[beyond].any() and not changed.pasted[beyond].any()
-    assert torch.equal(padded_view(changed, "visual")[1], ~beyond)
+    padding = ~padded_view(batch, "audio")[1]
+    for name in MODALITIES:
+        assert changed[name].x.shape == batch[name].x.shape and changed[name].x.isfinite().all()
+    assert not changed.relevance[padding].any() and not changed.pasted[padding].any()
+    assert torch.equal(padded_view(changed, "visual")[1], ~padding)
     assert [len(video["audio"].x) for video in changed.to_data_list()] == mixed.lengths.tolist() * 4
 
 
-def test_each_video_is_turned_over_its_own_seconds(mixed: Videos) -> None:
+def test_each_video_is_flipped_over_its_own_seconds(mixed: Videos) -> None:
     batch = mixed.batch(torch.arange(24))
-    turned = augment(batch, AugmentConfig(time_flip=1.0))
-    for before, after in zip(batch.to_data_list(), turned.to_data_list(), strict=True):
+    flipped = augment(batch, AugmentConfig(time_flip=1.0))
+    for before, after in zip(batch.to_data_list(), flipped.to_data_list(), strict=True):
         seconds = len(before["audio"].x)
         assert torch.equal(after["audio"].x, before["audio"].x.flip(0))
         assert torch.equal(after.relevance[0, :seconds], before.relevance[0, :seconds].flip(0))
 
 
-def test_the_sight_of_another_video_is_never_shorter_than_what_it_replaces(mixed: Videos) -> None:
-    torch.manual_seed(0)
+def test_a_partner_is_no_shorter(mixed: Videos) -> None:
     batch = mixed.batch(torch.arange(24))
-    before, real = padded_view(batch, "visual")
+    before, mask = padded_view(batch, "visual")
     after, _ = padded_view(augment(batch, AugmentConfig(recombine=1.0), segment_labels=False), "visual")
     changed = (before != after).flatten(1).any(1).nonzero().flatten().tolist()
-    assert changed and real[changed].sum(1).min() < 4
+    assert changed and mask[changed].sum(1).min() < 4
     for video in changed:
-        here = real[video]
-        donor = (before[:, here] == after[video, here]).flatten(1).all(1).nonzero().item()
-        assert real[donor].sum() >= here.sum() and batch.category[donor] == batch.category[video]
+        donor = (before[:, mask[video]] == after[video, mask[video]]).flatten(1).all(1).nonzero().item()
+        assert mask[donor].sum() >= mask[video].sum() and batch.category[donor] == batch.category[video]
 
 
-def test_a_pasted_run_of_mixed_lengths_ends_with_its_video_and_lies_within_its_donor(mixed: Videos) -> None:
-    torch.manual_seed(0)
+def test_a_pasted_run_of_mixed_lengths_lies_at_an_end_of_its_video(mixed: Videos) -> None:
     batch = mixed.batch(torch.arange(24).repeat(20))
     pasted = augment(batch, AugmentConfig(boundary=1.0)).pasted.bool()
-    _, real = padded_view(batch, "audio")
-    lengths = real.sum(1)
-    assert pasted.any() and not pasted[lengths < 3].any()
-    rows = pasted[pasted.any(1)]
-    last = lengths[pasted.any(1)] - 1
-    assert (rows[:, 0] ^ rows[torch.arange(len(rows)), last]).all()
-
-
-def test_noise_is_measured_over_real_seconds(mixed: Videos) -> None:
-    batch = mixed.batch(torch.arange(24).repeat(200))
-    noise = augment(batch, AugmentConfig(noise=0.3))["audio"].x - batch["audio"].x
-    assert (noise.std() / batch["audio"].x.square().mean().sqrt()).item() == pytest.approx(0.3, rel=0.03)
+    lengths, some = padded_view(batch, "audio")[1].sum(1), pasted.any(1)
+    assert some.any() and not some[lengths < 3].any()
+    assert (pasted[some, 0] ^ pasted[some, lengths[some] - 1]).all()

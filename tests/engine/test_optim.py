@@ -13,7 +13,6 @@ from avsgn_pyg.engine.optim import (
     build_schedule,
     flatten_moments,
     learning_rate_multiplier,
-    parameter_names,
     restore_moments,
 )
 
@@ -30,15 +29,10 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
 
 
-def test_adam_without_decay_is_fused_on_the_cpu() -> None:
-    optimizer = build_optimizer(network(), 0.1)
-    assert type(optimizer) is torch.optim.Adam
-    assert optimizer.defaults["fused"] is True
-
-
 def test_fused_adam_takes_the_steps_of_plain_adam() -> None:
     ours, plain = network(), network()
     fused, single = build_optimizer(ours, 0.1), torch.optim.Adam(plain.parameters(), lr=0.1, foreach=False)
+    assert fused.defaults["fused"] is True
     for seed in range(5):
         step(ours, fused, seed)
         step(plain, single, seed)
@@ -46,7 +40,7 @@ def test_fused_adam_takes_the_steps_of_plain_adam() -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_weight_decay_reaches_matrices_only() -> None:
+def test_weight_decay_applies_to_matrices_only() -> None:
     model = network()
     before = copy.deepcopy(dict(model.named_parameters()))
     optimizer = build_optimizer(model, 0.1, weight_decay=0.5)
@@ -59,54 +53,35 @@ def test_weight_decay_reaches_matrices_only() -> None:
 
 
 def test_a_frozen_model_has_nothing_to_optimize() -> None:
-    with pytest.raises(ValueError, match="Linear has no trainable parameter"):
+    with pytest.raises(ValueError, match="Linear"):
         build_optimizer(nn.Linear(2, 2).requires_grad_(False), 0.1)
 
 
-def test_the_rate_halves_at_epochs_10_20_and_30() -> None:
-    recipe = TrainConfig()
-    rates = [
-        learning_rate_multiplier(epoch * 53 + offset, 53, recipe)
-        for epoch, offset in ((0, 0), (9, 52), (10, 0), (19, 52), (20, 0), (30, 0), (199, 52))
-    ]
-    assert rates == [1.0, 1.0, 0.5, 0.5, 0.25, 0.125, 0.125]
-
-
-def test_the_cosine_starts_at_one_and_ends_at_zero() -> None:
-    recipe = TrainConfig(schedule="cosine", epochs=4)
-    rates = [learning_rate_multiplier(step, 10, recipe) for step in range(41)]
-    assert rates[0] == 1.0
-    assert rates[20] == pytest.approx(0.5)
-    assert rates[40] == pytest.approx(0.0, abs=1e-12)
-    assert rates == sorted(rates, reverse=True)
-
-
-def test_warmup_rises_linearly_to_the_full_rate() -> None:
-    recipe = TrainConfig(schedule="constant", warmup_epochs=0.5)
-    assert [learning_rate_multiplier(step, 8, recipe) for step in range(6)] == [
-        0.25,
-        0.5,
-        0.75,
-        1.0,
-        1.0,
-        1.0,
-    ]
+@pytest.mark.parametrize(("options", "steps_per_epoch", "rates"), [
+    ({}, 53, {0: 1.0, 529: 1.0, 530: 0.5, 1059: 0.5, 1060: 0.25, 1590: 0.125, 10_599: 0.125}),
+    ({"schedule": "cosine", "epochs": 4}, 10, {0: 1.0, 20: 0.5, 40: 0.0}),
+    ({"schedule": "constant", "warmup_epochs": 0.5}, 8, {0: 0.25, 1: 0.5, 2: 0.75, 3: 1.0, 9: 1.0}),
+])
+def test_learning_rates(options: dict, steps_per_epoch: int, rates: dict[int, float]) -> None:
+    recipe = TrainConfig(**options)
+    for number, rate in rates.items():
+        assert learning_rate_multiplier(number, steps_per_epoch, recipe) == pytest.approx(rate, abs=1e-12)
 
 
 @pytest.mark.parametrize("schedule", ["step", "cosine", "constant"])
-def test_a_resumed_schedule_gives_the_rates_of_an_uninterrupted_one(schedule: str) -> None:
+def test_a_resumed_schedule_has_the_rates_of_an_uninterrupted_one(schedule: str) -> None:
     recipe = TrainConfig(schedule=schedule, milestones=(1, 2), epochs=4, warmup_epochs=1.5)
 
     def rates(start: int, stop: int) -> list[float]:
         model = network()
         optimizer = build_optimizer(model, recipe.learning_rate)
         scheduler = build_schedule(optimizer, recipe, 5, step=start)
-        seen = []
+        found = []
         for seed in range(start, stop):
-            seen.append(optimizer.param_groups[0]["lr"])
+            found.append(optimizer.param_groups[0]["lr"])
             step(model, optimizer, seed)
             scheduler.step()
-        return seen
+        return found
 
     assert rates(0, 20) == rates(0, 7) + rates(7, 20)
 
@@ -114,18 +89,15 @@ def test_a_resumed_schedule_gives_the_rates_of_an_uninterrupted_one(schedule: st
 def test_an_average_without_decay_copies_parameters_and_buffers() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     average = build_average(model)
-    optimizer = build_optimizer(model, 0.1)
-    for seed in range(3):
-        step(model, optimizer, seed)
-        average.update_parameters(model)
+    step(model, build_optimizer(model, 0.1), 0)
+    average.update_parameters(model)
     for name, value in model.state_dict().items():
         assert torch.equal(average.module.state_dict()[name], value), name
 
 
 def test_the_moving_average_follows_its_recursion() -> None:
-    model, decay = nn.Linear(2, 1, bias=False), 0.6
+    model, decay, expected = nn.Linear(2, 1, bias=False), 0.6, None
     average = build_average(model, decay)
-    expected = None
     for n, value in enumerate((1.0, 3.0, 2.0, 7.0, 5.0, 4.0, 0.0, 9.0, 1.0, 6.0)):
         model.weight.data.fill_(value)
         average.update_parameters(model)
@@ -134,23 +106,15 @@ def test_the_moving_average_follows_its_recursion() -> None:
         torch.testing.assert_close(average.module.weight.data, torch.full((1, 2), expected))
 
 
-def test_an_optimizer_filled_from_its_moments_takes_the_very_same_step() -> None:
+def test_an_optimizer_restored_from_its_moments_takes_the_very_same_step() -> None:
     model = network()
     optimizer = build_optimizer(model, 0.1, weight_decay=0.01)
     for seed in range(3):
         step(model, optimizer, seed)
     twin = copy.deepcopy(model)
     other = build_optimizer(twin, 0.1, weight_decay=0.01)
-    names = parameter_names(model, optimizer)
-    restore_moments(other, parameter_names(twin, other), flatten_moments(optimizer, names))
+    restore_moments(twin, other, flatten_moments(model, optimizer))
     step(model, optimizer, 9)
     step(twin, other, 9)
     for name, value in model.state_dict().items():
         assert torch.equal(twin.state_dict()[name], value), name
-
-
-def test_moments_of_an_unknown_parameter_are_refused() -> None:
-    model = network()
-    optimizer = build_optimizer(model, 0.1)
-    with pytest.raises(KeyError, match="elsewhere"):
-        restore_moments(optimizer, parameter_names(model, optimizer), {"exp_avg/elsewhere": torch.zeros(3)})

@@ -60,7 +60,7 @@ def test_every_row_marks_a_choice_that_flatters_it(
     values = found.as_dict()
     assert found.marks == marks and (values["summary"] or values["evaluations"][0])["marks"] == list(marks)
     rows = found.table().split("\n\n")[-1].splitlines()
-    assert len(rows) > 5 and all(row.endswith(f"({', '.join(marks)})") for row in rows) or not marks
+    assert (len(rows) > 5 and all(row.endswith(f"({', '.join(marks)})") for row in rows)) or not marks
 
 
 def test_a_table_names_data_checkpoint_and_tau(make_result: Make) -> None:
