@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -11,335 +12,143 @@ import pytest
 import torch
 
 from avsgn_pyg import recipes
-from avsgn_pyg.config import Config, ConfigError
+from avsgn_pyg.config import Config, ConfigError, load_config
 from avsgn_pyg.data.dataset import Dataset
-from avsgn_pyg.engine.checkpoint import CheckpointError, load_checkpoint
+from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.journal import read_journal
-from avsgn_pyg.engine.run_folder import RunError, RunFolder, find_checkpoint
-from avsgn_pyg.recipes import parts
+from avsgn_pyg.engine.result import Result
+from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint
+from avsgn_pyg.errors import CheckpointError, RunError
+from avsgn_pyg.recipes import evaluation, parts
 
 Make = Callable[..., Config]
 
 
-@pytest.fixture
-def make_config(tmp_path: Path) -> Make:
-    """A run of seconds; keyword arguments replace ``train`` settings."""
-
-    def make(
-        *,
-        name: str = "r",
-        select: str = "val",
-        evaluate: dict[str, Any] | None = None,
-        dim: int = 16,
-        **train: Any,
-    ) -> Config:
-        return Config.model_validate(
-            {
-                "name": name,
-                "run_dir": tmp_path,
-                "data": {"kind": "synthetic", "synthetic": {"videos": 40, "classes": 3, "width": 16}},
-                "model": {"dim": dim},
-                "train": {"epochs": 2, "batch_size": 8, "device": "cpu", "select": select, **train},
-                "evaluate": {"bootstrap": 50, **(evaluate or {})},
-            }
-        )
-
-    return make
+def config_of(folder: Path, name: str = "r", *, evaluate: dict | None = None, model: dict | None = None,
+              objective: dict | None = None, **train: Any) -> Config:
+    """A run of a second; keyword arguments are ``train`` settings."""
+    return Config.model_validate({
+        "name": name, "run_dir": folder,
+        "data": {"kind": "synthetic", "synthetic": {"videos": 40, "classes": 3, "width": 16}},
+        "model": {"dim": 8, **(model or {})}, "objective": objective or {},
+        "train": {"epochs": 1, "batch_size": 16, "device": "cpu", **train},
+        "evaluate": {"bootstrap": 20, **(evaluate or {})}})
 
 
-def train(config: Config, **named: Any) -> recipes.Result:
-    return recipes.train(config, progress=False, **named)
+def train(config: Config, **options: Any) -> Result:
+    return recipes.train(config, progress=False, **options)
+
+
+def evaluate(folder: Path, *overrides: str, **options: Any) -> Result:
+    return recipes.evaluate_run(folder, overrides=overrides, device="cpu", progress=False, **options)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(find_checkpoint(folder)).weights
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def reopen(folder: Path) -> RunFolder:
-    """Make a finished run look as if it had been stopped after its last checkpoint."""
-    run = RunFolder(folder)
-    index = json.loads((run.checkpoints / "index.json").read_text()) | {"finished": None}
-    (run.checkpoints / "index.json").write_text(json.dumps(index))
-    return run
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run with every file."""
+    return train(config_of(tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run of the seeds 0 and 3."""
+    return train(config_of(tmp_path_factory.mktemp("runs"), seeds=[0, 3]))
 
 
 @pytest.fixture
-def without_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
+def run(trained: Result, tmp_path: Path) -> Path:
+    """A copy of the trained run, to be changed."""
+    return shutil.copytree(trained.folder, tmp_path / "r")
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> Make:
+    return lambda *name, **settings: config_of(tmp_path, *name, **settings)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(trained: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than training; `trained` has pictures."""
+    monkeypatch.setattr(evaluation, "draw_confusion", lambda result: None)
+
+
+@pytest.fixture
+def change_data(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replace fields of every data set that is opened."""
     load = parts.load_dataset
 
-    def partial(*arguments: Any) -> Dataset:
-        return dataclasses.replace(load(*arguments), test=None)
+    def change(**fields: Any) -> None:
+        monkeypatch.setattr(parts, "load_dataset", lambda *given: dataclasses.replace(load(*given), **fields))
 
-    monkeypatch.setattr(parts, "load_dataset", partial)
+    return change
 
 
-def test_a_run_leaves_what_docs_runs_promises(make_config: Make, tmp_path: Path) -> None:
-    result = train(make_config())
-    files = {str(path.relative_to(tmp_path / "r")) for path in (tmp_path / "r").rglob("*") if path.is_file()}
-    assert files >= {
-        "config.yaml",
-        "environment.json",
-        "journal.jsonl",
-        "checkpoints/index.json",
-        "evaluation-test/metrics.json",
-        "evaluation-test/predictions.csv",
-        "evaluation-test/confusion.png",
-        "evaluation-test/confusion.svg",
-    }
+def test_a_run_has_the_files_that_docs_runs_lists(trained: Result) -> None:
+    files = set(snapshot(trained.folder))
+    assert files >= {"config.yaml", "environment.json", "journal.jsonl", "checkpoints/index.json",
+                     "evaluation-test/metrics.json", "evaluation-test/predictions.csv",
+                     "evaluation-test/confusion.png", "evaluation-test/confusion.svg"}
     assert any(name.startswith("tensorboard/events") for name in files)
     assert not any(name.endswith((".pt", ".pth", ".bin", ".pkl", ".partial")) for name in files)
-    assert not result.summarised
-    assert "(synthetic) | test: 6 videos" in result.table()
+    assert "(synthetic) | test: 6 videos" in trained.table() and trained.as_dict()["summary"] is None
+    listed = {line.strip() for line in trained.listing().splitlines()[1:]}
+    assert "tensorboard/" in listed and listed - {"tensorboard/"} < files
 
 
-def test_every_loss_of_the_objective_is_in_the_journal(make_config: Make, tmp_path: Path) -> None:
-    train(make_config())
-    losses = read_journal(tmp_path / "r" / "journal.jsonl")[0]["loss"]
-    assert set(losses) == {"relevance", "category", "gate", "consistency", "total"}
-
-
-def test_a_finished_run_is_evaluated_and_not_trained_again(make_config: Make, tmp_path: Path) -> None:
-    first = train(make_config())
-    journal = (tmp_path / "r" / "journal.jsonl").read_bytes()
-    second = train(make_config())
-    assert (tmp_path / "r" / "journal.jsonl").read_bytes() == journal
-    assert second.as_dict() == first.as_dict()
-
-
-def test_a_saved_config_and_its_seed_reproduce_the_weights(make_config: Make, tmp_path: Path) -> None:
-    train(make_config())
-    weights = load_checkpoint(find_checkpoint(tmp_path / "r")).weights
-    from avsgn_pyg.config import load_config
-
-    train(load_config(tmp_path / "r" / "config.yaml", ["name=again"]))
-    again = load_checkpoint(find_checkpoint(tmp_path / "again")).weights
-    assert all(torch.equal(again[name], value) for name, value in weights.items())
-
-
-def test_another_config_under_the_same_name_is_refused_and_nothing_is_written(
-    make_config: Make, tmp_path: Path
+@pytest.mark.parametrize(("supervision", "losses"), [
+    ("full", {"relevance", "category", "gate", "consistency"}), ("weak", {"mil", "gate"})])
+def test_every_loss_of_the_objective_is_in_the_journal(
+    make_config: Make, tmp_path: Path, supervision: str, losses: set[str]
 ) -> None:
-    train(make_config())
+    train(make_config(objective={"supervision": supervision}))
+    assert read_journal(tmp_path / "r" / "journal.jsonl")[0]["loss"].keys() == losses | {"total"}
+
+
+def test_a_finished_run_is_evaluated_and_not_trained_again(run: Path, make_config: Make, trained: Result) -> None:
+    before = (run / "journal.jsonl").read_bytes()
+    again = train(make_config()).as_dict()["evaluations"][0]
+    assert again["scores"] == trained.as_dict()["evaluations"][0]["scores"]
+    found = recipes.restart(run, ["evaluate.split=val", "evaluate.bootstrap=0", f"data.root={run}"], progress=False)
+    assert found.split == "val" and found.marks == ("selected on val",)
+    assert found.evaluations[0].report.segment_accuracy_interval is None
+    assert (run / "journal.jsonl").read_bytes() == before
+
+
+def test_a_saved_config_reproduces_the_weights(trained: Result, tmp_path: Path) -> None:
+    train(load_config(trained.folder / "config.yaml", ["name=again", f"run_dir={tmp_path}"]))
+    assert same(weights(tmp_path / "again"), weights(trained.folder))
+
+
+def test_another_config_is_refused_or_overwrites(run: Path, make_config: Make, tmp_path: Path) -> None:
     before = snapshot(tmp_path)
-    with pytest.raises(RunError, match=r"model\.dim: 16 in the run, 32 asked for"):
-        train(make_config(dim=32))
-    assert snapshot(tmp_path) == before
-
-
-def test_overwriting_replaces_the_run(make_config: Make, tmp_path: Path) -> None:
-    train(make_config())
-    train(make_config(dim=32, epochs=1), overwrite=True)
-    assert load_checkpoint(find_checkpoint(tmp_path / "r")).config.model.dim == 32
-    assert len(read_journal(tmp_path / "r" / "journal.jsonl")) == 1
-
-
-def test_overwriting_with_a_config_that_cannot_run_keeps_the_old_run(
-    make_config: Make, tmp_path: Path
-) -> None:
-    train(make_config())
-    before = snapshot(tmp_path)
+    with pytest.raises(RunError, match=r"model\.dim: 8 in the run, 16 asked for"):
+        train(make_config(model={"dim": 16}))
+    with pytest.raises(RunError, match=r"train\.epochs: 1 in the run, 9 asked for"):
+        recipes.restart(run, ["train.epochs=9"], progress=False)
+    with pytest.raises(RunError, match=r"train\.seeds: None in the run, \[0, 1\] asked for"):
+        train(make_config(seeds=[0, 1]))
     with pytest.raises(ConfigError, match="early_stop"):
         train(make_config(select="last", early_stop=2), overwrite=True)
     assert snapshot(tmp_path) == before
+    train(make_config(model={"dim": 16}), overwrite=True)
+    assert load_checkpoint(find_checkpoint(run)).config.model.dim == 16
 
 
 def test_restart_needs_a_run(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no config\.yaml there"):
+    with pytest.raises(RunError, match=r"absent.*config\.yaml"):
         recipes.restart(tmp_path / "absent")
-
-
-def test_restart_refuses_overrides_that_change_the_training(make_config: Make, tmp_path: Path) -> None:
-    train(make_config())
-    with pytest.raises(RunError, match=r"train\.epochs: 2 in the run, 9 asked for"):
-        recipes.restart(tmp_path / "r", ["train.epochs=9"], progress=False)
-
-
-def test_seeds_give_a_folder_each_and_a_summary(make_config: Make, tmp_path: Path) -> None:
-    result = train(make_config(seeds=[0, 3]))
-    scores = [evaluation.report.segment_accuracy for evaluation in result.evaluations]
-    summary = json.loads((tmp_path / "r" / "summary-test.json").read_text())
-    assert summary["seeds"] == [0, 3]
-    assert summary["scores"]["segment_accuracy"]["mean"] == pytest.approx(statistics.mean(scores))
-    assert summary["scores"]["segment_accuracy"]["std"] == pytest.approx(statistics.stdev(scores))
-    lo, hi = summary["interval"]
-    assert lo <= statistics.mean(scores) <= hi
-    assert "2 seeds" in result.table()
-    assert (summary["dataset"], summary["synthetic"], summary["split"]) == ("synthetic AVE", True, "test")
-    assert (summary["tau"], summary["tau_from"], summary["selected_on"]) == ([0.6, 0.6], None, "val")
-    one, other = (load_checkpoint(find_checkpoint(tmp_path / "r" / f"seed-{s}")) for s in (0, 3))
-    assert (one.config.train.seed, other.config.train.seed) == (0, 3)
-    assert any(not torch.equal(one.weights[name], value) for name, value in other.weights.items())
-
-
-def test_a_seed_of_several_trains_as_it_would_alone(make_config: Make, tmp_path: Path) -> None:
-    train(make_config(seeds=[0, 3]))
-    train(make_config(name="alone", seed=3))
-    many = load_checkpoint(find_checkpoint(tmp_path / "r" / "seed-3")).weights
-    alone = load_checkpoint(find_checkpoint(tmp_path / "alone")).weights
-    assert all(torch.equal(many[name], value) for name, value in alone.items())
-
-
-def test_more_seeds_join_and_the_finished_ones_are_kept(make_config: Make, tmp_path: Path) -> None:
-    train(make_config(seeds=[0]))
-    journal = tmp_path / "r" / "seed-0" / "journal.jsonl"
-    before = journal.stat().st_mtime_ns
-    result = train(make_config(seeds=[0, 1]))
-    assert journal.stat().st_mtime_ns == before
-    assert result.summarised
-    assert result.seeds == (0, 1)
-    assert len(recipes.evaluate_run(tmp_path / "r", device="cpu", progress=False).evaluations) == 2
-
-
-def test_seeds_do_not_join_a_run_of_one(make_config: Make) -> None:
-    train(make_config())
-    with pytest.raises(RunError, match=r"train\.seeds: None in the run, \[0, 1\] asked for"):
-        train(make_config(seeds=[0, 1]))
-
-
-def test_selecting_on_test_warns_and_marks_every_row(make_config: Make, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match=r"train\.select=test"):
-        result = train(make_config(select="test"))
-    rows = result.table().splitlines()[3:]
-    assert rows
-    assert all("selected on test" in row for row in rows)
-    assert json.loads((tmp_path / "r" / "evaluation-test" / "metrics.json").read_text())["marks"] == [
-        "selected on test"
-    ]
-
-
-@pytest.mark.usefixtures("without_test_split")
-def test_a_split_that_is_not_there_is_named_before_training(make_config: Make, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"evaluate\.split=test: .* no split 'test'; it has train, val"):
-        train(make_config())
-    assert not list(tmp_path.iterdir())
-    assert train(make_config(evaluate={"split": "val"})).marks == ("selected on val",)
-
-
-def test_a_frozen_label_bank_needs_labels(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = parts.load_dataset
-    monkeypatch.setattr(parts, "load_dataset", lambda *a: dataclasses.replace(load(*a), label_text=None))
-    with pytest.raises(ConfigError, match=r"model\.text\.bank=frozen needs label embeddings"):
-        train(make_config())
-
-
-def test_evaluating_a_run_repeats_its_own_evaluation(make_config: Make, tmp_path: Path) -> None:
-    trained = train(make_config())
-    again = recipes.evaluate_run(tmp_path / "r", device="cpu", progress=False)
-    assert again.as_dict() == trained.as_dict()
-
-
-def test_tau_from_val_is_the_best_tau_of_val(make_config: Make, tmp_path: Path) -> None:
-    train(make_config())
-
-    def accuracy(**named: Any) -> float:
-        found = recipes.evaluate_run(tmp_path / "r", split="val", device="cpu", progress=False, **named)
-        return found.evaluations[0].report.segment_accuracy
-
-    best = accuracy(tau_from="val")
-    assert all(best >= accuracy(tau=tau) for tau in (0.3, 0.6, 0.8))
-    values = json.loads((tmp_path / "r" / "evaluation-val" / "metrics.json").read_text())
-    assert values["tau"] == 0.8
-    tuned = recipes.evaluate_run(tmp_path / "r", tau_from="val", device="cpu", progress=False)
-    assert (tuned.split, tuned.tau_from, tuned.marks) == ("test", "val", ())
-
-
-def test_tau_and_tau_from_exclude_each_other(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="give one of them"):
-        recipes.evaluate_run(tmp_path, tau=0.5, tau_from="val")
-
-
-def test_an_evaluation_cannot_change_the_model(make_config: Make, tmp_path: Path) -> None:
-    train(make_config())
-    with pytest.raises(
-        ConfigError, match=r"model\.dim=32: an evaluation can change data\.\* and evaluate\.\*"
-    ):
-        recipes.evaluate_run(tmp_path / "r", overrides=["model.dim=32"])
-
-
-def test_data_of_other_classes_do_not_fit_the_checkpoint(make_config: Make, tmp_path: Path) -> None:
-    train(make_config())
-    with pytest.raises(CheckpointError, match="does not fit synthetic AVE: categories"):
-        recipes.evaluate_run(
-            tmp_path / "r", overrides=["data.synthetic.classes=4"], device="cpu", progress=False
-        )
-
-
-def test_a_truncated_checkpoint_is_named_before_training_goes_on(make_config: Make, tmp_path: Path) -> None:
-    config = make_config(epochs=1)
-    train(config)
-    path = reopen(tmp_path / "r").last / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:500])
-    before = snapshot(tmp_path)
-    with pytest.raises(CheckpointError):
-        train(config)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read, it is cut short"):
-        recipes.evaluate_run(tmp_path / "r", device="cpu", progress=False)
-    assert snapshot(tmp_path) == before
-
-
-def test_a_run_goes_on_only_with_the_data_it_began_with(
-    make_config: Make, tmp_path: Path, monkeypatch: Any
-) -> None:
-    config = make_config(epochs=1)
-    train(config)
-    reopen(tmp_path / "r")
-    load = parts.load_dataset
-    changed = lambda *a: dataclasses.replace(load(*a), provenance={"features": "others"})  # noqa: E731
-    monkeypatch.setattr(parts, "load_dataset", changed)
-    before = snapshot(tmp_path)
-    with pytest.raises(
-        CheckpointError, match=r"provenance: .* in the checkpoint, {'features': 'others'} in the data"
-    ):
-        train(config)
-    assert snapshot(tmp_path) == before
-
-
-def test_weak_supervision_trains_through_the_same_door(make_config: Make, tmp_path: Path) -> None:
-    weak = make_config().model_copy(update={"objective": Config(objective={"supervision": "weak"}).objective})
-    train(weak)
-    assert set(read_journal(tmp_path / "r" / "journal.jsonl")[0]["loss"]) == {"mil", "gate", "total"}
-
-
-@pytest.mark.parametrize("hidden", ["scrambled", "nan"])
-def test_weak_training_never_reads_a_segment_label(
-    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str
-) -> None:
-    def weights(name: str, supervision: str) -> dict[str, torch.Tensor]:
-        augment = {"recombine": 0.7, "boundary": 0.7, "time_flip": 0.5}
-        config = make_config(name=name, select="last", epochs=1, augment=augment)
-        config = config.model_copy(update={"objective": Config(objective={"supervision": supervision}).objective})
-        train(config)
-        return load_checkpoint(find_checkpoint(tmp_path / name)).weights
-
-    load = parts.load_dataset
-    truth = {supervision: weights(supervision, supervision) for supervision in ("weak", "full")}
-
-    def without_labels(*arguments: Any) -> Dataset:
-        dataset = load(*arguments)
-        relevance = dataset.train.relevance
-        changed = 1 - relevance if hidden == "scrambled" else torch.full_like(relevance, torch.nan)
-        return dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, relevance=changed))
-
-    monkeypatch.setattr(parts, "load_dataset", without_labels)
-    blind = weights("weak-blind", "weak")
-    assert all(torch.equal(blind[name], value) for name, value in truth["weak"].items())
-    if hidden == "scrambled":
-        seeing = weights("full-blind", "full")
-        assert any(not torch.equal(seeing[name], value) for name, value in truth["full"].items())
-
-
-def test_another_split_keeps_the_summary_of_the_first(make_config: Make, tmp_path: Path) -> None:
-    train(make_config(seeds=[0, 1], epochs=1))
-    before = (tmp_path / "r" / "summary-test.json").read_bytes()
-    recipes.evaluate_run(tmp_path / "r", split="val", device="cpu", progress=False)
-    assert (tmp_path / "r" / "summary-test.json").read_bytes() == before
-    assert json.loads((tmp_path / "r" / "summary-val.json").read_text())["split"] == "val"
-
-
-@pytest.mark.parametrize("tau", [2.0, 1.0, -0.1, float("nan")])
-def test_a_tau_out_of_range_is_refused_before_anything_is_read(tmp_path: Path, tau: float) -> None:
-    with pytest.raises(ConfigError, match=r"tau=.* give one in \[0, 1\)"):
-        recipes.evaluate_run(tmp_path / "absent", tau=tau)
 
 
 def test_a_run_dir_that_is_a_file_is_named(make_config: Make, tmp_path: Path) -> None:
@@ -351,70 +160,146 @@ def test_a_run_dir_that_is_a_file_is_named(make_config: Make, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize(
-    ("text", "time", "fits"),
-    [
-        ("per_class", "none", True),
-        ("per_class", "relative", True),
-        ("per_class", "learned", False),
-        ("segments", "none", False),
-    ],
-)
+def test_seeds_have_a_folder_each_and_a_summary(seeds: Result) -> None:
+    scores = [one.report.segment_accuracy for one in seeds.evaluations]
+    summary = json.loads((seeds.folder / "summary-test.json").read_text())
+    assert summary["seeds"] == [0, 3]
+    assert summary["scores"]["segment_accuracy"]["mean"] == pytest.approx(statistics.mean(scores))
+    one, other = (load_checkpoint(find_checkpoint(seeds.folder / f"seed-{seed}")) for seed in (0, 3))
+    assert (one.config.train.seed, other.config.train.seed) == (0, 3) and not same(one.weights, other.weights)
+
+
+def test_a_seed_of_several_trains_as_it_would_alone(seeds: Result, make_config: Make, tmp_path: Path) -> None:
+    train(make_config(seed=3))
+    assert same(weights(tmp_path / "r"), weights(seeds.folder / "seed-3"))
+
+
+def test_seeds_may_be_added_and_finished_ones_are_kept(seeds: Result, make_config: Make, tmp_path: Path) -> None:
+    run = shutil.copytree(seeds.folder, tmp_path / "r")
+    before = snapshot(run)
+    assert train(make_config(seeds=[0, 3, 1])).seeds == (0, 3, 1)
+    assert all((run / path).read_bytes() == content for path, content in before.items() if "journal" in path)
+    before = (run / "summary-test.json").read_bytes()
+    assert evaluate(run, split="val").seeds == (0, 1, 3)
+    assert (run / "summary-test.json").read_bytes() == before
+    assert json.loads((run / "summary-val.json").read_text())["split"] == "val"
+
+
+def test_selecting_on_test_warns_and_marks_every_row(make_config: Make, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"train\.select=test"):
+        rows = train(make_config(select="test")).table().splitlines()[3:]
+    assert rows and all("selected on test" in row for row in rows)
+    values = json.loads((tmp_path / "r" / "evaluation-test" / "metrics.json").read_text())
+    assert values["marks"] == ["selected on test"]
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"test": None}, r"evaluate\.split=test: .*train, val"), ({"label_text": None}, r"model\.text\.bank=frozen")])
+def test_data_that_a_setting_lacks_are_named_before_training(
+    make_config: Make, change_data: Callable[..., None], tmp_path: Path, fields: dict, message: str
+) -> None:
+    change_data(**fields)
+    with pytest.raises(ConfigError, match=message):
+        train(make_config())
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluating_a_run_repeats_its_own_evaluation(trained: Result) -> None:
+    assert evaluate(trained.folder).as_dict() == trained.as_dict()
+
+
+def test_tau_from_val_is_the_best_tau_of_val(run: Path) -> None:
+    def accuracy(**options: Any) -> float:
+        return evaluate(run, split="val", **options).evaluations[0].report.segment_accuracy
+
+    assert accuracy(tau_from="val") >= max(accuracy(tau=tau) for tau in (0.3, 0.6, 0.8))
+    tuned = evaluate(run, tau_from="val")
+    assert (tuned.split, tuned.tau_from, tuned.marks) == ("test", "val", ())
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"tau": 0.5, "tau_from": "val"}, "give one of them"),
+    *(({"tau": tau}, "tau=") for tau in (2.0, 1.0, -0.1, float("nan"))),
+    ({"overrides": ["model.dim=32"]}, r"model\.dim=32"),
+])
+def test_an_evaluation_with_wrong_options_is_refused_before_anything_is_read(
+    tmp_path: Path, options: dict, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipes.evaluate_run(tmp_path / "absent", **options)
+
+
+def test_scores_of_every_segment_have_no_tau_to_tune(make_config: Make, tmp_path: Path) -> None:
+    train(make_config(model={"head": {"segment_scores": True}}, objective={"losses": ["segment", "category"]}))
+    with pytest.raises(ConfigError, match=r"tau_from=val"):
+        evaluate(tmp_path / "r", tau_from="val")
+
+
+@pytest.mark.parametrize(("text", "time", "fits"), [
+    ("per_class", "none", True), ("per_class", "relative", True), ("per_class", "learned", False),
+    ("segments", "none", False)])
 def test_a_model_without_a_length_of_its_own_is_scored_on_any(
     make_config: Make, tmp_path: Path, text: str, time: str, fits: bool
 ) -> None:
-    config = make_config(epochs=1)
-    slots = config.model.text.model_copy(update={"slots": text})
-    model = config.model.model_copy(update={"text": slots, "time_encoding": time})
-    train(config.model_copy(update={"model": model}))
-
-    def score() -> recipes.Result:
-        return recipes.evaluate_run(
-            tmp_path / "r", overrides=["data.synthetic.segments=12"], device="cpu", progress=False
-        )
-
+    result = train(make_config(model={"text": {"slots": text}, "time_encoding": time}))
+    assert result.videos.text_nodes == (6 if text == "per_class" else 10)
     if fits:
-        assert score().evaluations[0].predictions.relevance.shape == (6, 12)
+        longer = evaluate(tmp_path / "r", "data.synthetic.segments=12")
+        assert longer.evaluations[0].predictions.relevance.shape == (6, 12)
     else:
         with pytest.raises(CheckpointError, match="segments: 10 in the checkpoint, 12 in the data"):
-            score()
+            evaluate(tmp_path / "r", "data.synthetic.segments=12")
 
 
-def test_scores_of_every_segment_have_no_tau_to_look_for(make_config: Make, tmp_path: Path) -> None:
-    config = make_config(epochs=1).model_dump()
-    config["model"]["head"]["segment_scores"] = True
-    config["objective"]["losses"] = ["segment", "category"]
-    train(Config.model_validate(config))
-    with pytest.raises(ConfigError, match=r"tau_from=val: .* decoded without tau"):
-        recipes.evaluate_run(tmp_path / "r", tau_from="val", device="cpu", progress=False)
+def test_data_of_other_classes_do_not_fit_the_checkpoint(trained: Result) -> None:
+    with pytest.raises(CheckpointError, match="categories"):
+        evaluate(trained.folder, "data.synthetic.classes=4")
 
 
-def test_a_run_goes_on_with_other_settings_of_what_comes_after_training(
-    make_config: Make, tmp_path: Path
+def test_a_damaged_checkpoint_is_named_and_nothing_is_written(run: Path, make_config: Make) -> None:
+    path = RunFolder(run).last / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+    before = snapshot(run)
+    for use in (lambda: train(make_config()), lambda: evaluate(run)):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+            use()
+    assert snapshot(run) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_continues_only_with_the_data_it_began_with(
+    run: Path, make_config: Make, change_data: Callable[..., None], finished: bool
 ) -> None:
-    train(make_config(epochs=1))
-    journal = (tmp_path / "r" / "journal.jsonl").read_bytes()
-    overrides = ["evaluate.split=val", "evaluate.bootstrap=0", f"data.root={tmp_path}"]
-    found = recipes.restart(tmp_path / "r", overrides, progress=False)
-    assert found.split == "val"
-    assert found.evaluations[0].report.segment_accuracy_interval is None
-    assert (tmp_path / "r" / "journal.jsonl").read_bytes() == journal
+    if not finished:
+        index = run / "checkpoints" / "index.json"
+        index.write_text(json.dumps(json.loads(index.read_text()) | {"finished": None}))
+    before = snapshot(run)
+    change_data(provenance={"features": "others"})
+    with pytest.raises(CheckpointError, match=r"provenance: .*others"):
+        train(make_config())
+    assert snapshot(run) == before
 
 
-def test_a_finished_run_is_not_scored_on_data_it_was_not_made_with(
-    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hidden", ["inverted", "nan"])
+def test_weak_training_never_reads_a_segment_label(
+    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str
 ) -> None:
-    train(make_config(epochs=1))
     load = parts.load_dataset
-    changed = lambda *a: dataclasses.replace(load(*a), provenance={"features": "others"})  # noqa: E731
-    monkeypatch.setattr(parts, "load_dataset", changed)
-    with pytest.raises(CheckpointError, match="provenance"):
-        recipes.restart(tmp_path / "r", progress=False)
 
+    def without_labels(*given: Any) -> Dataset:
+        dataset = load(*given)
+        relevance = dataset.train.relevance
+        changed = 1 - relevance if hidden == "inverted" else torch.full_like(relevance, torch.nan)
+        return dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, relevance=changed))
 
-def test_one_text_row_a_label_needs_no_other_code(make_config: Make) -> None:
-    config = make_config(epochs=1)
-    model = config.model.model_copy(
-        update={"text": config.model.text.model_copy(update={"slots": "per_class"})}
-    )
-    assert train(config.model_copy(update={"model": model})).videos.text_nodes == 6
+    def trained_weights(name: str, supervision: str) -> dict[str, torch.Tensor]:
+        train(make_config(name, select="last", objective={"supervision": supervision},
+                          augment={"recombine": 0.7, "boundary": 0.7, "time_flip": 0.5}))
+        return weights(tmp_path / name)
+
+    # Full supervision shows that the labels are read where they may be; with nan it stops.
+    supervisions = ("weak", "full") if hidden == "inverted" else ("weak",)
+    truth = {supervision: trained_weights(supervision, supervision) for supervision in supervisions}
+    monkeypatch.setattr(parts, "load_dataset", without_labels)
+    for supervision in supervisions:
+        assert same(trained_weights(f"{supervision}-blind", supervision), truth[supervision]) == (supervision == "weak")

@@ -1,6 +1,6 @@
-"""What can be refused before torch is imported: settings, runs without a checkpoint, data files that are missing.
+"""Checks that need no torch: settings, runs without a checkpoint, missing data files.
 
-A tool calls these first, then imports the recipe, which calls them too.
+A tool calls them before it imports the recipe, which repeats them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint, seed_folders
 FREE_SECTIONS: Final = ("data.", "evaluate.")
 
 
-
 def check_config(config: Config) -> None:
     """Refuse a config of the other task, or one whose data files are missing.
 
     Raises:
-        ConfigError: videos to parse, which is another task.
+        ConfigError: data for parsing.
         DataError: a file is missing.
     """
     if config.data.kind == "llp":
@@ -35,20 +34,22 @@ def check_config(config: Config) -> None:
 def check_run(
     run: Path, overrides: Sequence[str], use: str, *, tau: float | None = None, several: bool = False
 ) -> list[Path]:
-    """The checkpoints that a run or a checkpoint's folder means, all of whose files and data files are there.
+    """Return the checkpoints of a run or of a checkpoint's folder, after checking that all files and data are there.
 
     Args:
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
-        use: what for, as an error says it: ``a picture``.
+        use: the purpose, for error messages: ``a picture``.
         tau: threshold of the relevance, in [0, 1).
-        several: a run of several seeds is taken too, as the checkpoint of each.
+        several: whether a run of several seeds may be given, whose checkpoints are all returned.
 
     Raises:
         CheckpointError: no checkpoint, or one that lacks a file.
         ConfigError, DataError: a setting cannot be used; a data file is missing.
     """
     check_tau(tau)
-    check_overrides(overrides, use)
+    for text in overrides:
+        if not text.startswith(FREE_SECTIONS):
+            raise ConfigError(f"command line: {text}: {use} can change data.* and evaluate.*, nothing else")
     seeds = seed_folders(run) if several and RunFolder(run).index is None else []
     checkpoints = [find_checkpoint(folder) for folder in seeds or [run]]
     for checkpoint in checkpoints:
@@ -57,21 +58,14 @@ def check_run(
     return checkpoints
 
 
-def check_overrides(overrides: Sequence[str], use: str) -> None:
-    """ConfigError for a setting that would be another run's."""
-    for text in overrides:
-        if not text.startswith(FREE_SECTIONS):
-            raise ConfigError(f"command line: {text}: {use} can change data.* and evaluate.*, nothing else")
-
-
 def check_tau(tau: float | None) -> None:
-    """ConfigError for what is no threshold of a relevance."""
+    """Raise ConfigError for a number that is not a threshold of the relevance."""
     if tau is not None and not 0.0 <= tau < 1.0:
-        raise ConfigError(f"tau={tau} is no threshold of a relevance; give one in [0, 1), such as 0.6")
+        raise ConfigError(f"tau={tau} is no threshold of the relevance; give one in [0, 1), such as 0.6")
 
 
 def check_folder(folder: Path) -> Path:
-    """The folder, if pictures can be written there; ConfigError otherwise."""
+    """Return the folder if pictures can be written there; ConfigError otherwise."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise ConfigError(f"{folder}: cannot be written to; name another folder for the pictures, --out DIR")

@@ -1,4 +1,4 @@
-"""From a run's folder to Fig. 5: the features of a split's event seconds after each stage of its model."""
+"""Fig. 5: t-SNE of the features of a split's event seconds after each stage of a run's model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from avsgn_pyg.recipes.parts import open_run
 from avsgn_pyg.visualize.theme import save_figure
 from avsgn_pyg.visualize.tsne import SEEDS, make_panel, tsne_figure
 
-#: How the paper calls a stage.
+#: The paper's names of the stages.
 STAGES: Final = {"encoder": "after encoder", "cmsa": "after CMSA", "cmgi": "after CMGI"}
 
 
@@ -30,7 +30,7 @@ class Embedding:
     """Features of a split's event seconds.
 
     Attributes:
-        split: whose seconds they are.
+        split: of the data.
         title: data, split, number of seconds.
         stages: stage -> modality -> [M, width] features, stages in the model's order.
         labels: class of each second.
@@ -49,15 +49,13 @@ def embed_run(
     run: Path, *, split: str | None = None, overrides: Sequence[str] = (), most: int = 2000, seed: int = 0,
     device: str = "auto",
 ) -> Embedding:
-    """Let a checkpoint answer a split and keep what its stages made of the event seconds.
-
-    Background seconds have no class and are left out.
+    """Run a checkpoint on a split and return the features of its event seconds; background has no class.
 
     Args:
         run: a run's folder or a checkpoint's.
         split: ``None`` takes the config's ``evaluate.split``.
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
-        most: seconds that are kept, drawn at random by `seed` where there are more.
+        most: number of seconds, drawn at random by `seed` if there are more.
         device: as ``train.device``.
 
     Raises:
@@ -71,52 +69,48 @@ def embed_run(
         raise ConfigError(f"seed={seed}: t-SNE takes seeds from 0 to {SEEDS - 1}")
     checkpoint, config, dataset, split, videos, model = open_run(run, split=split, overrides=overrides, use="a picture")
     where = make_accelerator(TrainConfig(device=device)).device
-    model.to(where)
     events = metrics.emptied(videos.relevance.cpu(), videos.mask) > 0
     labels = videos.category.cpu()[:, None].expand_as(events)[events].numpy()
     kept = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
-    stages = {
-        stage: {modality: torch.cat(rows).numpy()[kept] for modality, rows in streams.items()}
-        for stage, streams in _stages(model, videos, events, config.train.batch_size, where).items()
-        if set(streams) == {AUDIO, VISUAL}
-    }
+    found = _features(model.to(where), videos, events, config.train.batch_size, where)
+    stages = {stage: {modality: torch.cat(rows).numpy()[kept] for modality, rows in streams.items()}
+              for stage, streams in found.items() if set(streams) == {AUDIO, VISUAL}}
     if not stages:
-        raise ConfigError(f"{checkpoint.path}: model.name={config.model.name} tells no stage of both modalities, so "
-                          "there is nothing to draw")
+        raise ConfigError(f"{checkpoint.path}: model.name={config.model.name} has no stage with features of both "
+                          "modalities, so there is nothing to draw")
     name = dataset.name + (" (synthetic)" if dataset.synthetic else "")
     count = f"{len(kept)}" + (f" of {len(labels)}" if len(kept) < len(labels) else "")
     title = f"{name}, {split}: t-SNE of {count} event seconds"
     return Embedding(split, title, stages, labels[kept], dataset.categories)
 
 
-def _stages(
+def _features(
     model: nn.Module, videos: Videos, events: Bool[Tensor, "N T"], batch_size: int, device: torch.device
 ) -> dict[str, dict[str, list[Tensor]]]:
-    """Stage -> modality -> its rows at the event seconds, batch by batch."""
+    """Stage -> modality -> its rows at the event seconds, one tensor per batch."""
     found: dict[str, dict[str, list[Tensor]]] = {}
     for index in torch.arange(len(videos)).split(batch_size):
         for stage, streams in model(videos.batch(index).to(device)).stages.items():
-            for modality in (AUDIO, VISUAL):
-                if modality in streams:
-                    rows = streams[modality].float().cpu()
-                    rows = rows[events[index, : rows.shape[1]]]
-                    found.setdefault(stage, {}).setdefault(modality, []).append(rows)
+            for modality in {AUDIO, VISUAL} & streams.keys():
+                rows = streams[modality].float().cpu()
+                rows = rows[events[index, : rows.shape[1]]]
+                found.setdefault(stage, {}).setdefault(modality, []).append(rows)
     return found
 
 
 def write_tsne(
     embedding: Embedding, folder: Path, formats: Sequence[str] = ("png",), *, perplexity: float = 30.0, seed: int = 0
 ) -> list[Path]:
-    """``tsne.<format>`` in `folder`: audio above vision, a column a stage.
+    """Write ``tsne.<format>`` in `folder`: one row per modality, one column per stage.
 
     Raises:
-        PictureError: scikit-learn is not installed, the perplexity is none, or there are too few seconds or classes.
+        PictureError: scikit-learn is not installed, the perplexity cannot be used, or there are too few seconds or
+            classes.
     """
     panels = {
         modality: {STAGES.get(stage, f"after {stage}"): make_panel(streams[modality], embedding.labels,
                                                                    perplexity=perplexity, seed=seed)
                    for stage, streams in embedding.stages.items()}
-        for modality in (AUDIO, VISUAL)
-    }
+        for modality in (AUDIO, VISUAL)}
     figure = tsne_figure(title=embedding.title, panels=panels, labels=embedding.labels, names=embedding.names)
     return [save_figure(figure, folder / f"tsne.{suffix}") for suffix in formats]

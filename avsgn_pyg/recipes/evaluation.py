@@ -108,10 +108,15 @@ def evaluate_checkpoint(
 
 def write_outputs(result: Result) -> None:
     """Write ``evaluation-<split>/`` of one checkpoint: scores, predictions and the confusion matrix as a picture."""
+    result.write()
+    draw_confusion(result)
+
+
+def draw_confusion(result: Result) -> None:
+    """Draw ``confusion.png`` and ``confusion.svg`` of one checkpoint."""
     from avsgn_pyg.visualize.confusion import confusion_figure  # imports matplotlib, which training does not need
     from avsgn_pyg.visualize.theme import save_figure
 
-    result.write()
     [one] = result.evaluations
     title = ", ".join((f"{result.data_name}, {result.split}", *result.marks))
     figure = confusion_figure(one.report.confusion, one.meta.categories, title=title)

@@ -1,4 +1,4 @@
-"""From a run's folder and a row of its data to figures: the timeline, the attention graph, the exported graph."""
+"""Figures of one row of a run's data: timeline, attention graph, exported graph."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ import torch
 from torch_geometric.data import Batch
 
 from avsgn_pyg import metrics
-from avsgn_pyg.config import Config, ConfigError
-from avsgn_pyg.data.dataset import Dataset, Videos
+from avsgn_pyg.config import ConfigError
+from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.graph.export import save_attention
 from avsgn_pyg.localization import Localization, events
 from avsgn_pyg.recipes.checks import check_folder, check_tau
-from avsgn_pyg.recipes.parts import open_run
-from avsgn_pyg.visualize.events import Span
+from avsgn_pyg.recipes.parts import Opened, open_run
 from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names, write_graph
 
 
 class Answer(NamedTuple):
-    """One video: what there is to show, its graph as it went in, what the model made of it, and which row it is."""
+    """One video: what is drawn of it, its graph, the model's output for it, and its row."""
 
     picture: Picture
     batch: Batch
@@ -33,11 +32,11 @@ def answer_row(
     run: Path, *, row: int | None = None, split: str | None = None, tau: float | None = None,
     overrides: Sequence[str] = (),
 ) -> Answer:
-    """Let a checkpoint answer one row of its data, on the CPU.
+    """Run a checkpoint on one row of its data, on the CPU.
 
     Args:
         run: a run's folder or a checkpoint's.
-        row: row of the annotation file (of made data: number of the video); ``None`` takes the split's first.
+        row: row of the annotation file (of synthetic data: number of the video); ``None`` takes the split's first.
         split: ``None`` takes the config's ``evaluate.split``.
         tau: threshold of the relevance; ``None`` takes the config's ``evaluate.tau``.
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
@@ -47,37 +46,37 @@ def answer_row(
         ConfigError, DataError: a setting, the row or the data cannot be used.
     """
     check_tau(tau)
-    checkpoint, config, dataset, split, videos, model = open_run(run, split=split, overrides=overrides, use="a picture")
-    number = _number(videos, row, split)
-    batch = videos.batch(torch.tensor([number]))
+    opened = open_run(run, split=split, overrides=overrides, use="a picture")
+    number = _number(opened.videos, row, opened.split)
+    batch = opened.videos.batch(torch.tensor([number]))
     with torch.inference_mode():
-        found = model(batch)
+        found = opened.model(batch)
     if tau is not None and found.segment_scores is not None:
-        raise ConfigError(f"tau={tau}: {checkpoint.path} scores every segment, which is decoded without "
-                          "tau; leave it out")
-    picture = _picture(config, dataset, videos, number, split, found, config.evaluate.tau if tau is None else tau)
-    return Answer(picture, batch, found, int(videos.row[number]))
+        raise ConfigError(f"tau={tau}: {opened.checkpoint.path} scores every segment, which is decoded without tau; "
+                          "leave it out")
+    tau = opened.config.evaluate.tau if tau is None else tau
+    return Answer(_picture(opened, number, found, tau), batch, found, int(opened.videos.row[number]))
 
 
-def folder_in(run: Path, what: str) -> Path:
-    """Where pictures lie unless told otherwise: beside their model, a folder for each row, clip or split.
+def folder_in(run: Path, name: str) -> Path:
+    """Return the default folder of pictures, inside the run's; `name` is that of a row, clip or split.
 
     Raises:
         ConfigError: nothing can be written there.
     """
-    return check_folder(run / "pictures" / what)
+    return check_folder(run / "pictures" / name)
 
 
 def write_answer(
     answer: Answer, folder: Path, formats: Sequence[str] = ("png",), drawing: dict[str, Any] | None = None
 ) -> list[Path]:
-    """Figures, page and exported graph of a row in `folder`.
+    """Write figures, page and exported graph of a row to `folder`.
 
     Args:
         drawing: layer, share, threshold and arrangement, as of :func:`avsgn_pyg.visualize.picture.write_graph`.
 
     Raises:
-        PictureError: the graph cannot be drawn as asked.
+        PictureError: the graph cannot be drawn in that way.
     """
     paths = write_graph(answer.picture, folder, formats, **(drawing or {}))
     return [*paths, *save_attention(answer.batch, answer.localization, folder)]
@@ -93,26 +92,19 @@ def _number(videos: Videos, row: int | None, split: str) -> int:
     return rows.index(row)
 
 
-def _picture(
-    config: Config, dataset: Dataset, videos: Videos, number: int, split: str, found: Localization, tau: float
-) -> Picture:
-    classes = len(dataset.categories)
-    labels = metrics.predict(found.category, found.relevance, tau, found.segment_scores)[0]
+def _picture(opened: Opened, number: int, found: Localization, tau: float) -> Picture:
+    videos, names, config = opened.videos, opened.dataset.categories, opened.config.model
     here, end = slice(number, number + 1), int(videos.seconds[number])
-    target = metrics.segment_targets(videos.category[here], videos.relevance[here, :end], classes)
-    cmgi = config.model.cmgi
+    predicted = metrics.predict(found.category, found.relevance, tau, found.segment_scores)[0]
+    truth = metrics.segment_targets(videos.category[here], videos.relevance[here, :end], len(names))[0]
     return Picture(
-        title=f"{dataset.name}, {split}, row {int(videos.row[number])}, {videos.video_ids[number]}",
-        category=dataset.categories[int(found.category[0].argmax())],
+        title=f"{opened.dataset.name}, {opened.split}, row {int(videos.row[number])}, {videos.video_ids[number]}",
+        category=names[int(found.category[0].argmax())],
         relevance=found.relevance[0].sigmoid().numpy(),
         gates={name: gate[0].mean(-1).numpy() for name, gate in found.gates.items()},
         tau=None if found.segment_scores is not None else tau,
-        predicted=_spans(labels, dataset),
-        truth=_spans(target[0], dataset),
-        adjacency=named_layers(found.adjacency, layers=cmgi.layers, residual=cmgi.residual),
-        text=text_names(dataset.categories) if config.model.text.slots == "per_class" else (),
+        predicted=spans(events(predicted, len(names)), names),
+        truth=spans(events(truth, len(names)), names),
+        adjacency=named_layers(found.adjacency, layers=config.cmgi.layers, residual=config.cmgi.residual),
+        text=text_names(names) if config.text.slots == "per_class" else (),
     )
-
-
-def _spans(labels: torch.Tensor, dataset: Dataset) -> tuple[Span, ...]:
-    return spans(events(labels, len(dataset.categories)), dataset.categories)

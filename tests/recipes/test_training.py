@@ -1,4 +1,4 @@
-"""Videos of mixed lengths, all the way from files to numbers: no filling reaches an answer or a score."""
+"""Videos of mixed lengths, from files to scores: padding changes no prediction and no score."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from avsgn_pyg.engine.result import Result
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.localization import Localization
-from avsgn_pyg.recipes import parts
+from avsgn_pyg.recipes import evaluation, parts
 from avsgn_pyg.recipes.embedding import embed_run
 from avsgn_pyg.recipes.pictures import answer_row
 
 Make = Callable[..., Config]
-MADE = {"videos": 60, "classes": 3, "width": 16, "segments": [3, 7]}
+SYNTHETIC = {"videos": 60, "classes": 3, "width": 16, "segments": [3, 7]}
 AUGMENT = {"recombine": 0.5, "boundary": 0.7, "time_flip": 0.5, "noise": 0.1}
 
 
-def config_in(folder: Path, name: str = "r", *, model: dict | None = None, **sections: Any) -> Config:
-    """A run of seconds on made videos of 3 to 7 seconds."""
-    train = {"epochs": 2, "batch_size": 8, "device": "cpu", "augment": AUGMENT, **sections.pop("train", {})}
+def config_in(folder: Path, *, model: dict | None = None, train: dict | None = None, **sections: Any) -> Config:
+    """A run of a second on synthetic videos of 3 to 7 seconds."""
     return Config.model_validate({
-        "name": name,
-        "run_dir": folder,
-        "data": {"kind": "synthetic", "synthetic": MADE},
-        "model": {"dim": 16, "text": {"slots": "per_class"}, "time_encoding": "relative", **(model or {})},
-        "train": train,
-        "evaluate": {"bootstrap": 50, "tau": 0.5},
-        **sections,
-    })
+        "name": "r", "run_dir": folder, "data": {"kind": "synthetic", "synthetic": SYNTHETIC},
+        "model": {"dim": 8, "text": {"slots": "per_class"}, "time_encoding": "relative", **(model or {})},
+        "train": {"epochs": 2, "batch_size": 16, "device": "cpu", "augment": AUGMENT, **(train or {})},
+        "evaluate": {"bootstrap": 50, "tau": 0.5}, **sections})
 
 
 @pytest.fixture
 def make_config(tmp_path: Path) -> Make:
-    return lambda *named, **sections: config_in(tmp_path, *named, **sections)
+    return lambda **sections: config_in(tmp_path, **sections)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "draw_confusion", lambda result: None)
 
 
 @pytest.fixture(scope="module")
@@ -58,99 +58,89 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 @pytest.fixture(scope="module")
-def alone(run: Result) -> list[Localization]:
-    """The run's own model on each video of the split by itself, without filling."""
-    checkpoint = load_checkpoint(run.evaluations[0].checkpoint)
-    dataset = parts.open_dataset(checkpoint.config)
-    model = zoo.build_model(checkpoint.config.model, parts.shape_of(dataset), dataset.label_text)
-    model.load_state_dict(checkpoint.weights)
-    return [predict(model, cut(dataset.test, number)) for number in range(len(dataset.test))]
+def alone(run: Result) -> list[tuple[Localization, Videos]]:
+    """Each video of the split by itself, without padding, and the run's predictions for it."""
+    model = zoo.load_model(load_checkpoint(run.evaluations[0].checkpoint))
+    found = []
+    for number, seconds in enumerate(run.videos.lengths.tolist()):
+        one = run.videos.take(torch.tensor([number]))
+        cut = {name: getattr(one, name)[:, :seconds] for name in ("audio", "visual", "relevance")}
+        one = dataclasses.replace(one, **cut, lengths=None)
+        found.append((predict(model, one), one))
+    return found
 
 
-def cut(videos: Videos, number: int) -> Videos:
-    """One video as a split of its own, of one length."""
-    one = videos.take(torch.tensor([number]))
-    timed = {name: getattr(one, name)[:, : int(one.seconds)] for name in ("audio", "visual", "relevance")}
-    return dataclasses.replace(one, **timed, lengths=None)
+def same_weights(one: Result, other: Result) -> bool:
+    found, expected = (load_checkpoint(find_checkpoint(result.folder)).weights for result in (one, other))
+    return all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(find_checkpoint(folder)).weights
-
-
-def test_answers_of_a_mixed_split_are_those_of_its_videos_alone(
-    run: Result, alone: list[Localization]
+def test_predictions_of_a_mixed_split_are_those_of_its_videos_alone(
+    run: Result, alone: list[tuple[Localization, Videos]]
 ) -> None:
-    found, lengths = run.evaluations[0].predictions, run.videos.lengths
-    assert sorted(set(lengths.tolist())) == [3, 4, 5, 6, 7]
-    for number, (one, seconds) in enumerate(zip(alone, lengths.tolist(), strict=True)):
-        assert one.mask is None and one.relevance.shape == (1, seconds)
+    found = run.evaluations[0].predictions
+    assert {len(one.relevance[0]) for one, _ in alone} == {3, 4, 5, 6, 7}
+    for number, (one, _) in enumerate(alone):
         torch.testing.assert_close(found.category[number], one.category[0])
-        torch.testing.assert_close(found.relevance[number, :seconds], one.relevance[0])
+        torch.testing.assert_close(found.relevance[number, : len(one.relevance[0])], one.relevance[0])
 
 
 def test_scores_of_a_mixed_split_are_counted_from_its_videos_alone(
-    run: Result, alone: list[Localization]
+    run: Result, alone: list[tuple[Localization, Videos]]
 ) -> None:
-    videos, report, tau = run.videos, run.evaluations[0].report, run.evaluations[0].tau
-    split = [cut(videos, number) for number in range(len(videos))]
-    each = [metrics.evaluate(found.category, found.relevance, one.category, one.relevance, bootstrap=0, tau=tau,
-                             categories=run.evaluations[0].meta.categories)
-            for found, one in zip(alone, split, strict=True)]
+    videos, [one] = run.videos, run.evaluations
+    report, tau = one.report, one.tau
+    each = [metrics.evaluate(found.category, found.relevance, video.category, video.relevance, bootstrap=0, tau=tau,
+                             categories=one.meta.categories) for found, video in alone]
     assert report.segments == int(videos.seconds.sum()) < videos.relevance.numel()
-    assert torch.equal(report.confusion, torch.stack([one.confusion for one in each]).sum(0))
+    assert torch.equal(report.confusion, torch.stack([part.confusion for part in each]).sum(0))
     assert report.segment_accuracy == pytest.approx(100 * int(report.confusion.diagonal().sum()) / report.segments)
     assert report.all_foreground_oracle == pytest.approx(100 * int(videos.relevance.sum()) / report.segments)
-    logits = torch.cat([one.relevance[0] for one in alone])[None]
-    relevance = videos.relevance[videos.mask][None]
-    assert report.relevance_auc == pytest.approx(metrics.relevance_auc(logits, relevance))
-    counts = [metrics.count_events(labels(found, tau), metrics.segment_targets(one.category, one.relevance, 3), 3, 0.5)
-              for found, one in zip(alone, split, strict=True)]
+    logits = torch.cat([found.relevance[0] for found, _ in alone])[None]
+    assert report.relevance_auc == pytest.approx(metrics.relevance_auc(logits, videos.relevance[videos.mask][None]))
+    counts = [metrics.count_events(labels(found, tau), metrics.segment_targets(video.category, video.relevance, 3), 3,
+                                   0.5) for found, video in alone]
     hits, predicted, true = (sum(values) for values in zip(*counts, strict=True))
     assert report.event_f1[0.5] == pytest.approx(200 * hits / (predicted + true))
 
 
-def test_the_table_of_predictions_ends_each_video_where_it_ends(run: Result) -> None:
+def test_a_line_of_the_csv_ends_where_its_video_ends(run: Result) -> None:
     with (run.folder / "evaluation-test" / "predictions.csv").open() as file:
         lines = list(csv.DictReader(file))
     for column in ("true_labels", "predicted_labels"):
         assert [len(line[column].split("|")) for line in lines] == run.videos.lengths.tolist()
-    shares = (100 * run.correct[0]).tolist()
-    assert [float(line["accuracy"]) for line in lines] == pytest.approx(shares, abs=0.051)
+    assert [float(line["accuracy"]) for line in lines] == pytest.approx((100 * run.correct[0]).tolist(), abs=0.051)
 
 
-def test_evaluating_again_repeats_the_run_s_own_scores(run: Result) -> None:
-    again = recipes.evaluate_run(run.folder, device="cpu", progress=False)
-    assert again.as_dict() == run.as_dict()
+def test_evaluating_again_repeats_the_scores_of_the_run(run: Result) -> None:
+    assert recipes.evaluate_run(run.folder, device="cpu", progress=False).as_dict() == run.as_dict()
 
 
 def test_the_best_tau_of_a_mixed_split_is_the_best(run: Result) -> None:
-    def accuracy(**named: Any) -> float:
-        found = recipes.evaluate_run(run.folder, split="val", device="cpu", progress=False, **named)
+    def accuracy(**options: Any) -> float:
+        found = recipes.evaluate_run(run.folder, split="val", device="cpu", progress=False, **options)
         return found.evaluations[0].report.segment_accuracy
 
-    best = accuracy(tau_from="val")
-    assert all(best >= accuracy(tau=tau) for tau in (0.3, 0.5, 0.7))
+    assert accuracy(tau_from="val") >= max(accuracy(tau=tau) for tau in (0.3, 0.5, 0.7))
 
 
-def test_whatever_stands_after_a_video_s_end_trains_the_same_model(
+def test_values_of_padding_do_not_change_the_training(
     run: Result, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_rubbish(config: Any) -> Dataset:
+    def with_nan(config: Any) -> Dataset:
         dataset = make_synthetic(config.synthetic)
         for videos in dataset.splits.values():
             for part in (videos.audio, videos.visual, videos.relevance):
                 part[~videos.mask] = torch.nan
         return dataset
 
-    monkeypatch.setattr(parts, "load_dataset", with_rubbish)
+    monkeypatch.setattr(parts, "load_dataset", with_nan)
     result = recipes.train(make_config(), progress=False)
-    found, expected = weights(result.folder), weights(run.folder)
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert same_weights(result, run)
     assert result.evaluations[0].report.as_dict() == run.evaluations[0].report.as_dict()
 
 
-def test_a_stopped_run_on_mixed_lengths_goes_on_exactly(
+def test_a_stopped_run_on_mixed_lengths_continues_exactly(
     run: Result, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_epoch = Trainer._train_epoch
@@ -164,9 +154,7 @@ def test_a_stopped_run_on_mixed_lengths_goes_on_exactly(
         patched.setattr(Trainer, "_train_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             recipes.train(make_config(), progress=False)
-    result = recipes.train(make_config(), progress=False)
-    found, expected = weights(result.folder), weights(run.folder)
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert same_weights(recipes.train(make_config(), progress=False), run)
 
 
 @pytest.mark.parametrize("time", ["none", "learned", "sinusoidal"])
@@ -175,68 +163,60 @@ def test_every_time_encoding_trains_on_mixed_lengths(make_config: Make, time: st
     assert result.evaluations[0].meta.segments == 7
 
 
-def test_weak_supervision_with_pasted_boundaries_trains_on_mixed_lengths(make_config: Make) -> None:
+def test_the_interval_of_seeds_weighs_videos_by_their_seconds(make_config: Make) -> None:
     objective = {"supervision": "weak", "losses": ["mil", "gate", "pasted"]}
     result = recipes.train(make_config(objective=objective, train={"seeds": [0, 1], "epochs": 1}), progress=False)
-    shares = result.correct
-    seconds = result.videos.seconds
-    assert result.interval == metrics.bootstrap_interval(shares, 50, 0, seconds=seconds)
-    assert result.interval != metrics.bootstrap_interval(shares, 50, 0)
+    assert result.interval == metrics.bootstrap_interval(result.correct, 50, 0, seconds=result.videos.seconds)
+    assert result.interval != metrics.bootstrap_interval(result.correct, 50, 0)
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        ({"dim": 16}, r"model\.text\.slots=segments .* of 3 to 7 seconds; use model\.text\.slots=per_class"),
-        ({"name": "late_fusion"}, r"model\.name=late_fusion takes .* one length.*use model\.name=avsgn with"),
-        ({"name": "psp"}, r"model\.name=psp takes .* videos of 3 to 7 seconds; use model\.name=avsgn with"),
-    ],
-)
-def test_settings_of_one_length_are_refused_before_a_file_is_touched(
-    tmp_path: Path, model: dict, message: str
+@pytest.mark.parametrize(("model", "message"), [
+    ({"dim": 16}, r"slots=segments .* 3 to 7 seconds"),
+    ({"name": "late_fusion"}, r"late_fusion .* one length"),
+    ({"name": "psp"}, r"psp .* 3 to 7 seconds"),
+])
+def test_settings_of_one_length_are_refused_before_a_file_is_written(
+    make_config: Make, tmp_path: Path, model: dict, message: str
 ) -> None:
-    config = config_in(tmp_path).model_dump()
-    config = Config.model_validate(config | {"model": model, "train": {"device": "cpu"}})
+    config = Config.model_validate(make_config().model_dump() | {"model": model, "train": {"device": "cpu"}})
     with pytest.raises(ConfigError, match=message):
         recipes.train(config, progress=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_of_a_shorter_video_ends_with_it(run: Result) -> None:
-    videos = run.videos
-    number = int(videos.seconds.argmin())
-    answer = answer_row(run.folder, row=int(videos.row[number]), split="test")
-    assert len(answer.picture.relevance) == 3 and answer.localization.mask is None
-    assert sum(span.end - span.start for span in answer.picture.truth) == int(videos.relevance[number].sum())
+    number = int(run.videos.seconds.argmin())
+    found = answer_row(run.folder, row=int(run.videos.row[number]), split="test")
+    assert len(found.picture.relevance) == 3 and found.localization.mask is None
+    assert sum(span.end - span.start for span in found.picture.truth) == int(run.videos.relevance[number].sum())
 
 
-def test_stages_are_shown_of_real_event_seconds(run: Result) -> None:
-    found, videos = embed_run(run.folder, device="cpu"), run.videos
-    assert len(found.labels) == int(videos.relevance.sum())
+def test_padding_is_not_embedded(run: Result) -> None:
+    found = embed_run(run.folder, device="cpu")
     seconds = torch.from_numpy(found.stages["encoder"]["audio"])
-    torch.testing.assert_close(seconds, videos.audio[videos.relevance > 0])
+    torch.testing.assert_close(seconds, run.videos.audio[run.videos.relevance > 0])
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The made videos as files: annotations, orders and a store of mixed lengths."""
-    made, root = make_synthetic(SyntheticConfig(**MADE)), tmp_path / "files"
+    """The synthetic videos as files: annotations, orders and a store of mixed lengths."""
+    data, root = make_synthetic(SyntheticConfig(**SYNTHETIC)), tmp_path / "files"
     root.mkdir()
-    rows = sorted((int(row), *video) for videos in made.splits.values() for row, *video in zip(
+    rows = sorted((int(row), *video) for videos in data.splits.values() for row, *video in zip(
         videos.row, videos.video_ids, videos.category.tolist(), videos.relevance, videos.seconds.tolist(), strict=True))
     lines = []
     for _, video, category, relevance, _ in rows:
         event = relevance.nonzero().flatten()
-        lines.append(f"{made.categories[category]}&{video}&good&{int(event[0])}&{int(event[-1]) + 1}")
+        lines.append(f"{data.categories[category]}&{video}&good&{int(event[0])}&{int(event[-1]) + 1}")
     (root / "Annotations.txt").write_text("\n".join(lines))
-    for split, videos in made.splits.items():
+    for split, videos in data.splits.items():
         with h5py.File(root / f"{split}_order.h5", "w") as file:
             file["order"] = videos.row.numpy()
-    order = torch.cat([videos.row for videos in made.splits.values()]).argsort()
-    audio, visual, seconds = (torch.cat([getattr(videos, name) for videos in made.splits.values()])[order]
+    order = torch.cat([videos.row for videos in data.splits.values()]).argsort()
+    audio, visual, seconds = (torch.cat([getattr(videos, name) for videos in data.splits.values()])[order]
                               for name in ("audio", "visual", "seconds"))
     write_store(root / "features.h5", Features(
-        audio, visual, tuple(row[1] for row in rows), categories=made.categories, label_text=made.label_text,
+        audio, visual, tuple(row[1] for row in rows), categories=data.categories, label_text=data.label_text,
         lengths=seconds))
     return root
 
@@ -246,6 +226,5 @@ def test_files_of_mixed_lengths_train_what_the_same_videos_in_memory_train(
 ) -> None:
     config = make_config(data={"kind": "ave", "name": "files", "root": folder, "features": "features.h5"})
     result = recipes.train(config, progress=False)
-    found, expected = weights(result.folder), weights(run.folder)
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert same_weights(result, run)
     assert result.evaluations[0].report.as_dict() == run.evaluations[0].report.as_dict()
