@@ -1,7 +1,8 @@
-"""Help, a misspelled name and a missing file are answered before torch is imported, by every tool."""
+"""Every tool prints its help, and refuses misspelled names and missing files, before torch is imported."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,15 +13,21 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
 
-#: Runs a tool as __main__, then adds a line: its exit code, and which of the slow packages were imported.
+#: Runs a tool as __main__, once per list of arguments; prints the exit codes, what was printed, and the slow packages
+#: that were imported.
 RUN = """
-import runpy, sys
-sys.argv, code = sys.argv[1:], 0
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as stop:
-    code = stop.code
-print(code, *sorted({"torch", "torch_geometric", "accelerate", "matplotlib", "transformers"} & set(sys.modules)))
+import contextlib, io, json, runpy, sys
+found, (tool, cases) = [], sys.argv[1:]
+for words in json.loads(cases):
+    sys.argv, code, text = [tool, *words], 0, io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code
+    slow = {"torch", "torch_geometric", "accelerate", "matplotlib", "transformers"} & set(sys.modules)
+    found.append((code, text.getvalue(), sorted(slow)))
+print(json.dumps(found))
 """
 
 #: An option or a key that no tool has, after what the tool needs besides.
@@ -74,39 +81,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def answer(tool: str, words: list[str], folder: Path) -> tuple[str, str]:
-    """What the tool wrote to both streams, and the line that :data:`RUN` adds."""
-    done = subprocess.run([sys.executable, "-c", RUN, str(ROOT / "tools" / f"{tool}.py"), *words], cwd=folder,
-                          capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
+def outcomes(tool: Path, cases: list[list[str]], folder: Path) -> list[list]:
+    """Exit code, printed text and slow packages of each case."""
+    done = subprocess.run([sys.executable, "-c", RUN, str(tool), json.dumps(cases)], cwd=folder, capture_output=True,
+                          text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
-    *said, last = done.stdout.splitlines()
-    return "\n".join(said) + done.stderr, last
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_help_imports_no_torch(tool: str, tmp_path: Path) -> None:
-    said, last = answer(tool, ["--help"], tmp_path)
-    assert last == "0" and "usage:" in said
+def test_mistakes_are_refused_before_torch_is_imported(tool: str, run: Path, tmp_path: Path) -> None:
+    cases = [["--help"], MISSPELLED[tool], *MISSING.get(tool, [])]
+    cases = [[word.format(run=run, root=ROOT, absent=tmp_path / "absent") for word in words] for words in cases]
+    usage, misspelled, *missing = outcomes(ROOT / "tools" / f"{tool}.py", cases, tmp_path)
+    assert usage[::2] == [0, []] and "usage:" in usage[1]
+    assert misspelled[::2] == [2, []] and "error: " in misspelled[1]
+    for words, (code, text, slow) in zip(cases[2:], missing, strict=True):
+        assert (code, slow) == (2, []) and text.startswith("error: ") and "absent" in text, words
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_a_misspelled_name_is_refused_before_torch_is_imported(tool: str, run: Path, tmp_path: Path) -> None:
-    said, last = answer(tool, [word.format(run=run, root=ROOT) for word in MISSPELLED[tool]], tmp_path)
-    assert last == "2" and "error: " in said and not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(("tool", "words"), [(tool, words) for tool, cases in MISSING.items() for words in cases],
-                         ids=lambda value: value if isinstance(value, str) else " ".join(value))
-def test_a_missing_file_is_named_before_torch_is_imported(
-    tool: str, words: list[str], run: Path, tmp_path: Path
-) -> None:
-    absent = tmp_path / "absent"
-    said, last = answer(tool, [word.format(run=run, root=ROOT, absent=absent) for word in words], tmp_path)
-    assert last == "2" and said.startswith("error: ") and "absent" in said and not list(tmp_path.iterdir())
-
-
-def test_a_tool_that_imports_torch_is_seen(tmp_path: Path) -> None:
+def test_an_import_of_torch_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import torch\n")
-    done = subprocess.run([sys.executable, "-c", RUN, str(tmp_path / "slow.py")], capture_output=True, text=True,
-                          timeout=120)
-    assert done.stdout == "0 torch\n"
+    [[code, _, slow]] = outcomes(tmp_path / "slow.py", [[]], tmp_path)
+    assert (code, slow) == (0, ["torch"])

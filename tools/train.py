@@ -1,6 +1,6 @@
-"""Train a config; a run that was stopped goes on where it stood.
+"""Train a config, or resume a stopped run.
 
-python tools/train.py                                        made features, a minute on a CPU
+python tools/train.py                                        synthetic features, a minute on a CPU
 python tools/train.py configs/avsgn_full.yaml train.seeds=[0,1,2,3,4]
 python tools/train.py --resume runs/avsgn_full
 accelerate launch --num_processes 2 tools/train.py configs/avsgn_full.yaml

@@ -48,7 +48,7 @@ def labels(found: Localization, tau: float) -> Int[Tensor, "N T"]:
 def selection_scores(found: Localization, videos: Videos, tau: float) -> dict[str, float]:
     """Return the scores that are cheap enough for every epoch, percent; the first one selects."""
     category = videos.category.cpu()
-    relevance = metrics.emptied(videos.relevance.cpu(), videos.mask)
+    relevance = metrics.zero_padding(videos.relevance.cpu(), videos.mask)
     target = metrics.segment_targets(category, relevance, found.category.shape[-1])
     return {
         "segment_accuracy": metrics.accuracy(labels(found, tau), target, videos.mask),

@@ -106,7 +106,7 @@ class Result:
     def correct(self) -> Float[Tensor, "S N"]:
         """Share of each video's segments that are right, one row per seed."""
         videos, classes = self.videos, len(self.evaluations[0].meta.categories)
-        relevance = metrics.emptied(videos.relevance.cpu(), videos.mask)
+        relevance = metrics.zero_padding(videos.relevance.cpu(), videos.mask)
         target = metrics.segment_targets(videos.category.cpu(), relevance, classes)
         return torch.stack([
             metrics.correct_per_video(labels(one.predictions, one.tau), target, videos.mask)

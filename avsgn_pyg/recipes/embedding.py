@@ -69,7 +69,7 @@ def embed_run(
         raise ConfigError(f"seed={seed}: t-SNE takes seeds from 0 to {SEEDS - 1}")
     checkpoint, config, dataset, split, videos, model = open_run(run, split=split, overrides=overrides, use="a picture")
     where = make_accelerator(TrainConfig(device=device)).device
-    events = metrics.emptied(videos.relevance.cpu(), videos.mask) > 0
+    events = metrics.zero_padding(videos.relevance.cpu(), videos.mask) > 0
     labels = videos.category.cpu()[:, None].expand_as(events)[events].numpy()
     kept = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
     found = _features(model.to(where), videos, events, config.train.batch_size, where)
