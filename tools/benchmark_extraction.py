@@ -1,13 +1,12 @@
-"""Time reading alone, encoding alone, and extraction, in one run; their ratio says what the pipeline wastes.
+"""Time decoding alone, encoding alone, and extraction, in one run; their ratios show what the pipeline costs.
 
-python tools/benchmark_extraction.py                       made clips, the encoders without weights
+python tools/benchmark_extraction.py                       synthetic clips, encoders without weights
 python tools/benchmark_extraction.py VIDEOS --visual clip --audio clap --audio-pass video --device cuda --workers 14
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
 import tempfile
@@ -22,8 +21,8 @@ from avsgn_pyg.features.files import media_files
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("videos", nargs="?", type=Path, metavar="VIDEOS", help="a folder; default: made clips")
-    parser.add_argument("--count", type=int, default=24, metavar="N", help="videos to take, or to make; default 24")
+    parser.add_argument("videos", nargs="?", type=Path, metavar="VIDEOS", help="a folder; default: synthetic clips")
+    parser.add_argument("--count", type=int, default=24, metavar="N", help="videos to take, or to create; default 24")
     parser.add_argument("--segments", type=int, default=10, metavar="T")
     parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="signal")
@@ -46,23 +45,17 @@ def run(options: argparse.Namespace, folder: Path) -> str:
         media_files(options.videos)
     import torch
 
-    from avsgn_pyg.features.extraction import order
+    from avsgn_pyg.features.extraction.config import ExtractionConfig
     from avsgn_pyg.features.extraction.throughput import measure
     from avsgn_pyg.scenes import make_scenes
 
     if options.videos is None:
         make_scenes(folder, videos=max(8, options.count), seconds=options.segments)
     given = {name: value for name, value in vars(options).items() if name not in ("count", "threads", "rounds")}
-    asked = order.Order(**{**given, "videos": options.videos or folder / "videos", "out": folder / "unused.h5"})
+    given |= {"videos": options.videos or folder / "videos", "out": folder / "unused.h5"}
     torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) - options.workers))
-    plan = asked.plan()
     with tqdm(total=3 * options.rounds, desc="benchmark", unit="timing") as bar:
-        found = measure(
-            dataclasses.replace(plan, videos=plan.videos[: options.count]), *asked.encoders(),
-            segments=options.segments, frames_per_segment=options.frames_per_segment,
-            workers=options.workers, rounds=options.rounds, tick=bar.update,
-        )
-    return found.table()
+        return measure(ExtractionConfig(**given), count=options.count, rounds=options.rounds, tick=bar.update)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Encode a folder of videos into a feature store; a run that was stopped goes on where it stood.
+"""Encode a folder of videos into a feature store; a run that was stopped resumes.
 
 python tools/extract_features.py AVE/videos --annotations AVE/Annotations.txt --out AVE/features.h5
 python tools/extract_features.py clips --out clips.h5 --labels classes.txt --frames-per-segment 4
@@ -26,7 +26,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="encode the rows of this AVE file")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="class names in index order, one a line")
     parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds of a video; default 10")
-    parser.add_argument("--own-length", action="store_true", help="shorter videos end where they end, none is padded")
+    parser.add_argument("--own-length", action="store_true", help="do not pad shorter videos")
     parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="default 1, the middle")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="clip")
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="clap")
@@ -40,9 +40,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="frames, or seconds of sound, at once")
     parser.add_argument("--workers", type=int, metavar="N", help="reading processes; default: cores - 1; 0: none")
     parser.add_argument("--engine", choices=ENGINES, default="processes", help="ray: on a Ray cluster")
-    parser.add_argument("--actors", type=int, default=1, metavar="N", help="ray: that many encode at once; default 1")
-    parser.add_argument("--shard", default="1/1", metavar="I/N", help="this part alone, into FILE.I-of-N.h5")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there; stopped, the same goes on")
+    parser.add_argument("--actors", type=int, default=1, metavar="N", help="ray: processes that encode; default 1")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only this part, into FILE.I-of-N.h5")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there; if stopped, the same resumes")
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed for good")
     parser.add_argument("--strict", action="store_true", help="exit code 1 if any video failed")
     parser.add_argument("--verify", nargs="?", type=int, const=8, metavar="N", help="encode N videos again, compare")
@@ -58,18 +58,20 @@ def main(arguments: list[str] | None = None) -> int:
         shard = check_inputs(options.videos, options.annotations, options.labels, options.shard)
         if options.verify is not None:
             check_file(shard.name(options.out))
-        from avsgn_pyg.features.extraction import order
+        from avsgn_pyg.features.extraction.config import ExtractionConfig
+        from avsgn_pyg.features.extraction.extract import run_extraction
+        from avsgn_pyg.features.extraction.verify import verify
 
-        asked = order.Order(**given, progress=not options.quiet)
-        result = order.carry_out(asked) if options.verify is None else order.check(asked, options.verify)
+        config = ExtractionConfig(**given, progress=not options.quiet)
+        report = run_extraction(config) if options.verify is None else verify(config, options.verify)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        print("\nstopped; what is finished is kept, and the same command resumes", file=sys.stderr)
         return 130
-    print(f"{result.table()}\n\n{result.path}")
-    return int(not result.passed if options.strict or options.verify is not None else False)
+    print(f"{report.table()}\n\n{report.path}")
+    return int((options.strict or options.verify is not None) and not report.passed)
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         check_shards(options.out, options.shards, options.overwrite)
-        from avsgn_pyg.features.extraction.shards import merge
+        from avsgn_pyg.features.extraction.merge import merge
 
-        result = merge(options.out, options.shards, overwrite=options.overwrite)
+        report = merge(options.out, options.shards, overwrite=options.overwrite)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{result.table()}\n\n{result.path}")
+    print(f"{report.table()}\n\n{report.path}")
     return 0
 
 

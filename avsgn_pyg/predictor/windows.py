@@ -1,11 +1,9 @@
-"""A video of any length as overlapping windows of the length a model was trained on, and back to single seconds.
+"""Overlapping windows over a video of any length, and their outputs averaged back to single seconds.
 
-Letters: S seconds of the video, T segments of a window, W windows.
+Windows of T seconds start every ``T // 2`` seconds, and the last one ends with the video. A window's weight in the
+average falls linearly from its middle to its ends, so a second counts most where it has neighbours on both sides.
 
-Windows begin every ``T // 2`` seconds and the last one ends with the video, so that every second lies in one
-window at least and, away from the ends, in two. What the windows say of a second is averaged with a weight that falls
-linearly from the window's middle to its edges: a second counts where it has neighbours on both sides, and nothing
-jumps where a window begins.
+Shapes: S seconds of the video, W windows, T segments (seconds) of a window.
 """
 
 from __future__ import annotations
@@ -18,11 +16,7 @@ from torch import Tensor
 
 
 def window_starts(seconds: int, segments: int) -> list[int]:
-    """First second of every window; ``[0]`` where the video is no longer than a window.
-
-    Raises:
-        ValueError: no second, or no segment.
-    """
+    """Return the first second of every window; ValueError for no second, or no segment."""
     if seconds < 1 or segments < 1:
         raise ValueError(f"{seconds} seconds in windows of {segments}: both must be at least 1")
     last = max(0, seconds - segments)
@@ -30,30 +24,30 @@ def window_starts(seconds: int, segments: int) -> list[int]:
 
 
 def hop(segments: int) -> int:
-    """Seconds from one window to the next."""
+    """Return the seconds from one window's start to the next."""
     return max(1, segments // 2)
 
 
 def cut(rows: Float[Tensor, "S d"], segments: int) -> Float[Tensor, "W T d"]:
-    """The rows of every window; `rows` must be at least a window long."""
+    """Return the rows of every window; there must be at least `segments` rows."""
     return torch.stack([rows[start : start + segments] for start in window_starts(len(rows), segments)])
 
 
 def window_weights(segments: int) -> Float[Tensor, "T"]:
-    """1 at a window's first and last second, rising by 1 a second to its middle; float64."""
+    """Return weights in float64: 1 at both ends of a window, rising by 1 a second to its middle."""
     place = torch.arange(segments, dtype=torch.float64)
     return torch.minimum(place + 1, segments - place)
 
 
 def average(values: Float[Tensor, "W T *rest"], starts: Sequence[int], seconds: int) -> Float[Tensor, "S *rest"]:
-    """Weighted mean of what the windows that cover a second say of it; float32.
+    """Return the weighted mean of each second over its windows, in float32; values beyond `seconds` are dropped.
 
-    Sums run in float64: a second that lies in one window keeps its value to the bit.
+    Sums are in float64, so that the value of a second in only one window is bit-identical.
 
     Args:
-        values: one a window and segment.
-        starts: of :func:`window_starts`.
-        seconds: S; what a window says beyond the video's end is left out.
+        values: one for each window and segment.
+        starts: from :func:`window_starts`.
+        seconds: S.
     """
     segments = values.shape[1]
     weight = window_weights(segments).reshape(-1, *(1 for _ in values.shape[2:]))

@@ -26,8 +26,8 @@ from avsgn_pyg.features.encoder import (
     make_audio_encoder,
     make_frame_encoder,
 )
-from avsgn_pyg.features.extraction.extract import extract
-from avsgn_pyg.features.extraction.jobs import plan_folder
+from avsgn_pyg.features.extraction.config import ExtractionConfig
+from avsgn_pyg.features.extraction.extract import run_extraction
 
 MODEL = "ViT-S-32-alt"
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -122,7 +122,8 @@ def test_a_store_names_no_folder_of_weights_or_videos(encoder: ClipEncoder, tmp_
     (tmp_path / "videos").mkdir()
     make_clip(tmp_path / "videos" / "a.mp4", seconds=1.0, size=(64, 48))
     sound = make_audio_encoder(EncoderChoice("signal"))
-    extract(plan_folder(tmp_path / "videos"), tmp_path / "f.h5", encoder, sound, segments=1, workers=0, progress=False)
+    config = ExtractionConfig(videos=tmp_path / "videos", out=tmp_path / "f.h5", segments=1, workers=0, progress=False)
+    run_extraction(config, encoders=(encoder, sound))
     provenance = json.dumps(read_store(tmp_path / "f.h5").provenance)
     assert '"weights": "epoch_3.pt"' in provenance and "/" not in provenance.replace(sound.record()["note"], "")
 

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.features.encode import WindowEncoder
 from avsgn_pyg.features.encoder import EncoderChoice, make_audio_encoder, make_frame_encoder
-from avsgn_pyg.features.media import MediaError, read_seconds, stack
-from avsgn_pyg.features.segments import encode_seconds
+from avsgn_pyg.features.extraction.read import Reader
+from avsgn_pyg.features.extraction.videos import Video
+from avsgn_pyg.features.media import MediaError
 from avsgn_pyg.features.signal import SignalAudio
 from avsgn_pyg.predictor import encoding
 from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, pad
@@ -31,73 +33,47 @@ def encode() -> Callable[..., EncodedClip]:
     return run
 
 
-def extracted(path: Path, start: int, segments: int = 10) -> tuple[Tensor, Tensor]:
-    """Features of one window, as extraction makes those of a video."""
-    visual, audio = make_frame_encoder(SIGNAL, device="cpu"), make_audio_encoder(SIGNAL, device="cpu")
-    window = list(read_seconds(path, frames_per_segment=2, count=start + segments))[start:]
-    clip = stack(window)
-    heard, seen = encode_seconds(visual, audio, visual.prepare(clip.frames.flatten(0, 1)), clip.samples[None])
-    return heard[0], seen[0]
-
-
 @pytest.mark.parametrize("seconds", [3, 10, 13])
 def test_a_window_is_what_extraction_makes_of_its_seconds(encode, clip, seconds: int) -> None:
-    path = clip(seconds)
+    path, starts = clip(seconds), window_starts(seconds, 10)
     found = encode(path)
-    starts = window_starts(seconds, 10)
+    visual, audio = make_frame_encoder(SIGNAL, device="cpu"), make_audio_encoder(SIGNAL, device="cpu")
+    decoded = Reader(starts[-1] + 10, 2, visual.preparation)(Video("clip", path)).window()
+    wanted = WindowEncoder(visual, audio)([decoded[start : start + 10] for start in starts])
     assert found.audio.shape == found.visual.shape == (len(starts), 10, 16)
     assert found.seconds == len(found.seen) == len(found.heard) == seconds
-    for place, start in enumerate(starts):
-        audio, visual = extracted(path, start)
-        torch.testing.assert_close(found.audio[place], audio, atol=1e-5, rtol=0)
-        torch.testing.assert_close(found.visual[place], visual, atol=1e-5, rtol=0)
+    for place, (heard, seen) in enumerate(wanted):
+        torch.testing.assert_close(found.audio[place], heard, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.visual[place], seen, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("seconds", "segments"), [(13, 4), (13, 1), (10, 3), (3, 2)])
-def test_chunks_do_not_show(encode, clip, monkeypatch, seconds: int, segments: int) -> None:
+def test_batches_change_nothing(encode, clip, monkeypatch, seconds: int, segments: int) -> None:
     at_once = encode(clip(seconds), segments)
-    monkeypatch.setattr(encoding, "PICTURES", 3)
-    monkeypatch.setattr(encoding, "SOUNDS", 2)
+    monkeypatch.setattr(encoding, "BATCH_SECONDS", 3)
     in_parts = encode(clip(seconds), segments)
     assert len(at_once.audio) == len(window_starts(seconds, segments))
     torch.testing.assert_close(in_parts.audio, at_once.audio)
     torch.testing.assert_close(in_parts.visual, at_once.visual)
 
 
-def test_a_window_of_sound_is_heard_whole(encode, clip) -> None:
-    """An encoder that hears a second in the light of its neighbours gets the neighbours of its window."""
+@pytest.mark.parametrize("alone", [True, False])
+def test_sound_is_encoded_with_its_window_or_once_a_second(encode, clip, monkeypatch, alone: bool) -> None:
+    sizes: list[tuple[int, ...]] = []
 
-    class Counting(SignalAudio):
-        each_second_alone = False
+    class Audio(SignalAudio):
+        each_second_alone = alone
 
         def encode_audio(self, samples: Tensor) -> Tensor:
-            return samples.square().sum(-1).cumsum(1)[..., None]
-
-    found = encode(clip(13), audio=Counting())
-    for place, start in enumerate(window_starts(13, 10)):
-        samples = stack(list(read_seconds(clip(13), count=13))[start : start + 10]).samples
-        torch.testing.assert_close(found.audio[place, :, 0], samples.square().sum(-1).cumsum(0), rtol=1e-3, atol=1)
-
-
-def test_an_encoder_that_hears_seconds_alone_hears_each_once(encode, clip, monkeypatch) -> None:
-    heard = []
-
-    class Alone(SignalAudio):
-        def encode_audio(self, samples: Tensor) -> Tensor:
-            heard.append(samples.shape[0] * samples.shape[1])
+            sizes.append(tuple(samples.shape[:2]))
             return super().encode_audio(samples)
 
-    class Together(SignalAudio):
-        each_second_alone = False
-
-    wanted = encode(clip(13), 4, audio=Together(width=16))
-    monkeypatch.setattr(encoding, "SOUNDS", 2)
-    found = encode(clip(13), 4, audio=Alone(width=16))
-    assert sum(heard) == 13 and len(heard) == 2
-    torch.testing.assert_close(found.audio, wanted.audio)
+    monkeypatch.setattr(encoding, "BATCH_SECONDS", 8)
+    encode(clip(13), 4, audio=Audio(width=16))
+    assert sizes == ([(1, 10), (1, 3)] if alone else [(4, 4), (2, 4)])
 
 
-def test_missing_tracks_are_marked_and_told(encode, clip) -> None:
+def test_missing_tracks_are_reported(encode, clip) -> None:
     silent, dark = encode(clip(3, sound=False)), encode(clip(3, picture=False))
     assert silent.heard.tolist() == [0, 0, 0] and silent.seen.tolist() == [1, 1, 1]
     assert dark.seen.tolist() == [0, 0, 0] and min(dark.heard) > 0.9
@@ -113,12 +89,12 @@ def test_a_file_that_is_no_clip_is_named(encode, tmp_path: Path) -> None:
         encode(path)
 
 
-def test_an_answer_that_is_no_number_is_refused(encode, clip) -> None:
+def test_features_that_are_not_finite_are_refused(encode, clip) -> None:
     class Broken(SignalAudio):
         def encode_audio(self, samples: Tensor) -> Tensor:
             return torch.full((*samples.shape[:2], 1), torch.nan)
 
-    with pytest.raises(DataError, match=r"clip3\.mp4: the audio encoder answered with NaN"):
+    with pytest.raises(DataError, match=r"clip3\.mp4: the audio encoder"):
         encode(clip(3), audio=Broken())
 
 

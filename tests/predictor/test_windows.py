@@ -40,10 +40,9 @@ def test_no_second_is_refused() -> None:
         window_starts(0, 10)
 
 
-def test_weights_fall_linearly_from_the_middle_to_the_edges() -> None:
-    assert window_weights(5).tolist() == [1, 2, 3, 2, 1]
-    assert window_weights(4).tolist() == [1, 2, 2, 1]
-    assert window_weights(1).tolist() == [1]
+@pytest.mark.parametrize(("segments", "weights"), [(5, [1, 2, 3, 2, 1]), (4, [1, 2, 2, 1]), (1, [1])])
+def test_weights_fall_linearly_from_the_middle_to_the_ends(segments: int, weights: list[int]) -> None:
+    assert window_weights(segments).tolist() == weights
 
 
 @pytest.mark.parametrize("rest", [(), (3,), (2, 4)])
@@ -63,14 +62,10 @@ def test_the_average_is_that_of_a_loop_over_windows_and_seconds(seconds: int, re
         torch.testing.assert_close(found[second], (total / weights).float())
 
 
-def test_one_window_is_kept_to_the_bit() -> None:
-    values = torch.rand(1, 10)
-    assert torch.equal(average(values, [0], 10), values[0])
-
-
-def test_seconds_beyond_a_short_video_are_left_out() -> None:
+@pytest.mark.parametrize("seconds", [3, 10])
+def test_one_window_is_kept_bit_identical_without_the_seconds_beyond_the_video(seconds: int) -> None:
     values = torch.rand(1, 10, 2)
-    assert torch.equal(average(values, [0], 3), values[0, :3])
+    assert torch.equal(average(values, [0], seconds), values[0, :seconds])
 
 
 def test_cutting_then_averaging_gives_the_rows_back() -> None:

@@ -31,7 +31,7 @@ def test_the_tool_prints_three_timings_and_their_ratios(tmp_path: Path, capsys: 
         assert tool.main([str(tmp_path), *given]) == 0
         said = capsys.readouterr().out
         assert said.startswith("2 videos, medians of 1 rounds\n")
-        rows = ("decoding", "encoding", "extraction / slower half: ", "CPU of both halves")
+        rows = ("decoding  ", "encoding  ", "extraction  ", "slower half: ", "both halves in turn: ")
         assert all(row in said for row in rows)
         (tmp_path / "2.mp4").unlink()
         (tmp_path / "0.mp4").write_bytes(b"nothing")

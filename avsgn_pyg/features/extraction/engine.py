@@ -1,104 +1,84 @@
-"""Extraction on one machine: reading processes, and the encoders in this one.
-
-Letters: V videos, T segments, k frames a segment.
-"""
+"""Extraction on one machine: reading processes decode, this process encodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Generator, Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 
+from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.features.encode import WindowEncoder, batched, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
-from avsgn_pyg.features.extraction.decode import Decoded, Reader, Result
-from avsgn_pyg.features.extraction.jobs import Failed, Video
-from avsgn_pyg.features.extraction.parts import Encoded
-from avsgn_pyg.features.extraction.workers import Workers, default_workers
-from avsgn_pyg.features.segments import encode_seconds, finite
+from avsgn_pyg.features.extraction.progress import Encoded
+from avsgn_pyg.features.extraction.read import Decoded, Reader
+from avsgn_pyg.features.extraction.videos import Failure, Video
+from avsgn_pyg.pool import Pool, PoolError, cores
 
-
-class Outcome(NamedTuple):
-    """What became of some videos, by id."""
-
-    finished: dict[str, Encoded]
-    failed: list[Failed]
+Results = dict[str, Encoded | Failure]
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Encodes videos, as many at a time as it likes, in any order, each once."""
+    """Encodes videos in any order, each once."""
 
-    def run(self, videos: Sequence[Video]) -> Iterator[Outcome]:
-        """Outcomes as they get ready; what one holds can be put away before the next is asked for."""
+    def run(self, videos: Sequence[Video]) -> Generator[Results, None, None]:
+        """Yield the results of some videos by id, as they finish."""
 
 
 class LocalEngine:
-    """Reading processes feed the encoders here with batches across videos.
+    """Encodes batches across videos, which reading processes decode.
 
     Args:
-        segments: T.
-        frames_per_segment: k.
-        workers: reading processes; ``None`` takes a sensible number, 0 reads in this process.
-        own_length: shorter videos are not padded to T.
+        frame_encoder, audio_encoder: run in this process.
+        reader: decodes a video.
+        workers: reading processes; ``None``: one for each core but one, 16 at most; 0 reads in this process.
+
+    Raises:
+        ExtractionError: fewer than 0 workers.
     """
 
     def __init__(
-        self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int, frames_per_segment: int,
-        workers: int | None = None, own_length: bool = False,
+        self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, reader: Reader, workers: int | None = None
     ) -> None:
-        self.frame_encoder, self.audio_encoder = frame_encoder, audio_encoder
-        self.group = group_size(frame_encoder.batch_size, segments * frames_per_segment)
-        reader = Reader(segments, frames_per_segment, frame_encoder.preparation, own_length)
-        count = default_workers() if workers is None else workers
-        # One group being encoded, one gathering.
-        self.workers = Workers(reader, count, ahead=self.group + count + 1)
+        count = max(1, min(cores() - 1, 16)) if workers is None else workers
+        if count < 0:
+            raise ExtractionError(f"workers={count}: must be 0 or more")
+        self.encode = WindowEncoder(frame_encoder, audio_encoder)
+        self.batch = videos_per_batch(frame_encoder.batch_size, reader)
+        # While one batch of videos is encoded, the processes decode the next.
+        self.pool = Pool(reader, count, ahead=self.batch // max(1, count) + 1, initializer=torch.set_num_threads,
+                         initargs=(1,), preload=(Reader.__module__,))
 
-    def run(self, videos: Sequence[Video]) -> Iterator[Outcome]:
-        """Outcomes of a group of videos each, and of what failed meanwhile."""
-        with self.workers as workers, closing(workers.read(videos)) as results:
-            for group, failed in gathered(results, self.group):
-                yield encode_group(self.frame_encoder, self.audio_encoder, group, failed)
-
-
-def group_size(batch_size: int, frames: int) -> int:
-    """Videos of `frames` pictures that fill an encoder's batch without starting another."""
-    return max(1, batch_size // frames)
-
-
-def gathered(results: Iterable[Result], size: int) -> Iterator[tuple[list[Decoded], list[Failed]]]:
-    """Groups of `size` decoded videos with what failed meanwhile; the last may be smaller."""
-    group: list[Decoded] = []
-    failed: list[Failed] = []
-    for result in results:
-        (failed if isinstance(result, Failed) else group).append(result)
-        if len(group) == size:
-            yield group, failed
-            group, failed = [], []
-    if group or failed:
-        yield group, failed
+    def run(self, videos: Sequence[Video]) -> Generator[Results, None, None]:
+        """Yield the results of a batch of videos at a time; ExtractionError if processes cannot be started."""
+        try:
+            with self.pool:
+                for batch in batched(self.pool.run(videos), self.batch):
+                    yield encode_videos(self.encode, batch)
+        except PoolError as error:
+            raise ExtractionError(f"{error}; or use no reading process: --workers 0") from None
 
 
-def encode_group(
-    frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, group: Sequence[Decoded], failed: Sequence[Failed] = ()
-) -> Outcome:
-    """Encode decoded videos together, one length at a time; one whose features are not finite joins `failed`."""
-    outcome = Outcome({}, list(failed))
-    for seconds in sorted({len(decoded.samples) for decoded in group}):
-        _encode_into(outcome, frame_encoder, audio_encoder, [each for each in group if len(each.samples) == seconds])
-    return outcome
+def videos_per_batch(batch_size: int, reader: Reader) -> int:
+    """Return how many videos have about `batch_size` frames."""
+    return max(1, batch_size // (reader.segments * reader.frames_per_segment))
 
 
-def _encode_into(
-    outcome: Outcome, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, group: Sequence[Decoded]
-) -> None:
-    frames = torch.cat([decoded.frames for decoded in group])
-    samples = torch.stack([decoded.samples for decoded in group])
-    features = encode_seconds(frame_encoder, audio_encoder, frames, samples)
-    for decoded, audio, visual in zip(group, *features, strict=True):
-        problem, video = finite(audio, visual), decoded.video
-        if problem is None:
-            outcome.finished[video.id] = Encoded(audio, visual, decoded.marks, video.size)
-        else:
-            outcome.failed.append(Failed(video.id, video.rows, problem))
+def encode_videos(encode: WindowEncoder, videos: Iterable[tuple[Video, Decoded | Failure | Exception]]) -> Results:
+    """Encode what was decoded, each video as one window; features that are not finite are a failure."""
+    found: dict[Video, Decoded | Failure | Exception] = dict(videos)
+    results: Results = {video.id: _failure(video, result) for video, result in found.items()
+                        if not isinstance(result, Decoded)}
+    decoded = {video: result for video, result in found.items() if isinstance(result, Decoded)}
+    features = encode([result.window() for result in decoded.values()]) if decoded else ()
+    for (video, result), (audio, visual) in zip(decoded.items(), features, strict=True):
+        problem = find_not_finite(audio, visual)
+        results[video.id] = (Encoded(audio, visual, result.flags, video.size) if problem is None
+                             else Failure(video.id, video.rows, problem))
+    return results
+
+
+def _failure(video: Video, result: Failure | Exception) -> Failure:
+    # A process that died may be the file's fault or the machine's, such as too little memory.
+    return result if isinstance(result, Failure) else Failure(video.id, video.rows, str(result), retryable=True)

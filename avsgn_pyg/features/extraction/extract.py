@@ -1,122 +1,109 @@
-"""From videos to a feature store: what is finished is kept, what fails is told, the rest goes on.
-
-Letters: N videos or annotated rows, T segments of one second, k frames a segment.
-"""
+"""Extract features from videos into a store: finished videos are kept, failures are reported, the rest goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from avsgn_pyg.data.feature_store import Features, LabelText, read_store, write_store
+from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.features.encoder import PROMPTS, AudioEncoder, FrameEncoder, label_text
-from avsgn_pyg.features.extraction import parts as kept
-from avsgn_pyg.features.extraction import provenance as story
-from avsgn_pyg.features.extraction.empty import read_empty, write_empty
-from avsgn_pyg.features.extraction.engine import Engine, LocalEngine
-from avsgn_pyg.features.extraction.jobs import ExtractionError, Marks, Plan
-from avsgn_pyg.features.extraction.parts import Encoded, Parts
-from avsgn_pyg.features.extraction.report import Report, listing
-from avsgn_pyg.features.extraction.whole import cannot_write
+from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder, label_text
+from avsgn_pyg.features.extraction import provenance
+from avsgn_pyg.features.extraction.config import ExtractionConfig
+from avsgn_pyg.features.extraction.engine import Engine
+from avsgn_pyg.features.extraction.progress import (
+    Encoded,
+    Progress,
+    explain_disk_errors,
+    open_progress,
+    refuse_other_settings,
+)
+from avsgn_pyg.features.extraction.report import Report, list_failures
+from avsgn_pyg.features.extraction.videos import NO_FILE, Flags, Plan
+
+#: Row (``None`` without annotations), id, audio [T, da] and visual [T, dv] features.
+Entry = tuple[int | None, str, Tensor, Tensor]
 
 
-def extract(
-    plan: Plan,
-    out: str | Path,
-    frame_encoder: FrameEncoder,
-    audio_encoder: AudioEncoder,
-    *,
-    segments: int = 10,
-    frames_per_segment: int = 1,
-    own_length: bool = False,
-    prompts: Mapping[str, str] = PROMPTS,
-    workers: int | None = None,
+def run_extraction(
+    config: ExtractionConfig, *, plan: Plan | None = None, encoders: tuple[FrameEncoder, AudioEncoder] | None = None,
     engine: Engine | None = None,
-    overwrite: bool = False,
-    retry_failed: bool = False,
-    progress: bool = True,
 ) -> Report:
-    """Encode every video of `plan` that is not there yet, and write the store.
+    """Encode every video that the store lacks, and write the store.
 
-    A run that ends early, however, leaves ``<out>.parts/``, from which the next goes on. Where the store is
-    there already, the next run adds to it what it lacks.
+    A run that ends early, for any reason, leaves ``<out>.parts/``, from which the next run resumes. An existing store
+    is extended by what it lacks. Videos that failed for good are retried only with ``retry_failed``.
 
     Args:
-        plan: from :mod:`avsgn_pyg.features.extraction.jobs`.
-        out: the store; with a shard, its name gets the shard's number.
-        segments: T.
-        frames_per_segment: k.
-        own_length: a shorter video ends where it ends; T is then the longest.
-        prompts: templates of the label text, where the plan knows the classes.
-        workers: reading processes; ``None`` takes a sensible number, 0 reads in this process.
-        engine: what encodes in place of reading processes and the encoders here.
-        overwrite: replace what is there; a replacement that was stopped is gone on with.
-        retry_failed: try those again that failed before; else they stay failed.
-        progress: show a bar.
+        config: the settings; with a shard, the store's name gets the shard's number.
+        plan, encoders, engine: in place of those that `config` makes.
 
     Raises:
-        ExtractionError: what is there was made with other settings, or of files that are gone; no video worked
-            (of a shard, that is written down for the merge instead); something cannot be written; another
-            process is extracting to `out`.
+        ExtractionError: what exists was made with other settings, or from files that are gone; no video worked (a
+            shard without any is written for the merge instead); something cannot be written; another process is
+            extracting to the same store.
+        DataError: videos, annotations or encoders that cannot be used.
     """
-    if segments < 1 or frames_per_segment < 1:
-        raise ExtractionError(f"segments={segments}, frames_per_segment={frames_per_segment}: give 1 or more of each")
-    out = plan.shard.name(Path(out))
-    how = {"segments": segments, "frames_per_segment": frames_per_segment, "own_length": own_length}
-    origin = story.describe(plan, frame_encoder, audio_encoder, prompts=prompts, **how)
-    engine = engine or LocalEngine(frame_encoder, audio_encoder, workers=workers, **how)
-    settings = story.settings(origin)
-    with kept.opened(out, settings, overwrite=overwrite, versions=origin["versions"]) as parts:
-        _take_over(plan, out, parts, settings)
-        # Before the long work: without a tokenizer there is no use in starting.
-        text = None if plan.categories is None else label_text(frame_encoder, audio_encoder, plan.categories, prompts)
-        encoded = _encode(plan, parts, engine, retry_failed, progress)
-        record = _provenance(plan, parts, origin)
-        features = assemble(plan, parts, record, text)
-        try:
-            if features is None:
-                write_empty(out, record)
+    plan, encoders = plan or config.plan(), encoders or config.encoders()
+    engine, out = engine or config.make_engine(*encoders), plan.shard.name(config.out)
+    origin = provenance.describe(config, plan, *encoders)
+    settings = provenance.settings_of(origin)
+    with open_progress(out, settings, overwrite=config.overwrite, versions=origin["versions"]) as progress:
+        _add_store(plan, out, progress, settings)
+        # Before the long work, which would be in vain without a tokenizer.
+        text = None if plan.categories is None else label_text(*encoders, plan.categories, config.prompts)
+        encoded = _encode(config, plan, progress, engine)
+        record = _record(plan, progress, origin)
+        entries = _entries(plan, progress)
+        if not entries and plan.shard.count == 1:
+            failures = provenance.failures_of(record)
+            raise ExtractionError(
+                "\n".join([f"none of {len(failures)} videos could be encoded", *list_failures(failures)])
+            )
+        with explain_disk_errors(out):
+            if entries:
+                write_store(out, assemble(entries, record, plan.categories, text))
             else:
-                write_store(out, features)
-        except OSError as error:
-            raise cannot_write(out, error) from None
-        parts.remove()
-    return _report(plan, out, () if features is None else features.video_ids, record, encoded)
+                provenance.write_empty(out, record)
+        progress.done = True
+    return _report(plan, out, entries, record, encoded)
 
 
-def _take_over(plan: Plan, out: Path, parts: Parts, settings: Mapping[str, Any]) -> None:
-    """Start from the store that is there; what a later run left in its parts is newer.
+def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str, Any]) -> None:
+    """Add what the existing store holds; what a later run left in `progress` is newer.
 
     Raises:
-        ExtractionError: it is no store of these settings, or some of its videos are gone.
+        ExtractionError: it is not a store of these settings, or some of its videos are gone.
     """
-    if not parts.replace and out.exists():
+    if not progress.replace and out.exists():
         try:
-            empty = read_empty(out)
-            store = read_store(out) if empty is None else None
+            record, store = provenance.read_shard(out)
         except DataError as error:
             raise ExtractionError(f"{error}; give another output, or replace it with --overwrite") from None
-        record = empty if store is None else store.provenance
-        kept.refuse_other_settings(out, story.settings(record, out), settings)
-        parts.finished = ({} if store is None else _finished(plan, out, store)) | parts.finished
-        parts.failed = story.kept_failures(story.failures(record)) | parts.failed
+        refuse_other_settings(out, provenance.settings_of(record, out), settings)
+        progress.finished = ({} if store is None else _finished(plan, out, store)) | progress.finished
+        lasting = {failure.id: failure for failure in provenance.failures_of(record)
+                   if failure.reason != NO_FILE and not failure.retryable}
+        progress.failed = lasting | progress.failed
         if store is not None:
-            parts.earlier = [*story.versions(record), *parts.earlier]
-    # Features of a file that was replaced are nobody's any more, even if the new one fails.
+            progress.earlier = [*provenance.versions_of(record), *progress.earlier]
+    # Features of a replaced file must go, even if the new one fails.
     for video in plan.videos:
-        if parts.lacks(video):
-            parts.finished.pop(video.id, None)
-    parts.failed = {key: value for key, value in parts.failed.items() if key not in parts.finished}
+        if progress.lacks(video):
+            progress.finished.pop(video.id, None)
+    progress.failed = {key: failure for key, failure in progress.failed.items() if key not in progress.finished}
 
 
 def _finished(plan: Plan, out: Path, store: Features) -> dict[str, Encoded]:
-    """What a store holds, with the sizes that the files had; ExtractionError where a file is gone."""
+    """Return the videos of a store, with the sizes of their files; ExtractionError if a file is gone."""
     planned, known = {video.id for video in plan.videos}, dict.fromkeys(store.video_ids)
     gone = [key for key in known if key not in planned]
     if gone:
@@ -124,83 +111,86 @@ def _finished(plan: Plan, out: Path, store: Features) -> dict[str, Encoded]:
             f"{out}: {len(gone)} of its {len(known)} videos are not here, first {gone[0]}: their files, or their "
             "annotations, are gone; bring them back, give another output, or start again with --overwrite"
         )
-    marks, sizes = story.marks(store.provenance), store.provenance.get("sizes", {})
-    return {
-        key: Encoded(audio[:end], visual[:end], marks.get(key, Marks()), sizes.get(key, 0))
-        for key, audio, visual, end in zip(
-            store.video_ids, store.audio, store.visual, store.seconds.tolist(), strict=True)
-    }
+    flags, sizes = provenance.flags_of(store.provenance), store.provenance.get("sizes", {})
+    rows = zip(store.video_ids, store.audio, store.visual, store.seconds.tolist(), strict=True)
+    return {key: Encoded(audio[:end], visual[:end], flags.get(key, Flags()), sizes.get(key, 0))
+            for key, audio, visual, end in rows}
 
 
-def _encode(plan: Plan, parts: Parts, engine: Engine, retry_failed: bool, progress: bool) -> int:
-    """Videos encoded now; every one is in the parts when the next is asked for."""
-    todo = [video for video in plan.videos if parts.lacks(video, retry_failed)]
-    encoded = 0
-    with tqdm(total=len(plan), initial=len(plan) - len(todo), desc="extract", unit="video", dynamic_ncols=True,
-              disable=not progress) as bar:
-        for finished, failed in engine.run(todo) if todo else ():
-            if finished:
-                parts.add(finished)
-            if failed:
-                parts.fail(failed)
-            encoded += len(finished)
-            bar.set_postfix(failed=len(parts.failed))
-            bar.update(len(finished) + len(failed))
+def _encode(config: ExtractionConfig, plan: Plan, progress: Progress, engine: Engine) -> int:
+    """Encode what is lacking and return how many videos; results are on disk before the next are requested."""
+    todo = [video for video in plan.videos if progress.lacks(video, config.retry_failed)]
+    encoded, total = 0, len(plan.videos)
+    if not todo:
+        return 0
+    with (
+        closing(engine.run(todo)) as found,
+        tqdm(total=total, initial=total - len(todo), desc="extract", unit="video", dynamic_ncols=True,
+             disable=not config.progress) as bar,
+    ):
+        for results in found:
+            progress.add(results)
+            encoded += sum(key in progress.finished for key in results)
+            bar.set_postfix(failed=len(progress.failed))
+            bar.update(len(results))
     return encoded
 
 
-def _provenance(plan: Plan, parts: Parts, origin: Mapping[str, Any]) -> dict[str, Any]:
-    mine = {video.id: parts.finished[video.id] for video in plan.videos if video.id in parts.finished}
-    failed = [*plan.missing, *(parts.failed[video.id] for video in plan.videos if video.id not in mine)]
-    sizes = {key: encoded.size for key, encoded in mine.items()}
+def _record(plan: Plan, progress: Progress, origin: Mapping[str, Any]) -> dict[str, Any]:
+    finished = {video.id: progress.finished[video.id] for video in plan.videos if video.id in progress.finished}
+    failed = [*plan.missing, *(progress.failed[video.id] for video in plan.videos if video.id not in finished)]
+    sizes = {key: encoded.size for key, encoded in finished.items()}
     return {
         **origin,
-        **story.took_part(parts.earlier or [origin["versions"]]),
-        "files digest": story.files_digest(sizes),
+        **provenance.record_versions(progress.earlier or [origin["versions"]]),
+        "files digest": provenance.files_digest(sizes),
         "sizes": sizes,
-        "failed": [each.record() for each in sorted(failed, key=lambda each: (each.rows, each.id))],
-        "incomplete": story.incomplete(mine),
+        "failed": [failure.record() for failure in sorted(failed, key=lambda failure: (failure.rows, failure.id))],
+        "incomplete": provenance.record_flags({key: encoded.flags for key, encoded in finished.items()}),
     }
 
 
-def assemble(plan: Plan, parts: Parts, record: Mapping[str, Any], text: LabelText | None) -> Features | None:
-    """The store's content: an entry for every annotated row in order, or for every file of a plain folder.
+def _entries(plan: Plan, progress: Progress) -> list[Entry]:
+    """Return an entry for every annotated row with features, or for every file of a plain folder."""
+    found = [(video, progress.finished[video.id]) for video in plan.videos if video.id in progress.finished]
+    return [(row, video.id, encoded.audio, encoded.visual) for video, encoded in found for row in video.rows or (None,)]
 
-    ``None`` where nothing of a shard worked: the other shards may hold something.
 
-    Raises:
-        ExtractionError: none of the videos worked.
-    """
-    there = {video.id: video for video in plan.videos if video.id in parts.finished}
-    if not there and plan.shard.count > 1:
-        return None
-    if not there:
-        failed = story.failures(record)
-        raise ExtractionError("\n".join([f"none of {len(failed)} videos could be encoded", *listing(failed)]))
-    if any(video.rows for video in there.values()):
-        rows, keys = zip(*sorted((row, video.id) for video in there.values() for row in video.rows), strict=True)
-    else:
-        rows, keys = (), tuple(there)
-    mine = {key: parts.finished[key] for key in there}
+def assemble(
+    entries: Sequence[Entry], record: Mapping[str, Any], categories: tuple[str, ...] | None, text: LabelText | None
+) -> Features:
+    """Return a store's content, in the order of the rows, or of the ids without rows."""
+    rows, keys, audio, visual = zip(*sorted(entries, key=lambda entry: entry[:2]), strict=True)
     return Features(
-        audio=pad_sequence([mine[key].audio for key in keys], batch_first=True),
-        visual=pad_sequence([mine[key].visual for key in keys], batch_first=True),
+        audio=pad_sequence(audio, batch_first=True),
+        visual=pad_sequence(visual, batch_first=True),
         video_ids=keys,
-        rows=torch.tensor(rows) if rows else None,
-        categories=plan.categories,
+        rows=None if None in rows else torch.tensor(rows),
+        categories=categories,
         label_text=text,
         provenance=dict(record),
-        lengths=torch.tensor([len(mine[key].audio) for key in keys]),
+        lengths=torch.tensor([len(seconds) for seconds in audio]),
     )
 
 
-def _report(plan: Plan, out: Path, ids: tuple[str, ...], record: Mapping[str, Any], encoded: int) -> Report:
-    return Report(
-        path=out,
-        entries=len(ids),
-        videos=len(set(ids)),
-        encoded=encoded,
-        failed=tuple(story.failures(record)),
-        incomplete=story.marks(record),
-        unannotated=plan.unannotated,
+def _report(plan: Plan, out: Path, entries: Sequence[Entry], record: Mapping[str, Any], encoded: int) -> Report:
+    failures, flags = provenance.failures_of(record), provenance.flags_of(record)
+    absent = sum(failure.reason == NO_FILE for failure in failures)
+    temporary = sum(failure.retryable for failure in failures)
+    lasting = len(failures) - absent - temporary
+    cut = [key for key, flag in flags.items() if flag.breaks_off]
+    notes = (
+        (len(cut), f"of these, files that end before their header says: {len(cut)}, first {(cut or [''])[0]}"),
+        (not entries, "no video of this shard worked; the merge takes its failures alone"),
+        (lasting, f"failed for good: {lasting}; try them again with --retry-failed"),
+        (temporary, f"failed for a temporary reason: {temporary}; the same command tries them again"),
+        (plan.unannotated, f"media files that no annotated row names, ignored: {plan.unannotated}"),
     )
+    lines = (
+        f"{len({entry[1] for entry in entries})} videos in {len(entries)} entries; encoded now: {encoded}",
+        f"failed: {len(failures) - absent}, without a file: {absent}",
+        f"with seconds that lack picture or sound (padded, listed in the provenance): {len(flags)}",
+        *(note for condition, note in notes if condition),
+        *list_failures(failures),
+    )
+    return Report(out, len(entries), encoded, failures, not failures, lines)

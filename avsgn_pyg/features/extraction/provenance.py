@@ -1,125 +1,123 @@
-"""What a store says of how it was made: enough to make it again, to refuse a mixture, to rebuild the encoders."""
+"""What a store records of its making: enough to repeat it, to refuse mixtures, and to rebuild the encoders."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from avsgn_pyg.data import h5
+from avsgn_pyg.data.feature_store import Features, read_store
 from avsgn_pyg.data.sources import EXTRACTION
+from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
-from avsgn_pyg.features.extraction.jobs import NO_FILE, ExtractionError, Failed, Marks, Plan
-from avsgn_pyg.features.extraction.parts import Encoded
+from avsgn_pyg.features.extraction.config import ExtractionConfig
+from avsgn_pyg.features.extraction.videos import Failure, Flags, Plan
 from avsgn_pyg.features.media import RATE
 
-#: Packages that decide what is read of a file.
+#: Packages on which the decoded seconds depend.
 PACKAGES = ("avsgn_pyg", "torch", "av", "numpy")
+EMPTY = "avsgn_pyg empty shard"
 
 
 def describe(
-    plan: Plan,
-    frame_encoder: FrameEncoder,
-    audio_encoder: AudioEncoder,
-    *,
-    segments: int,
-    frames_per_segment: int,
-    own_length: bool = False,
-    prompts: Mapping[str, str],
+    config: ExtractionConfig, plan: Plan, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder
 ) -> dict[str, Any]:
-    """All that is known before the first video is read; JSON-ready."""
+    """Return what is known before the first video is read; JSON-ready."""
+    visual, audio = frame_encoder.record(), audio_encoder.record()
     return {
         "made by": EXTRACTION,
-        "visual": frame_encoder.record(),
-        "audio": audio_encoder.record(),
-        "prompts": dict(prompts),
+        "visual": visual,
+        "audio": audio,
+        "prompts": dict(config.prompts),
         "label_text": {"visual": frame_encoder.revision, "audio": audio_encoder.revision},
         "extraction": {
-            "segments": segments,
+            "segments": config.segments,
             "segment_seconds": 1.0,
-            "frames_per_segment": frames_per_segment,
+            "frames_per_segment": config.frames_per_segment,
             "samples_per_second": RATE,
-            **({"own_length": True} if own_length else {}),
+            **({"own_length": True} if config.own_length else {}),
             "source": plan.source,
             "shard": list(plan.shard),
         },
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in PACKAGES},
-            **{name: number for each in (frame_encoder, audio_encoder) for name, number in _versions(each.record())},
+            **visual.get("versions", {}),
+            **audio.get("versions", {}),
         },
     }
 
 
-def _versions(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    return record.get("versions", {}).items()
-
-
-def versions(provenance: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Those of every run that encoded for a store, the last one's last."""
-    return [*provenance.get("other versions", ()), provenance["versions"]]
-
-
-def took_part(found: Iterable[dict[str, str]]) -> dict[str, Any]:
-    """How a store says whose versions made it: the last run's, and all others by which earlier ones differ."""
-    found = list(found)
-    *others, last = [each for at, each in enumerate(found) if each not in found[at + 1 :]]
-    return {"versions": last, **({"other versions": others} if others else {})}
-
-
-def settings(provenance: Mapping[str, Any], where: object = "this") -> dict[str, Any]:
-    """What the features of a video depend on, by name; stores that differ in any of it must not be joined.
+def settings_of(provenance: Mapping[str, Any], where: object = "this") -> dict[str, Any]:
+    """Return what a video's features depend on, by name; stores that differ in any of it must not be joined.
 
     Raises:
         ExtractionError: the provenance, of the store `where`, is not one of :func:`describe`.
     """
+    keys = ("segments", "segment_seconds", "frames_per_segment", "samples_per_second")
     try:
         extraction = provenance["extraction"]
-        return {
-            **{
-                f"{kind} {key}": provenance[kind].get(key)
-                for kind in ("visual", "audio")
-                for key in ("name", "revision", "precision")
-            },
-            **{
-                key: extraction[key]
-                for key in ("segments", "segment_seconds", "frames_per_segment", "samples_per_second")
-            },
-            **({"own_length": True} if extraction.get("own_length") else {}),
-        }
+        encoders = {f"{kind} {key}": provenance[kind].get(key)
+                    for kind in ("visual", "audio") for key in ("name", "revision", "precision")}
+        own_length = {"own_length": True} if extraction.get("own_length") else {}
+        return encoders | {key: extraction[key] for key in keys} | own_length
     except (KeyError, TypeError, AttributeError) as error:
         raise ExtractionError(
             f"{where}: its features were not made by tools/extract_features.py (its provenance lacks {error})"
         ) from None
 
 
-def incomplete(finished: Mapping[str, Encoded]) -> list[dict[str, Any]]:
-    """Videos that were padded, by id, with what they lack; JSON-ready."""
-    return [{"id": key, **finished[key].marks._asdict()} for key in sorted(finished) if any(finished[key].marks)]
+def versions_of(provenance: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the package versions of every run that encoded for a store, the last run's last."""
+    return [*provenance.get("other versions", ()), provenance["versions"]]
 
 
-def marks(provenance: Mapping[str, Any]) -> dict[str, Marks]:
-    """What :func:`incomplete` says, by id."""
-    return {each["id"]: Marks(*(each[name] for name in Marks._fields)) for each in provenance["incomplete"]}
+def record_versions(runs: Iterable[dict[str, str]]) -> dict[str, Any]:
+    """Return the part of a provenance that :func:`versions_of` reads, without repetitions."""
+    runs = list(runs)
+    *others, last = [run for at, run in enumerate(runs) if run not in runs[at + 1 :]]
+    return {"versions": last, **({"other versions": others} if others else {})}
+
+
+def record_flags(flags: Mapping[str, Flags]) -> list[dict[str, Any]]:
+    """Return the padded videos, by id, with what they lack; JSON-ready."""
+    return [{"id": key, **flags[key]._asdict()} for key in sorted(flags) if any(flags[key])]
+
+
+def flags_of(provenance: Mapping[str, Any]) -> dict[str, Flags]:
+    """Return the flags of a store's padded videos, by id."""
+    return {each["id"]: Flags(*(each[name] for name in Flags._fields)) for each in provenance["incomplete"]}
+
+
+def failures_of(provenance: Mapping[str, Any]) -> tuple[Failure, ...]:
+    """Return the videos that a store records as failed."""
+    return tuple(Failure.from_record(each) for each in provenance.get("failed", ()))
 
 
 def files_digest(sizes: Mapping[str, int]) -> str:
-    """A digest of ids and sizes of files: a sum, so that those of shards add up to that of the whole."""
-    each = (hashlib.sha256(f"{key}\n{size}".encode()).digest()[:16] for key, size in sizes.items())
-    return f"{sum(int.from_bytes(part, 'big') for part in each) % 2**128:032x}"
-
-
-def added(digests: Iterable[str]) -> str:
-    """The digest of all the files of several."""
+    """Return a digest of the files' ids and sizes, in any order."""
+    digests = (hashlib.sha256(f"{key}\n{size}".encode()).hexdigest()[:32] for key, size in sizes.items())
     return f"{sum(int(digest, 16) for digest in digests) % 2**128:032x}"
 
 
-def failures(provenance: Mapping[str, Any]) -> list[Failed]:
-    """The videos that a store says it lacks."""
-    return [Failed.of(each) for each in provenance.get("failed", ())]
+def write_empty(path: Path, provenance: Mapping[str, Any]) -> None:
+    """Write a shard in which nothing worked, in place of a store, so that the merge finds it and its failures."""
+    h5.write(path, {}, {"format": EMPTY, "provenance": json.dumps(provenance)})
 
 
-def kept_failures(failed: Iterable[Failed]) -> dict[str, Failed]:
-    """Those that a later run need not try again; it does where a file has turned up, or the reason may be gone."""
-    return {each.id: each for each in failed if each.reason != NO_FILE and not each.passing}
+def read_shard(path: Path) -> tuple[dict[str, Any], Features | None]:
+    """Return provenance and content of a store, or of a file of :func:`write_empty`, which has no content.
+
+    Raises:
+        DataError: no such file, or not a store.
+    """
+    with h5.opened(path) as file:
+        if file.attrs.get("format") == EMPTY:
+            return json.loads(file.attrs["provenance"]), None
+    store = read_store(path)
+    return store.provenance, store

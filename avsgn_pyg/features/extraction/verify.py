@@ -1,11 +1,10 @@
-"""Encode a sample of a store again and compare: is it of these videos, and of the encoders that it names?"""
+"""Encode a sample of a store again and compare: was it made from these videos, by the encoders that it names?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,138 +12,90 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.data.feature_store import Features, read_store
+from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.encoder import encoder_from_record, label_text
-from avsgn_pyg.features.extraction import provenance as story
-from avsgn_pyg.features.extraction.engine import LocalEngine
-from avsgn_pyg.features.extraction.jobs import ExtractionError, Failed, Plan
+from avsgn_pyg.features.extraction.config import ExtractionConfig
+from avsgn_pyg.features.extraction.progress import Encoded
+from avsgn_pyg.features.extraction.provenance import settings_of
+from avsgn_pyg.features.extraction.report import Report
+from avsgn_pyg.features.extraction.videos import Failure, Video
 
+KINDS = ("visual", "audio")
 #: Least cosine between a second's features then and now. Half floats differ with the device and the batch.
 COSINE = {"fp32": 0.9999, "bf16": 0.995, "fp16": 0.995}
 
 
-class Agreement(NamedTuple):
-    """How near two sets of vectors are.
+def verify(config: ExtractionConfig, count: int = 8) -> Report:
+    """Encode `count` videos of a store again, evenly spread over it, and its label text.
 
-    Attributes:
-        what: which features.
-        cosine: of the pair that is farthest apart.
-        difference: the largest of any two numbers.
-        least: the cosine that is asked for.
-    """
-
-    what: str
-    cosine: float
-    difference: float
-    least: float
-
-    @property
-    def passed(self) -> bool:
-        return self.cosine >= self.least
-
-    def __str__(self) -> str:
-        verdict = "pass" if self.passed else "FAIL"
-        return (
-            f"{verdict}  {self.what}: least cosine {self.cosine:.6f} (asked for {self.least}), "
-            f"largest difference {self.difference:.2e}"
-        )
-
-
-@dataclass(frozen=True)
-class Check:
-    """What a verification found.
-
-    Attributes:
-        path: the store.
-        ids: the sample.
-        agreements: for each kind of vector.
-        failed: videos of the sample that cannot be encoded now.
-    """
-
-    path: Path
-    ids: tuple[str, ...]
-    agreements: tuple[Agreement, ...]
-    failed: tuple[Failed, ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Everything near enough, and no video failed."""
-        return not self.failed and all(each.passed for each in self.agreements)
-
-    def table(self) -> str:
-        """In lines for a reader."""
-        failed = [f"FAIL  {each}" for each in self.failed]
-        return "\n".join([f"encoded again: {len(self.ids)} videos", *map(str, self.agreements), *failed])
-
-
-def verify(
-    plan: Plan,
-    path: str | Path,
-    count: int = 8,
-    *,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    download: bool = False,
-    device: str = "auto",
-    batch_size: int = 64,
-) -> Check:
-    """Encode `count` videos of the store at `path` again, evenly spread over it, and its label text.
-
-    Args:
-        plan: where the videos lie.
-        options: for ``visual`` and ``audio``, encoder options in place of the recorded ones, such as where the
-            weights lie here.
-        download: let encoders with weights fetch what is not on this machine.
+    The encoders are those that the store records; options in `config`, such as where the weights are on this machine,
+    take the place of recorded ones.
 
     Raises:
-        DataError: no store that :func:`~avsgn_pyg.features.extraction.extract.extract` wrote, an encoder that
-            cannot be rebuilt or is another one, none of its videos here.
+        DataError: not a store of an extraction; an encoder that cannot be rebuilt, or is another; none of the
+            store's videos is here.
     """
-    path, options = Path(path), options or {}
+    plan = config.plan()
+    path = plan.shard.name(config.out)
     store = read_store(path)
-    how = story.settings(store.provenance, path)
-    fetching = [kind for kind in ("visual", "audio") if download and how[f"{kind} name"] != "signal"]
-    visual, audio = (
-        encoder_from_record(
-            store.provenance[kind], kind, device=device, batch_size=batch_size, precision=how[f"{kind} precision"],
-            options={**options.get(kind, {}), **({"download": True} if kind in fetching else {})},
-        )
-        for kind in ("visual", "audio")
-    )
+    settings = settings_of(store.provenance, path)
+    encoders = {kind: _rebuild(config, store.provenance[kind], settings, kind) for kind in KINDS}
     place = {key: at for at, key in enumerate(store.video_ids)}
-    there = [video for video in plan.videos if video.id in place]
-    if count < 1 or not there:
-        raise ExtractionError(f"{path}: {len(there)} of its videos are here, {count} are to be encoded; need 1 or more")
-    sample = [there[len(there) * at // count] for at in range(min(count, len(there)))] if count < len(there) else there
-    shape = {key: how[key] for key in ("segments", "frames_per_segment", "own_length") if key in how}
-    outcomes = list(LocalEngine(visual, audio, workers=0, **shape).run(sample))
-    now = {key: encoded for outcome in outcomes for key, encoded in outcome.finished.items()}
-    ends = {key: int(store.seconds[place[key]]) for key in now}
-    other = [Failed(key, (), f"has {len(now[key].audio)} seconds now, {end} in the store")
-             for key, end in ends.items() if len(now[key].audio) != end]
-    now = {key: encoded for key, encoded in now.items() if len(encoded.audio) == ends[key]}
-    least = min(COSINE[encoder.precision] for encoder in (visual, audio))
-    agreements = [
-        _agreement(kind, torch.cat([getattr(store, kind)[place[key], : ends[key]] for key in now]),
-                   torch.cat([getattr(now[key], kind) for key in now]), least)
-        for kind in ("audio", "visual") if now
-    ]
-    return Check(
-        path=path,
-        ids=tuple(video.id for video in sample),
-        agreements=(*agreements, *_texts(store, visual, audio, least)),
-        failed=(*(failed for outcome in outcomes for failed in outcome.failed), *other),
+    videos = [video for video in plan.videos if video.id in place]
+    if count < 1 or not videos:
+        raise ExtractionError(f"{path}: {count} videos to encode, {len(videos)} of them are here; must be 1 or more")
+    sample = [videos[len(videos) * at // count] for at in range(count)] if count < len(videos) else videos
+    same = {key: settings[key] for key in ("segments", "frames_per_segment", "own_length") if key in settings}
+    config = dataclasses.replace(config, **same, engine="processes", workers=0)
+    results = {key: result for some in config.make_engine(*encoders.values()).run(sample)
+               for key, result in some.items()}
+    least = min(COSINE[encoder.precision] for encoder in encoders.values())
+    pairs, failures = _pairs(store, sample, results, place)
+    if store.label_text is not None and store.categories is not None:
+        text = label_text(*encoders.values(), store.categories, store.provenance["prompts"])
+        pairs |= {f"{kind} label text": (getattr(store.label_text, kind), getattr(text, kind))
+                  for kind in ("audio", "visual")}
+    agreements = [_compare(what, *pair, least) for what, pair in pairs.items()]
+    lines = (f"encoded again: {len(sample)} videos", *(line for _, line in agreements),
+             *(f"FAIL  {failure}" for failure in failures))
+    passed = not failures and all(agrees for agrees, _ in agreements)
+    return Report(path, len(store.video_ids), len(sample), failures, passed, lines)
+
+
+def _rebuild(config: ExtractionConfig, record: Mapping[str, Any], settings: Mapping[str, Any], kind: str) -> Any:
+    # Whether to fetch weights depends on the encoder that the store names, not on the one that `config` names.
+    options = dict(dataclasses.replace(config, download=False).choice(kind).options)
+    if config.download and record["name"] != "signal":
+        options["download"] = True
+    return encoder_from_record(record, kind, options=options, device=config.device, batch_size=config.batch_size,
+                               precision=settings[f"{kind} precision"])
+
+
+def _pairs(
+    store: Features, sample: Sequence[Video], results: Mapping[str, Encoded | Failure], place: Mapping[str, int]
+) -> tuple[dict[str, tuple[Tensor, Tensor]], tuple[Failure, ...]]:
+    """Return features then and now of the sample, and the videos that have none."""
+    then, now, failures = {"audio": [], "visual": []}, {"audio": [], "visual": []}, []
+    for video in sample:
+        result, at = results[video.id], place[video.id]
+        end = int(store.seconds[at])
+        if isinstance(result, Failure):
+            failures.append(result)
+        elif len(result.audio) != end:
+            failures.append(Failure(video.id, (), f"has {len(result.audio)} seconds now, {end} in the store"))
+        else:
+            for kind in then:
+                then[kind].append(getattr(store, kind)[at, :end])
+                now[kind].append(getattr(result, kind))
+    return {kind: (torch.cat(then[kind]), torch.cat(now[kind])) for kind in then if then[kind]}, tuple(failures)
+
+
+def _compare(
+    what: str, then: Float[Tensor, "N d"], now: Float[Tensor, "N d"], least: float
+) -> tuple[bool, str]:
+    """Return whether two sets of vectors agree, and a line that says by how much."""
+    cosine = float(F.cosine_similarity(then.double(), now.double(), dim=-1).min())
+    return cosine >= least, (
+        f"{'pass' if cosine >= least else 'FAIL'}  {what}: least cosine {cosine:.6f} (asked for {least}), "
+        f"largest difference {float((then - now).abs().max()):.2e}"
     )
-
-
-def _texts(store: Features, visual: Any, audio: Any, least: float) -> list[Agreement]:
-    if store.label_text is None or store.categories is None:
-        return []
-    text = label_text(visual, audio, store.categories, store.provenance["prompts"])
-    pairs = ((kind, getattr(store.label_text, kind), getattr(text, kind)) for kind in ("audio", "visual"))
-    return [_agreement(f"{kind} label text", then, now, least) for kind, then, now in pairs]
-
-
-def _agreement(
-    what: str, then: Float[Tensor, "*rows d"], now: Float[Tensor, "*rows d"], least: float
-) -> Agreement:
-    cosine = F.cosine_similarity(then.double(), now.double(), dim=-1).min()
-    return Agreement(what, float(cosine), float((then - now).abs().max()), least)

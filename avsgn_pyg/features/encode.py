@@ -1,0 +1,115 @@
+"""Encode windows of one-second segments: the path that extraction and prediction share.
+
+Shapes: N segments of one second, T segments of a window, k frames a segment, da / dv / d widths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One second of a video, ready for the encoders; windows that overlap share the object.
+
+    Attributes:
+        frames: [k, ...] as the frame encoder's preparation returns them.
+        samples: mono sound.
+    """
+
+    frames: Tensor
+    samples: Float[Tensor, "48000"]
+
+
+Window = Sequence[Segment]
+
+
+class WindowEncoder:
+    """Encodes windows, a batch of them at a time.
+
+    Pictures are encoded once a segment. So is sound if the audio encoder has ``each_second_alone``; otherwise it is
+    encoded once a window, because a second's features then depend on its neighbours. From one batch to the next only
+    the features of the last window are kept, so memory does not grow with a video's length.
+    """
+
+    def __init__(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> None:
+        self.audio_encoder = audio_encoder
+
+        def encode_frames(segments: Window) -> Float[Tensor, "N dv"]:
+            rows = frame_encoder.encode_frames(torch.cat([segment.frames for segment in segments]))
+            return average_frames(rows.view(len(segments), -1, rows.shape[-1]))
+
+        def encode_seconds(segments: Window) -> Float[Tensor, "N da"]:
+            return audio_encoder.encode_audio(_samples(segments)[None])[0]
+
+        alone = getattr(audio_encoder, "each_second_alone", False)
+        self._visual = _OncePerSegment(encode_frames)
+        self._audio = _OncePerSegment(encode_seconds) if alone else self._whole_windows
+
+    def __call__(self, windows: Sequence[Window]) -> list[tuple[Float[Tensor, "T da"], Float[Tensor, "T dv"]]]:
+        """Return audio and visual features of each window, rows of unit length; windows may differ in T.
+
+        A segment's visual feature is the mean of its frames' features, normalized.
+        """
+        return list(zip(self._audio(windows), self._visual(windows), strict=True))
+
+    def _whole_windows(self, windows: Sequence[Window]) -> list[Float[Tensor, "T da"]]:
+        found: dict[int, Tensor] = {}
+        for length in sorted(set(map(len, windows))):
+            places = [place for place, window in enumerate(windows) if len(window) == length]
+            samples = torch.stack([_samples(windows[place]) for place in places])
+            found.update(zip(places, self.audio_encoder.encode_audio(samples), strict=True))
+        return [found[place] for place in range(len(windows))]
+
+
+class _OncePerSegment:
+    """Encodes the segments of windows, and none twice of those that neighbouring windows share."""
+
+    def __init__(self, encode: Callable[[Window], Float[Tensor, "N d"]]) -> None:
+        self.encode = encode
+        self.known: dict[Segment, Tensor] = {}
+
+    def __call__(self, windows: Sequence[Window]) -> list[Float[Tensor, "T d"]]:
+        new = [segment for segment in dict.fromkeys(chain.from_iterable(windows)) if segment not in self.known]
+        if new:
+            self.known.update(zip(new, self.encode(new), strict=True))
+        found = [torch.stack([self.known[segment] for segment in window]) for window in windows]
+        self.known = {segment: self.known[segment] for segment in windows[-1]}
+        return found
+
+
+def average_frames(frames: Float[Tensor, "N k d"]) -> Float[Tensor, "N d"]:
+    """Return the mean over a segment's frames, normalized; a single frame is returned bit-identical."""
+    return frames[:, 0] if frames.shape[1] == 1 else F.normalize(frames.mean(dim=1), dim=-1)
+
+
+def find_not_finite(audio: Float[Tensor, "T da"], visual: Float[Tensor, "T dv"]) -> str | None:
+    """Return a sentence that names the encoder and the first second with NaN or infinity; ``None`` if all is finite."""
+    for kind, values in (("audio", audio), ("visual", visual)):
+        bad = ~torch.isfinite(values).all(-1)
+        if bool(bad.any()):
+            return f"the {kind} encoder returned NaN or infinity for second {int(bad.nonzero()[0])}"
+    return None
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of `size` items, read only as they are needed; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _samples(segments: Window) -> Float[Tensor, "N 48000"]:
+    return torch.stack([segment.samples for segment in segments])

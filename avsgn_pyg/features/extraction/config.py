@@ -1,0 +1,105 @@
+"""The settings of an extraction, from which the plan, the encoders and the engine are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avsgn_pyg.data.ave import read_annotations
+from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.features.choice import OPTIONS, EncoderChoice, Kind
+from avsgn_pyg.features.encoder import PROMPTS, AudioEncoder, FrameEncoder, make_audio_encoder, make_frame_encoder
+from avsgn_pyg.features.extraction.engine import Engine, LocalEngine
+from avsgn_pyg.features.extraction.read import Reader
+from avsgn_pyg.features.extraction.videos import Plan, make_plan
+from avsgn_pyg.features.files import Shard, read_labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionConfig:
+    """What to extract, from what, with what; ``tools/extract_features.py --help`` explains the fields.
+
+    Attributes:
+        visual_options, audio_options: further options of the encoders, as ``KEY=VALUE``.
+        download: let the encoders fetch weights that are not on this machine.
+        workers: reading processes; ``None``: one for each core but one, 16 at most; 0 reads in this process.
+        prompts: templates of the label text, for ``visual`` and ``audio``.
+
+    Raises:
+        ExtractionError: fewer than one segment, or frame a segment.
+    """
+
+    videos: Path
+    out: Path
+    annotations: Path | None = None
+    labels: Path | None = None
+    segments: int = 10
+    frames_per_segment: int = 1
+    own_length: bool = False
+    visual: str = "clip"
+    audio: str = "clap"
+    visual_model: str | None = None
+    visual_weights: str | None = None
+    audio_model: str | None = None
+    audio_weights: str | None = None
+    tokenizer: str | None = None
+    audio_pass: str | None = None
+    visual_options: Sequence[str] = ()
+    audio_options: Sequence[str] = ()
+    download: bool = False
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_size: int = 64
+    workers: int | None = None
+    engine: str = "processes"
+    actors: int = 1
+    shard: str = "1/1"
+    overwrite: bool = False
+    retry_failed: bool = False
+    progress: bool = True
+    prompts: Mapping[str, str] = field(default_factory=lambda: PROMPTS)
+
+    def __post_init__(self) -> None:
+        for name in ("segments", "frames_per_segment"):
+            if getattr(self, name) < 1:
+                raise ExtractionError(f"{name}={getattr(self, name)}: must be 1 or more")
+
+    def plan(self) -> Plan:
+        """Return the videos to encode; DataError for folders, annotations or labels that cannot be used."""
+        names, shard = None if self.labels is None else read_labels(self.labels), Shard.parse(self.shard)
+        if self.annotations is None:
+            return make_plan(self.videos, categories=names, shard=shard)
+        return make_plan(self.videos, read_annotations(self.annotations, self.segments, names), shard=shard)
+
+    def choice(self, kind: Kind) -> EncoderChoice:
+        """Return the choice of one encoder; EncoderError if an option is not ``KEY=VALUE``."""
+        choice = EncoderChoice.parse(getattr(self, kind), getattr(self, f"{kind}_options"))
+        named = {key: getattr(self, word.replace("-", "_")) for word, (of, key, _) in OPTIONS.items() if of == kind}
+        options = {key: value for key, value in named.items() if value is not None}
+        fetch = {"download": True} if self.download and choice.name != "signal" else {}
+        return EncoderChoice(choice.name, {**choice.options, **options, **fetch})
+
+    @property
+    def placement(self) -> dict[str, Any]:
+        """Where and how encoders compute."""
+        return {"device": self.device, "precision": self.precision, "batch_size": self.batch_size}
+
+    def encoders(self) -> tuple[FrameEncoder, AudioEncoder]:
+        """Return the frame encoder and the audio encoder; EncoderError if they cannot be made.
+
+        Of a cluster, whose actors have their own, they serve for descriptions and class names: on the CPU, except
+        in fp16, which it lacks.
+        """
+        where = self.placement | ({"device": "cpu"} if self.engine == "ray" and self.precision != "fp16" else {})
+        return make_frame_encoder(self.choice("visual"), **where), make_audio_encoder(self.choice("audio"), **where)
+
+    def make_engine(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> Engine:
+        """Return the engine; ExtractionError if it cannot be used."""
+        reader = Reader(self.segments, self.frames_per_segment, frame_encoder.preparation, self.own_length)
+        if self.engine == "processes":
+            return LocalEngine(frame_encoder, audio_encoder, reader, self.workers)
+        from avsgn_pyg.features.extraction.cluster import RayEngine
+
+        return RayEngine((self.choice("visual"), self.choice("audio")), self.placement, reader, self.actors)
