@@ -49,11 +49,7 @@ class EncodedClip:
 def encode_clip(
     path: Path, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int, frames_per_segment: int
 ) -> EncodedClip:
-    """Read and encode a clip; one shorter than a window is padded as extraction pads it.
-
-    Args:
-        segments: T.
-        frames_per_segment: pictures a second.
+    """Read a clip and encode its windows of `segments` seconds; one shorter than a window is padded as in extraction.
 
     Raises:
         MediaError: the file cannot be read.

@@ -16,7 +16,7 @@ from avsgn_pyg.features.extraction.videos import Video
 
 
 class RayEngine:
-    """The :class:`~avsgn_pyg.features.extraction.engine.Engine` of a cluster.
+    """Decodes in tasks and encodes in actors.
 
     The videos must have the same path on every machine; the process that starts it writes what is finished.
 

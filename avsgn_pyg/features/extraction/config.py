@@ -11,7 +11,7 @@ from avsgn_pyg.data.ave import read_annotations
 from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.choice import OPTIONS, EncoderChoice, Kind
 from avsgn_pyg.features.encoder import PROMPTS, AudioEncoder, FrameEncoder, make_audio_encoder, make_frame_encoder
-from avsgn_pyg.features.extraction.engine import Engine, LocalEngine
+from avsgn_pyg.features.extraction.engine import LocalEngine
 from avsgn_pyg.features.extraction.read import Reader
 from avsgn_pyg.features.extraction.videos import Plan, make_plan
 from avsgn_pyg.features.files import Shard, read_labels
@@ -95,8 +95,8 @@ class ExtractionConfig:
         where = self.placement | ({"device": "cpu"} if self.engine == "ray" and self.precision != "fp16" else {})
         return make_frame_encoder(self.choice("visual"), **where), make_audio_encoder(self.choice("audio"), **where)
 
-    def make_engine(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> Engine:
-        """Return the engine; ExtractionError if it cannot be used."""
+    def make_engine(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> Any:
+        """Return a LocalEngine or a RayEngine; ExtractionError if it cannot be used."""
         reader = Reader(self.segments, self.frames_per_segment, frame_encoder.preparation, self.own_length)
         if self.engine == "processes":
             return LocalEngine(frame_encoder, audio_encoder, reader, self.workers)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import torch
 
@@ -15,28 +14,14 @@ from avsgn_pyg.features.extraction.read import Decoded, Reader
 from avsgn_pyg.features.extraction.videos import Failure, Video
 from avsgn_pyg.pool import Pool, PoolError, cores
 
+#: By id.
 Results = dict[str, Encoded | Failure]
-
-
-@runtime_checkable
-class Engine(Protocol):
-    """Encodes videos in any order, each once."""
-
-    def run(self, videos: Sequence[Video]) -> Generator[Results, None, None]:
-        """Yield the results of some videos by id, as they finish."""
+#: Encodes videos in any order, each once, and yields the results of some as they finish.
+Engine = Callable[[Sequence[Video]], Generator[Results, None, None]]
 
 
 class LocalEngine:
-    """Encodes batches across videos, which reading processes decode.
-
-    Args:
-        frame_encoder, audio_encoder: run in this process.
-        reader: decodes a video.
-        workers: reading processes; ``None``: one for each core but one, 16 at most; 0 reads in this process.
-
-    Raises:
-        ExtractionError: fewer than 0 workers.
-    """
+    """Encodes batches across videos in this process, which `workers` reading processes decode; see ExtractionConfig."""
 
     def __init__(
         self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, reader: Reader, workers: int | None = None

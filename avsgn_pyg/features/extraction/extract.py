@@ -53,7 +53,7 @@ def run_extraction(
         DataError: videos, annotations or encoders that cannot be used.
     """
     plan, encoders = plan or config.plan(), encoders or config.encoders()
-    engine, out = engine or config.make_engine(*encoders), plan.shard.name(config.out)
+    engine, out = engine or config.make_engine(*encoders).run, plan.shard.name(config.out)
     origin = provenance.describe(config, plan, *encoders)
     settings = provenance.settings_of(origin)
     with open_progress(out, settings, overwrite=config.overwrite, versions=origin["versions"]) as progress:
@@ -124,7 +124,7 @@ def _encode(config: ExtractionConfig, plan: Plan, progress: Progress, engine: En
     if not todo:
         return 0
     with (
-        closing(engine.run(todo)) as found,
+        closing(engine(todo)) as found,
         tqdm(total=total, initial=total - len(todo), desc="extract", unit="video", dynamic_ncols=True,
              disable=not config.progress) as bar,
     ):

@@ -6,13 +6,14 @@ import dataclasses
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.encode import batched
 from avsgn_pyg.features.extraction.config import ExtractionConfig
-from avsgn_pyg.features.extraction.engine import LocalEngine, encode_videos
+from avsgn_pyg.features.extraction.engine import encode_videos
 from avsgn_pyg.features.extraction.extract import run_extraction
 from avsgn_pyg.features.extraction.videos import Failure
 
@@ -31,35 +32,27 @@ def measure(
     """
     plan, encoders = config.plan(), config.encoders()
     plan = dataclasses.replace(plan, videos=plan.videos[:count])
-
-    def decode(engine: LocalEngine) -> None:
-        for _ in engine.pool.run(plan.videos):
-            pass
-
-    def encode(engine: LocalEngine) -> None:
-        for batch in batched(decoded, engine.batch):
-            encode_videos(engine.encode, batch)
-
-    def extract(engine: LocalEngine) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            run_extraction(dataclasses.replace(config, out=Path(folder) / "features.h5", progress=False),
-                           plan=plan, encoders=encoders, engine=engine)
-
-    reader = config.make_engine(*encoders).pool.function
-    decoded = [(video, reader(video)) for video in plan.videos]
+    engine = config.make_engine(*encoders)
+    decoded = [(video, engine.pool.function(video)) for video in plan.videos]
     failures = [str(result) for _, result in decoded if isinstance(result, Failure)]
     if failures or rounds < 1:
         raise ExtractionError(f"rounds={rounds}, videos that cannot be read: {failures}")
-    seconds: dict[str, list[float]] = {"decoding": [], "encoding": [], "extraction": []}
-    for _ in range(rounds):
-        for name, work in zip(seconds, (decode, encode, extract), strict=True):
-            engine = config.make_engine(*encoders)
-            with engine.pool:
-                engine.pool.start()
-                begun = time.perf_counter()
-                work(engine)
-                seconds[name].append(time.perf_counter() - begun)
-            tick()
+    with tempfile.TemporaryDirectory() as folder:
+        config = dataclasses.replace(config, out=Path(folder) / "features.h5", overwrite=True, progress=False)
+        work = {
+            "decoding": lambda: deque(engine.pool.run(plan.videos), maxlen=0),
+            "encoding": lambda: [encode_videos(engine.encode, batch) for batch in batched(decoded, engine.batch)],
+            "extraction": lambda: run_extraction(config, plan=plan, encoders=encoders, engine=engine.run),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in work}
+        for _ in range(rounds):
+            for name, do in work.items():
+                with engine.pool:
+                    engine.pool.start()
+                    begun = time.perf_counter()
+                    do()
+                    seconds[name].append(time.perf_counter() - begun)
+                tick()
     return _table(len(plan.videos), seconds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.data.feature_store import Features, read_store
+from avsgn_pyg.data.feature_store import read_store
 from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.encoder import encoder_from_record, label_text
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.progress import Encoded
 from avsgn_pyg.features.extraction.provenance import settings_of
 from avsgn_pyg.features.extraction.report import Report
-from avsgn_pyg.features.extraction.videos import Failure, Video
+from avsgn_pyg.features.extraction.videos import Failure
 
 KINDS = ("visual", "audio")
 #: Least cosine between a second's features then and now. Half floats differ with the device and the batch.
@@ -49,13 +49,17 @@ def verify(config: ExtractionConfig, count: int = 8) -> Report:
     config = dataclasses.replace(config, **same, engine="processes", workers=0)
     results = {key: result for some in config.make_engine(*encoders.values()).run(sample)
                for key, result in some.items()}
-    least = min(COSINE[encoder.precision] for encoder in encoders.values())
-    pairs, failures = _pairs(store, sample, results, place)
+    ends = {video.id: int(store.seconds[place[video.id]]) for video in sample}
+    failures = tuple(filter(None, (_failure(key, results[key], end) for key, end in ends.items())))
+    compared = ends.keys() - {failure.id for failure in failures}
+    pairs = {kind: [(getattr(store, kind)[place[key], : ends[key]], getattr(results[key], kind)) for key in compared]
+             for kind in ("audio", "visual") if compared}
     if store.label_text is not None and store.categories is not None:
         text = label_text(*encoders.values(), store.categories, store.provenance["prompts"])
-        pairs |= {f"{kind} label text": (getattr(store.label_text, kind), getattr(text, kind))
+        pairs |= {f"{kind} label text": [(getattr(store.label_text, kind), getattr(text, kind))]
                   for kind in ("audio", "visual")}
-    agreements = [_compare(what, *pair, least) for what, pair in pairs.items()]
+    least = min(COSINE[encoder.precision] for encoder in encoders.values())
+    agreements = [_compare(what, *map(torch.cat, zip(*found, strict=True)), least) for what, found in pairs.items()]
     lines = (f"encoded again: {len(sample)} videos", *(line for _, line in agreements),
              *(f"FAIL  {failure}" for failure in failures))
     passed = not failures and all(agrees for agrees, _ in agreements)
@@ -71,28 +75,13 @@ def _rebuild(config: ExtractionConfig, record: Mapping[str, Any], settings: Mapp
                                precision=settings[f"{kind} precision"])
 
 
-def _pairs(
-    store: Features, sample: Sequence[Video], results: Mapping[str, Encoded | Failure], place: Mapping[str, int]
-) -> tuple[dict[str, tuple[Tensor, Tensor]], tuple[Failure, ...]]:
-    """Return features then and now of the sample, and the videos that have none."""
-    then, now, failures = {"audio": [], "visual": []}, {"audio": [], "visual": []}, []
-    for video in sample:
-        result, at = results[video.id], place[video.id]
-        end = int(store.seconds[at])
-        if isinstance(result, Failure):
-            failures.append(result)
-        elif len(result.audio) != end:
-            failures.append(Failure(video.id, (), f"has {len(result.audio)} seconds now, {end} in the store"))
-        else:
-            for kind in then:
-                then[kind].append(getattr(store, kind)[at, :end])
-                now[kind].append(getattr(result, kind))
-    return {kind: (torch.cat(then[kind]), torch.cat(now[kind])) for kind in then if then[kind]}, tuple(failures)
+def _failure(key: str, result: Encoded | Failure, end: int) -> Failure | None:
+    if isinstance(result, Failure) or len(result.audio) == end:
+        return result if isinstance(result, Failure) else None
+    return Failure(key, (), f"has {len(result.audio)} seconds now, {end} in the store")
 
 
-def _compare(
-    what: str, then: Float[Tensor, "N d"], now: Float[Tensor, "N d"], least: float
-) -> tuple[bool, str]:
+def _compare(what: str, then: Float[Tensor, "N d"], now: Float[Tensor, "N d"], least: float) -> tuple[bool, str]:
     """Return whether two sets of vectors agree, and a line that says by how much."""
     cosine = float(F.cosine_similarity(then.double(), now.double(), dim=-1).min())
     return cosine >= least, (

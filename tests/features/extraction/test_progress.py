@@ -75,11 +75,9 @@ def test_other_settings_are_refused_or_replaced(out: Path):
         with open_progress(out, OTHER, overwrite=True) as progress:
             assert list(progress.finished) == finished and progress.replace
             progress.add({"a": encoded()})
-    with open_progress(out, SETTINGS, overwrite=True) as progress:
-        assert not progress.finished
 
 
-def test_what_was_to_extend_a_store_does_not_count_as_a_replacement(out: Path):
+def test_what_was_to_extend_a_store_is_not_resumed_as_a_replacement(out: Path):
     with open_progress(out, SETTINGS, overwrite=True) as progress:
         assert not progress.finished and progress.replace
 
