@@ -95,10 +95,6 @@ def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str,
         progress.failed = lasting | progress.failed
         if store is not None:
             progress.earlier = [*provenance.versions_of(record), *progress.earlier]
-    # Features of a replaced file must go, even if the new one fails.
-    for video in plan.videos:
-        if progress.lacks(video):
-            progress.finished.pop(video.id, None)
     progress.failed = {key: failure for key, failure in progress.failed.items() if key not in progress.finished}
 
 

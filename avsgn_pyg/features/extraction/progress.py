@@ -153,7 +153,7 @@ def _agree(folder: Path, settings: dict[str, Any], replace: bool) -> bool:
         write_json(path, new)
         return replace
     if old.get("format") != FORMAT:
-        raise ExtractionError(f"{folder}: damaged, or left by another release; start again with --overwrite")
+        raise ExtractionError(f"{folder}: damaged, or of another release; remove it, or start again with --overwrite")
     refuse_other_settings(folder, old["settings"], settings)
     return old["replace"]
 

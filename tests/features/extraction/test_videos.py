@@ -60,12 +60,6 @@ def test_shards_share_the_ids_without_overlap(tmp_path: Path, number: int):
     assert max(counts) - min(counts) <= 1 and len({str(plan.source) for plan in plans}) == 1
 
 
-def test_missing_ids_are_shared_among_the_shards(tmp_path: Path, annotations: Annotations):
-    touch(tmp_path, "b.mp4")
-    plans = [make_plan(tmp_path, annotations, shard=Shard(each, 2)) for each in (1, 2)]
-    assert [[each.id for each in plan.missing] for plan in plans] == [["-a", "gone"], []]
-
-
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3", "-1/2", ""])
 def test_what_is_no_shard_is_refused(text: str):
     with pytest.raises(ExtractionError, match="numbers from 1"):
