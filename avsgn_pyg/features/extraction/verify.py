@@ -45,7 +45,7 @@ def verify(config: ExtractionConfig, count: int = 8) -> Report:
     if count < 1 or not videos:
         raise ExtractionError(f"{path}: {count} videos to encode, {len(videos)} of them are here; must be 1 or more")
     sample = [videos[len(videos) * at // count] for at in range(count)] if count < len(videos) else videos
-    same = {key: settings[key] for key in ("segments", "frames_per_segment", "own_length") if key in settings}
+    same = {key: settings.get(key, False) for key in ("segments", "frames_per_segment", "own_length")}
     config = dataclasses.replace(config, **same, engine="processes", workers=0)
     results = {key: result for some in config.make_engine(*encoders.values()).run(sample)
                for key, result in some.items()}

@@ -39,6 +39,12 @@ def test_a_store_passes_in_features_and_label_text(config: ExtractionConfig):
     assert verify(config, 2).encoded == 2
 
 
+def test_a_padded_store_is_compared_with_padded_videos(config: ExtractionConfig):
+    padded = dataclasses.replace(config, own_length=False, overwrite=True)
+    run_extraction(padded)
+    assert verify(dataclasses.replace(padded, own_length=True)).passed
+
+
 @pytest.mark.parametrize("kind", ["audio", "visual"])
 def test_spoiled_features_fail_with_the_number(config: ExtractionConfig, kind: str):
     store = read_store(config.out)
