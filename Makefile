@@ -1,5 +1,6 @@
 # make demo    set up once, then from mp4 files to events: make clips, encode, train, evaluate, predict, draw
 # make test    set up once, then run the tests
+# make quick   the tests without the slow ones
 #
 # TORCH=cu126 (cpu, cu130, rocm6.4 ...) takes torch from PyTorch's own index; empty takes what pip's index
 # serves, which is CUDA on Linux.
@@ -8,11 +9,14 @@ PYTHON ?= python3
 TORCH ?=
 export TORCH
 
+# One thread per process: two processes share two cores.
+PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
+
 # A clip of the held-out split whose event begins and ends inside it.
 CLIP = scene-00135
 ROW = 135
 
-.PHONY: demo test lint setup
+.PHONY: demo test quick lint setup
 
 # Where torch_scatter is compiled, the clips are made meanwhile; the second line then finds them made.
 demo:
@@ -25,7 +29,10 @@ demo:
 	.venv/bin/python tools/visualize_timeline.py runs/demo --row $(ROW) --media runs/scenes/videos/$(CLIP).mp4
 
 test: setup
-	.venv/bin/python -m pytest -n 2
+	$(PYTEST)
+
+quick: setup
+	$(PYTEST) -m "not slow"
 
 lint: setup
 	.venv/bin/ruff check .
