@@ -32,7 +32,7 @@ from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS
 from avsgn_pyg.graph.topology import TOPOLOGIES
 from avsgn_pyg.layers.convs import CONVS
-from avsgn_pyg.losses import DEFAULT_LOSSES, POOLING
+from avsgn_pyg.losses import DEFAULT_LOSSES, POOLING, AVSGNObjective
 from avsgn_pyg.parsing.model import ParsingObjective
 from avsgn_pyg.parsing.training import build_parser
 from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, text_nodes, topology
