@@ -16,7 +16,7 @@ from torch import Tensor
 
 from avsgn_pyg.errors import EncoderError
 from avsgn_pyg.features import clap
-from avsgn_pyg.features.clap import PUBLISHED, ClapEncoder, build, second_shares
+from avsgn_pyg.features.clap import ClapEncoder, build, second_shares
 from avsgn_pyg.features.encoder import AudioEncoder, EncoderChoice, encoder_from_record, make_audio_encoder
 
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -66,7 +66,7 @@ def embedded(library: torch.nn.Module, sounds: Tensor) -> Tensor:
 
 
 def test_seconds_and_texts_are_embedded_as_laion_clap_does(encoder: ClapEncoder, clap_library: torch.nn.Module):
-    sounds, texts = waves(2, 2), ["Church bell", "Male speech, man speaking", "Bark", "Violin", "Frying (food)"]
+    sounds, texts = waves(2, 1), ["Church bell", "Male speech, man speaking", "Frying (food)"]
     found, rows = encoder.encode_audio(sounds), encoder.encode_text(texts)
     assert sounds.abs().max() > 1  # clipped by the quantisation
     assert torch.equal(found.flatten(0, 1), embedded(clap_library, sounds.flatten(0, 1)))
@@ -78,28 +78,22 @@ def test_seconds_and_texts_are_embedded_as_laion_clap_does(encoder: ClapEncoder,
 
 
 def test_batch_size_changes_nothing_and_bf16_little(encoder: ClapEncoder, monkeypatch: pytest.MonkeyPatch):
-    sounds = torch.cat([waves(1, 2), torch.zeros(1, 1, 48_000), tone()], 1)
+    sounds = torch.cat([waves(1, 1), torch.zeros(1, 1, 48_000), tone()], 1)
     whole = encoder.encode_audio(sounds)
-    monkeypatch.setattr(encoder, "batch_size", 3)
+    monkeypatch.setattr(encoder, "batch_size", 2)
     assert torch.allclose(encoder.encode_audio(sounds), whole, atol=1e-5)
     monkeypatch.setattr(encoder, "precision", "bf16")
     rough = encoder.encode_audio(sounds)
     assert not torch.equal(rough, whole) and (rough * whole).sum(-1).min() > 0.99
+    assert encoder.encode_audio(sounds[:0]).shape == (0, 3, 512) and encoder.encode_text([]).shape == (0, 512)
 
 
-def test_empty_inputs_give_empty_outputs(encoder: ClapEncoder):
-    assert encoder.encode_audio(torch.zeros(0, 10, 48_000)).shape == (0, 10, 512)
-    assert encoder.encode_audio(torch.zeros(2, 0, 48_000)).shape == (2, 0, 512)
-    assert encoder.encode_text([]).shape == (0, 512)
-
-
-@pytest.mark.parametrize("sound", [torch.zeros(1, 1, 48_000), tone()], ids=["silence", "tone"])
-def test_the_spectrum_is_finite_float32_under_autocast(clap_options: dict, clap_library: Any, sound: Tensor):
+def test_the_spectrum_is_finite_float32_under_autocast(clap_options: dict, clap_library: Any):
     """Its floor of 1e-10 is 0 in half floats, whose logarithm is no number."""
     ClapEncoder(**clap_options)
     branch = clap_library.model.audio_branch
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.float16):
-        spectrum = branch.logmel_extractor(branch.spectrogram_extractor(sound[0].repeat(1, 10)))
+        spectrum = branch.logmel_extractor(branch.spectrogram_extractor(tone()[0].repeat(1, 10)))
     assert spectrum.dtype == torch.float32 and spectrum.isfinite().all()
     assert spectrum.min() == -100  # dB, of empty bands
 
@@ -115,18 +109,13 @@ def test_each_second_takes_its_own_tenth():
     assert torch.equal(second_shares(10), torch.eye(10))
 
 
-def test_a_second_of_a_window_depends_most_on_its_own_sound(window_encoder: ClapEncoder):
-    sounds = 0.001 * waves(1, 10)
-    before = window_encoder.encode_audio(sounds)
-    sounds[0, 7] = waves(1, 1)[0, 0]
-    assert (window_encoder.encode_audio(sounds) - before)[0].norm(dim=-1).argmax() == 7
-
-
-def test_the_last_window_of_a_longer_video_begins_earlier(window_encoder: ClapEncoder):
-    sounds = waves(1, 13)
+def test_seconds_depend_most_on_their_own_sound_and_the_last_window_begins_earlier(window_encoder: ClapEncoder):
+    sounds = 0.001 * waves(1, 13)
     found, first, last = map(window_encoder.encode_audio, (sounds, sounds[:, :10], sounds[:, 3:]))
     assert found.shape == (1, 13, 512) and torch.allclose(found.norm(dim=-1), torch.ones(1, 13))
     assert torch.allclose(found[:, 3:], last, atol=1e-5) and torch.allclose(found[:, :3], first[:, :3], atol=1e-5)
+    sounds[0, 7] = waves(1, 1)[0, 0]
+    assert (window_encoder.encode_audio(sounds[:, :10]) - first)[0].norm(dim=-1).argmax() == 7
 
 
 def test_the_audio_pass_is_recorded_and_part_of_the_revision(encoder: ClapEncoder, clap_options: dict[str, Any]):
@@ -134,7 +123,6 @@ def test_the_audio_pass_is_recorded_and_part_of_the_revision(encoder: ClapEncode
     assert encoder.record()["options"]["audio_pass"] == "segment" and encoder.each_second_alone
     assert other.record()["options"]["audio_pass"] == "video" and not other.each_second_alone
     assert other.revision != encoder.revision
-    assert not torch.allclose(other.encode_audio(waves(2, 3)), encoder.encode_audio(waves(2, 3)), atol=1e-3)
 
 
 # --- Checkpoints and records ----------------------------------------------------------------------
@@ -152,21 +140,6 @@ def test_a_record_rebuilds_it_from_another_file_format(
     assert encoder_from_record(record, "audio", options=here, device="cpu").revision == encoder.revision
 
 
-def test_buffers_of_some_versions_of_transformers_are_ignored(
-    encoder: ClapEncoder, clap_library: torch.nn.Module, clap_options: dict[str, Any], tmp_path: Path
-):
-    """An older transformers has them in the model, and a checkpoint of a newer one does not."""
-    embeddings = clap_library.model.text_branch.embeddings
-    embeddings.register_buffer("position_ids", embeddings.position_ids, persistent=True)
-    try:
-        plain = {key: tensor for key, tensor in tensors(clap_library).items() if "position_ids" not in key}
-        save_file(plain, tmp_path / "newer.safetensors")
-        options = {**clap_options, "weights": str(tmp_path / "newer.safetensors")}
-        assert len(plain) < len(tensors(clap_library)) and ClapEncoder(**options).revision == encoder.revision
-    finally:
-        embeddings.register_buffer("position_ids", embeddings.position_ids, persistent=False)
-
-
 def test_building_leaves_sys_path_and_transformers_as_they_were(clap_library: torch.nn.Module):
     assert "laion_clap" in sys.modules and not [path for path in sys.path if path.endswith("laion_clap")]
     for cls in (clap.transformers.RobertaTokenizer, clap.transformers.BertTokenizer, clap.transformers.RobertaModel):
@@ -178,15 +151,11 @@ def test_building_leaves_sys_path_and_transformers_as_they_were(clap_library: to
     ({"weights": "nowhere.pt"}, r"nowhere\.pt: no such checkpoint"),
     ({"weights": "630k"}, "no weights '630k'"),
     ({"weights": "630k-fusion-best"}, "model=HTSAT-tiny fused=true, not"),
-    ({"weights": "630k-best", "model": "HTSAT-base"}, "not of model=HTSAT-base"),
     # Without its files transformers makes a tokenizer of a few words, for which every label is the same.
     ({"tokenizer": "nowhere"}, "nowhere: no such folder"),
     ({"tokenizer": ".", "vocabulary": 50_265}, "not 50265; fetch it with download=true, or save vocab.json"),
-    ({"tokenizer": None, "vocabulary": 50_265}, "not 50265"),
-    ({"vocabulary": 50_265}, "not 50265"),
     ({"model": "HTSAT-huge"}, "'HTSAT-tiny' or 'HTSAT-base'"),
     ({"audio_pass": "both"}, "audio_pass='both'"),
-    ({"width": 256}, "width=256"),
     ({"fused": True}, "torchaudio"),
 ])
 def test_an_encoder_that_cannot_be_built_raises_one_line(
@@ -200,15 +169,7 @@ def test_an_encoder_that_cannot_be_built_raises_one_line(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
-def test_weights_of_another_model_do_not_load(clap_library: Any, clap_options: dict, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(clap, "build", lambda *_: build("HTSAT-base", False, clap_library.tokenize))
-    with pytest.raises(EncoderError, match=r"of another shape .*HTSAT-base"):
-        ClapEncoder(**clap_options, model="HTSAT-base")
-
-
-def test_every_published_model_has_default_weights(monkeypatch: pytest.MonkeyPatch):
-    assert {("HTSAT-tiny", False), ("HTSAT-tiny", True), ("HTSAT-base", False)} == set(PUBLISHED.values())
+def test_a_model_without_published_weights_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(clap.importlib.util, "find_spec", lambda name: SimpleNamespace())
     with pytest.raises(EncoderError, match="no weights of HTSAT-base with fused=true are published"):
         ClapEncoder(model="HTSAT-base", fused=True)
@@ -248,7 +209,6 @@ def test_the_fused_model_is_embedded_as_laion_clap_does(
     sounds = waves(1, 2)
     assert torch.allclose(ClapEncoder(**options, fused=True).encode_audio(sounds)[0], embedded(fused, sounds[0]),
                           atol=1e-6)
-    assert ClapEncoder(**options, fused=True, audio_pass="video").encode_audio(sounds).isfinite().all()
     monkeypatch.setattr(clap, "build", lambda *_: clap_library)
     with pytest.raises(EncoderError, match=r"fused\.safetensors: .*unknown.*is it HTSAT-tiny with fused=false"):
         ClapEncoder(**options)

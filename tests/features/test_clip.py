@@ -58,7 +58,9 @@ def test_pictures_and_texts_are_embedded_as_open_clip_does(
     found, rows = encoder.encode_frames(encoder.prepare(frames)), encoder.encode_text(texts)
     _, _, transform = clip.open_clip.create_model_and_transforms(MODEL)
     prepared = torch.stack([transform(Image.fromarray(frame.numpy())) for frame in frames])
-    assert torch.equal(encoder.prepare(frames), prepared)
+    pickled = pickle.dumps(encoder.preparation)  # without the weights
+    assert torch.equal(encoder.prepare(frames), prepared) and len(pickled) < 2000
+    assert torch.equal(pickle.loads(pickled)(frames), prepared)
     with torch.inference_mode():
         images = clip_model.encode_image(prepared)
         words = clip_model.encode_text(clip.open_clip.get_tokenizer(MODEL)(texts))
@@ -67,11 +69,6 @@ def test_pictures_and_texts_are_embedded_as_open_clip_does(
     assert isinstance(encoder, FrameEncoder) and found.shape == (6, encoder.width) == (6, 256)
     assert found.dtype == rows.dtype == torch.float32
     assert torch.pdist(found).min() > 1e-3 and torch.pdist(rows).min() > 1e-3
-
-
-def test_empty_inputs_give_empty_outputs(encoder: ClipEncoder, frames: Tensor):
-    assert encoder.encode_frames(encoder.prepare(frames[:0])).shape == (0, 256)
-    assert encoder.encode_text([]).shape == (0, 256)
 
 
 def test_batch_size_changes_nothing_and_bf16_little(
@@ -84,12 +81,7 @@ def test_batch_size_changes_nothing_and_bf16_little(
     monkeypatch.setattr(encoder, "precision", "bf16")
     rough = encoder.encode_frames(prepared)
     assert not torch.equal(rough, whole) and (rough * whole).sum(-1).min() > 0.995
-
-
-def test_the_preparation_pickles_without_the_weights(encoder: ClipEncoder, frames: Tensor):
-    expected = encoder.prepare(frames[:1])
-    pickled = pickle.dumps(encoder.preparation)
-    assert len(pickled) < 2000 and torch.equal(pickle.loads(pickled)(frames[:1]), expected)
+    assert encoder.encode_frames(prepared[:0]).shape == (0, 256) and encoder.encode_text([]).shape == (0, 256)
 
 
 def test_the_file_format_does_not_change_the_revision_but_a_weight_does(
@@ -163,32 +155,23 @@ def test_the_revision_depends_on_the_preparation_but_not_on_new_fields_of_the_li
     ({}, "open_clip_model.safetensors and give weights=FILE preprocess=laion2b_s34b_b79k"),
     ({"model": "ViT-Z"}, "no model 'ViT-Z'"),
     ({"weights": "nowhere.pt"}, r"nowhere\.pt: no such checkpoint"),
-    ({"weights": "text.pt"}, r"text\.pt: damaged, or no checkpoint"),
     ({"weights": "laion3b"}, "no tag 'laion3b': weights is one of openai"),
-    ({"weights": "mine.pt", "preprocess": "laion3b"}, "no tag 'laion3b'"),
     ({"weights": "openai"}, "use model=ViT-B-32-quickgelu"),
-    ({"model": "ViT-B-32-quickgelu", "weights": "laion2b_s34b_b79k"}, "no tag"),
     ({"model": "AVSGN-Swin-V2-L-192"}, "nobody has published weights of it"),
     ({"model": "ViT-B-16"}, "needs weights: weights is one of openai"),
-    ({"width": 768}, "width=768"),
 ])
 def test_an_encoder_that_cannot_be_built_raises_one_line(
     options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    Path("text.pt").write_text("not weights")
     with pytest.raises(EncoderError, match=message) as caught:
         make_frame_encoder(EncoderChoice("clip", options))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("model", "message"), [
-    ("ViT-M-32-alt", r"epoch_3\.pt: clip model ViT-M-32-alt has other tensors"),
-    ("roberta-ViT-B-32", "needs files of huggingface"),
-])
-def test_weights_of_another_model_do_not_load(clip_weights: Path, model: str, message: str):
-    with pytest.raises(EncoderError, match=message):
-        ClipEncoder(model=model, weights=str(clip_weights))
+def test_a_model_that_needs_files_of_the_hub_is_an_error(clip_weights: Path):
+    with pytest.raises(EncoderError, match="needs files of huggingface"):
+        ClipEncoder(model="roberta-ViT-B-32", weights=str(clip_weights))
 
 
 def test_an_empty_tokenizer_is_an_error(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
@@ -197,12 +180,11 @@ def test_an_empty_tokenizer_is_an_error(options: dict[str, Any], monkeypatch: py
         ClipEncoder(**options)
 
 
-@pytest.mark.parametrize("size", [192, 256])
-def test_the_papers_architecture_builds_and_is_512_wide(size: int):
+def test_the_papers_architecture_builds_and_is_512_wide():
     # Shapes without values: 259 million weights would take a minute to draw.
     with torch.device("meta"):
-        model = clip.open_clip.create_model(f"AVSGN-Swin-V2-L-{size}", device="meta")
-        images = model.encode_image(torch.zeros(2, 3, size, size))
+        model = clip.open_clip.create_model("AVSGN-Swin-V2-L-192", device="meta")
+        images = model.encode_image(torch.zeros(2, 3, 192, 192))
         texts = model.encode_text(torch.zeros(3, 77, dtype=torch.long))
     assert images.shape == (2, 512) and texts.shape == (3, 512)
     assert 195e6 < sum(weight.numel() for weight in model.visual.parameters()) < 197e6

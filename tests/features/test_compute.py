@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from avsgn_pyg.errors import EncoderError
 from avsgn_pyg.features import compute
-from avsgn_pyg.features.compute import autocast, choose_device, unit, versions
+from avsgn_pyg.features.compute import autocast, choose_device, unit
 
 
 def test_auto_is_a_device_that_is_available():
@@ -24,7 +24,6 @@ def test_auto_is_a_device_that_is_available():
     ("tpu", "fp32", "device=tpu.*use device=auto or cpu"),
     ("cpu", "fp64", "'fp64' is not one of fp32, bf16, fp16"),
     ("cpu", "fp16", "fp16 needs a GPU"),
-    ("cpu:x", "fp32", "device=cpu:x: no such device"),
 ])
 def test_a_device_or_precision_that_is_not_available_is_an_error(device: str, precision: str, message: str):
     with pytest.raises(EncoderError, match=message):
@@ -45,39 +44,10 @@ def test_full_memory_is_an_encoder_error():
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_products_have_the_given_precision(precision: str, dtype: torch.dtype):
-    with autocast(torch.device("cpu"), precision):
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
-
-
 def test_vectors_become_float32_of_unit_length():
     vectors = unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]], dtype=torch.float64))
     assert vectors.dtype == torch.float32
     assert vectors.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
-    assert versions("torch") == {"torch": torch.__version__}
-
-
-@pytest.mark.slow
-def test_torchvision_imports_once_its_operators_are_declared():
-    """In a fresh interpreter: whether torchvision fits this torch or not, transforms work."""
-    code = """
-from avsgn_pyg.features.compute import declare_torchvision_ops
-declare_torchvision_ops()
-import torch
-from torchvision import transforms
-assert transforms.CenterCrop(2)(torch.zeros(3, 4, 4)).shape == (3, 2, 2)
-assert not declare_torchvision_ops()
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
-
-
-class _Library:
-    """Takes declarations without passing them to torch, which allows each once."""
-
-    def define(self, schema: str) -> None:
-        assert schema.startswith(("nms(", "qnms("))
 
 
 @pytest.mark.parametrize(("case", "declared"), [
@@ -90,7 +60,8 @@ def test_operators_are_declared_where_torchvision_lacks_them(
     monkeypatch.setattr(compute, "_declared", [])
     monkeypatch.setattr(torch.version, "cuda", "13.0" if case == "CUDA beside CUDA" else None)
     monkeypatch.setattr(torch.version, "hip", None)
-    monkeypatch.setattr(torch.library, "Library", lambda *_: _Library())
+    # Torch allows each declaration once.
+    monkeypatch.setattr(torch.library, "Library", lambda *_: SimpleNamespace(define=lambda schema: None))
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     if case == "imported already":
         monkeypatch.setitem(sys.modules, "torchvision", compute)

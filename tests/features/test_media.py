@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import struct
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.features import media
-from avsgn_pyg.features.media import RATE, Clip, MediaError, MediaInfo, probe, read_seconds, stack
+from avsgn_pyg.features.media import RATE, Clip, MediaError, probe, read_seconds, stack
 
 Make = Callable[..., Path]
 
@@ -54,8 +53,7 @@ def delay(samples: Tensor, truth: ModuleType, first: float = 0.0) -> float:
 
 
 @pytest.mark.parametrize(("suffix", "options"), [
-    (".mp4", {}), (".mp4", {"rate": 16_000}), (".webm", {}), (".avi", {"rate": 44_100}),
-    (".mp4", {"shift": 5.0}), (".webm", {"shift": 5.0}), (".ts", {"shift": 5.0}),
+    (".mp4", {"rate": 16_000}), (".avi", {"rate": 44_100}), (".webm", {"shift": 5.0}), (".ts", {"shift": 5.0}),
 ])
 def test_every_second_has_its_colour_and_its_tone(clip_file: Make, truth, suffix: str, options: dict):
     clip = read(clip_file(suffix, **options))
@@ -68,21 +66,21 @@ def test_every_second_has_its_colour_and_its_tone(clip_file: Make, truth, suffix
         assert abs(strongest - truth.pitch(second)) < 2
 
 
-@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 96_000])
 def test_sound_of_any_rate_is_exact_to_the_sample(clip_file: Make, truth, rate: int):
     clip = read(clip_file(".wav", video=False, rate=rate, seconds=2.0))
     assert delay(clip.samples, truth) == 0 and clip.heard.tolist() == [1, 1]
     assert np.abs(clip.samples.reshape(-1).numpy() - truth.tone(0, 2, RATE))[2400:-2400].mean() < 0.01
 
 
-@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le", "pcm_s24le", "pcm_u8"])
-@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+@pytest.mark.parametrize("layout", ["stereo", "5.1"])
 def test_channels_are_mixed_to_one_without_growing_louder(clip_file: Make, layout: str, codec: str):
     clip = read(clip_file(".wav", video=False, seconds=1.0, layout=layout, codecs=("", codec)))
     assert clip.samples.abs().max() == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize("k", [1, 3, 10])
+@pytest.mark.parametrize("k", [1, 3])
 def test_k_frames_per_second_are_the_middles_of_its_parts(clip_file: Make, k: int):
     path = clip_file()
     with av.open(str(path)) as file:
@@ -91,9 +89,8 @@ def test_k_frames_per_second_are_the_middles_of_its_parts(clip_file: Make, k: in
     assert torch.equal(read(path, frames_per_segment=k).frames.flatten(0, 1), torch.from_numpy(wanted))
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
-def test_a_frame_of_a_variable_rate_is_shown_until_the_next(clip_file: Make, truth, suffix: str):
-    clip = read(clip_file(suffix, times=[0, 0.4, 1.9, 2.1, 3.2, 3.9]), frames_per_segment=2)
+def test_a_frame_of_a_variable_rate_is_shown_until_the_next(clip_file: Make, truth):
+    clip = read(clip_file(times=[0, 0.4, 1.9, 2.1, 3.2, 3.9]), frames_per_segment=2)
     # Shown at 0.25 0.75 1.25 1.75 2.25 2.75 3.25 3.75.
     assert shown(clip, truth) == [[0, 0], [0, 0], [2, 2], [3, 3]] and clip.seen.all()
 
@@ -125,9 +122,8 @@ def test_a_gap_in_the_sound_is_silent_and_the_rest_in_time(truth, tmp_path: Path
     assert abs(delay(clip.samples[:1], truth)) < 2e-3 and abs(delay(clip.samples[3:], truth, first=3.0)) < 2e-3
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
-def test_the_nearest_frame_is_repeated_where_there_is_no_picture(clip_file: Make, truth, suffix: str):
-    clip = read(clip_file(suffix, seconds=5.0, video_from=1.2, video_to=3.0))
+def test_the_nearest_frame_is_repeated_where_there_is_no_picture(clip_file: Make, truth):
+    clip = read(clip_file(seconds=5.0, video_from=1.2, video_to=3.0))
     assert clip.seen.flatten().tolist() == [False, True, True, False, False]
     assert shown(clip, truth) == [[1], [1], [2], [2], [2]]
     assert clip.heard.min() > 0.97 and abs(delay(clip.samples, truth)) < 0.02
@@ -143,22 +139,18 @@ def test_a_picture_missing_for_long_is_marked_all_the_time(clip_file: Make, trut
     assert clip.heard.min() > 0.97
 
 
-def test_a_video_without_sound_is_silent(clip_file: Make, truth):
-    path = clip_file(audio=False)
-    info, clip = probe(path), read(path)
-    assert (info.has_video, info.has_audio, info.seconds) == (True, False, 4)
-    assert not clip.heard.any() and not clip.samples.any() and shown(clip, truth) == [[0], [1], [2], [3]]
-
-
-@pytest.mark.parametrize(("suffix", "options"), [
-    (".wav", {}), (".mp3", {"cover": True}), (".mp4", {"cover": True, "codecs": ("", "aac")}),
-])
+@pytest.mark.parametrize(("suffix", "options"), [(".mp3", {}), (".mp4", {"codecs": ("", "aac")})])
 def test_sound_without_video_is_black_and_a_cover_is_no_video(clip_file: Make, truth, suffix: str, options: dict):
-    path = clip_file(suffix, video=False, **options)
+    path = clip_file(suffix, video=False, cover=True, **options)
     info, clip = probe(path), read(path)
     assert (info.has_video, info.has_audio, info.width, info.height, info.seconds) == (False, True, 0, 0, 4)
     assert not clip.seen.any() and not clip.frames.any() and abs(delay(clip.samples, truth)) < 0.02
     assert read(path, size=(10, 20), frames_per_segment=3).frames.shape == (4, 3, 10, 20, 3)
+
+
+def test_a_video_without_sound_is_silent(clip_file: Make, truth):
+    clip = read(clip_file(audio=False))
+    assert not clip.heard.any() and not clip.samples.any() and shown(clip, truth) == [[0], [1], [2], [3]]
 
 
 def test_a_still_image_lasts_as_long_as_its_sound(clip_file: Make, truth):
@@ -193,17 +185,16 @@ def test_count_pads_or_cuts(clip_file: Make):
 
 @pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0),
                                     (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)])  # fmt: skip
-@pytest.mark.parametrize("size", [None, (30, 50)])
-def test_a_rotated_or_mirrored_video_is_upright(clip_file: Make, tmp_path: Path, matrix: tuple, size: tuple | None):
+def test_a_rotated_or_mirrored_video_is_upright(clip_file: Make, tmp_path: Path, matrix: tuple):
     data = bytearray(clip_file(seconds=1.0, audio=False).read_bytes())
     a, b, c, d = matrix  # of display: x' = a x + c y, y' = b x + d y
     place = data.index(b"tkhd") + 44
     data[place : place + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     path = tmp_path / "clip.mp4"
     path.write_bytes(data)
-    info, frame = probe(path), read(path, size=size).frames[0, 0]
-    assert (info.width, info.height) == ((96, 64) if a else (64, 96))
-    assert tuple(frame.shape[:2]) == (size or (info.height, info.width))
+    info, frame = probe(path), read(path).frames[0, 0]
+    assert (info.width, info.height) == ((96, 64) if a else (64, 96)) == tuple(frame.shape[1::-1])
+    assert read(path, size=(30, 50)).frames.shape[2:4] == (30, 50)
     # The white corner was at x = y = -1, from the middle.
     white = (-a - c > 0, -b - d > 0)
     corners = {(x, y): int(frame[-3 if y else 2, -3 if x else 2].min()) > 200 for x in (0, 1) for y in (0, 1)}
@@ -221,17 +212,6 @@ def test_pixels_become_square_and_odd_sizes_are_kept(clip_file: Make, truth, suf
     assert shown(clip, truth) == [[0], [1]]
 
 
-def test_ten_bits_become_eight(truth, tmp_path: Path):
-    with av.open(str(tmp_path / "clip.mp4"), "w") as file:
-        stream = file.add_stream("libx264", rate=5)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p10le"
-        for number in range(10):
-            frame = av.VideoFrame.from_ndarray(truth.picture(number / 5, 96, 64), format="rgb24")
-            file.mux(stream.encode(frame.reformat(format="yuv420p10le")))
-        file.mux(stream.encode())
-    assert shown(read(tmp_path / "clip.mp4"), truth) == [[0], [1]]
-
-
 @pytest.mark.parametrize(("seconds", "segments"), [(0.2, 1), (2.0, 2), (2.08, 2), (2.2, 3)])
 def test_a_last_piece_of_a_tenth_is_no_segment(clip_file: Make, seconds: float, segments: int):
     path = clip_file(seconds=seconds)
@@ -244,23 +224,20 @@ def test_a_last_piece_of_a_tenth_is_no_segment(clip_file: Make, seconds: float, 
 
 
 @pytest.mark.parametrize(("suffix", "options"), [
-    (".mp4", {}), (".webm", {"rate": 48_000}), (".avi", {}), (".ts", {}), (".mkv", {}),
-    (".mp3", {"video": False}), (".wav", {"video": False}),
-    (".mp4", {"video_from": 8.2}), (".mp4", {"video_to": 2.0}),
-    (".mp4", {"audio_from": 8.2}), (".mp4", {"audio_to": 2.0}),
-])  # fmt: skip
+    (".mp4", {"group": 500}), (".webm", {"rate": 48_000}), (".avi", {}), (".ts", {}), (".mp3", {"video": False}),
+    (".mp4", {"video_from": 8.2, "audio_to": 2.0}), (".mp4", {"video_to": 2.0, "audio_from": 8.2}),
+])
 def test_the_middle_is_the_same_as_from_the_start(clip_file: Make, suffix: str, options: dict):
     path = clip_file(suffix, **{"seconds": 12.0, "group": 40, "rate": 44_100, **options})
     whole = read(path, frames_per_segment=2)
-    for start in (3, 6, 11):
-        part = read(path, start=start, count=1, frames_per_segment=2)
+    for start in (3, 11):
+        part = read(path, start=start, count=1, frames_per_segment=2, threads=3)
         assert torch.equal(part.frames[0], whole.frames[start]) and torch.equal(part.seen[0], whole.seen[start])
         assert (part.samples[0] - whole.samples[start]).abs().max() < 1e-3
         assert part.heard[0] == pytest.approx(float(whole.heard[start]), abs=1e-3)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
-def test_little_is_decoded_before_the_start(clip_file: Make, monkeypatch: pytest.MonkeyPatch, suffix: str):
+def test_little_is_decoded_before_the_start(clip_file: Make, monkeypatch: pytest.MonkeyPatch):
     decoded, frames = [], media.frames
 
     def counted(*arguments):
@@ -269,15 +246,8 @@ def test_little_is_decoded_before_the_start(clip_file: Make, monkeypatch: pytest
             yield frame
 
     monkeypatch.setattr(media, "frames", counted)
-    read(clip_file(suffix, seconds=12.0, group=40, rate=44_100), start=9, count=1)
+    read(clip_file(".avi", seconds=12.0, group=40, rate=44_100), start=9, count=1)
     assert 20 < sum(isinstance(frame, av.VideoFrame) for frame in decoded) < 120
-
-
-@pytest.mark.parametrize("options", [{"group": 500}, {"threads": 3}])
-def test_sparse_keyframes_and_threads_change_nothing(clip_file: Make, options: dict):
-    path = clip_file(seconds=6.0, group=options.pop("group", 12))
-    whole, part = read(path), read(path, start=4, **options)
-    assert torch.equal(part.frames, whole.frames[4:]) and torch.allclose(part.samples, whole.samples[4:], atol=1e-3)
 
 
 # --- Long, broken and foreign files ----------------------------------------------------------------
@@ -295,15 +265,15 @@ for path in sys.argv[1:]:
 @pytest.mark.slow
 def test_memory_does_not_grow_with_length(clip_file: Make):
     form = {"frame_rate": 1, "size": (160, 96), "rate": 8_000, "layout": "mono", "codecs": ("mpeg4", "pcm_s16le")}
-    paths = [clip_file(".mov", seconds=seconds, **form) for seconds in (60, 600)]
+    paths = [clip_file(".mov", seconds=seconds, **form) for seconds in (60, 360)]
     run = subprocess.run([sys.executable, "-c", PEAK, *paths], capture_output=True, text=True, check=True, timeout=300)
     (minute, before), (long, after) = (map(int, line.split()) for line in run.stdout.splitlines())
-    assert (minute, long) == (60, 600)
-    # Kept whole, the samples alone would be 115 MB, the frames 28 MB.
+    assert (minute, long) == (60, 360)
+    # Kept whole, the samples alone would be 69 MB, the frames 17 MB.
     assert after - before < 30_000
 
 
-@pytest.mark.parametrize(("suffix", "stated"), [(".mp4", True), (".webm", True), (".avi", False), (".ts", False)])
+@pytest.mark.parametrize(("suffix", "stated"), [(".mp4", True), (".ts", False)])
 def test_a_cut_file_has_the_seconds_that_are_left(clip_file: Make, truth, tmp_path: Path, suffix: str, stated: bool):
     path = clip_file(suffix, seconds=8.0, options={"movflags": "faststart"} if suffix == ".mp4" else None)
     assert not probe(path).breaks_off
@@ -335,20 +305,18 @@ def _without_frames(good: bytes) -> bytes:
 @pytest.mark.parametrize(("name", "spoil", "reason"), [
     ("clip.mp4", lambda good: good[: len(good) // 2], "cut short before its index"),
     ("notes.txt", lambda _: b"this is no film\n" * 100, "text, not a media file"),
-    ("clip.mp4", lambda _: b"this is no film\n" * 100, "not a media file"),
     ("clip.mkv", lambda _: np.random.default_rng(0).bytes(50_000), "not a media file"),
     ("clip.mp4", lambda _: b"", "the file is empty"),
     ("clip.srt", lambda _: b"1\n00:00:01,000 --> 00:00:02,000\nHello\n\n", "no picture and no sound"),
     ("clip.mp4", _without_frames, r"nothing in it can be decoded .*video h264, audio aac"),
 ])
-@pytest.mark.parametrize("call", [probe, read_seconds])
 def test_an_unreadable_file_is_named_with_the_reason(
-    clip_file: Make, tmp_path: Path, name: str, spoil: Callable, reason: str, call: Callable
+    clip_file: Make, tmp_path: Path, name: str, spoil: Callable, reason: str
 ):
     path = tmp_path / name
     path.write_bytes(spoil(clip_file(seconds=1.0).read_bytes()))
     with pytest.raises(MediaError, match=reason) as caught:
-        call(path)
+        read_seconds(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
@@ -374,33 +342,7 @@ def test_a_colon_in_a_name_is_no_protocol(clip_file: Make, tmp_path: Path, monke
     assert probe("-a: b%d.mp4").seconds == 1
 
 
-@pytest.mark.parametrize(
-    "options", [{"frames_per_segment": 0}, {"start": -1}, {"count": -1}, {"size": (0, 5)}, {"threads": -1}]
-)
-def test_numbers_that_are_too_small_raise_at_the_call(clip_file: Make, options: dict):
-    with pytest.raises(ValueError, match=next(iter(options))):
-        read_seconds(clip_file(seconds=1.0), **options)
-
-
-def test_stacking_nothing_is_an_error():
-    with pytest.raises(ValueError, match="no seconds"):
-        stack([])
-
-
-def test_a_real_clip_is_read_as_by_plain_decoding():
-    data = Path(os.environ.get("AVSGN_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-    path = data / "clips" / "llp_BjCEufrlXm4.mp4"
-    if not path.is_file():
-        pytest.skip("the real clip is not here; set AVSGN_DATA to the folder that holds clips/")
-    info, clip = probe(path), read(path)
-    assert info == MediaInfo(path, info.duration, 10, 320, 240, info.frame_rate, True, True, info.stated)
-    with av.open(str(path)) as file:
-        frames = [(frame.time, frame) for frame in file.decode(video=0)]
-    plain = [max(number for number, (time, _) in enumerate(frames) if time <= second + 0.5) for second in range(10)]
-    wanted = np.stack([frames[number][1].to_ndarray(format="rgb24") for number in plain])
-    assert torch.equal(clip.frames[:, 0], torch.from_numpy(wanted))
-    with av.open(str(path)) as file:
-        sound = np.concatenate([frame.to_ndarray() for frame in file.decode(audio=0)], axis=1).mean(0)
-    power = np.array([np.square(sound[second * 44_100 : (second + 1) * 44_100]).mean() for second in range(10)])
-    assert clip.samples.square().mean(1).numpy() == pytest.approx(power, rel=0.02)
-    assert clip.seen.all() and clip.heard.min() > 0.99
+def test_numbers_that_are_too_small_raise_at_the_call(clip_file: Make):
+    for name, value in {"frames_per_segment": 0, "start": -1, "count": -1, "size": (0, 5), "threads": -1}.items():
+        with pytest.raises(ValueError, match=name):
+            read_seconds(clip_file(seconds=1.0), **{name: value})

@@ -29,13 +29,10 @@ def _prefixed() -> dict[str, Tensor]:
 ], ids=["state_dict", "data-parallel", "model", "training"])
 def test_every_common_form_is_read(tmp_path: Path, content: dict):
     torch.save(content, tmp_path / "weights.pt")
-    found = read_state(tmp_path / "weights.pt")
-    assert found.keys() == STATE.keys() and all(torch.equal(found[key], STATE[key]) for key in STATE)
-
-
-def test_safetensors_are_read(tmp_path: Path):
     save_file(STATE, tmp_path / "weights.safetensors")
-    assert torch.equal(read_state(tmp_path / "weights.safetensors")["weight"], STATE["weight"])
+    for name in ("weights.pt", "weights.safetensors"):
+        found = read_state(tmp_path / name)
+        assert found.keys() == STATE.keys() and all(torch.equal(found[key], STATE[key]) for key in STATE)
 
 
 class _MakesFolder:
@@ -57,7 +54,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-@pytest.mark.parametrize("keep", [None, 0, 100])
+@pytest.mark.parametrize("keep", [None, 100])
 def test_a_missing_or_cut_checkpoint_is_named(tmp_path: Path, suffix: str, keep: int | None):
     path = tmp_path / f"weights{suffix}"
     if keep is not None:
@@ -67,7 +64,7 @@ def test_a_missing_or_cut_checkpoint_is_named(tmp_path: Path, suffix: str, keep:
         read_state(path)
 
 
-@pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2], {}])
+@pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2]])
 def test_a_file_without_tensors_is_an_error(tmp_path: Path, content: object):
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(EncoderError, match="no tensors"):
@@ -104,12 +101,9 @@ def test_a_fingerprint_depends_on_tensors_and_settings():
     assert len({one, *others}) == 7
 
 
-@pytest.mark.parametrize(("weights", "expected"), [
-    ("laion2b_s34b_b79k", False), ("music_audioset_epoch_15_esc_90.14", False), ("openai", False),
-    ("mine.pt", True), ("runs/mine", True), ("a.safetensors", True),
-])
-def test_a_path_is_distinguished_from_a_tag(weights: str, expected: bool):
-    assert is_path(weights) is expected
+def test_a_path_is_distinguished_from_a_tag():
+    assert all(map(is_path, ("mine.pt", "runs/mine", "a.safetensors")))
+    assert not any(map(is_path, ("openai", "laion2b_s34b_b79k", "music_audioset_epoch_15_esc_90.14")))
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 import pytest
 import torch
 
@@ -19,45 +17,27 @@ from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
 from avsgn_pyg.features.encoder import EncoderChoice, label_text, make_audio_encoder, make_frame_encoder
 from avsgn_pyg.predictor.predictor import Predictor
 
-RATE, FRAMES, WIDTH = 48_000, 5, 16
+WIDTH = 16
 CATEGORIES = ("bell", "dog", "rain & wind")
 PROMPTS = {"visual": "This photo contains the {}", "audio": "This sound contains the {}"}
 
 
-def make_clip(path: Path, seconds: float, *, picture: bool = True, sound: bool = True) -> Path:
-    """Write a small clip whose colour and pitch change at every whole second."""
-    with av.open(str(path), "w") as file:
-        screen = file.add_stream("mpeg4", rate=FRAMES) if picture else None
-        if screen is not None:
-            screen.width, screen.height, screen.pix_fmt = 48, 32, "yuv420p"
-        speaker = file.add_stream("aac", rate=RATE, layout="mono") if sound else None
-        for number in range(round(seconds * FRAMES) if screen is not None else 0):
-            shade = np.random.default_rng(number // FRAMES).integers(0, 255, 3, dtype=np.uint8)
-            frame = av.VideoFrame.from_ndarray(np.broadcast_to(shade, (32, 48, 3)).copy(), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, FRAMES)
-            file.mux(screen.encode(frame.reformat(format="yuv420p")))
-        if screen is not None:
-            file.mux(screen.encode())
-        if speaker is not None:
-            time = np.arange(round(seconds * RATE)) / RATE
-            wave = 0.5 * np.sin(2 * np.pi * (300 + 90 * np.floor(time)) * time)
-            frame = av.AudioFrame.from_ndarray(wave.astype(np.float32)[None], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
-            file.mux(speaker.encode(frame))
-            file.mux(speaker.encode())
-    return path
+_spec = importlib.util.spec_from_file_location("clip_maker", Path(__file__).parents[1] / "features" / "conftest.py")
+clip_maker = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(clip_maker)
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """:func:`make_clip` by length; each clip is made once."""
-    folder, found = tmp_path_factory.mktemp("clips"), {}
+    """A small clip by its length, whose colour and pitch change every second; each is made once."""
+    folder = tmp_path_factory.mktemp("clips")
 
-    def find(seconds: float, **tracks: bool) -> Path:
-        key = "-".join((f"clip{seconds:g}", *(f"{name}_{value}" for name, value in tracks.items())))
-        if key not in found:
-            found[key] = make_clip(folder / f"{key}.mp4", seconds, **tracks)
-        return found[key]
+    def find(seconds: float, *, picture: bool = True, sound: bool = True) -> Path:
+        path = folder / f"clip{seconds:g}{'' if picture else '-dark'}{'' if sound else '-silent'}.mp4"
+        if not path.exists():
+            clip_maker.make(path, seconds=seconds, frame_rate=5, size=(48, 32), layout="mono",
+                            codecs=("mpeg4", "aac"), video=picture, audio=sound)
+        return path
 
     return find
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -55,11 +53,10 @@ def test_two_clips_of_one_output_are_refused_before_the_first(predictor, folder:
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "kind", "word"),
-    [({"formats": ["srt"]}, ConfigError, "srt"), ({"tau": 2.0}, ConfigError, "tau=2.0"),
-     ({"out": "notes.txt"}, DataError, r"notes\.txt: cannot be written")],
-)
+@pytest.mark.parametrize(("options", "kind", "word"), [
+    ({"formats": ["srt"]}, ConfigError, "srt"), ({"tau": 2.0}, ConfigError, "tau=2.0"),
+    ({"out": "notes.txt"}, DataError, r"notes\.txt: cannot be written"),
+])
 def test_unusable_settings_are_refused_before_the_first(predictor, folder: Path, options, kind, word) -> None:
     options = options | ({"out": folder / options["out"]} if "out" in options else {})
     with pytest.raises(kind, match=word):
@@ -70,16 +67,3 @@ def test_unavailable_encoders_stop_everything(checkpoint, folder: Path) -> None:
     model = Predictor.from_checkpoint(checkpoint(features={}), device="cpu")
     with pytest.raises(EncoderError, match="record"):
         next(predict_clips(model, find_clips([folder])))
-
-
-def test_a_full_disk_is_an_error_of_the_clip_and_leaves_the_older_file(
-    predictor, clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    (tmp_path / "clip3.json").write_text("older")
-    monkeypatch.setattr(os, "fsync", full)
-    [(_, error)] = predict_clips(predictor, [clip(3)], out=tmp_path, formats=["json"])
-    assert "No space left on device" in str(error)
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]

@@ -7,38 +7,30 @@ import pytest
 import torch
 
 from avsgn_pyg.errors import ConfigError
-from avsgn_pyg.predictor.pictures import clip_picture, clip_window, read_media, with_media, write_clip_graph
+from avsgn_pyg.predictor.pictures import clip_picture, clip_window, read_media, write_clip_graph
 
 
 def test_a_second_has_its_frame_and_its_sound(clip):
     frames, waveform = read_media(clip(4), start=1, count=3)
     assert frames.shape == (3, 32, 48, 3) and len(waveform) % 3 == 0
-    for frame, second in zip(frames, (1, 2, 3), strict=True):
-        shade = np.random.default_rng(second).integers(0, 255, 3, dtype=np.uint8)
-        assert np.abs(frame.mean((0, 1)) - shade).max() < 12
-    assert 0.4 < np.abs(waveform).max() < 0.9
-
-
-def test_a_missing_track_is_left_out(clip):
-    frames, waveform = read_media(clip(2, sound=False))
-    assert frames is not None and waveform is None
-    frames, waveform = read_media(clip(2, picture=False))
-    assert frames is None and waveform is not None
+    assert np.array_equal(frames, read_media(clip(4))[0][1:]) and len(np.unique(frames[:, -1, -1], axis=0)) == 3
+    assert 0.4 < np.abs(waveform).max() <= 1
 
 
 def test_a_timeline_shows_the_prediction(predictor, clip):
-    prediction = predictor(clip(13))
+    prediction = predictor(clip(13, picture=False))
     picture = clip_picture(prediction)
-    assert np.array_equal(picture.relevance, prediction.relevance.numpy()) and len(picture.frames) == 13
+    assert np.array_equal(picture.relevance, prediction.relevance.numpy())
+    assert picture.frames is None and len(picture.waveform) % 13 == 0
     assert [span.label for span in picture.predicted] == [event.category for event in prediction.events]
     assert picture.truth is None and not picture.adjacency
-    assert len(with_media(clip_picture(prediction, 0, 4), clip(13)).frames) == 4
 
 
 def test_a_window_has_the_graph_of_its_seconds(predictor, clip):
-    picture, _, output = clip_window(predictor, clip(13), start=4)
+    path = clip(13, sound=False)
+    picture, _, output = clip_window(predictor, path, start=4)
     assert picture.title.endswith("seconds 3 to 13") and len(picture.relevance) == len(picture.frames) == 10
-    assert np.array_equal(picture.relevance, predictor(clip(13)).relevance[3:].numpy())
+    assert picture.waveform is None and np.array_equal(picture.relevance, predictor(path).relevance[3:].numpy())
     assert np.array_equal(picture.adjacency["av"][picture.layers[0]], output.adjacency["av"][0][0].numpy())
 
 
@@ -49,10 +41,9 @@ def test_padding_is_not_shown(predictor, clip):
     assert np.array_equal(picture.adjacency["av"][picture.layers[0]], whole[np.ix_(shown, shown)])
 
 
-@pytest.mark.slow
 def test_figures_page_and_graph_of_a_clip_are_written(checkpoint, clip, tmp_path):
-    paths = write_clip_graph(checkpoint(), clip(4), tmp_path / "new", device="cpu", drawing={"arrangement": "stacked"})
-    assert [path.name for path in paths] == ["graph.png", "adjacency.png", "graph.html", "graph.graphml", "graph.json",
+    paths = write_clip_graph(checkpoint(), clip(4), tmp_path / "new", ("svg",), device="cpu", drawing={"share": 0.2})
+    assert [path.name for path in paths] == ["graph.svg", "adjacency.svg", "graph.html", "graph.graphml", "graph.json",
                                              "graph.pt"]
     data = torch.load(paths[-1], weights_only=False)
     assert len(data["audio"].x) == len(data["visual"].x) == 4

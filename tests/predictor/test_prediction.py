@@ -40,10 +40,6 @@ def test_missing_frames_and_sound_of_a_second_are_named(prediction: Prediction) 
     assert replace(prediction, seen=None, heard=None).missing(3) == []
 
 
-def test_the_likeliest_classes_come_first(prediction: Prediction) -> None:
-    assert [name for name, _ in prediction.top(3, 5)] == ["dog", "bell"]
-
-
 def test_the_table_shows_events_and_seconds(prediction: Prediction) -> None:
     lines = prediction.table(top=2).splitlines()
     assert lines[0] == "clip.mp4 | 3.40 s | tau: 0.5" and "6 s were added" in lines[1]

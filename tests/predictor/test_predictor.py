@@ -40,8 +40,9 @@ def features() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("settings", MODELS)
 def test_one_window_has_the_evaluators_outputs_and_labels(checkpoint, features, settings) -> None:
     audio, visual = (rows[:10] for rows in features)
-    folder = checkpoint(**settings)
+    folder, random_state = checkpoint(**settings), torch.get_rng_state()
     predictor = Predictor.from_checkpoint(folder, device="cpu")
+    assert torch.equal(torch.get_rng_state(), random_state)
     expected = evaluated(folder, audio[None], visual[None])
     output, found = predictor.localize_windows(audio[None], visual[None]), predictor.localize(audio, visual)
     torch.testing.assert_close(output.category, expected.category, **TOLERANCE)
@@ -52,8 +53,7 @@ def test_one_window_has_the_evaluators_outputs_and_labels(checkpoint, features, 
     torch.testing.assert_close(found.gates["audio"], output.gates["audio"][0].mean(-1), **TOLERANCE)
 
 
-@pytest.mark.parametrize("settings", MODELS)
-@pytest.mark.parametrize("seconds", [3, 23])
+@pytest.mark.parametrize(("settings", "seconds"), [*((each, 23) for each in MODELS), ({}, 3)])
 def test_seconds_are_the_weighted_mean_of_their_windows(checkpoint, features, settings, seconds) -> None:
     audio, visual = (rows[:seconds] for rows in features)
     folder = checkpoint(**settings)
@@ -94,12 +94,6 @@ def test_a_clip_has_the_seconds_and_times_of_its_length(predictor, clip, seconds
     assert all(end == start for (_, end), (start, _) in pairwise(edges))
 
 
-def test_a_clip_and_its_features_have_one_prediction(predictor, clip) -> None:
-    found, encoded = predictor(clip(10)), predictor.encode(clip(10))
-    same = predictor.localize(encoded.audio[0], encoded.visual[0])
-    assert torch.equal(found.relevance, same.relevance) and torch.equal(found.labels, same.labels)
-
-
 def test_a_runs_selected_checkpoint_is_loaded_and_several_seeds_are_listed(run: Path) -> None:
     assert Predictor.from_checkpoint(str(run), device="cpu").checkpoint.path == run / "checkpoints" / "epoch-0001"
     for seed in ("seed-0", "seed-1"):
@@ -129,33 +123,23 @@ def test_features_need_no_encoders_and_clips_do(checkpoint, features, clip) -> N
         predictor(clip(3))
 
 
-@pytest.mark.parametrize(
-    ("audio", "visual"), [((0, 16), (0, 16)), ((5, 16), (4, 16)), ((5, 8), (5, 16)), ((5, 16), (5, 8))]
-)
+@pytest.mark.parametrize(("audio", "visual"), [((0, 16), (0, 16)), ((5, 16), (4, 16)), ((5, 16), (5, 8))])
 def test_features_of_another_shape_are_refused(predictor, audio, visual) -> None:
     with pytest.raises(DataError, match=r"audio \[S, 16\] and visual \[S, 16\]"):
         predictor.localize(torch.zeros(audio), torch.zeros(visual))
 
 
-@pytest.mark.parametrize("tau", [-0.1, 1.0, float("nan")])
+@pytest.mark.parametrize("tau", [-0.1, float("nan")])
 def test_a_threshold_outside_its_range_is_refused(predictor, features, tau: float) -> None:
     with pytest.raises(ConfigError, match="tau="):
         predictor.localize(*features, tau=tau)
 
 
 @pytest.mark.parametrize("settings", [
-    ALL_WAY,
-    *({"model": {"name": name, "options": {"hidden": 8}}, "objective": {"supervision": supervision}}
-      for name, supervision in (("avel", "full"), ("avsdn", "weak"), ("psp", "weak"))),
+    ALL_WAY, {"model": {"name": "avsdn", "options": {"hidden": 8}}, "objective": {"supervision": "weak"}},
 ])
 def test_a_model_of_all_way_scores_takes_no_threshold(checkpoint, features, settings: dict) -> None:
     predictor = Predictor.from_checkpoint(checkpoint(**settings), device="cpu")
     assert predictor.localize(*features).tau is None
     with pytest.raises(ConfigError, match=r"4 classes.*without tau"):
         predictor.localize(*features, tau=0.5)
-
-
-def test_random_numbers_of_the_caller_are_not_disturbed(checkpoint) -> None:
-    folder, before = checkpoint(), torch.get_rng_state()
-    Predictor.from_checkpoint(folder, device="cpu")
-    assert torch.equal(torch.get_rng_state(), before)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
+from avsgn_pyg.scenes import pictures
 from avsgn_pyg.scenes.pictures import FRAME_RATE, HEIGHT, WIDTH, draw_frames
 from avsgn_pyg.scenes.script import CLASSES, Script
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    """Draw at the size of the frames: edges are less smooth, and nine times as fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "LARGER", 1)
+        yield
 
 
 def frames(script: Script) -> np.ndarray:

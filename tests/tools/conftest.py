@@ -23,7 +23,8 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
-clip = load_file(ROOT / "tests" / "predictor" / "conftest.py").clip
+_predictor = load_file(ROOT / "tests" / "predictor" / "conftest.py")
+clip, checkpoint, run = _predictor.clip, _predictor.checkpoint, _predictor.run
 
 
 @pytest.fixture

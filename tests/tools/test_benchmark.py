@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,16 +14,10 @@ from avsgn_pyg.benchmark.results import Results, Row
 from avsgn_pyg.benchmark.workload import Workload
 from avsgn_pyg.config import ConfigError
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
-
 
 @pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_tool", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def tool(load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = load("benchmark")
     module.asked = []
 
     def measure(groups: dict, workload: Workload, *, keep: Path | None, progress: bool) -> Results:
@@ -37,20 +31,24 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_without_arguments_it_measures_everything_and_writes_nothing(tool, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert tool.main([]) == 0
-    assert tool.asked == [(Workload(), list(GROUPS), True)]
+    assert tool.asked == [(Workload(), list(GROUPS), True)] and tuple(GROUPS) == tool.GROUPS
     assert "step" in capsys.readouterr().out and not list(tmp_path.iterdir())
 
 
-def test_the_help_names_the_groups_and_defaults_that_are_there(tool):
-    assert tuple(GROUPS) == tool.GROUPS
-    assert (Workload.rounds, Workload.epochs, Workload.budget) == (tool.ROUNDS, tool.EPOCHS, tool.BUDGET)
-
-
 def test_arguments_reach_the_workload(tool):
-    tool.main(["--quick", "--rounds", "4", "--threads", "2", "--quiet", "model.cmsa.heads=2"])
-    (workload, _, progress), = tool.asked
+    tool.main(["--rows", "cmgi", "window", "--budget", "2.5", "--compile", "--quick", "--rounds", "4", "--threads", "2",
+               "--quiet", "model.cmsa.heads=2"])
+    (workload, groups, progress), = tool.asked
+    assert groups == ["cmgi", "window"] and workload.budget == 2.5 and workload.compile
     assert workload.videos < Workload.videos and workload.rounds == 4 and workload.threads == 2
     assert workload.overrides == ("model.cmsa.heads=2",) and not progress
+
+
+@pytest.mark.parametrize("words", [["--rows", "speed"], ["--rounds", "0"]])
+def test_other_groups_and_counts_below_one_are_refused(tool, words, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse(words)
+    assert words[1] in capsys.readouterr().err
 
 
 def test_out_names_the_files_it_wrote(tool, capsys, tmp_path):
@@ -69,18 +67,6 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_status_2(tool, capsys, mo
     assert capsys.readouterr().err == "error: model.cmgi.conv: no\n"
 
 
-def test_groups_budget_and_compilation_are_asked_for_by_name(tool):
-    tool.main(["--rows", "cmgi", "window", "--budget", "2.5", "--compile"])
-    (workload, groups, _), = tool.asked
-    assert groups == ["cmgi", "window"] and workload.budget == 2.5 and workload.compile
-
-
-def test_a_group_that_is_none_is_refused(tool, capsys):
-    with pytest.raises(SystemExit):
-        tool.parse(["--rows", "speed"])
-    assert "invalid choice: 'speed'" in capsys.readouterr().err
-
-
 def test_ctrl_c_says_where_the_rows_are_and_ends_with_130(tool, capsys, monkeypatch, tmp_path):
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -88,10 +74,3 @@ def test_ctrl_c_says_where_the_rows_are_and_ends_with_130(tool, capsys, monkeypa
     monkeypatch.setattr(results, "measure", stop)
     assert tool.main(["--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err == f"stopped; rows so far are in {tmp_path}\n"
-
-
-@pytest.mark.parametrize("count", ["0", "-3"])
-def test_counts_below_one_are_refused(tool, count, capsys):
-    with pytest.raises(SystemExit):
-        tool.parse(["--rounds", count])
-    assert "not a positive whole number" in capsys.readouterr().err

@@ -40,12 +40,6 @@ def test_a_wrong_setting_is_an_error_in_one_line(
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
 
 
-def test_a_folder_that_cannot_be_is_an_error(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    (tmp_path / "file").write_text("")
-    assert tool.main([str(tmp_path / "file" / "scenes"), *SMALL]) == 2
-    assert "error: " in capsys.readouterr().err
-
-
 def test_ctrl_c_says_that_the_clips_are_kept(
     tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

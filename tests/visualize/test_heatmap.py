@@ -20,9 +20,7 @@ def parts(seconds=10, rows=10, layers=("layer 1", "rollout"), subgraphs=("av", "
     return {"title": "x4n0vSbGVzk, row 7 of AVE", "adjacency": adjacency, "seconds": seconds}
 
 
-@pytest.mark.parametrize("given", [
-    parts(60, 24), parts(600, 10, layers=("layer 1",)), parts(1, 24), parts(subgraphs=("vt",)),
-])
+@pytest.mark.parametrize("given", [parts(60, 24), parts(1, 24, layers=("layer 1",))])
 def test_all_texts_are_readable(given, texts_of):
     figure = heatmap_figure(**given)
     assert figure.get_figwidth() <= TEXT_WIDTH + 1e-9

@@ -45,8 +45,7 @@ MANY = [Span(("Bark", SPEECH, "Cat")[at % 3], at, at + 1) for at in range(0, 60,
 
 
 @pytest.mark.parametrize("given", [
-    parts(5), parts(10, tau=0.0), parts(10, tau=0.95), parts(10, tau=0.999), parts(60, predicted=MANY, truth=MANY[::3]),
-    parts(600), parts(1, predicted=[Span("Bark", 0, 1)], truth=[]),
+    parts(10, tau=0.999), parts(60, predicted=MANY, truth=MANY[::3]), parts(1, predicted=[Span("Bark", 0, 1)]),
 ])
 def test_all_texts_are_readable_and_the_rows_are_in_the_papers_order(given, texts_of):
     figure = timeline_figure(**given)
@@ -59,8 +58,8 @@ def test_all_texts_are_readable_and_the_rows_are_in_the_papers_order(given, text
 
 
 @pytest.mark.parametrize(("changes", "missing"), [
-    ({"frames": None}, {"frames"}), ({"waveform": None}, {"sound"}), ({"truth": None}, {"ground truth"}),
-    ({"gates": {}}, {"visual score", "audio score"}),
+    ({"frames": None, "truth": None}, {"frames", "ground truth"}),
+    ({"waveform": None, "gates": {}}, {"sound", "visual score", "audio score"}),
 ])
 def test_what_is_missing_leaves_its_row_out(changes, missing):
     assert list(rows_of(timeline_figure(**parts(10, **changes)))) == [name for name in ROWS if name not in missing]
@@ -96,13 +95,9 @@ def test_events_are_boxes_over_their_seconds():
 
 def test_names_without_room_become_numbers_with_a_key(texts_of):
     assert f"1 Bark   2 Fixed-wing aircraft, airplane   3 {SPEECH}" in texts_of(timeline_figure(**parts(600)))
-    short = parts(10, truth=[Span(SPEECH, 0, 9)], predicted=[Span(SPEECH, 8, 9)])
-    assert texts_of(timeline_figure(**short)).count(SPEECH) == 2
 
 
-@pytest.mark.parametrize(("seconds", "size"), [
-    (1, (10, 100)), (3, (36, 64)), (10, (36, 64)), (10, (10, 100)), (47, (64, 36)), (600, (36, 64)),
-])
+@pytest.mark.parametrize(("seconds", "size"), [(10, (36, 64)), (10, (10, 100)), (600, (64, 36))])
 def test_frames_never_overlap_and_each_is_of_the_second_it_is_drawn_in(seconds, size):
     frames = np.arange(seconds).astype(np.float64)[:, None, None, None] * 255 / max(1, seconds - 1)
     frames = np.broadcast_to(frames, (seconds, *size, 3)).astype(np.uint8)
@@ -129,10 +124,8 @@ def test_loud_and_quiet_seconds_differ_and_silence_is_a_line():
 @pytest.mark.parametrize(("changes", "says"), [
     ({"relevance": np.zeros(0, np.float32), "frames": None, "gates": {}}, "a second or more"),
     ({"relevance": np.full(10, 3.0, np.float32)}, "probabilities, not logits"),
-    ({"relevance": np.full(10, np.nan, np.float32)}, "relevance lies in"),
     ({"gates": {"audio": np.full(10, -0.5, np.float32)}}, r"gates\['audio'\] lies in \[-0.5, -0.5\]"),
     ({"predicted": [Span("Bark", 4, 11)]}, r"predicted: Bark \[4, 11\)"),
-    ({"truth": [Span("Bark", 4, 4)]}, "truth: Bark"),
     ({"waveform": np.zeros(0, np.float32)}, "waveform is empty"),
 ])
 def test_what_cannot_be_drawn_is_an_error(changes, says):
