@@ -5,22 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avsgn_pyg.predictor.windows import average, cut, window_starts, window_weights
+from avsgn_pyg.predictor.windows import average, cut, window_starts
 
 
-@pytest.mark.parametrize(
-    ("seconds", "segments", "starts"),
-    [
-        (1, 10, [0]),
-        (10, 10, [0]),
-        (11, 10, [0, 1]),
-        (15, 10, [0, 5]),
-        (20, 10, [0, 5, 10]),
-        (23, 10, [0, 5, 10, 13]),
-        (4, 1, [0, 1, 2, 3]),
-        (5, 3, [0, 1, 2]),
-    ],
-)
+@pytest.mark.parametrize(("seconds", "segments", "starts"), [
+    (1, 10, [0]), (10, 10, [0]), (11, 10, [0, 1]), (23, 10, [0, 5, 10, 13]), (4, 1, [0, 1, 2, 3]), (5, 3, [0, 1, 2]),
+])
 def test_windows_begin_every_half_window_and_the_last_ends_with_the_video(seconds, segments, starts) -> None:
     assert window_starts(seconds, segments) == starts
 
@@ -35,18 +25,7 @@ def test_every_second_lies_in_a_window(segments: int) -> None:
         assert starts[-1] + segments == max(seconds, segments)
 
 
-def test_no_second_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 seconds"):
-        window_starts(0, 10)
-
-
-@pytest.mark.parametrize(("segments", "weights"), [(5, [1, 2, 3, 2, 1]), (4, [1, 2, 2, 1]), (1, [1])])
-def test_weights_fall_linearly_from_the_middle_to_the_ends(segments: int, weights: list[int]) -> None:
-    assert window_weights(segments).tolist() == weights
-
-
-@pytest.mark.parametrize("rest", [(), (3,), (2, 4)])
-@pytest.mark.parametrize("seconds", [10, 11, 23, 47])
+@pytest.mark.parametrize(("seconds", "rest"), [(11, ()), (23, (3,)), (47, (2, 4))])
 def test_the_average_is_that_of_a_loop_over_windows_and_seconds(seconds: int, rest: tuple[int, ...]) -> None:
     starts = window_starts(seconds, 10)
     values = torch.rand(len(starts), 10, *rest)

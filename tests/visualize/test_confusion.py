@@ -76,11 +76,6 @@ def test_a_label_without_segments_is_hatched_and_counted_as_none():
     assert shown == [f"{total:,}" for total in confusion.sum(1).tolist()] and shown[2] == "0"
 
 
-def test_names_with_dollars_are_no_formulas():
-    figure = confusion_figure(counts(2), ["a $x$ b", "$"], title="$y$")
-    assert not any(label.get_parse_math() for label in (*figure.texts, *figure.axes[0].get_xticklabels()))
-
-
 @pytest.mark.parametrize(("confusion", "says"), [
     (torch.full((3, 3), 1), r"\[4, 4\].*got \[3, 3\]"), (torch.full((4, 4), -1), "negative"),
 ])
