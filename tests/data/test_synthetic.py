@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -21,16 +19,6 @@ def made() -> Dataset:
     return make_synthetic(SyntheticConfig())
 
 
-def digest(data: Dataset) -> str:
-    whole = hashlib.sha256()
-    for split in data.splits.values():
-        for value in vars(split).values():
-            whole.update(value.numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
-    for text in (data.label_text.audio, data.label_text.visual):
-        whole.update(text.numpy().tobytes())
-    return whole.hexdigest()
-
-
 def everything(data: Dataset, name: str) -> Tensor:
     return torch.cat([getattr(split, name) for split in data.splits.values()])
 
@@ -40,33 +28,32 @@ def targets(videos: Videos, classes: int) -> Tensor:
     return torch.where(videos.relevance.bool(), videos.category[:, None], classes)
 
 
-def test_the_same_seed_gives_the_same_bytes() -> None:
+def test_the_same_seed_gives_the_same_data() -> None:
     small = SyntheticConfig(videos=40, classes=3, width=16)
-    before = torch.get_rng_state()
-    first = digest(make_synthetic(small))
+
+    def make(**changes: object) -> bytes:
+        data = make_synthetic(small.model_copy(update=changes))
+        parts = [everything(data, name).flatten() for name in ("audio", "visual", "category", "relevance", "row")]
+        return torch.cat([*parts, data.label_text.audio.flatten(), data.label_text.visual.flatten()]).numpy().tobytes()
+
+    before, first = torch.get_rng_state(), make()
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(1)
-    assert digest(make_synthetic(small)) == first
-    assert digest(make_synthetic(small.model_copy(update={"seed": 1}))) != first
-    assert digest(make_synthetic(small.model_copy(update={"seed": -1}))) != first
+    assert make() == first
+    assert len({first, make(seed=1), make(seed=-1)}) == 3
 
 
-def test_it_says_that_it_is_made(made: Dataset) -> None:
-    assert made.synthetic
-    assert made.name == "synthetic AVE"
-    assert any("not recorded" in note for note in made.notes)
-    assert made.provenance["config"]["seed"] == 0
-
-
-def test_shapes_and_splits_follow_the_config(made: Dataset) -> None:
+def test_shapes_splits_and_notes_follow_the_config(made: Dataset) -> None:
     assert [len(split) for split in (made.train, made.val, made.test)] == [840, 180, 180]
     assert made.train.audio.shape == made.train.visual.shape == (840, 10, 128)
     assert made.label_text.audio.shape == made.label_text.visual.shape == (12, 128)
     assert len(made.categories) == 12
     assert torch.equal(everything(made, "row").sort().values, torch.arange(1200))
+    assert made.synthetic and made.name == "synthetic AVE" and made.provenance["config"]["seed"] == 0
+    assert any("not recorded" in note for note in made.notes)
 
 
-@pytest.mark.parametrize("segments", [1, 2, 3, 25])
+@pytest.mark.parametrize("segments", [1, 2, 25])
 def test_any_length_can_be_made(segments: int) -> None:
     data = make_synthetic(SyntheticConfig(videos=60, classes=2, width=8, segments=segments))
     relevance = everything(data, "relevance")

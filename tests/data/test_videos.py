@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,8 @@ import pytest
 import torch
 from torch_geometric.data import Batch, HeteroData
 
+from avsgn_pyg.config import DataConfig, SyntheticConfig
+from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.legacy import open_maps
 from avsgn_pyg.data.videos import Dataset, Videos
@@ -45,18 +48,30 @@ def single(split: Videos, number: int) -> HeteroData:
     return data
 
 
-def test_a_batch_equals_its_videos_collated_one_by_one() -> None:
-    split = videos()
-    fast = split.batch(torch.tensor([3, 0, 3]))
-    plain = Batch.from_data_list([single(split, 3), single(split, 0), single(split, 3)])
-    assert torch.equal(split[3]["visual"].x, split.visual[3]) and split[0].category.tolist() == [NO_EVENT]
+LENGTHS = torch.tensor([3, 1, 2, 3, 2])
+
+
+def mixed() -> Videos:
+    """Videos with nan in their padding."""
+    whole = dataclasses.replace(videos(), lengths=LENGTHS)
+    for name in ("audio", "visual", "relevance"):
+        getattr(whole, name)[~whole.mask] = torch.nan
+    return whole
+
+
+@pytest.mark.parametrize(("make", "index"), [(videos, [3, 0, 3]), (mixed, [3, 1, 2]), (mixed, [1, 2])])
+def test_a_batch_equals_its_videos_collated_one_by_one(make: Callable[[], Videos], index: list[int]) -> None:
+    split = make()
+    fast = split.batch(torch.tensor(index))
+    for plain in (collate([single(split, place) for place in index]), collate([split[place] for place in index])):
+        for key in ("category", "relevance", "row"):
+            assert torch.equal(fast[key], plain[key])
+        for key in ("audio", "visual", "text"):
+            assert torch.equal(fast[key].batch, plain[key].batch) and torch.equal(fast[key].ptr, plain[key].ptr)
+        assert all(torch.equal(fast[key].x, plain[key].x) for key in ("audio", "visual"))
+        assert all(torch.equal(fast[edge].edge_index, plain[edge].edge_index) for edge in plain.edge_types)
+    assert fast["audio"].x.isfinite().all() and fast.relevance.isfinite().all()
     assert [int(video.row) for video in split] == [100, 101, 102, 103, 104] and split[-1].row.tolist() == [104]
-    for key in ("category", "relevance", "row"):
-        assert torch.equal(fast[key], plain[key])
-    for key in ("audio", "visual"):
-        assert torch.equal(fast[key].x, plain[key].x)
-    assert fast["text"].num_nodes == plain["text"].num_nodes == 12
-    assert all(torch.equal(fast[edge].edge_index, plain[edge].edge_index) for edge in plain.edge_types)
 
 
 def test_with_maps_a_batch_equals_its_videos_too(tmp_path: Path) -> None:
@@ -77,20 +92,20 @@ def test_with_maps_a_batch_equals_its_videos_too(tmp_path: Path) -> None:
 
 
 def test_taking_videos_keeps_every_part_together() -> None:
-    split = videos()
-    part = split.take(torch.tensor([4, 1]))
-    assert part.row.tolist() == [104, 101]
-    assert part.video_ids == ("id0", "id1")
-    assert torch.equal(part.audio, split.audio[[4, 1]])
-    assert torch.equal(part.relevance, split.relevance[[4, 1]])
+    split = mixed()
+    part = split.take(torch.tensor([2, 1]))
+    assert part.row.tolist() == [102, 101] and part.video_ids == ("id2", "id1") and part.lengths.tolist() == [2, 1]
+    assert part.mask.tolist() == [[True, True, False], [True, False, False]]
+    for name in ("audio", "visual", "relevance"):
+        assert torch.equal(getattr(part, name)[part.mask], getattr(split, name)[[2, 1]][part.mask])
+    assert split.take(torch.tensor([0, 3])).lengths is None
 
 
 def test_moving_to_a_device_moves_every_tensor_but_the_lengths() -> None:
-    assert mixed().to("meta").lengths.device.type == "cpu"
-    moved = videos().to("meta")
-    tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 5
-    assert {value.device.type for value in tensors} == {"meta"}
+    moved = mixed().to("meta")
+    devices = {name: value.device.type for name, value in vars(moved).items() if isinstance(value, torch.Tensor)}
+    assert devices.pop("lengths") == "cpu"
+    assert len(devices) == 5 and set(devices.values()) == {"meta"}
 
 
 @pytest.mark.parametrize(
@@ -108,46 +123,45 @@ def test_parts_of_different_length_are_refused(change: dict) -> None:
         dataclasses.replace(videos(), **change)
 
 
-NAMES = ("bark", "bell", "flute", "horn")
-
-
+@pytest.fixture
 def labelled() -> Dataset:
     """Four classes, a video of each and one without an event."""
-    text = LabelText(torch.randn(4, 6), torch.randn(4, 7))
     split = dataclasses.replace(videos(), video_ids=("silent", "a", "b", "c", "d"))
-    return Dataset("made", NAMES, split, val=split, label_text=text)
+    text = LabelText(torch.randn(4, 6), torch.randn(4, 7))
+    return Dataset("made", ("bark", "bell", "flute", "horn"), split, val=split, label_text=text)
 
 
-def test_without_classes_everything_is_left_as_if_they_had_never_been_annotated() -> None:
-    whole = labelled()
-    part = whole.without_classes(["horn", "bark"])
-    assert part.categories == ("bell", "flute")
+def test_classes_that_are_held_out_leave_no_trace_but_a_record(labelled: Dataset) -> None:
+    part = labelled.without_classes(["horn", "bark"])
+    assert part.categories == ("bell", "flute") and part.name == "made, 2 of 4 classes"
     assert part.train.category.tolist() == [NO_EVENT, 0, 1] and part.train.row.tolist() == [100, 102, 103]
-    assert torch.equal(part.val.audio, whole.val.audio[[0, 2, 3]])
-    assert torch.equal(part.label_text.audio, whole.label_text.audio[[1, 2]])
-    assert torch.equal(part.label_text.visual, whole.label_text.visual[[1, 2]])
+    assert torch.equal(part.val.audio, labelled.val.audio[[0, 2, 3]])
+    assert torch.equal(part.label_text.audio, labelled.label_text.audio[[1, 2]])
+    assert torch.equal(part.label_text.visual, labelled.label_text.visual[[1, 2]])
+    assert part.provenance == {"held_out": ["bark", "horn"]} and "bark, horn" in part.notes[-1]
 
 
-def test_a_video_goes_whose_other_row_has_a_class_that_goes_in_another_split_too() -> None:
-    whole = labelled()
-    val = dataclasses.replace(whole.val, video_ids=("silent", "b", "x", "y", "z"))  # bark, and in train bell
-    part = dataclasses.replace(whole, val=val).without_classes(["bark"])
+def test_a_held_out_video_leaves_every_split_that_has_it(labelled: Dataset) -> None:
+    val = dataclasses.replace(labelled.val, video_ids=("silent", "b", "x", "y", "z"))  # bark, and in train bell
+    part = dataclasses.replace(labelled, val=val).without_classes(["bark"])
     assert part.train.video_ids == ("silent", "c", "d") and part.val.video_ids == ("silent", "x", "y", "z")
 
 
-@pytest.mark.parametrize(("names", "says"), [
+@pytest.mark.parametrize(("names", "message"), [
     (["gong"], r"\['gong'\]; there are bark, bell, flute, horn"),
     (["bell", "bark", "horn"], "1 of 4 classes are left"),
+    (["bark", "bell"], "the val split has no video left of the 2 classes flute, horn"),
 ])
-def test_classes_that_cannot_go_are_refused(names: list[str], says: str) -> None:
-    with pytest.raises(DataError, match=says):
-        labelled().without_classes(names)
+def test_classes_that_cannot_be_held_out_are_refused(labelled: Dataset, names: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        dataclasses.replace(labelled, val=videos(3)).without_classes(names)
 
 
-def test_a_split_without_a_video_left_of_the_classes_is_refused() -> None:
-    data = dataclasses.replace(labelled(), val=videos(3))  # nothing of flute and horn
-    with pytest.raises(DataError, match="the val split has no video left of the 2 classes flute, horn"):
-        data.without_classes(["bark", "bell"])
+def test_the_config_holds_classes_out() -> None:
+    config = DataConfig(kind="synthetic", synthetic=SyntheticConfig(videos=60, classes=4, width=8))
+    whole = load_dataset(config)
+    rest = load_dataset(config.model_copy(update={"held_out": whole.categories[::2]}))
+    assert rest.categories == whole.categories[1::2]
 
 
 @pytest.mark.parametrize("lengths", [None, torch.tensor([3, 1, 2, 3, 2])])
@@ -164,48 +178,10 @@ def test_the_topology_is_that_of_every_batch_and_every_video(lengths: torch.Tens
     assert data.with_graph(4, None).train[0].edge_types == []
 
 
-# Mixed lengths.
-
-LENGTHS = torch.tensor([3, 1, 2, 3, 2])
-
-
-def mixed() -> Videos:
-    """Videos with nan in their padding."""
-    whole = dataclasses.replace(videos(), lengths=LENGTHS)
-    for name in ("audio", "visual", "relevance"):
-        getattr(whole, name)[~whole.mask] = torch.nan
-    return whole
-
-
-def test_a_batch_of_mixed_lengths_equals_its_videos_collated_one_by_one() -> None:
-    split = mixed()
-    fast = split.batch(torch.tensor([3, 1, 2]))
-    plain = collate([single(split, 3), single(split, 1), single(split, 2)])
-    for key in ("category", "relevance", "row"):
-        assert torch.equal(fast[key], plain[key])
-    for key in ("audio", "visual", "text"):
-        assert torch.equal(fast[key].batch, plain[key].batch) and torch.equal(fast[key].ptr, plain[key].ptr)
-    assert all(torch.equal(fast[key].x, plain[key].x) for key in ("audio", "visual"))
-    assert all(torch.equal(fast[edge].edge_index, plain[edge].edge_index) for edge in plain.edge_types)
-    assert fast["audio"].x.isfinite().all() and fast.relevance.isfinite().all()
-
-
-def test_a_batch_is_as_long_as_its_own_longest_video() -> None:
-    assert mixed().batch(torch.tensor([1, 2])).relevance.shape == (2, 2)
-    assert mixed().batch(torch.tensor([1])).relevance.shape == (1, 1)
-
-
 def test_lengths_that_are_all_the_longest_are_no_mixture() -> None:
     split, same = videos(), dataclasses.replace(videos(), lengths=torch.full((5,), 3))
     assert same.lengths is None and same.mask is None
     assert split.seconds.tolist() == [3] * 5
-
-
-def test_taking_videos_takes_their_lengths() -> None:
-    part = mixed().take(torch.tensor([2, 1]))
-    assert part.lengths.tolist() == [2, 1]
-    assert part.mask.tolist() == [[True, True, False], [True, False, False]]
-    assert mixed().take(torch.tensor([0, 3])).lengths is None
 
 
 def test_a_data_set_spans_the_lengths_of_all_its_splits() -> None:
