@@ -14,7 +14,7 @@ settings.register_profile("metrics", max_examples=25, deadline=None)
 settings.load_profile("metrics")
 
 
-class Answers(NamedTuple):
+class Outputs(NamedTuple):
     """What :func:`avsgn_pyg.metrics.evaluate` takes, in its order."""
 
     category_logits: Tensor
@@ -23,7 +23,7 @@ class Answers(NamedTuple):
     relevance: Tensor
 
 
-def _make(seed: int, videos: int = 6, segments: int = 5, classes: int = 3) -> Answers:
+def _make(seed: int, videos: int = 6, segments: int = 5, classes: int = 3) -> Outputs:
     generator = torch.Generator().manual_seed(seed)
 
     def coarse(*shape: int) -> Tensor:
@@ -32,25 +32,23 @@ def _make(seed: int, videos: int = 6, segments: int = 5, classes: int = 3) -> An
     category = torch.randint(-1, classes, (videos,), generator=generator)
     relevance = torch.randint(2, (videos, segments), generator=generator).float()
     relevance[category == -1] = 0
-    return Answers(coarse(videos, classes), coarse(videos, segments), category, relevance)
+    return Outputs(coarse(videos, classes), coarse(videos, segments), category, relevance)
 
 
-def _mix(answers: Answers, filling: float) -> tuple[Answers, Tensor]:
-    """The answers cut to lengths of their own, with `filling` after the ends; and which segments are real."""
-    videos, segments = answers.relevance.shape
-    lengths = torch.arange(videos) * 7 % segments + 1
-    mask = torch.arange(segments) < lengths[:, None]
-    timed = {name: getattr(answers, name).masked_fill(~mask, filling) for name in ("relevance_logits", "relevance")}
-    return answers._replace(**timed), mask
-
-
-@pytest.fixture(scope="session")
-def mix() -> Callable[[Answers, float], tuple[Answers, Tensor]]:
-    """mix(answers, filling): videos of mixed lengths, and their mask."""
-    return _mix
+def _pad(outputs: Outputs, padding: float) -> tuple[Outputs, Tensor]:
+    videos, segments = outputs.relevance.shape
+    mask = torch.arange(segments) < (torch.arange(videos) * 7 % segments + 1)[:, None]
+    timed = {name: getattr(outputs, name).masked_fill(~mask, padding) for name in ("relevance_logits", "relevance")}
+    return outputs._replace(**timed), mask
 
 
 @pytest.fixture(scope="session")
-def make_answers() -> Callable[..., Answers]:
-    """make_answers(seed, videos, segments, classes): logits on a coarse grid, so that ties are common."""
+def pad() -> Callable[[Outputs, float], tuple[Outputs, Tensor]]:
+    """pad(outputs, padding): videos of mixed lengths, and their mask."""
+    return _pad
+
+
+@pytest.fixture(scope="session")
+def make_outputs() -> Callable[..., Outputs]:
+    """make_outputs(seed, videos, segments, classes): logits on a coarse grid, so that ties are common."""
     return _make

@@ -16,11 +16,14 @@ def shares(seed, *shape):
     return torch.randint(0, 11, shape, generator=torch.Generator().manual_seed(seed)).double() / 10
 
 
-def test_two_videos_have_the_interval_that_enumeration_gives():
-    # Resampled means are 0, 1/2, 1/2 and 1, equally often.
-    correct = torch.tensor([0.0, 1.0])
-    assert bootstrap_interval(correct, 4000, 0, level=0.95) == (0, 100)
-    assert bootstrap_interval(correct, 4000, 0, level=0.4) == (50, 50)
+# Resamples of two videos with all and none of their seconds right: both, one of each twice, both.
+@pytest.mark.parametrize(("seconds", "one_of_each"), [(None, 50), (torch.tensor([9, 1]), 90)])
+def test_two_videos_have_the_interval_that_enumeration_gives(seconds, one_of_each):
+    correct = torch.tensor([1.0, 0.0])
+    assert bootstrap_interval(correct, 4000, 0, seconds=seconds) == (0, 100)
+    assert bootstrap_interval(correct, 4000, 0, level=0.4, seconds=seconds) == (one_of_each, one_of_each)
+    difference = paired_bootstrap(correct, 1 - correct, 200, 0, seconds=seconds).difference
+    assert difference == pytest.approx(2 * one_of_each - 100)
 
 
 def test_the_width_is_that_of_the_standard_error():
@@ -33,19 +36,13 @@ def test_the_width_is_that_of_the_standard_error():
 
 
 def test_a_seed_gives_one_interval_whatever_the_order_of_the_videos():
-    correct = shares(2, 50)
+    correct, before = shares(2, 50), torch.get_rng_state()
     order = torch.randperm(50, generator=torch.Generator().manual_seed(0))
     once, seconds = bootstrap_interval(correct, 300, 7), torch.arange(50) % 7 + 1
     assert once == bootstrap_interval(correct, 300, 7) == bootstrap_interval(correct[order], 300, 7)
     assert once != bootstrap_interval(correct, 300, 8)
     mixed = bootstrap_interval(correct, 300, 7, seconds=seconds)
     assert mixed == bootstrap_interval(correct[order], 300, 7, seconds=seconds[order])
-
-
-def test_the_global_random_state_is_left_alone():
-    before = torch.get_rng_state()
-    bootstrap_interval(shares(2, 50), 300, 7)
-    paired_bootstrap(shares(2, 50), shares(3, 50), 300, 7)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -90,24 +87,4 @@ def test_the_spread_over_seeds_is_the_sample_deviation():
     assert (mean, n) == (70.0, 1) and math.isnan(std)
     with pytest.raises(ValueError, match="no scores"):
         mean_std_interval([])
-
-
-@pytest.mark.parametrize("scores", [[70.0, math.nan], [math.nan, 70.0, 71.0], [math.nan]])
-def test_a_seed_without_a_score_leaves_no_mean(scores):
-    mean, std, n = mean_std_interval(scores)
-    assert math.isnan(mean) and math.isnan(std) and n == len(scores)
-
-
-# Videos of different numbers of seconds.
-
-
-def test_an_interval_of_mixed_lengths_is_that_of_all_resampled_seconds():
-    # Resamples of (right, of): (9, 9) twice, one of each, (0, 1) twice: 100, 90, 90, 0.
-    correct, seconds = torch.tensor([1.0, 0.0]), torch.tensor([9, 1])
-    assert bootstrap_interval(correct, 4000, 0, seconds=seconds) == (0, 100)
-    assert bootstrap_interval(correct, 4000, 0, level=0.4, seconds=seconds) == (90, 90)
-
-
-def test_a_difference_on_mixed_lengths_is_that_of_all_seconds():
-    found = paired_bootstrap(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 200, 0, seconds=torch.tensor([9, 1]))
-    assert found.difference == pytest.approx(80)
+    assert all(map(math.isnan, mean_std_interval([math.nan, 70.0, 71.0])[:2]))

@@ -17,62 +17,46 @@ SEEDS = st.integers(0, 10**6)
 SIZES = {"videos": st.integers(1, 7), "segments": st.integers(1, 6), "classes": st.integers(1, 5)}
 
 
-def labels_by_hand(answers, tau):
+def labels_by_hand(outputs, tau):
     """(predicted, true) labels of every segment, one Python number at a time."""
     predicted, true = [], []
-    classes = answers.category_logits.shape[1]
-    for n in range(len(answers.category)):
-        scores = answers.category_logits[n].tolist()
+    classes = outputs.category_logits.shape[1]
+    for n in range(len(outputs.category)):
+        scores = outputs.category_logits[n].tolist()
         best = scores.index(max(scores))
-        for t in range(answers.relevance.shape[1]):
-            logit = answers.relevance_logits[n, t].item()
+        for t in range(outputs.relevance.shape[1]):
+            logit = outputs.relevance_logits[n, t].item()
             predicted.append(best if 1 / (1 + math.exp(-logit)) > tau else classes)
-            true.append(answers.category[n].item() if answers.relevance[n, t] == 1 else classes)
+            true.append(outputs.category[n].item() if outputs.relevance[n, t] == 1 else classes)
     return predicted, true
 
 
 # 0.3 and 0.8 lie between the sigmoids of the coarse logits, where float32 and float64 must agree.
 @given(seed=SEEDS, tau=st.sampled_from([0.0, 0.3, 0.5, 0.8]), **SIZES)
-def test_labels_accuracy_and_confusion_equal_plain_loops(make_answers, seed, tau, videos, segments, classes):
-    answers = make_answers(seed, videos, segments, classes)
-    want_predicted, want_true = labels_by_hand(answers, tau)
-    predicted = metrics.predict(answers.category_logits, answers.relevance_logits, tau)
-    target = metrics.segment_targets(answers.category, answers.relevance, classes)
-    assert predicted.flatten().tolist() == want_predicted
-    assert target.flatten().tolist() == want_true
-    want = 100 * accuracy_score(want_true, want_predicted)
-    assert metrics.accuracy(predicted, target) == pytest.approx(want)
-    confusion = metrics.confusion_matrix(predicted, target, classes + 1)
-    expected = confusion_matrix(want_true, want_predicted, labels=range(classes + 1))
-    assert confusion.tolist() == expected.tolist()
-
-
-@given(seed=SEEDS, **SIZES)
-def test_background_scores_equal_scikit_learn(make_answers, seed, videos, segments, classes):
-    answers = make_answers(seed, videos, segments, classes)
-    predicted, true = labels_by_hand(answers, 0.5)
-    report = metrics.evaluate(*answers, categories=[f"c{i}" for i in range(classes)], tau=0.5, bootstrap=0)
+def test_counts_equal_plain_loops_and_scikit_learn(make_outputs, seed, tau, videos, segments, classes):
+    outputs = make_outputs(seed, videos, segments, classes)
+    predicted, true = labels_by_hand(outputs, tau)
+    assert metrics.predict(outputs.category_logits, outputs.relevance_logits, tau).flatten().tolist() == predicted
+    assert metrics.segment_targets(outputs.category, outputs.relevance, classes).flatten().tolist() == true
+    report = metrics.evaluate(*outputs, categories=[f"c{i}" for i in range(classes)], tau=tau, bootstrap=0)
+    assert report.segment_accuracy == pytest.approx(100 * accuracy_score(true, predicted))
+    expected = confusion_matrix(true, predicted, labels=range(classes + 1))
+    assert report.confusion.tolist() == expected.tolist()
     precision, recall, f1, _ = precision_recall_fscore_support(
-        true, predicted, labels=[classes], zero_division=math.nan
-    )
+        true, predicted, labels=[classes], zero_division=math.nan)
     found = (report.background_precision, report.background_recall, report.background_f1)
     assert found == pytest.approx((100 * precision[0], 100 * recall[0], 100 * f1[0]), nan_ok=True)
 
 
 @given(seed=SEEDS, **SIZES)
-def test_relevance_auc_equals_scikit_learn_with_ties(make_answers, seed, videos, segments, classes):
-    answers = make_answers(seed, videos, segments, classes)
-    score = metrics.relevance_auc(answers.relevance_logits, answers.relevance)
-    if len(answers.relevance.unique()) == 1:
+def test_relevance_auc_equals_scikit_learn_with_ties(make_outputs, seed, videos, segments, classes):
+    outputs = make_outputs(seed, videos, segments, classes)
+    score = metrics.relevance_auc(outputs.relevance_logits, outputs.relevance)
+    if len(outputs.relevance.unique()) == 1:
         assert math.isnan(score)
     else:
-        want = roc_auc_score(answers.relevance.flatten().numpy(), answers.relevance_logits.flatten().numpy())
+        want = roc_auc_score(outputs.relevance.flatten().numpy(), outputs.relevance_logits.flatten().numpy())
         assert score == pytest.approx(100 * want)
-
-
-def test_accuracy_is_over_segments_and_not_a_mean_of_batches():
-    predicted, target = torch.tensor([[0, 0], [0, 0], [1, 1]]), torch.zeros(3, 2, dtype=torch.long)
-    assert metrics.accuracy(predicted, target) == pytest.approx(100 * 4 / 6)
 
 
 def test_a_segment_on_the_threshold_is_background_and_the_first_of_tied_classes_wins():
@@ -111,14 +95,15 @@ def test_logits_that_do_not_fit_name_both_shapes(category, relevance, scores, me
                       None if scores is None else torch.zeros(scores))
 
 
-@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("name", ["category logits", "relevance logits", "segment scores"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_logits_that_are_no_numbers_name_their_video(which, bad):
-    tensors = [torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(2, 4, 4)]
-    tensors[which][1].view(-1)[0] = bad
-    name = ("category logits", "relevance logits", "segment scores")[which]
+def test_logits_that_are_no_numbers_name_their_video(name, bad):
+    tensors = {"category logits": torch.zeros(2, 3), "relevance logits": torch.zeros(2, 4),
+               "segment scores": torch.zeros(2, 4, 4)}
+    tensors[name][1].view(-1)[0] = bad
+    category, relevance, scores = tensors.values()
     with pytest.raises(ValueError, match=f"{name} of video 1 of 2 hold nan or inf"):
-        check_outputs(*tensors[:2], torch.zeros(2, 4, dtype=torch.long), tensors[2])
+        check_outputs(category, relevance, torch.zeros(2, 4, dtype=torch.long), scores)
 
 
 @pytest.mark.parametrize("tau", [-0.1, 1.0, math.nan])
