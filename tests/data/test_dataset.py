@@ -176,16 +176,6 @@ def test_a_store_gives_the_same_videos_as_the_legacy_files(root: Path) -> None:
     assert load_dataset(store(root, settings=labels)).label_text.audio.eq(1).all()
 
 
-@pytest.mark.parametrize("name", ["audio_feature.h5", "visual_feature.h5"])
-def test_features_replaced_by_others_of_the_same_size_change_the_provenance(root: Path, name: str) -> None:
-    before, size = load_dataset(config(root)).provenance, (root / name).stat().st_size
-    assert load_dataset(config(root)).provenance == before
-    with h5py.File(root / name, "r+") as file:
-        file["avadataset"][0] += 1
-    assert (root / name).stat().st_size == size
-    assert load_dataset(config(root)).provenance != before
-
-
 def test_a_store_may_hold_the_rows_of_the_splits_in_any_order(root: Path) -> None:
     (root / "test_order.h5").unlink()
     data = load_dataset(store(root, [5, 0, 3, 2, 1]))

@@ -7,11 +7,11 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, normalize, pad
+from torch.nn.functional import normalize
 
 from avsgn_pyg.config import SyntheticConfig
 from avsgn_pyg.data.synthetic import make_synthetic
-from avsgn_pyg.data.videos import Dataset, Videos
+from avsgn_pyg.data.videos import Dataset
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +21,6 @@ def made() -> Dataset:
 
 def everything(data: Dataset, name: str) -> Tensor:
     return torch.cat([getattr(split, name) for split in data.splits.values()])
-
-
-def targets(videos: Videos, classes: int) -> Tensor:
-    """[N, T] class of every second, background last."""
-    return torch.where(videos.relevance.bool(), videos.category[:, None], classes)
 
 
 def test_the_same_seed_gives_the_same_data() -> None:
@@ -96,51 +91,16 @@ def test_label_text_names_the_class_of_its_own_modality(made: Dataset, modality:
     assert right > 5 / 12
 
 
-def linear_probe(made: Dataset, *modalities: str) -> float:
-    """Test accuracy of 13-way logistic regression on single seconds.
-
-    Twenty steps are an early stop, and the best one: longer fits or weaker penalties score lower here.
-    """
-    train, test = ([getattr(split, name) for name in modalities] for split in (made.train, made.test))
-    probe = LogisticRegression(C=3.0, max_iter=20)
-    probe.fit(torch.cat(train, -1).flatten(0, 1).numpy(), targets(made.train, 12).flatten().numpy())
-    seconds = torch.cat(test, -1).flatten(0, 1).numpy()
-    return 100 * float(probe.score(seconds, targets(made.test, 12).flatten().numpy()))
-
-
-def reader(made: Dataset) -> float:
-    """Test accuracy of a simple reader that is nonlinear and looks across time.
-
-    One template for each class and modality (mean of its train seconds); the class is chosen over the whole
-    video, a second is foreground where the *weaker* modality, averaged over three seconds, shows it.
-    """
-
-    def scores(split: Videos, modality: str) -> Tensor:
-        features, labels = getattr(made.train, modality), targets(made.train, 12)
-        mean = features.mean((0, 1))
-        template = torch.stack([features[labels == index].mean(0) - mean for index in range(12)])
-        return (getattr(split, modality) - mean) @ normalize(template, dim=-1).T
-
-    def read(split: Videos) -> tuple[Tensor, Tensor]:
-        heard, seen = scores(split, "audio"), scores(split, "visual")
-        chosen = (heard + seen).mean(1).argmax(-1)
-        tracks = [score[torch.arange(len(chosen)), :, chosen] for score in (heard, seen)]
-        smooth = [avg_pool1d(pad(track[:, None], (1, 1), mode="replicate"), 3, 1)[:, 0] for track in tracks]
-        return chosen, torch.minimum(*smooth)
-
-    def accuracy(split: Videos, answer: tuple[Tensor, Tensor], threshold: float) -> float:
-        labels = torch.where(answer[1] > threshold, answer[0][:, None], 12)
-        return 100 * float((labels == targets(split, 12)).float().mean())
-
-    train = read(made.train)
-    best = max(torch.linspace(-0.2, 0.4, 61).tolist(), key=lambda tau: accuracy(made.train, train, tau))
-    return accuracy(made.test, read(made.test), best)
-
-
-@pytest.mark.slow
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.{ConvergenceWarning.__name__}")
 def test_one_modality_is_not_enough_and_single_seconds_are_not_enough(made: Dataset) -> None:
-    audio, visual = linear_probe(made, "audio"), linear_probe(made, "visual")
-    both = linear_probe(made, "audio", "visual")
-    assert max(audio, visual) + 8 < both, (audio, visual, both)
-    assert both + 6 < reader(made), (both, reader(made))
+    """Logistic regression on single seconds; twenty steps are the best early stop."""
+
+    def probe(*modalities: str) -> float:
+        train, test = (torch.cat([getattr(split, name) for name in modalities], -1).flatten(0, 1).numpy()
+                       for split in (made.train, made.test))
+        labels = [torch.where(split.relevance.bool(), split.category[:, None], 12).flatten().numpy()
+                  for split in (made.train, made.test)]
+        return 100 * LogisticRegression(C=3.0, max_iter=20).fit(train, labels[0]).score(test, labels[1])
+
+    audio, visual, both = probe("audio"), probe("visual"), probe("audio", "visual")
+    assert max(audio, visual) + 8 < both < 82
