@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -13,31 +16,40 @@ from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.localization import Localization
 
 
-@torch.inference_mode()
 def predict(
     model: nn.Module, videos: Videos, *, device: torch.device | str = "cpu", batch_size: int = 64,
     progress: bool = False,
 ) -> Localization:
     """Run `model`, in evaluation mode, over `videos` in their order.
 
-    The model has to be on `device`; batches are moved there. Its mode is restored afterwards. No random number is
-    drawn, so evaluating during training does not change the training.
-
     Returns:
         Class logits, relevance logits, segment scores (if the model has them) and mask of all videos, float32 on the
         CPU; logits of padding are 0.
+    """
+    category, relevance, scores = run_batches(
+        model, videos, lambda found: _heads(found, videos.audio.shape[1]), device, batch_size, progress)
+    return Localization(category, relevance, segment_scores=scores, mask=videos.mask)
+
+
+@torch.inference_mode()
+def run_batches(
+    model: nn.Module, videos: Videos, heads: Callable[[Any], tuple[Tensor | None, ...]], device: torch.device | str,
+    batch_size: int, progress: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Run `model`, in evaluation mode, over `videos` in their order; return what `heads` takes of its outputs, joined.
+
+    The model has to be on `device`; batches are moved there, results are float32 on the CPU. The model's mode is
+    restored afterwards. No random number is drawn, so evaluating during training does not change the training.
     """
     training = model.training
     model.eval()
     batches = torch.arange(len(videos)).split(batch_size)
     try:
-        found = [_heads(model(videos.batch(index).to(device)), videos.audio.shape[1]) for index in tqdm(
+        found = [heads(model(videos.batch(index).to(device))) for index in tqdm(
             batches, desc="evaluate", unit="batch", leave=False, disable=None if progress else True)]
     finally:
         model.train(training)
-    category, relevance, scores = (
-        None if parts[0] is None else torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
-    return Localization(category, relevance, segment_scores=scores, mask=videos.mask)
+    return tuple(None if parts[0] is None else torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
 
 
 def labels(found: Localization, tau: float) -> Int[Tensor, "N T"]:

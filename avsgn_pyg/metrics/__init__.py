@@ -30,8 +30,6 @@ from avsgn_pyg.metrics.segment import (
 )
 from avsgn_pyg.metrics.threshold import best_tau
 
-emptied = zero_padding  # the former name
-
 __all__ = [
     "BACKGROUND", "THRESHOLDS", "Difference", "Interval", "Report", "Row", "Summary", "VideoRecord", "accuracy",
     "best_tau", "bootstrap_interval", "class_accuracy", "confusion_matrix", "correct_per_video", "count_events",

@@ -6,7 +6,6 @@ accuracies it has the field's F-scores, in ``evaluation-<split>/parsing.json``. 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,10 @@ from avsgn_pyg.config import Config, ConfigError, HeadConfig, ModelConfig, Train
 from avsgn_pyg.data.dataset import Dataset, Videos
 from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_checkpoint, load_weights
 from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.evaluator import run_batches
 from avsgn_pyg.engine.files import read_config
 from avsgn_pyg.engine.losses import Learner
-from avsgn_pyg.engine.run_folder import RunFolder, clear, find_checkpoint, read_run_config, run_folder
+from avsgn_pyg.engine.run_folder import find_checkpoint, read_run_config, run_folder
 from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.errors import DataError
 from avsgn_pyg.files import write_json
@@ -33,9 +33,9 @@ from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 from avsgn_pyg.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
 from avsgn_pyg.parsing.videos import LABELS, ParsingVideos, load_llp
-from avsgn_pyg.recipes.parts import check_fits, check_same_data, meta_of, selecting_split, shape_of, split_of
+from avsgn_pyg.recipes.parts import check_fits, selecting_split, shape_of, split_of
+from avsgn_pyg.recipes.training import fit, start
 
-logger = logging.getLogger(__name__)
 IOU = 0.5  #: from which events match
 
 Outputs = tuple[Float[Tensor, "N T C"], Float[Tensor, "N T C"], Float[Tensor, "N C"]]
@@ -86,23 +86,9 @@ class ParsingTrainer(Trainer):
         return {"segment_type_av": named["segment_type_av"]} | named
 
 
-@torch.inference_mode()
 def parse(model: nn.Module, videos: Videos, *, device: torch.device | str = "cpu", batch_size: int = 64) -> Outputs:
-    """Run a parser, in evaluation mode, over `videos` in their order; its mode is restored, no random number drawn.
-
-    Returns:
-        Audio and visual logits of every second and the evidence in the whole video, on the CPU.
-    """
-    training = model.training
-    model.eval()
-    found = []
-    try:
-        for index in torch.arange(len(videos)).split(batch_size):
-            parsing = model(videos.batch(index).to(device))
-            found.append((parsing.audio, parsing.visual, parsing.video))
-    finally:
-        model.train(training)
-    return tuple(torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
+    """Return a parser's audio and visual logits of every second and its evidence in the whole video, on the CPU."""
+    return run_batches(model, videos, lambda found: (found.audio, found.visual, found.video), device, batch_size)
 
 
 def score(outputs: Outputs, videos: Videos) -> dict[str, dict[str, float]]:
@@ -203,28 +189,11 @@ def evaluate_run(
 def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> ParsingResult:
     dataset = _open(config)
     split_of(dataset, config.evaluate.split, "evaluate.split")
-    selecting = selecting_split(config, dataset)
-    _build(config, dataset)  # before a file is touched
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
-    accelerator = make_accelerator(config.train)
-    if overwrite and accelerator.is_main_process:
-        clear(folder)
-    accelerator.wait_for_everyone()
-    run = RunFolder(folder)
-    state = run.state(config)
-    accelerator.wait_for_everyone()
-    if run.last is not None:
-        check_same_data(run.last, dataset)
-    if state == "finished":
-        logger.info("%s: finished already, scoring its selected checkpoint", folder)
-    else:
-        set_seed(config.train.seed)
-        model = _build(config, dataset)
-        set_seed(config.train.seed, device_specific=True)
-        objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
-        ParsingTrainer(config, model, objective, dataset.train, selecting, meta=meta_of(dataset), run=run,
-                       accelerator=accelerator, progress=progress).fit()
+    selecting_split(config, dataset)
+    model = _build(config, dataset)  # refused, if it cannot be built, before a file is written
+    accelerator = start(config, folder, overwrite=overwrite)
+    objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
+    fit(config, folder, dataset, accelerator, lambda: model, objective, progress=progress, trainer=ParsingTrainer)
     checkpoint = load_checkpoint(find_checkpoint(folder))
     result = _evaluate(checkpoint, folder, dataset, config.evaluate.split, accelerator.device)
     return _write(result) if accelerator.is_main_process else result
@@ -238,9 +207,11 @@ def _open(config: Config) -> Dataset:
 
 
 def _build(config: Config, dataset: Dataset) -> AVSGNParser:
+    """Build the parser from the run's seed, the same in every process."""
     if dataset.label_text is None and config.model.text.bank == "frozen":
         raise ConfigError("model.text.bank=frozen needs the label text of a store that was extracted with --labels; "
                           "this one has none: learn the bank with model.text.bank=learned")
+    set_seed(config.train.seed)
     return build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -73,13 +75,8 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
     first = _build(next(iter(runs.values())), dataset)  # refused, if it cannot be built, before a file is written
     for note in dataset.notes:
         logger.info("%s: %s", dataset.name, note)
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
-    accelerator = make_accelerator(config.train)
+    accelerator = start(config, folder, overwrite=overwrite)
     main = accelerator.is_main_process
-    if overwrite and main:
-        clear(folder)
-    accelerator.wait_for_everyone()
     if several:
         check_seeds(folder, config)
         accelerator.wait_for_everyone()
@@ -87,7 +84,9 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
             write_config(config, folder)
     results = []
     for path, own in runs.items():
-        _fit(own, path, dataset, accelerator, None if results else first, progress)
+        build = partial(_build, own, dataset) if results else lambda: first
+        objective = zoo.build_objective(own.objective, own.model.name)
+        fit(own, path, dataset, accelerator, build, objective, progress=progress)
         result = evaluate_checkpoint(
             load_checkpoint(find_checkpoint(path)), dataset, own.evaluate.split, folder=path, config=own,
             device=accelerator.device, progress=progress and main)
@@ -127,10 +126,22 @@ def _build(config: Config, dataset: Dataset) -> nn.Module:
     return model
 
 
-def _fit(
-    config: Config, folder: Path, dataset: Dataset, accelerator: Accelerator, model: nn.Module | None, progress: bool
+def start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
+    """Set the number of threads and the device of a run; `overwrite` clears its folder."""
+    if config.train.threads is not None:
+        torch.set_num_threads(config.train.threads)
+    accelerator = make_accelerator(config.train)
+    if overwrite and accelerator.is_main_process:
+        clear(folder)
+    accelerator.wait_for_everyone()
+    return accelerator
+
+
+def fit(
+    config: Config, folder: Path, dataset: Dataset, accelerator: Accelerator, build: Callable[[], nn.Module],
+    objective: Any, *, progress: bool, trainer: type[Trainer] = Trainer,
 ) -> None:
-    """Train one seed unless its run is finished; `model` is new, or ``None`` if it is still to be built."""
+    """Train one seed unless its run is finished; `build` returns a new model."""
     run = RunFolder(folder)
     state = run.state(config)
     accelerator.wait_for_everyone()
@@ -139,11 +150,10 @@ def _fit(
     if state == "finished":
         logger.info("%s: finished already, evaluating its selected checkpoint", folder)
         return
-    model = _build(config, dataset) if model is None else model
+    model = build()
     set_seed(config.train.seed, device_specific=True)  # each process draws its own dropout and augmentation
-    Trainer(config, model, zoo.build_objective(config.objective, config.model.name), dataset.train,
-            selecting_split(config, dataset), meta=meta_of(dataset), run=run, accelerator=accelerator,
-            progress=progress).fit()
+    trainer(config, model, objective, dataset.train, selecting_split(config, dataset), meta=meta_of(dataset), run=run,
+            accelerator=accelerator, progress=progress).fit()
 
 
 def _with_seed(config: Config, seed: int) -> Config:

@@ -112,7 +112,7 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
                           f"video of {', '.join(classes)} has {longest}; train with another time encoding")
     found = predict(opened.model, dataclasses.replace(
         videos, text_nodes=opened.videos.text_nodes, topology=opened.videos.topology))
-    weights = (metrics.emptied(values, videos.mask)
+    weights = (metrics.zero_padding(values, videos.mask)
                for values in (videos.audio, videos.visual, found.relevance.sigmoid()))
     logits = label_scores(*weights, dataset.label_text.audio, dataset.label_text.visual, DEFAULT)
     reports = {
@@ -148,7 +148,7 @@ def fit_temperatures(
 def text_cosines(videos: Videos, dataset: Dataset) -> tuple[Float[Tensor, "N C"], Float[Tensor, "N C"]]:
     """Return the cosines of audio and of visual with the labels: :func:`label_scores` with zeros for the other."""
     text, mask = dataset.label_text, videos.mask
-    audio, visual, ones = (metrics.emptied(values, mask)
+    audio, visual, ones = (metrics.zero_padding(values, mask)
                            for values in (videos.audio, videos.visual, torch.ones_like(videos.relevance)))
     plain = Temperatures(1.0, 1.0)
     return (label_scores(audio, visual, ones, text.audio, torch.zeros_like(text.visual), plain),
