@@ -24,7 +24,8 @@ def check_files(config: DataConfig) -> None:
                         "tools/train_parsing.py trains on them")
     root = root_of(config)
     for modality, path in feature_files(config).items():
-        check_feature_file(modality, path)
+        other = f"; set data.{modality}_features, or data.features for a feature store"
+        check_file(path, hint="" if modality == "features" else other)
     read_text(root / config.annotations)
     check_train_split(root, config.splits)
     for path in label_files(config):
@@ -44,12 +45,6 @@ def feature_files(config: DataConfig) -> dict[str, Path]:
     if config.features:
         return {"features": root / config.features}
     return {"audio": root / config.audio_features, "visual": root / config.visual_features}
-
-
-def check_feature_file(modality: str, path: Path) -> None:
-    """DataError if a file of :func:`feature_files` is missing."""
-    other = f"; set data.{modality}_features, or data.features for a feature store"
-    check_file(path, hint="" if modality == "features" else other)
 
 
 def label_files(config: DataConfig) -> list[Path]:
@@ -73,15 +68,10 @@ def check_file(path: Path, hint: str = "") -> None:
         raise DataError(f"{path}: no such file{hint}")
 
 
-def check_path(path: Path) -> None:
-    """DataError if there is neither a file nor a folder at `path`."""
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
-
-
 def check_folder(path: Path, splits: str) -> None:
     """DataError if `path` is neither a file nor a folder with annotations and a train split; of tools/inspect_data."""
-    check_path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
         read_text(path / "Annotations.txt")
         check_train_split(path, splits, "--splits ")

@@ -18,9 +18,7 @@ Shapes: N videos, T segments, C event classes. Scores are percent.
 ``event_av``      Event@AV: TP, FP and FN of audio and visual are added for each class of a video, then F as above
 ================  =========================================================================================
 
-So all videos count alike however many events they hold; a class is averaged within a video and never over the split, so
-a rare class weighs little, and a single false class halves a video of one event; a video without audio-visual events
-scores 1 in ``audio_visual`` if none is predicted and 0 otherwise.
+A class is averaged within a video and never over the split, so a rare class weighs little.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def test_classes_are_numbered_as_in_the_store(root: Path) -> None:
 def test_a_store_of_mixed_lengths_gives_every_video_its_own_seconds(root: Path, form: str) -> None:
     for split, rows in ORDERS.items():
         (root / f"{split}Set.txt").write_text("\n".join(LINES[row] for row in rows))
-    data = load_dataset(store(root, settings={"splits": form}, lengths=LENGTHS))
+    data = load_dataset(store(root, [5, 4, 3, 2, 1, 0], {"splits": form}, lengths=LENGTHS.flip(0)))
     assert data.span == (2, 6)
     assert data.train.seconds.tolist() == [LENGTHS[row] for row in ORDERS["train"]]
     assert data.test.lengths.tolist() == [4] and data.val.lengths is None

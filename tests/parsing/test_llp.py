@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,18 +20,14 @@ def real(llp_root: Path) -> LLP:
     return read_llp(llp_root)
 
 
-def write(folder: Path, **changes: str) -> Path:
-    """A folder of three videos, one a split; keywords are files' own rows, a tab as a blank."""
+@pytest.fixture
+def folder(write: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """A folder of three videos, one a split, with changed files."""
     rows = {
         "train": "a_b_c-d_0_10 Speech,Dog", "val": "-x_20_30 Dog", "test": "y_1.5_11.5 Cat,Speech",
         "audio": "-x_20_30 0 10 Dog;y_1.5_11.5 2 4 Cat;y_1.5_11.5 3 5 Cat", "visual": "y_1.5_11.5 9 10 Speech",
-        "full": "a_b_c-d_0_10 Dog,Speech;-x_20_30 Dog;y_1.5_11.5 Cat,Speech", **changes}
-    heads = dict.fromkeys((*WEAK_FILES, "full"), "filename event_labels")
-    heads |= dict.fromkeys(EVAL_FILES, "filename onset offset event_labels")
-    for name, file in (WEAK_FILES | EVAL_FILES | {"full": FULL_FILE}).items():
-        head, *lines = changes.get(f"{name}_file", f"{heads[name]};{rows[name]}").split(";")
-        (folder / file).write_text("\n".join([head, *lines, ""]).replace(" ", "\t"))
-    return folder
+        "full": "a_b_c-d_0_10 Dog,Speech;-x_20_30 Dog;y_1.5_11.5 Cat,Speech"}
+    return lambda **changes: write(tmp_path, **rows | changes)
 
 
 def test_the_published_files_are_read_whole(real: LLP):
@@ -63,27 +60,27 @@ def test_ids_with_underscores_dashes_and_fractions_are_taken_apart(real: LLP):
     assert len({video for video, _, _ in parts}) == len(names) == 11849
 
 
-def test_lines_of_one_class_may_overlap(tmp_path: Path):
-    llp = read_llp(write(tmp_path))
+def test_lines_of_one_class_may_overlap(folder):
+    llp = read_llp(folder())
     marks = llp.splits["test"].audible[0, :, CATEGORIES.index("Cat")]
     assert marks.nonzero().flatten().tolist() == [2, 3, 4]
 
 
-def test_windows_line_ends_and_a_mark_at_the_start_change_nothing(tmp_path: Path):
-    path = write(tmp_path) / WEAK_FILES["test"]
+def test_windows_line_ends_and_a_mark_at_the_start_change_nothing(folder):
+    path = folder() / WEAK_FILES["test"]
     before = read_split(path)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert torch.equal(read_split(path).labels, before.labels)
 
 
-def test_train_alone_is_enough_and_needed(tmp_path: Path):
-    write(tmp_path)
+def test_train_alone_is_enough_and_needed(folder):
+    path = folder()
     for name in (*EVAL_FILES.values(), WEAK_FILES["val"], WEAK_FILES["test"], FULL_FILE):
-        (tmp_path / name).unlink()
-    assert set(read_llp(tmp_path).splits) == {"train"}
-    (tmp_path / WEAK_FILES["train"]).unlink()
+        (path / name).unlink()
+    assert set(read_llp(path).splits) == {"train"}
+    (path / WEAK_FILES["train"]).unlink()
     with pytest.raises(DataError, match=r"AVVP_train\.csv: cannot be read"):
-        read_llp(tmp_path)
+        read_llp(path)
 
 
 @pytest.mark.parametrize(("changes", "words"), [
@@ -101,6 +98,6 @@ def test_train_alone_is_enough_and_needed(tmp_path: Path):
     ({"audio": "-x_20_30 0.5 1 Dog"}, "'0.5' is no whole second"),
     ({"audio": "y_1.5_11.5 0 10 Cat"}, "1 of 2 videos are in neither, first '-x_20_30'"),
 ])
-def test_a_mistake_is_named_with_its_place(tmp_path: Path, changes: dict, words: str):
+def test_a_mistake_is_named_with_its_place(folder, changes: dict, words: str):
     with pytest.raises(DataError, match=words):
-        read_llp(write(tmp_path, **changes))
+        read_llp(folder(**changes))

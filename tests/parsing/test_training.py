@@ -15,32 +15,8 @@ from avsgn_pyg.data.feature_store import Features, read_store, write_store
 from avsgn_pyg.engine import trainer
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.errors import DataError, RunError
-from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
-from avsgn_pyg.parsing.llp import CATEGORIES, read_llp
+from avsgn_pyg.parsing.llp import read_llp
 from avsgn_pyg.parsing.synthetic import make_features
-
-SIZES = {"train": 48, "val": 12, "test": 24}
-
-
-def write_llp(root: Path) -> None:
-    """Csv files of videos with one event of three classes, in val and test audible first and visible last."""
-    lines = {name: ["filename\tonset\toffset\tevent_labels"] for name in EVAL_FILES}
-    for split, count in SIZES.items():
-        rows = [(f"{split}_{number}_0_10", CATEGORIES[number % 3]) for number in range(count)]
-        (root / WEAK_FILES[split]).write_text("\n".join(["filename\tevent_labels", *map("\t".join, rows), ""]))
-        for name, event in rows if split != "train" else ():
-            lines["audio"].append(f"{name}\t0\t6\t{event}")
-            lines["visual"].append(f"{name}\t4\t10\t{event}")
-    for name, file in EVAL_FILES.items():
-        (root / file).write_text("\n".join([*lines[name], ""]))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llp")
-    write_llp(folder)
-    write_store(folder / "made.h5", make_features(read_llp(folder), width=16))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +102,6 @@ def test_a_store_without_label_text_needs_a_learned_bank(config, root: Path, tmp
     write_store(root / "plain.h5", Features(store.audio, store.visual, store.video_ids))
     with pytest.raises(ConfigError, match=r"model\.text\.bank=learned"):
         parsing.train(config(tmp_path, "data.features=plain.h5"), progress=False)
-    learned = config(tmp_path, "data.features=plain.h5", "model.text.bank=learned", "train.epochs=1")
-    assert parsing.train(learned, progress=False).epoch == 1
 
 
 def test_each_recipe_names_the_tool_for_the_other_s_data(config, tmp_path: Path):

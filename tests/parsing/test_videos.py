@@ -14,7 +14,7 @@ from torch_geometric.data import Batch
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
 from avsgn_pyg.errors import DataError
-from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
+from avsgn_pyg.parsing.checks import EVAL_FILES
 from avsgn_pyg.parsing.llp import CATEGORIES, read_llp
 from avsgn_pyg.parsing.synthetic import make_features
 from avsgn_pyg.parsing.videos import ParsingVideos, load_llp
@@ -26,11 +26,9 @@ ROWS = {
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Six made videos with a store of synthetic features."""
-    for name, file in (WEAK_FILES | EVAL_FILES).items():
-        head = "filename event_labels" if name in WEAK_FILES else "filename onset offset event_labels"
-        (tmp_path / file).write_text("\n".join([head, *ROWS[name].split(";"), ""]).replace(" ", "\t"))
+def root(write: Callable[..., Path], tmp_path: Path) -> Path:
+    """Six videos with a store of synthetic features."""
+    write(tmp_path, **ROWS)
     write_store(tmp_path / "made.h5", make_features(read_llp(tmp_path), width=16))
     return tmp_path
 

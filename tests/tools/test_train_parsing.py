@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-write_llp = runpy.run_path(str(ROOT / "tests" / "parsing" / "test_training.py"))["write_llp"]
+write_many = runpy.run_path(str(ROOT / "tests" / "parsing" / "conftest.py"))["write_many"]
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def tool(load):
 
 @pytest.fixture
 def words(load, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    write_llp(tmp_path)
+    write_many(tmp_path)
     assert load("make_llp_features").main([str(tmp_path), "--out", str(tmp_path / "made.h5"), "--width", "16"]) == 0
     assert "84 videos" in capsys.readouterr().out
     return [str(ROOT / "configs" / "llp.yaml"), f"data.root={tmp_path}", "data.features=made.h5", f"run_dir={tmp_path}",
