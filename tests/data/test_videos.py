@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
-from torch_geometric.data import Batch, HeteroData
+from torch_geometric.data import Batch
 
 from avsgn_pyg.config import DataConfig, SyntheticConfig
 from avsgn_pyg.data.dataset import load_dataset
@@ -18,7 +18,7 @@ from avsgn_pyg.data.legacy import open_maps
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.errors import DataError
 from avsgn_pyg.graph.build import collate
-from avsgn_pyg.graph.schema import NO_EVENT, RELATIONS
+from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.graph.topology import Topology
 
 
@@ -32,20 +32,6 @@ def videos(count: int = 5, segments: int = 3, text_nodes: int = 4) -> Videos:
         video_ids=tuple(f"id{number % 4}" for number in range(count)),
         text_nodes=text_nodes,
     )
-
-
-def single(split: Videos, number: int) -> HeteroData:
-    """One video as PyG users would write it."""
-    end, data = int(split.seconds[number]), HeteroData()
-    data["audio"].x, data["visual"].x = split.audio[number, :end], split.visual[number, :end]
-    data["text"].num_nodes = split.text_nodes
-    data.category, data.row = split.category[number : number + 1], split.row[number : number + 1]
-    data.relevance = split.relevance[number : number + 1, :end]
-    counts = {"audio": end, "visual": end, "text": split.text_nodes}
-    for source, name, target in RELATIONS:
-        pairs = torch.cartesian_prod(torch.arange(counts[target]), torch.arange(counts[source]))
-        data[source, name, target].edge_index = pairs.flip(1).T.contiguous()
-    return data
 
 
 LENGTHS = torch.tensor([3, 1, 2, 3, 2])
@@ -62,15 +48,16 @@ def mixed() -> Videos:
 @pytest.mark.parametrize(("make", "index"), [(videos, [3, 0, 3]), (mixed, [3, 1, 2]), (mixed, [1, 2])])
 def test_a_batch_equals_its_videos_collated_one_by_one(make: Callable[[], Videos], index: list[int]) -> None:
     split = make()
-    fast = split.batch(torch.tensor(index))
-    for plain in (collate([single(split, place) for place in index]), collate([split[place] for place in index])):
-        for key in ("category", "relevance", "row"):
-            assert torch.equal(fast[key], plain[key])
-        for key in ("audio", "visual", "text"):
-            assert torch.equal(fast[key].batch, plain[key].batch) and torch.equal(fast[key].ptr, plain[key].ptr)
-        assert all(torch.equal(fast[key].x, plain[key].x) for key in ("audio", "visual"))
-        assert all(torch.equal(fast[edge].edge_index, plain[edge].edge_index) for edge in plain.edge_types)
-    assert fast["audio"].x.isfinite().all() and fast.relevance.isfinite().all()
+    batch, plain = split.batch(torch.tensor(index)), collate([split[place] for place in index])
+    for key in ("category", "relevance", "row"):
+        assert torch.equal(batch[key], plain[key])
+    for key in ("audio", "visual", "text"):
+        assert torch.equal(batch[key].batch, plain[key].batch) and torch.equal(batch[key].ptr, plain[key].ptr)
+    for key in ("audio", "visual"):
+        seconds = [getattr(split, key)[place, : split.seconds[place]] for place in index]
+        assert torch.equal(batch[key].x, torch.cat(seconds)) and torch.equal(plain[key].x, batch[key].x)
+    assert all(torch.equal(batch[edge].edge_index, plain[edge].edge_index) for edge in plain.edge_types)
+    assert batch.relevance.isfinite().all() and batch["text"].num_nodes == 4 * len(index)
     assert [int(video.row) for video in split] == [100, 101, 102, 103, 104] and split[-1].row.tolist() == [104]
 
 
@@ -164,18 +151,13 @@ def test_the_config_holds_classes_out() -> None:
     assert rest.categories == whole.categories[1::2]
 
 
-@pytest.mark.parametrize("lengths", [None, torch.tensor([3, 1, 2, 3, 2])])
-def test_the_topology_is_that_of_every_batch_and_every_video(lengths: torch.Tensor | None) -> None:
-    whole = dataclasses.replace(videos(), lengths=lengths)
-    data = Dataset("made", ("a",), whole, test=whole).with_graph(4, Topology("window", 1))
-    batch, one_by_one = data.test.batch(torch.tensor([0, 2])), collate([data.test[0], data.test[2]])
-    for edge in batch.edge_types:
-        assert torch.equal(batch[edge].edge_index, one_by_one[edge].edge_index)
+def test_the_topology_is_that_of_every_batch_and_every_video() -> None:
+    data = Dataset("made", ("a",), mixed(), test=mixed()).with_graph(4, Topology("window", 1))
+    batch = data.test.batch(torch.tensor([0, 2]))  # of 3 and 2 seconds
     ends = batch["audio", "av", "visual"].edge_index
-    assert bool(((ends[0] - ends[1]).abs() <= 1).all()) and ends.shape[1] == sum(
-        min(t, 2) + (t - 2) * 3 + min(t, 2) if t > 1 else 1 for t in whole.seconds[[0, 2]].tolist())
+    assert bool(((ends[0] - ends[1]).abs() <= 1).all()) and ends.shape[1] == 7 + 4
+    assert data.test[0]["audio", "av", "visual"].edge_index.shape[1] == 7
     assert data.with_graph(4, None).train.batch(torch.tensor([1])).edge_types == []
-    assert data.with_graph(4, None).train[0].edge_types == []
 
 
 def test_lengths_that_are_all_the_longest_are_no_mixture() -> None:
