@@ -48,6 +48,7 @@ def test_a_run_ends_in_a_table_and_a_file(whole: parsing.ParsingResult):
     assert whole.epoch == best["epoch"] and next(iter(best["val"])) == "segment_type_av" and len(best["val"]) == 10
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_exactly(whole, config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write = trainer.Journal.write
 
