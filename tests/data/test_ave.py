@@ -96,6 +96,13 @@ def test_both_forms_of_the_splits_agree_and_cover_every_row(
     assert not caplog.records
 
 
+def test_foreground_rates_are_those_reported(real: Annotations, real_splits: Splits) -> None:
+    seconds = [100 * float(real.relevance[rows].mean()) for rows in real_splits]
+    whole = [100 * float(real.relevance[rows].all(-1).float().mean()) for rows in real_splits]
+    assert seconds == pytest.approx([83.14, 81.79, 82.21], abs=0.005)
+    assert whole == pytest.approx([66.8, 64.2, 64.9], abs=0.05)
+
+
 # Small files.
 
 
