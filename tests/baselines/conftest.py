@@ -1,4 +1,4 @@
-"""What the tests of the baselines share: small made batches."""
+"""Small synthetic batches for the tests of the baselines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ B, T, C, AUDIO_WIDTH, VISUAL_WIDTH = 4, 6, 3, 10, 14
 
 @pytest.fixture
 def shape() -> dict[str, int]:
-    """What the data decide about a model."""
+    """Arguments of every model."""
     return {"audio_width": AUDIO_WIDTH, "visual_width": VISUAL_WIDTH, "segments": T, "classes": C}
 
 
@@ -33,7 +33,7 @@ def relevance() -> torch.Tensor:
 
 @pytest.fixture
 def make_batch(category: torch.Tensor, relevance: torch.Tensor) -> Callable[..., Batch]:
-    """A batch of features, drawn or given."""
+    """A batch of random or given features."""
 
     def make(audio: torch.Tensor | None = None, visual: torch.Tensor | None = None) -> Batch:
         audio = torch.randn(B, T, AUDIO_WIDTH) if audio is None else audio

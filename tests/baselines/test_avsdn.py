@@ -1,10 +1,10 @@
-"""AVSDN: encoders' states, fused, start the decoder."""
+"""AVSDN: the fused states of the encoders initialize the decoder."""
 
 from __future__ import annotations
 
 import torch
 
-from avsgn_pyg.baselines.avsdn import AVSDN, AVSDNObjective, StateFusion
+from avsgn_pyg.baselines.avsdn import AVSDN, StateFusion
 
 
 def test_states_are_fused_by_a_residual_block_on_rectified_states():
@@ -21,12 +21,7 @@ def test_the_decoder_starts_from_the_fused_states(shape, make_batch):
     (_, (h_a, c_a)), (_, (h_v, c_v)) = model.read_audio(audio), model.read_visual(visual)
     start = (model.fuse(h_a, h_v), model.fuse(c_a, c_v))
     decoded, _ = model.decode(torch.cat((audio, visual), -1), start)
-    answer = model(make_batch(audio, visual))
-    assert torch.allclose(answer.segment_scores, model.scores(decoded.relu()), atol=1e-6)
+    output = model(make_batch(audio, visual))
+    assert torch.allclose(output.segment_scores, model.scores(decoded.relu()), atol=1e-6)
     cold, _ = model.decode(torch.cat((audio, visual), -1))
     assert not torch.allclose(decoded, cold)
-
-
-def test_losses_by_supervision():
-    assert AVSDNObjective(supervision="full").names == ("segment",)
-    assert AVSDNObjective(supervision="weak").names == ("mil",)

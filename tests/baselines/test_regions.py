@@ -1,7 +1,8 @@
-"""Choosing among regions: each attention region by region, and every method on vectors and on maps."""
+"""Attention over regions, and every model for regions on vectors and on maps."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -27,57 +28,35 @@ SETTINGS = [(name, supervision) for name in METHODS for supervision in ("full", 
 SHAPE = {"audio_width": 10, "visual_width": 14, "segments": 6, "classes": 3}
 
 
-def chosen(scores: list[Tensor], rows: list[Tensor]) -> Tensor:
-    """Rows weighed by the softmax of their scores."""
+def weighted(scores: list[Tensor], rows: list[Tensor]) -> Tensor:
+    """Sum of rows, weighted by the softmax of their scores."""
     shares = [math.exp(score.item()) for score in scores]
     return sum(share / sum(shares) * row for share, row in zip(shares, rows, strict=True))
 
 
-def seconds(visual: Tensor):
-    """Every second's place and its regions."""
-    return [((b, t), list(visual[b, t])) for b in range(visual.shape[0]) for t in range(visual.shape[1])]
-
-
-def test_avel_s_attention_scores_every_region_with_what_sound_says():
-    layer = AudioGuidedAttention(A, V, hidden=6, narrow=3)
-    audio, visual = torch.randn(2, 3, A), torch.randn(2, 3, R, V)
-    found = layer(audio, visual)
-    for place, rows in seconds(visual):
-        asked = layer.narrow_audio(layer.ask_audio(audio[place]).relu())
-        scores = [layer.score((layer.narrow_visual(layer.ask_visual(row).relu()) + asked).tanh()) for row in rows]
-        assert torch.allclose(found[place], chosen(scores, rows), atol=1e-5)
-
-
-def test_cmran_s_spatial_attention_scores_what_sound_and_region_share():
-    layer = SpatialAttention(A, V, hidden=6)
-    audio, visual = torch.randn(2, 3, A), torch.randn(2, 3, R, V)
-    found = layer(audio, visual)
-    for place, rows in seconds(visual):
-        asked = layer.ask_audio(audio[place]).relu()
-        scores = [layer.score(layer.ask_visual(row).relu() * asked).tanh() for row in rows]
-        assert torch.allclose(found[place], chosen(scores, rows), atol=1e-5)
-
-
-def test_the_view_of_the_whole_compares_regions_with_their_mean():
-    layer, visual = GlobalAttention(V, hidden=6), torch.randn(2, 3, R, V)
-    found = layer(visual)
-    for place, rows in seconds(visual):
-        mean = layer.ask_mean(sum(rows) / R).relu()
-        scores = [layer.score(layer.ask_region(row).relu() * mean).tanh() for row in rows]
-        assert torch.allclose(found[place], chosen(scores, rows), atol=1e-5)
-
-
-def test_regions_ask_each_other_for_their_values():
-    layer = RegionMixing(V)
-    visual, values = torch.randn(2, 3, R, V), torch.randn(2, 3, R, V)
-    found = layer(visual, values)
-    for place, rows in seconds(visual):
+def test_region_attention_is_the_formula_of_each_layer():
+    """Every layer scores the regions of a second and returns their weighted sum."""
+    audio, visual, values = torch.randn(2, 3, A), torch.randn(2, 3, R, V), torch.randn(2, 3, R, V)
+    avel, cmran = AudioGuidedAttention(A, V, hidden=6, narrow=3), SpatialAttention(A, V, hidden=6)
+    whole, mixing = GlobalAttention(V, hidden=6), RegionMixing(V)
+    found = {layer: layer(audio, visual) for layer in (avel, cmran)} | {
+        whole: whole(visual), mixing: mixing(visual, values)}
+    for place in itertools.product(range(2), range(3)):
+        rows, sound = list(visual[place]), audio[place]
+        query = avel.narrow_audio(avel.ask_audio(sound).relu())
+        scores = [avel.score((avel.narrow_visual(avel.ask_visual(row).relu()) + query).tanh()) for row in rows]
+        assert torch.allclose(found[avel][place], weighted(scores, rows), atol=1e-5)
+        scores = [cmran.score(cmran.ask_visual(row).relu() * cmran.ask_audio(sound).relu()).tanh() for row in rows]
+        assert torch.allclose(found[cmran][place], weighted(scores, rows), atol=1e-5)
+        mean = whole.ask_mean(sum(rows) / R).relu()
+        scores = [whole.score(whole.ask_region(row).relu() * mean).tanh() for row in rows]
+        assert torch.allclose(found[whole][place], weighted(scores, rows), atol=1e-5)
         for r, row in enumerate(rows):
-            scores = [layer.query(row) @ layer.key(other) for other in rows]
-            assert torch.allclose(found[place][r], chosen(scores, list(values[place])), atol=1e-5)
+            scores = [mixing.query(row) @ mixing.key(other) for other in rows]
+            assert torch.allclose(found[mixing][place][r], weighted(scores, list(values[place])), atol=1e-5)
 
 
-def test_over_one_region_every_choice_is_that_region():
+def test_attention_over_one_region_returns_that_region():
     audio, visual, values = torch.randn(2, 3, A), torch.randn(2, 3, 1, V), torch.randn(2, 3, 1, V)
     for layer in (AudioGuidedAttention(A, V), SpatialAttention(A, V), OneRegion()):
         assert torch.equal(layer(audio, visual), visual[:, :, 0])
@@ -86,7 +65,7 @@ def test_over_one_region_every_choice_is_that_region():
         assert torch.equal(layer(visual, values), values)
 
 
-def test_streams_are_the_batch_s_regions_or_its_vectors(make_batch):
+def test_region_streams_are_regions_or_vectors_of_the_batch(make_batch):
     visual, regions = torch.randn(4, 6, 14), torch.randn(4, 6, R, 14)
     batch = make_batch(visual=visual)
     assert torch.equal(region_streams(batch)[1], visual[:, :, None])
@@ -100,49 +79,49 @@ def of_a_method(name: str, supervision: str, regions: int, *options: str):
 
 
 @pytest.mark.parametrize(("name", "supervision"), SETTINGS)
-def test_a_method_for_maps_is_on_vectors_the_method_for_vectors(name: str, supervision: str, make_batch):
+def test_on_vectors_a_model_for_maps_equals_the_model_for_vectors(name: str, supervision: str, make_batch):
     """The same weights give the same values, and the choice adds weights without renaming any."""
     (vectors, _), (maps, _) = (of_a_method(name, supervision, regions) for regions in (1, 49))
     missing, unexpected = maps.load_state_dict(vectors.state_dict(), strict=False)
     assert missing and not unexpected
     visual = torch.randn(4, 6, 14)
-    answers = [vectors(make_batch(torch.ones(4, 6, 10), visual)), maps(make_batch(torch.ones(4, 6, 10), visual)),
+    outputs = [vectors(make_batch(torch.ones(4, 6, 10), visual)), maps(make_batch(torch.ones(4, 6, 10), visual)),
                maps(with_regions(make_batch(torch.ones(4, 6, 10), visual), visual[:, :, None]))]
-    for answer in answers[1:]:
-        assert torch.equal(answer.category, answers[0].category)
-        assert torch.equal(answer.relevance, answers[0].relevance)
+    for output in outputs[1:]:
+        assert torch.equal(output.category, outputs[0].category)
+        assert torch.equal(output.relevance, outputs[0].relevance)
 
 
 @pytest.mark.parametrize(("name", "supervision"), SETTINGS)
-def test_on_maps_a_method_chooses_trains_every_weight_and_does_not_care_for_the_order(
+def test_on_maps_every_weight_is_trained_and_the_order_of_regions_has_no_effect(
         name: str, supervision: str, make_batch, category: Tensor, relevance: Tensor):
     model, objective = of_a_method(name, supervision, R)
     audio, regions = torch.randn(4, 6, 10), torch.randn(4, 6, R, 14)
-    answer = model(with_regions(make_batch(audio, regions.mean(2)), regions))
-    losses = objective(answer, category, relevance)
+    output = model(with_regions(make_batch(audio, regions.mean(2)), regions))
+    losses = objective(output, category, relevance)
     objective.total(losses).backward()
     assert not [key for key, weight in model.named_parameters() if weight.grad is None]
-    turned = model(with_regions(make_batch(audio, regions.mean(2)), regions[:, :, [2, 0, 3, 1]]))
-    assert torch.allclose(turned.relevance, answer.relevance, atol=1e-5)
+    permuted = model(with_regions(make_batch(audio, regions.mean(2)), regions[:, :, [2, 0, 3, 1]]))
+    assert torch.allclose(permuted.relevance, output.relevance, atol=1e-5)
     pooled = model(make_batch(audio, regions.mean(2)))
-    assert not torch.allclose(pooled.relevance, answer.relevance, atol=1e-4)
+    assert not torch.allclose(pooled.relevance, output.relevance, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_maps_are_refused_by_a_method_that_was_built_for_vectors(name: str, make_batch):
+def test_maps_are_an_error_for_a_model_built_for_vectors(name: str, make_batch):
     model, _ = of_a_method(name, "full", 1)
     with pytest.raises(ValueError, match=r"data\.regions=pool.*4 regions"):
         model(with_regions(make_batch(), torch.randn(4, 6, R, 14)))
 
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(METHODS)))
-def test_models_of_vectors_refuse_to_be_built_for_maps(name: str):
+def test_models_of_vectors_cannot_be_built_for_maps(name: str):
     with pytest.raises(ConfigError, match=f"model.name={name} .*data.regions=pool"):
         of_a_method(name, "full", 49)
 
 
 @pytest.mark.parametrize(("name", "millions"), [("cmbs", 9.20), ("cacenet", 9.28)])
-def test_at_published_widths_there_are_as_many_weights_as_the_published_code_trains(name: str, millions: float):
+def test_the_number_of_weights_is_that_of_the_published_code(name: str, millions: float):
     """Counted on the published classes: 9.20 and, without the 66 thousand of the contrast's layer, 9.22 millions."""
     shape = Shape(audio_width=128, visual_width=512, segments=10, classes=28, regions=49)
     model = build_model(load_config(None, [f"model.name={name}"]).model, shape)

@@ -1,4 +1,4 @@
-"""What CMBS introduced and CACE-Net builds upon, by its formulas."""
+"""Blocks of CMBS and CACE-Net equal their formulas."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def test_highest_averages_a_class_s_four_best_seconds():
+def test_highest_is_the_mean_of_a_class_s_four_best_seconds():
     activations = torch.tensor([[[1.0], [5.0], [3.0], [2.0], [4.0], [0.0]]])
     assert highest(activations).item() == 3.5 and highest(activations[:, :3]).item() == 3.0
 
 
-def test_guided_attention_weighs_channels_by_sound_then_by_sight():
+def test_guided_attention_weighs_channels_by_audio_then_by_visual():
     layer = GuidedAttention(4, 8, beta=0.4, regions=False).eval()
     audio, visual = torch.randn(2, 3, 4), torch.randn(2, 3, 1, 8)
     aware = layer.norm(visual + layer.value(visual))
@@ -29,7 +29,7 @@ def test_guided_attention_weighs_channels_by_sound_then_by_sight():
     assert torch.allclose(layer(audio, visual), chosen * (1 + 0.4 * aware[:, :, 0].sigmoid()), atol=1e-6)
 
 
-def test_on_regions_guided_attention_mixes_chooses_and_looks_at_the_whole():
+def test_guided_attention_on_regions():
     layer = GuidedAttention(4, 8, beta=0.4, regions=True).eval()
     audio, visual = torch.randn(2, 3, 4), torch.randn(2, 3, 5, 8)
     aware = layer.norm(visual + layer.mix(visual, layer.value(visual)))
@@ -39,13 +39,13 @@ def test_on_regions_guided_attention_mixes_chooses_and_looks_at_the_whole():
 
 
 @pytest.mark.parametrize(("double", "p"), [(False, 0.3 * 0.6), (True, sigmoid(0.3 * 0.6))])
-def test_the_gates_product_is_a_probability_and_the_code_squashes_it_again(double: bool, p: float):
+def test_the_gate_loss_with_and_without_a_second_sigmoid(double: bool, p: float):
     gates = {AUDIO: torch.tensor([[[0.3], [0.3]]]), VISUAL: torch.tensor([[[0.6], [0.6]]])}
     expected = -(math.log(p) + math.log(1 - p)) / 2
     assert gate_loss(gates, torch.tensor([[1.0, 0.0]]), double).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_closed_and_open_gates_have_a_finite_loss_and_gradient():
+def test_saturated_gates_have_a_finite_loss_and_gradient():
     raw = torch.tensor([[[-200.0], [200.0]]], requires_grad=True)
     gates = {AUDIO: raw.sigmoid(), VISUAL: raw.sigmoid()}
     loss = gate_loss(gates, torch.tensor([[1.0, 0.0]]), False)

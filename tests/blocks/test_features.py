@@ -1,4 +1,4 @@
-"""Views, sums, concatenations and linear maps of the axes after the edges are those of ordinary tensors."""
+"""Views, sums, concatenations and linear maps of feature axes equal those of ordinary tensors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_on_edges_is_that_on_rows(name: str):
+def test_an_operation_equals_that_on_the_edge_list(name: str):
     source, target = INDEX.edge_list()
     ours = OPERATIONS[name](X[INDEX[1]], X[INDEX[0]], INDEX.edges(ONE))
     wanted = OPERATIONS[name](X[target], X[source], ONE)
@@ -64,6 +64,6 @@ def test_a_linear_map_writes_nothing_out(name: str):
     lambda x: x.softmax(0), lambda x: x.sum((0, 1)), lambda x: x.sum(-1, dtype=torch.float), lambda x: x @ x,
     lambda x: torch.cat((x, x), 0), lambda x: torch.cat((x, torch.ones(1, 8).double()), -1), lambda x: x.squeeze(),
 ])
-def test_operations_across_edges_are_refused(operation: Callable[[Tensor], Tensor]):
+def test_operations_across_edges_fall_back(operation: Callable[[Tensor], Tensor]):
     with pytest.raises(FallbackError):
         operation(X[INDEX[0]])

@@ -1,4 +1,4 @@
-"""Stand-ins: every operation, and so every layer of PyG, is right on complete blocks or raises FallbackError."""
+"""Every operation and layer of PyG on complete blocks agrees with the edge list or raises FallbackError."""
 
 from __future__ import annotations
 
@@ -27,16 +27,12 @@ def edge_value(width: int = 4) -> Tensor:
     ("sort", lambda x: x.sort(-1)), ("cumsum", lambda x: torch.cumsum(x, 0)), ("max", lambda x: x.max()),
     ("relu_", torch.relu_), ("data", lambda x: x.data), ("grad_fn", lambda x: x.grad_fn),
     ("numpy", lambda x: x.numpy()),
+    ("relu", torch.ops.aten.relu.default),
     ("view", lambda x: x.view(3, -1)), ("sum", lambda x: x.sum(0)), ("conv1d", lambda x: nn.functional.conv1d(x, x)),
 ])
 def test_an_operation_without_a_rule_is_named(name: str, operation: Callable[[Tensor], Any]):
-    with pytest.raises(FallbackError, match=f"got {name};"):
+    with pytest.raises(FallbackError, match=name):
         operation(edge_value())
-
-
-def test_an_operator_that_skips_python_is_named_too():
-    with pytest.raises(FallbackError, match="relu"):
-        torch.ops.aten.relu.default(edge_value())
 
 
 @pytest.mark.parametrize("write", [
@@ -46,24 +42,16 @@ def test_an_operator_that_skips_python_is_named_too():
     lambda x: torch.exp(x, out=torch.empty(18, 4)), lambda x: torch.add(torch.ones(18, 4), x, out=torch.empty(18, 4)),
     lambda x: torch.ones(18, 4).add_(x), lambda x: x.requires_grad_(),
 ])
-def test_a_write_in_place_is_refused(write: Callable[[Tensor], Any]):
+def test_writing_in_place_falls_back(write: Callable[[Tensor], Any]):
     with pytest.raises(FallbackError):
         write(edge_value())
 
 
 @pytest.mark.parametrize("store", [copy.deepcopy, pickle.dumps])
 @pytest.mark.parametrize("value", [INDEX, INDEX[0], edge_value()])
-def test_copies_and_pickles_are_refused(store: Callable[[Any], Any], value: Any):
+def test_copies_and_pickles_are_an_error(store: Callable[[Any], Any], value: Any):
     with pytest.raises(TypeError, match="storage"):
         store(value)
-
-
-def test_shape_dtype_and_device_are_those_of_the_edge_list():
-    edges = INDEX.edge_list()
-    for ours, real in ((INDEX, edges), (INDEX[0], edges[0]), (edge_value(), torch.randn(6, 4)[edges[0]])):
-        assert (ours.shape, ours.dtype, ours.device, ours.dim(), ours.size(0), len(ours), ours.numel(), ours.ndim) == (
-            real.shape, real.dtype, real.device, real.dim(), real.size(0), len(real), real.numel(), real.ndim)
-        assert ours.is_floating_point() == real.is_floating_point()
 
 
 # --- Every convolution that PyG exports ----------------------------------------------------------
@@ -128,7 +116,7 @@ def build(name: str, options: dict[str, Any]) -> nn.Module | None:
 
 
 def call(layer: nn.Module, index: Tensor, given: dict[str, Tensor]) -> list[Tensor]:
-    """The ordinary tensors that the layer answers with."""
+    """Outputs of the layer."""
     values = {**given, "edge_index": index, "pos_edge_index": index, "neg_edge_index": index,
               "x_dict": {"node": given["x"]}, "edge_index_dict": {META[1][0]: index},
               "args_dict": {"node": given["x"]}, "hyperedge_index": index}
@@ -159,7 +147,7 @@ def inputs() -> dict[str, Tensor]:
             "node_type": torch.randint(2, (GRAPHS * NODES,), generator=draw)}
 
 
-def answers(layer: nn.Module, index: Tensor) -> list[Tensor | None]:
+def outputs(layer: nn.Module, index: Tensor) -> list[Tensor | None]:
     """Outputs, and gradients of all inputs and parameters."""
     given = inputs()
     torch.manual_seed(0)
@@ -172,14 +160,14 @@ def answers(layer: nn.Module, index: Tensor) -> list[Tensor | None]:
 
 
 def check(layer: nn.Module) -> bool | None:
-    """Compares both ways to run the layer; False if blocks raise FallbackError, None if PyG itself does not run it."""
+    """Compare both backends; False if blocks raise FallbackError, None if PyG itself does not run the layer."""
     index, other = CompleteIndex(GRAPHS, NODES), copy.deepcopy(layer)
     try:
-        wanted = answers(other, index.edge_list())
+        wanted = outputs(other, index.edge_list())
     except (AssertionError, ValueError, RuntimeError):  # options that the layer does not take together
         return None
     try:
-        ours = answers(layer, index)
+        ours = outputs(layer, index)
     except FallbackError:
         return False
     for one, two in zip(ours, wanted, strict=True):

@@ -1,4 +1,4 @@
-"""Regional features on a batch: beside the vectors, parted with them."""
+"""Regional features of a batch."""
 
 from __future__ import annotations
 
@@ -16,27 +16,22 @@ def batch():
                        relevance=torch.ones(B, T), row=torch.arange(B))
 
 
-def test_vectors_are_regions_of_one():
+def test_vectors_are_one_region():
     plain = batch()
     assert not has_regions(plain) and torch.equal(region_rows(plain), plain["visual"].x[:, None])
 
 
-def test_regions_lie_beside_the_vectors_and_part_with_them():
+def test_regions_are_added_to_the_vectors_and_separated_by_video():
     plain, regions = batch(), torch.randn(B, T, R, D)
     vectors = plain["visual"].x.clone()
     full = with_regions(plain, regions)
-    assert has_regions(full) and torch.equal(full["visual"].x, vectors)
+    assert has_regions(full) and not has_regions(batch()) and torch.equal(full["visual"].x, vectors)
     assert torch.equal(region_rows(full), regions.flatten(0, 1))
     for number, video in enumerate(full.to_data_list()):
         assert torch.equal(video["visual"].regions, regions[number])
         assert torch.equal(video["visual"].x, vectors.view(B, T, D)[number])
 
 
-def test_another_batch_of_the_same_size_has_none_of_them():
-    with_regions(batch(), torch.randn(B, T, R, D))
-    assert not has_regions(batch()) and not hasattr(batch().to_data_list()[0]["visual"], "regions")
-
-
-def test_regions_of_other_videos_are_refused():
+def test_another_number_of_videos_is_an_error():
     with pytest.raises(ValueError, match=r"2 videos.*12"):
         with_regions(batch(), torch.randn(2, T, R, D))

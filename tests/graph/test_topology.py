@@ -1,15 +1,16 @@
-"""Which edges each topology has, in a video and in a batch, and how a complete list is told from others."""
+"""Edges of each topology in a video and in a batch, and whether a list is complete."""
 
 from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from avsgn_pyg.graph.topology import COMPLETE, Topology, complete_edges, is_complete, note_complete, starts
+from avsgn_pyg.graph.topology import COMPLETE, Topology, complete_edges, is_complete, note_complete
 
 T, R = 5, 3
 PAIRS = [("audio", "audio"), ("audio", "visual"), ("text", "visual"), ("visual", "text"), ("text", "text")]
@@ -24,7 +25,7 @@ def edges(topology: Topology, source: str, target: str, *seconds: int) -> list[t
     return [(j, i) for j, i in found.T.tolist()]
 
 
-def allowed(topology: Topology, source: str, target: str, video: int, seconds: tuple[int, ...]) -> set[tuple[int, int]]:
+def by_rule(topology: Topology, source: str, target: str, video: int, seconds: tuple[int, ...]) -> set[tuple[int, int]]:
     """One video's edges by the rule of the topology, in loops."""
     first_j, first_i = (int(counts(name, *seconds)[:video].sum()) for name in (source, target))
     found = set()
@@ -40,9 +41,9 @@ def allowed(topology: Topology, source: str, target: str, video: int, seconds: t
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 @pytest.mark.parametrize("topology", [COMPLETE, Topology("window", 1), Topology("window", 2), Topology("window", 9),
                                       Topology("cross_modal_only")], ids=str)
-def test_edges_are_the_rule_s_within_each_video_sorted_by_target(topology, source, target, seconds):
+def test_edges_follow_the_rule_within_each_video_sorted_by_target(topology, source, target, seconds):
     found = edges(topology, source, target, *seconds)
-    expected = set().union(*(allowed(topology, source, target, video, seconds) for video in range(len(seconds))))
+    expected = set().union(*(by_rule(topology, source, target, video, seconds) for video in range(len(seconds))))
     assert len(found) == len(set(found)) and set(found) == expected
     assert found == sorted(found, key=lambda edge: (edge[1], edge[0]))
 
@@ -54,13 +55,9 @@ def test_window_edges_grow_with_the_length_and_complete_ones_with_its_square():
 
 
 @pytest.mark.parametrize(("given", "words"), [(("topk",), "topk"), (("window", 0), "window=0")])
-def test_what_is_no_topology_is_refused(given: tuple, words: str):
+def test_an_unknown_topology_is_an_error(given: tuple, words: str):
     with pytest.raises(ValueError, match=words):
         Topology(*given)
-
-
-def test_starts_are_where_videos_begin_and_the_last_one_ends():
-    assert starts(torch.tensor([3, 1, 2])).tolist() == [0, 3, 4, 6]
 
 
 # --- Complete or not -----------------------------------------------------------------------------------
@@ -78,11 +75,7 @@ def reordered(index: Tensor) -> Tensor:
     return index[:, torch.randperm(index.shape[1])]
 
 
-def other_way(index: Tensor) -> Tensor:
-    return index.flip(0)
-
-
-@pytest.mark.parametrize("change", [one_doubled, reordered, other_way, lambda index: index[:, 1:]])
+@pytest.mark.parametrize("change", [one_doubled, reordered, lambda index: index.flip(0), lambda index: index[:, 1:]])
 def test_another_list_is_not_complete(change):
     assert is_complete(complete_edges(*SIZE), *SIZE)
     assert not is_complete(change(complete_edges(*SIZE)), *SIZE)
@@ -95,39 +88,28 @@ def test_a_list_is_complete_for_its_own_size_alone():
     assert not is_complete(index, 2, 4, 3) and not is_complete(index, 4, 2, 3) and is_complete(index, 2, 3, 4)
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["known", "compared"])
-def test_a_list_that_is_written_into_is_compared_again(known: bool):
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "compared"])
+def test_a_list_that_was_written_into_is_compared_again(noted: bool):
     index = complete_edges(*SIZE)
-    note_complete(index, *SIZE) if known else is_complete(index, *SIZE)
-    kept = int(index[0, 2])
-    index[0, 2] = int(index[0, 1])
-    assert not is_complete(index, *SIZE)
-    index[0, 2] = kept
-    assert is_complete(index, *SIZE)
+    note_complete(index, *SIZE) if noted else is_complete(index, *SIZE)
+    for number, complete in ((1, False), (2, True)):
+        index[0, 2] = number
+        assert is_complete(index, *SIZE) == complete
 
 
-@pytest.mark.parametrize("view", [lambda index: index[0], lambda index: index.view(-1), lambda index: index.T,
-                                  lambda index: index.detach()], ids=["row", "flat", "transposed", "detached"])
-def test_so_is_one_that_is_written_into_through_a_view(view):
-    index = complete_edges(*SIZE)
-    note_complete(index, *SIZE)
-    part = view(index)
-    part[0] = part[1].clone()
-    assert not is_complete(index, *SIZE)
-
-
-@pytest.mark.parametrize("write", [lambda index: index.data.select(0, 0).select(0, 0).fill_(1),
-                                   lambda index: index.numpy().__setitem__((0, 0), 1),
-                                   lambda index: setattr(index, "data", one_doubled(index))],
-                         ids=["data", "numpy", "set data"])
-def test_so_is_one_that_is_written_into_behind_torch_s_back(write):
+@pytest.mark.parametrize("write", [
+    lambda index: index[0].fill_(0), lambda index: index.view(-1)[0].fill_(1), lambda index: index.T[0].fill_(1),
+    lambda index: index.detach()[0].fill_(0), lambda index: index.data[0, 0].fill_(1),
+    lambda index: index.numpy().__setitem__((0, 0), 1), lambda index: setattr(index, "data", one_doubled(index)),
+], ids=["row", "flat", "transposed", "detached", "data", "numpy", "set data"])
+def test_a_write_through_a_view_is_noticed(write: Callable[[Tensor], object]):
     index = complete_edges(*SIZE)
     note_complete(index, *SIZE)
     write(index)
     assert not is_complete(index, *SIZE)
 
 
-def test_inference_mode_remembers_nothing_and_answers_right():
+def test_in_inference_mode_every_list_is_compared():
     with torch.inference_mode():
         index = complete_edges(*SIZE)
         assert is_complete(index, *SIZE)
@@ -145,7 +127,7 @@ def test_on_a_gpu_a_list_that_is_written_into_is_compared_again(known: bool):
     assert not is_complete(index, *SIZE) and not is_complete(reordered(complete_edges(*SIZE).cuda()), *SIZE)
 
 
-def test_a_list_is_not_kept_alive_by_what_is_known_of_it():
+def test_a_noted_list_can_be_freed():
     index = complete_edges(*SIZE)
     note_complete(index, *SIZE)
     gone = weakref.ref(index)

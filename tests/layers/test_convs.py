@@ -1,4 +1,4 @@
-"""The table: which options a row has, and how it refuses others."""
+"""The table of convolutions: options of a row, and errors for others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from torch import nn
 
 from avsgn_pyg.layers import convs
-from avsgn_pyg.layers.convs import CONVS, ConvRow, Count, build_conv, find_conv
+from avsgn_pyg.layers.convs import CONVS, ConvRow, Count, build_conv
 from avsgn_pyg.zoo import Shape, build_model
 
 
@@ -31,12 +31,12 @@ from avsgn_pyg.zoo import Shape, build_model
     ("gen", {"t": "hot"}, "t='hot'.*number"),
     ("resgated", {"bias": 1}, "bias=1"),
 ])
-def test_what_cannot_be_built_is_refused_by_name_and_value(conv: str, options: dict, words: str):
+def test_an_option_that_cannot_be_used_is_named(conv: str, options: dict, words: str):
     with pytest.raises(ValueError, match=words):
         build_conv(conv, 8, options)
 
 
-def test_options_of_a_layer_of_your_own_are_checked_as_they_are_annotated(monkeypatch: pytest.MonkeyPatch):
+def test_options_of_a_user_s_layer_are_checked_by_annotation(monkeypatch: pytest.MonkeyPatch):
     def mine(dim: int, *, depth: Count = 1, kind: Literal["a", "b"] = "a", free=None) -> nn.Module:
         return nn.Linear(dim, depth)
 
@@ -49,16 +49,12 @@ def test_options_of_a_layer_of_your_own_are_checked_as_they_are_annotated(monkey
         build_conv("mine", 8, {"kind": "c"})
 
 
-def test_a_row_takes_the_attention_as_weight_or_attribute():
+def test_a_row_has_an_edge_weight_or_edge_attr():
     with pytest.raises(ValueError, match=r"'edge_color'.*edge_weight or edge_attr"):
         ConvRow(lambda dim: nn.Identity(), "edge_color")
 
 
-def test_a_row_is_found_by_its_name():
-    assert find_conv("gcn") is CONVS["gcn"]
-
-
-def test_the_page_on_adding_a_layer_works_to_the_letter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_code_of_add_a_layer_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     page = (Path(__file__).resolve().parents[2] / "docs" / "add_a_layer.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(blocks) >= 4

@@ -1,8 +1,8 @@
-"""Section 3 in plain loops, video by video: what the network must answer for the edges that a video has.
+"""Section 3 in plain loops, video by video: the expected output of the network for the edges of a video.
 
-Nothing here calls the package: parameters are read from the model and settings from its config. Of the layers of Eq. 8
-only GraphConv, that of the shipped recipe, is written out; any other is a fresh layer of the table, run on an ordinary
-[2, E] list of edges.
+Nothing here calls the package: parameters are those of the model and settings those of its config. Of the layers of
+Eq. 8 only GraphConv, that of the shipped recipe, is written out; any other is a new layer of the table, run on an
+ordinary [2, E] list of edges.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ D, CLASSES = 8, 2
 
 @pytest.fixture
 def double():
-    """Numbers are float64 unless told."""
+    """The default dtype is float64."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -47,8 +47,8 @@ class Network:
     def text_nodes(self) -> int:
         return self.model.label_text.rows
 
-    def transcribed(self, video: HeteroData) -> dict[str, Tensor]:
-        """What Section 3 answers for one video, by name."""
+    def expected(self, video: HeteroData) -> dict[str, Tensor]:
+        """The output of Section 3 for one video, by name."""
         return Section3(self.model, self.config).localize(video)
 
 
@@ -75,7 +75,7 @@ def network() -> Callable[..., Network]:
 
 @functools.cache
 def layer_of_the_table(name: str, width: int, options: tuple) -> nn.Module:
-    """A fresh layer: it is lent the model's parameters, and has none of the changes made to the model's own."""
+    """A new layer, which is called with parameters of the model."""
     return build_conv(name, width, dict(options)).eval()
 
 
@@ -142,8 +142,8 @@ class Section3:
         if module is None:
             return stream
         query, source = (text, stream) if self.config.text.slots == "segments" else (stream, text)
-        answer = self.attend(module.attend, query, source)
-        return layer_norm(module.norm, stream + answer) if self.config.cmsa.residual in ("both", "intra") else answer
+        out = self.attend(module.attend, query, source)
+        return layer_norm(module.norm, stream + out) if self.config.cmsa.residual in ("both", "intra") else out
 
     def inter(self, module: nn.Module, on: bool, stream: Tensor, *partners: Tensor, text: bool) -> Tensor:
         """Eq. 4 to 6; `text` says whether the stream is the label text, whose partners are both seconds."""
@@ -151,11 +151,11 @@ class Section3:
             return linear(module.bottleneck, stream).relu()
         halves = []
         for number, (attend, partner) in enumerate(zip(module.attend, partners, strict=True)):
-            among_seconds = not text and number == 0
-            partner_queries = among_seconds or self.config.text.slots == "segments"
+            between_seconds = not text and number == 0
+            partner_queries = between_seconds or self.config.text.slots == "segments"
             query, source = (partner, stream) if partner_queries else (stream, partner)
-            answer = self.attend(attend, query, source, seconds=among_seconds)
-            halves.append(stream + answer if self.config.cmsa.residual in ("both", "inter") else answer)
+            attended = self.attend(attend, query, source, seconds=between_seconds)
+            halves.append(stream + attended if self.config.cmsa.residual in ("both", "inter") else attended)
         return linear(module.bottleneck, torch.cat(halves, dim=-1)).relu()
 
     def timed(self, encoding: nn.Module, rows: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class Section3:
                 continue
             query = adjacency.query.weight @ x[node]
             scores = torch.stack([query @ (adjacency.key.weight @ x[edges[number][0]]) / math.sqrt(x.shape[1])
-                                  + self.nearness(subgraph, *edges[number], seconds) for number in into])
+                                  + self.time_score(subgraph, *edges[number], seconds) for number in into])
             weights = dict(zip(into, softmax(scores), strict=True))
             if self.config.cmgi.topk is not None:
                 kept = sorted(weights, key=lambda number: -float(weights[number]))[: self.config.cmgi.topk]
@@ -204,7 +204,7 @@ class Section3:
             found.update(weights)
         return found
 
-    def nearness(self, subgraph: str, source: int, target: int, seconds: int) -> Tensor | float:
+    def time_score(self, subgraph: str, source: int, target: int, seconds: int) -> Tensor | float:
         """The score of an edge by its distance in time, or of its relation where text takes part."""
         if self.config.time_encoding != "relative":
             return 0.0

@@ -1,10 +1,9 @@
-"""Attention with rows that are the same for every video says what attention with a copy of them for each says."""
+"""Attention with rows shared by all videos equals attention with a copy for each video."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from avsgn_pyg.model.attention import CrossAttention
 
@@ -28,24 +27,24 @@ def repeated(rows: list[torch.Tensor]) -> list[torch.Tensor]:
     return [part.expand(3, *part.shape[-2:]) for part in rows]
 
 
-def test_constant_rows_answer_as_repeated_ones_in_value_and_every_gradient(attention, rows):
+def test_constant_rows_equal_repeated_ones_in_value_and_every_gradient(attention, rows):
     attention.eval()
-    inputs, answers = [*rows, *attention.parameters()], (attention(*rows), attention(*repeated(rows)))
-    torch.testing.assert_close(*answers, rtol=1e-10, atol=1e-12)
-    probe = torch.randn_like(answers[0])
-    for ours, theirs in zip(*(torch.autograd.grad(one, inputs, probe) for one in answers), strict=True):
+    inputs, outputs = [*rows, *attention.parameters()], (attention(*rows), attention(*repeated(rows)))
+    torch.testing.assert_close(*outputs, rtol=1e-10, atol=1e-12)
+    probe = torch.randn_like(outputs[0])
+    for ours, theirs in zip(*(torch.autograd.grad(one, inputs, probe) for one in outputs), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
-def test_padding_is_no_source(attention):
+def test_padding_has_no_weight(attention):
     attention.eval()
     mask = torch.tensor([[True] * 7, [True] * 4 + [False] * 3, [True] * 7])
     for query in (torch.randn(10, WIDTH).double(), torch.randn(3, 5, WIDTH).double()):
         source = torch.randn(3, 7, WIDTH).double()
-        answer = attention(query, source, mask=mask)
+        output = attention(query, source, mask=mask)
         short = query if query.dim() == 2 else query[1:2]
-        torch.testing.assert_close(answer[1:2], attention(short, source[1:2, :4]))
-        torch.testing.assert_close(answer[::2], attention(query if query.dim() == 2 else query[::2], source[::2]))
+        torch.testing.assert_close(output[1:2], attention(short, source[1:2, :4]))
+        torch.testing.assert_close(output[::2], attention(query if query.dim() == 2 else query[::2], source[::2]))
 
 
 def test_weights_are_dropped_in_training_and_keep_their_mean(attention, rows):
@@ -58,15 +57,6 @@ def test_weights_are_dropped_in_training_and_keep_their_mean(attention, rows):
     assert error.max() < 6.0
 
 
-def test_one_head_with_plain_weights_is_the_printed_equation():
-    attention = CrossAttention(WIDTH, 1, dropout=0.0).double()
-    attention.out.weight.data.copy_(torch.eye(WIDTH))
-    query, source = torch.randn(3, 5, WIDTH).double(), torch.randn(3, 7, WIDTH).double()
-    key, value = attention.key_value.weight.chunk(2)
-    expected = F.scaled_dot_product_attention(query @ attention.query.weight.T, source @ key.T, source @ value.T)
-    torch.testing.assert_close(attention(query, source), expected)
-
-
-def test_a_width_that_heads_do_not_divide_is_refused():
+def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="heads=5"):
         CrossAttention(WIDTH, 5)

@@ -1,4 +1,4 @@
-"""The head: which gate weighs what, and the 29-way form."""
+"""The head: gates, and scores of classes and background."""
 
 from __future__ import annotations
 
@@ -9,25 +9,19 @@ from avsgn_pyg.model.head import LocalizationHead
 B, T, D, C = 2, 5, 8, 3
 
 
-def test_the_audio_gate_weighs_vision_and_the_other_way_round():
+def test_the_audio_gate_weighs_vision_and_the_visual_gate_audio():
     head = LocalizationHead(D, C, dropout=0.0)
-    head.audio_gate.bias.data.fill_(-1e4)  # audio says: not now
+    head.audio_gate.bias.data.fill_(-1e4)
     audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
     found = head(audio, visual)
     assert not found.gates["audio"].any()
     other = head(audio, visual + 3 * torch.randn(B, T, D))
     head.visual_gate.weight.data.zero_()
     assert torch.allclose(head(audio, visual).relevance, head(audio, torch.randn(B, T, D)).relevance)
-    assert not torch.allclose(found.relevance, other.relevance)  # vision still speaks through its own gate
+    assert not torch.allclose(found.relevance, other.relevance)  # its own gate is open
 
 
-def test_scalar_gates_are_one_number_a_second_and_vector_gates_one_a_feature():
-    audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
-    assert LocalizationHead(D, C)(audio, visual).gates["audio"].shape == (B, T, 1)
-    assert LocalizationHead(D, C, gates="vector")(audio, visual).gates["visual"].shape == (B, T, D)
-
-
-def test_segment_scores_answer_for_class_and_relevance_too():
+def test_segment_scores_give_class_and_relevance():
     found = LocalizationHead(D, C, segment_scores=True, dropout=0.0)(torch.randn(B, T, D), torch.randn(B, T, D))
     scores = found.segment_scores
     assert scores.shape == (B, T, C + 1)

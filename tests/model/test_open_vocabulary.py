@@ -1,4 +1,4 @@
-"""Text similarity against its formula, video by video."""
+"""Text similarity equals its formula, video by video."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avsgn_pyg.model.open_vocabulary import Temperatures, label_scores, pooled
 B, T, L, DA, DV = 3, 5, 4, 6, 8
 
 
-def test_scores_are_added_cosines_of_the_relevant_seconds():
+def test_scores_are_sums_of_cosines_over_relevant_seconds():
     audio, visual, relevance = torch.randn(B, T, DA), torch.randn(B, T, DV), torch.rand(B, T)
     audio_text, visual_text = torch.randn(L, DA), torch.randn(L, DV)
     found = label_scores(audio, visual, relevance, audio_text, visual_text, Temperatures(0.5, 0.25))
@@ -23,7 +23,7 @@ def test_scores_are_added_cosines_of_the_relevant_seconds():
             torch.testing.assert_close(found[b, label], wanted)
 
 
-def test_seconds_without_relevance_count_nothing_and_where_none_has_any_all_do():
+def test_seconds_without_relevance_have_no_weight_unless_all_are():
     features, relevance = torch.randn(2, T, DA), torch.zeros(2, T)
     relevance[0, 2] = 0.3
     found = pooled(features, relevance)
@@ -32,7 +32,7 @@ def test_seconds_without_relevance_count_nothing_and_where_none_has_any_all_do()
 
 
 @pytest.mark.parametrize("temperatures", [(0.0, 1.0), (1.0, -0.1)])
-def test_a_temperature_that_is_not_positive_is_refused(temperatures):
+def test_a_temperature_must_be_positive(temperatures):
     with pytest.raises(ValueError, match="positive"):
         label_scores(torch.ones(1, 1, 2), torch.ones(1, 1, 2), torch.ones(1, 1), torch.ones(2, 2), torch.ones(2, 2),
                      Temperatures(*temperatures))

@@ -1,4 +1,4 @@
-"""Attention in a window equals attention with all else masked, and padding is no key of it."""
+"""Attention in a window equals attention with a band mask; padding has no weight."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _float64():
 
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("timed", [False, True])
-@pytest.mark.parametrize(("seconds", "reach"), [(5, 2), (LEAST, 3), (LEAST + 1, 3), (100, 1), (100, 40), (7, 30)])
-def test_a_window_is_a_mask_in_values_and_every_gradient(seconds: int, reach: int, timed: bool, padded: bool):
+@pytest.mark.parametrize(("seconds", "reach"), [(5, 2), (LEAST, 3), (LEAST + 1, 3), (100, 1), (100, 40)])
+def test_a_window_equals_a_mask_in_values_and_every_gradient(seconds: int, reach: int, timed: bool, padded: bool):
     query, key, value = (torch.randn(B, H, seconds, E, requires_grad=True) for _ in range(3))
     time = RelativeTime(H, slope=0.3)
     present = torch.ones(B, seconds, dtype=torch.bool)
@@ -44,19 +44,7 @@ def test_a_window_is_a_mask_in_values_and_every_gradient(seconds: int, reach: in
     assert found.isfinite().all()
 
 
-def test_offsets_are_those_of_a_block_and_its_surroundings():
-    offset = block_offsets(50, 200)
-    assert offset.shape == (50, 150) and offset[0, 0] == -50 and offset[0, 50] == 0 and offset[49, 149] == 50
-
-
-def test_a_window_over_the_whole_video_changes_nothing():
-    whole, near = CrossAttention(8, 2, 0.0), CrossAttention(8, 2, 0.0, window=6)
-    near.load_state_dict(whole.state_dict())
-    query, source = torch.randn(B, 6, 8), torch.randn(B, 6, 8)
-    torch.testing.assert_close(near(query, source), whole(query, source))
-
-
-def test_weights_are_dropped_in_training_only():
+def test_dropout_is_off_in_evaluation():
     attention = CrossAttention(8, 2, 0.5, window=2)
     query, source = torch.randn(B, 40, 8), torch.randn(B, 40, 8)
     assert not torch.equal(attention(query, source), attention(query, source))
@@ -64,7 +52,7 @@ def test_weights_are_dropped_in_training_only():
     assert torch.equal(attention(query, source), attention(query, source))
 
 
-def test_a_window_beyond_the_video_costs_no_more_than_the_video():
+def test_a_window_longer_than_the_video_is_full_attention():
     assert torch.equal(block_offsets(10_000, 7), block_offsets(6, 7))
     query = torch.randn(1, 2, 50, E)
     torch.testing.assert_close(windowed_attention(query, query, query, 10**6),
