@@ -1,4 +1,4 @@
-"""Shapes are checked at run time in every test; real files are used where they are and missed where they are not."""
+"""Shape checks in every test, seeds, and folders of real files, whose tests are skipped without them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# Before anything of the package is imported, and not as a context manager: that would end with its block.
+# Before any import of the package.
 install_import_hook("avsgn_pyg", "beartype.beartype")
 
 import pytest  # noqa: E402
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background; Ctrl-C is tested too
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; tests send Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
@@ -32,10 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _real(folder: str) -> Path:
-    """A folder of real files under $AVSGN_DATA, or under shared/data beside the checkout."""
+    """Return a folder of real files under $AVSGN_DATA, or under shared/data next to the checkout."""
     path = Path(os.environ.get("AVSGN_DATA", ROOT.parent / "shared" / "data")) / folder
     if not path.is_dir():
-        pytest.skip(f"the real files are not here ({folder}); set AVSGN_DATA to the folder that holds them")
+        pytest.skip(f"no folder {path}; set AVSGN_DATA to the folder of the real files")
     return path
 
 

@@ -22,54 +22,40 @@ def write(tmp_path: Path):
     return make
 
 
-# --- What is refused, and with which words -------------------------------------------------------
-
-
-@pytest.mark.parametrize(("yaml", "key", "remedy"), [
-    ("model: {cmgi: {layer: 3}}", "model.cmgi.layer", "did you mean model.cmgi.layers?"),
-    ("train: {learning_rat: 1}", "train.learning_rat", "did you mean train.learning_rate?"),
-    ("batch_size: 8", "batch_size", "did you mean train.batch_size?"),
-    ("zzz: 1", "zzz", "there are: name, run_dir, data, model"),
-    ("data: {synthetic: {video: 30}}", "data.synthetic.video", "did you mean data.synthetic.videos?"),
-])
-def test_an_unknown_key_names_file_and_key_and_suggests_the_closest_match(write, yaml, key, remedy):
-    path = write("typo.yaml", yaml)
-    with pytest.raises(ConfigError) as error:
-        load_config(path)
-    assert str(error.value).startswith(f"{path}: {key}: ") and remedy in str(error.value)
+# --- Errors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("yaml", "words"), [
-    ("model: {dim: wide}", ["model.dim", "'wide'"]),
-    ("train: {epochs: 0}", ["train.epochs", "greater than or equal to 1"]),
-    ("train: {epochs: 2.5}", ["train.epochs", "2.5"]),
-    ("objective: {supervision: ful}", ["objective.supervision", "'full' or 'weak'", "'ful'"]),
-    ("model: {cmgi: {subgraphs: [av, va]}}", ["model.cmgi.subgraphs", "'va'"]),
-    ("model: {cmgi: {subgraphs: [av, av]}}", ["names one twice"]),
-    ("model: 3", ["model", "3"]),
-    ("evaluate: {tau: 1.0}", ["evaluate.tau", "less than 1"]),
-    ("train: {learning_rate: .inf}", ["train.learning_rate", "finite"]),
-    ("objective: {margin: .nan}", ["objective.margin", "finite"]),
-    ("train: {seeds: [1, 1]}", ["seeds=[1, 1]"]),
-    ("objective: {losses: []}", ["losses=[]"]),
-    ("objective: {losses: [mil]}", ["'mil'", "full supervision", "category"]),
-    ("objective: {losses: [segment]}", ["model.head.segment_scores=true"]),
-    ("model: {head: {segment_scores: true}}", ["loss 'segment'"]),
-    ("{train: {select: test}, evaluate: {split: val}}", ["train.select=test needs evaluate.split=test"]),
+    ("model: {cmgi: {layer: 3}}", "model.cmgi.layer: .*did you mean model.cmgi.layers"),
+    ("batch_size: 8", "batch_size: .*did you mean train.batch_size"),
+    ("zzz: 1", "zzz: .*name, run_dir, data, model"),
+    ("model: {dim: wide}", "model.dim: .*'wide'"),
+    ("train: {epochs: 0}", "train.epochs: .*greater than or equal to 1"),
+    ("train: {epochs: 2.5}", "train.epochs: .*2.5"),
+    ("objective: {supervision: ful}", "objective.supervision: .*'full' or 'weak'.*'ful'"),
+    ("model: {cmgi: {subgraphs: [av, va]}}", "model.cmgi.subgraphs.*'va'"),
+    ("model: {cmgi: {subgraphs: [av, av]}}", "twice"),
+    ("model: 3", "model: .*3"), ("train:\n", "train: "),
+    ("evaluate: {tau: 1.0}", "evaluate.tau: .*less than 1"),
+    ("train: {learning_rate: .inf}", "train.learning_rate: .*finite"),
+    ("train: {seeds: [1, 1]}", r"seeds=\[1, 1\]"),
+    ("objective: {losses: []}", r"losses=\[\]"),
+    ("objective: {losses: [mil]}", "'mil'.*full supervision.*category"),
+    ("objective: {losses: [segment]}", "model.head.segment_scores=true"),
+    ("model: {head: {segment_scores: true}}", "loss 'segment'"),
+    ("{train: {select: test}, evaluate: {split: val}}", "train.select=test needs evaluate.split=test"),
+    ("model: {dim: [", "not valid YAML"), ("- 1", "got list"), ("just words", "got str"),
 ])
-def test_a_value_that_cannot_be_used_names_its_file_and_what_came(write, yaml, words):
+def test_an_error_names_the_file_the_key_and_the_value(write, yaml, words):
     path = write("wrong.yaml", yaml)
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(ConfigError, match=rf"(?s)^{re.escape(str(path))}: .*{words}"):
         load_config(path)
-    assert str(error.value).startswith(f"{path}: ")
-    for word in words:
-        assert word in str(error.value)
 
 
 @pytest.mark.parametrize(("override", "words"), [
-    *((f"{key}=true", r"got True") for key in ("train.epochs", "train.early_stop", "train.learning_rate")),
-    ("train.ema=false", "got False"), ("model.dim='256'", r"got '256'"), ("train.seeds=[0, true]", "got True"),
-    *((f"data.drop_leaking={value}", "valid boolean") for value in ("1", "0", "'yes'")),
+    *((f"{key}=true", "got True") for key in ("train.epochs", "train.early_stop", "train.learning_rate")),
+    ("train.ema=false", "got False"), ("model.dim='256'", "got '256'"), ("train.seeds=[0, true]", "got True"),
+    *((f"data.drop_leaking={value}", "valid boolean") for value in ("1", "'yes'")),
 ])
 def test_a_value_of_another_type_is_not_converted(override, words):
     key = override.partition("=")[0]
@@ -77,57 +63,24 @@ def test_a_value_of_another_type_is_not_converted(override, words):
         load_config(None, [override])
 
 
-@pytest.mark.parametrize(("overrides", "words"), [
-    (["model.cmgi.conv=3"], r"model\.cmgi\.conv: Input should be a layer's name, or one for each subgraph .*got 3"),
-    (["model.cmgi.conv={av: 2, vt: gcn, at: gcn}"], "Input should be a layer's name, or one for each"),
-    (["model.cmgi.conv={av: gat}"], r"needs a layer for each of \['at', 'av', 'vt'\]"),
-    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn, xy: gcn}"], r"none but \['av', 'vt', 'at'\]"),
-    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn}", "model.cmgi.conv_options={heads: 2}"], "per subgraph"),
-    (["model.cmgi.topology=windows"], r"model\.cmgi\.topology: .*'window'"),
-    (["model.cmgi.window=0"], r"model\.cmgi\.window"),
-    (["model.cmgi.backend=dense"], r"model\.cmgi\.backend: .*'blocks'"),
-])
-def test_a_wrong_graph_setting_is_refused_by_key(overrides, words):
-    with pytest.raises(ConfigError, match=words):
-        load_config(None, overrides)
-
-
-def test_every_mistake_is_reported_at_once(write):
-    path = write("two.yaml", "model: {dims: 8}\ntrain: {epochs: -1}")
-    with pytest.raises(ConfigError) as error:
-        load_config(path)
-    assert len(str(error.value).splitlines()) == 2
-
-
-def test_a_mistake_names_the_file_of_the_chain_that_made_it(write):
+def test_every_mistake_of_a_chain_is_reported_with_its_file(write):
     base = write("base.yaml", "model: {dim: wide}\ntrain: {epochs: 3}")
     child = write("child.yaml", "base: base.yaml\ntrain: {epoch: 4}")
     with pytest.raises(ConfigError) as error:
         load_config(child, ["train.seed=one"])
     message = str(error.value)
-    assert f"{base}: model.dim" in message
-    assert f"{child}: train.epoch" in message
+    assert len(message.splitlines()) == 3
+    assert f"{base}: model.dim" in message and f"{child}: train.epoch" in message
     assert "command line: train.seed" in message
 
 
-@pytest.mark.parametrize(("yaml", "words"), [
-    ("model: {dim: [", "not valid YAML"), ("- 1", "a mapping of keys, got list"), ("just words", "got str"),
-])
-def test_a_file_that_is_no_config_is_refused(write, yaml, words):
-    path = write("odd.yaml", yaml)
-    with pytest.raises(ConfigError, match=words) as error:
-        load_config(path)
-    assert str(error.value).startswith(f"{path}: ")
-
-
-def test_a_missing_file_names_the_nearest_one(write):
+def test_a_missing_file_names_the_closest_one(write):
     right = write("avsgn_full.yaml", "name: x")
-    with pytest.raises(ConfigError, match="no such file") as error:
+    with pytest.raises(ConfigError, match=f"no such file.*did you mean {right}"):
         load_config(right.with_name("avsgn_ful.yaml"))
-    assert f"did you mean {right}?" in str(error.value)
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_binary_file_is_an_error(tmp_path):
     path = tmp_path / "bytes.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -151,16 +104,13 @@ def test_free_form_settings_are_replaced_as_a_whole(write):
     assert config.model.cmgi.conv_options == {"heads": 4}
 
 
-def test_bases_in_a_circle_are_refused_and_shown(write):
-    write("one.yaml", "base: two.yaml")
-    path = write("two.yaml", "base: one.yaml")
-    with pytest.raises(ConfigError, match=r"circle \(two.yaml -> one.yaml -> two.yaml\)"):
-        load_config(path)
-
-
-def test_a_missing_base_is_named(write):
-    with pytest.raises(ConfigError, match=r"gone\.yaml: no such file"):
-        load_config(write("child.yaml", "base: gone.yaml"))
+@pytest.mark.parametrize(("base", "words"), [
+    ("two.yaml", r"circle \(two.yaml -> one.yaml -> two.yaml\)"), ("gone.yaml", r"gone\.yaml: no such file"),
+])
+def test_a_base_that_cannot_be_used_is_named(write, base, words):
+    write("one.yaml", f"base: {base}")
+    with pytest.raises(ConfigError, match=words):
+        load_config(write("two.yaml", "base: one.yaml"))
 
 
 def test_an_empty_file_is_the_defaults(write):
@@ -202,25 +152,20 @@ def test_a_dotted_override_keeps_a_layer_s_other_settings_and_a_mapping_replaces
     assert config.model.cmgi.conv_options == expected
 
 
-@pytest.mark.parametrize("override", ["train.epochs", "=3", "train.epochs=[1", ""])
-def test_an_override_that_is_none_is_refused(override):
+@pytest.mark.parametrize("override", ["train.epochs", "=3", "train.epochs=[1", "", "train.epochs.more=3"])
+def test_an_override_must_be_key_value(override):
     with pytest.raises(ConfigError, match=r"^command line: "):
         load_config(None, [override])
 
 
-def test_an_override_inside_a_plain_value_is_refused():
-    with pytest.raises(ConfigError, match=r"command line: train\.epochs"):
-        load_config(None, ["train.epochs.more=3"])
-
-
-@pytest.mark.parametrize("text", ["3e-4", "3.0e-4", "0.0003", "'3e-4'"])
-def test_every_way_to_write_a_rate_is_a_float(write, text):
+@pytest.mark.parametrize("text", ["3e-4", "0.0003", "'3e-4'"])
+def test_a_rate_in_any_notation_is_a_float(write, text):
     """YAML 1.1 reads 3e-4 as a string."""
     rate = load_config(write("rate.yaml", f"train: {{learning_rate: {text}}}")).train.learning_rate
     assert isinstance(rate, float) and rate == 3e-4
 
 
-def test_no_needs_no_quotes():
+def test_precision_no_needs_no_quotes():
     """YAML 1.1 reads a bare no as false."""
     assert load_config(None, ["train.precision=no"]).train.precision == "no"
     with pytest.raises(ConfigError, match=r"train\.precision: .*'no', 'fp16' or 'bf16'"):
@@ -247,12 +192,11 @@ def test_a_config_cannot_be_changed():
         config.name = "other"
 
 
-def test_null_as_a_section_is_refused_by_name(write):
-    with pytest.raises(ConfigError, match=r"empty\.yaml: train: "):
-        load_config(write("empty.yaml", "train:\n"))
-
-
 @pytest.mark.parametrize(("overrides", "words"), [
+    (["model.cmgi.conv=3"], r"model\.cmgi\.conv: .*got 3"),
+    (["model.cmgi.conv={av: gat}"], r"needs a layer for each of \['at', 'av', 'vt'\]"),
+    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn, xy: gcn}"], r"none but \['av', 'vt', 'at'\]"),
+    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn}", "model.cmgi.conv_options={heads: 2}"], "per subgraph"),
     (["data.regions=keep", "data.features=store.h5"], "regions=pool"),
     (["data.regions=keep", "data.kind=synthetic"], "regions=pool"),
     (["data.regions=keep", "train.augment.noise=0.1"], "regions=pool"),
@@ -265,7 +209,7 @@ def test_null_as_a_section_is_refused_by_name(write):
     (["data.held_out=[Bark, Bark]"], "twice"),
     (["data.kind=llp", "data.held_out=[Bark]"], "held_out"),
 ])
-def test_settings_that_exclude_each_other_are_refused(overrides: list[str], words: str):
+def test_settings_that_contradict_each_other_are_an_error(overrides: list[str], words: str):
     with pytest.raises(ConfigError, match=words):
         load_config(None, overrides)
 
@@ -278,19 +222,15 @@ def test_synthetic_videos_have_one_length_or_a_range_of_lengths() -> None:
             load_config(None, [f"data.synthetic.segments={wrong}"])
 
 
-def test_held_out_classes_are_sorted():
-    assert load_config(None, ["data.held_out=[Horse, Bark]"]).data.held_out == ("Bark", "Horse")
-
-
-@pytest.mark.parametrize(("setting", "says"), [
+@pytest.mark.parametrize(("setting", "words"), [
     ("train.epoch=3", "train.epoch: no such setting; did you mean train.epochs?"),
     ("epochs=3", "did you mean train.epochs?"),
     ("model.cmgi.cnv.heads=3", "model.cmgi.cnv: no such setting"), ("train.epochs", "is not key.path=value"),
 ])
-def test_a_key_is_refused_without_a_config(setting: str, says: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(says)):
+def test_check_keys_suggests_the_closest_key(setting: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
         check_keys(["train.epochs=2", setting])
 
 
-def test_keys_of_free_form_mappings_are_not_looked_up() -> None:
+def test_check_keys_accepts_any_key_of_a_free_form_mapping() -> None:
     check_keys(["model.cmgi.conv_options.heads=2", "model.options={depth: 2}", "data.synthetic.videos=0"])

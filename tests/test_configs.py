@@ -1,11 +1,10 @@
-"""Every shipped YAML and every option of the schema: it loads, it builds, it trains, and it matters.
+"""Every shipped YAML and every value of every setting: it builds, trains a batch and changes the result.
 
-The cases come from the schema, so that an option which is added without a value to try here fails a test.
+The cases are those of the schema: a new setting without a value to try here fails a test.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 import re
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache, reduce
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import h5py
 import numpy as np
@@ -44,7 +43,7 @@ B, T, C, WIDTH = 4, 6, 3, 16
 SHAPE = Shape(audio_width=WIDTH, visual_width=WIDTH, segments=T, classes=C)
 
 
-# --- What the schema holds -----------------------------------------------------------------------
+# --- The schema ----------------------------------------------------------------------------------
 
 
 def leaves(section: type[BaseModel], at: str = "") -> Iterator[tuple[str, Any]]:
@@ -84,62 +83,44 @@ LISTED = {key: choices(annotation) for key, annotation in SCHEMA.items() if choi
 BUILDING = ("model.", "objective.")
 
 
-def test_choices_finds_what_an_annotation_lists():
-    assert choices(Literal["a", "b"]) == ["a", "b"]
-    assert choices(bool) == [False, True]
-    assert choices(tuple[Literal["a", "b"], ...] | None) == [["a"], ["b"]]
-    assert choices(int) == choices(str | None) == []
-
-
-# --- base.yaml -----------------------------------------------------------------------------------
-
-
-def test_base_yaml_holds_every_default():
-    written = yaml.safe_load((CONFIGS / "base.yaml").read_text())
-    assert set(paths(written)) == set(SCHEMA)
-    assert load_config(CONFIGS / "base.yaml") == Config()
-
-
-def paths(tree: dict, at: str = "") -> Iterator[str]:
-    """Every dotted key of a YAML's tree."""
-    for key, value in tree.items():
-        if isinstance(value, dict) and f"{at}{key}" not in SCHEMA:
-            yield from paths(value, f"{at}{key}.")
-        else:
-            yield f"{at}{key}"
-
-
-def test_base_yaml_explains_every_setting_on_its_line():
-    lines = (CONFIGS / "base.yaml").read_text().splitlines()
-    settings = [line for line in lines if re.match(r" *\w+: *[^ #]", line)]
-    assert len(settings) == len(SCHEMA)
-    assert not [line for line in settings if not re.search(r" # \S.{4,}", line)]
-
-
 # --- Shipped experiments -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", YAMLS)
-def test_a_yaml_opens_with_what_it_is_and_its_command(path: Path):
-    head = "".join(line for line in path.read_text().splitlines(True)[:8] if line.startswith("#"))
-    assert path.read_text().startswith("# ")
-    tool = "train_parsing" if load_config(path).data.kind == "llp" else "train"
-    assert f"tools/{tool}.py configs/{path.relative_to(CONFIGS)}" in head
+def test_base_yaml_holds_every_default_with_a_comment():
+    text = (CONFIGS / "base.yaml").read_text()
+    written = yaml.safe_load(text)
+    for key in SCHEMA:
+        reduce(lambda tree, part: tree[part], key.split("."), written)
+    assert load_config(CONFIGS / "base.yaml") == Config()
+    lines = [line for line in text.splitlines() if re.match(r" *\w+: *[^ #]", line)]
+    assert len(lines) == len(SCHEMA) and all(re.search(r" # \S.{4,}", line) for line in lines)
 
 
 @pytest.mark.parametrize("path", YAMLS)
-def test_a_yaml_builds_and_trains_a_batch(path: Path):
+def test_a_shipped_config_names_its_command_and_trains_a_batch(path: Path):
     config = load_config(path)
+    tool = "train_parsing" if config.data.kind == "llp" else "train"
+    head = "".join(line for line in path.read_text().splitlines(True)[:8] if line.startswith("#"))
+    assert f"tools/{tool}.py configs/{path.relative_to(CONFIGS)}" in head
     assert train_a_batch(config).losses
 
 
-def test_names_of_shipped_experiments_tell_their_runs_apart():
+def test_shipped_configs_have_different_names():
     names = [load_config(param.values[0]).name for param in YAMLS]
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("family", ["avsgn", "avsgn_printed", "ave_composite"])
+def test_the_full_and_the_weak_config_differ_in_supervision(family: str):
+    full, weak = (load_config(CONFIGS / f"{family}_{setting}.yaml") for setting in ("full", "weak"))
+    assert full.objective.supervision == "full" and weak.objective.supervision == "weak"
+    assert full.model == weak.model and full.data == weak.data
+    if family == "ave_composite":  # the split of the report must not select the epoch
+        assert {(one.train.select, one.evaluate.split) for one in (full, weak)} == {("last", "val")}
+
+
 @pytest.mark.parametrize("setting", ["full", "weak"])
-def test_the_printed_recipe_is_the_paper_s(setting: str):
+def test_the_printed_recipe_is_that_of_the_paper(setting: str):
     config = load_config(CONFIGS / f"avsgn_printed_{setting}.yaml")
     recipe, cmgi = config.train, config.model.cmgi
     assert (recipe.learning_rate, recipe.milestones, recipe.gamma) == (3e-4, (10, 20, 30), 0.5)
@@ -147,24 +128,7 @@ def test_the_printed_recipe_is_the_paper_s(setting: str):
     assert (cmgi.residual, cmgi.norm, cmgi.layers, config.model.head.gates) == (False, "none", 2, "scalar")
     assert (config.objective.supervision, config.objective.consistency_weight) == (setting, 0.01)
     assert build_objective(config.objective).names == DEFAULT_LOSSES[setting]
-
-
-@pytest.mark.parametrize("family", ["avsgn", "avsgn_printed", "ave_composite"])
-def test_full_and_weak_share_model_and_data(family: str):
-    full, weak = (load_config(CONFIGS / f"{family}_{setting}.yaml") for setting in ("full", "weak"))
-    assert full.objective.supervision == "full" and weak.objective.supervision == "weak"
-    assert full.model == weak.model and full.data == weak.data
-
-
-def test_the_printed_weak_config_differs_from_the_full_one_in_the_objective_alone():
-    full, weak = (load_config(CONFIGS / f"avsgn_printed_{setting}.yaml") for setting in ("full", "weak"))
-    assert full.train == weak.train and full.evaluate == weak.evaluate
-
-
-@pytest.mark.parametrize("setting", ["full", "weak"])
-def test_ave_composite_chooses_no_epoch_on_the_split_that_it_reports(setting: str):
-    config = load_config(CONFIGS / f"ave_composite_{setting}.yaml")
-    assert (config.train.select, config.evaluate.split, config.data.name) == ("last", "val", "AVE-Composite")
+    assert recipe == load_config(CONFIGS / "avsgn_printed_full.yaml").train
 
 
 # --- Every option of model and objective ---------------------------------------------------------
@@ -192,7 +156,7 @@ TRIED: dict[str, list[Any]] = {
     "objective.label_smoothing": [0.1],
 }
 
-#: What must be set beside a setting, or beside one of its values, for it to be allowed or to mean something.
+#: Further settings that a setting, or one of its values, needs to be valid or to have an effect.
 COMPANIONS: dict[str, list[str]] = {
     "model.head.segment_scores=true": ["objective.losses=[segment]"],
     'objective.losses=["segment"]': ["model.head.segment_scores=true"],
@@ -200,7 +164,7 @@ COMPANIONS: dict[str, list[str]] = {
     'objective.losses=["pasted"]': ["objective.supervision=weak", "train.augment.boundary=0.9"],
     "objective.pasted_weight": ["objective.supervision=weak", "objective.losses=[mil,pasted]",
                                 "train.augment.boundary=0.9"],
-    "model.cmgi.backend": ["model.dropout.graph=0"],  # nodes stand in another order, and so do numbers drawn for them
+    "model.cmgi.backend": ["model.dropout.graph=0"],  # in another order of nodes, dropout differs
     "model.options": ["model.name=late_fusion"],
     "objective.options": ["model.name=late_fusion"],
     "objective.mil_pooling": ["objective.supervision=weak"],
@@ -219,27 +183,24 @@ SAME_NUMBERS = {"model.cmgi.backend"}
 OPTIONS = {key: values for key, values in (LISTED | TRIED).items() if key.startswith(BUILDING)}
 
 
-@dataclasses.dataclass
-class Trained:
-    """What one training batch came to."""
+class Trained(NamedTuple):
+    """Shapes of the parameters, and losses of one batch."""
 
     parameters: dict[str, tuple[int, ...]]
     losses: dict[str, float]
 
-    def differs(self, other: Trained) -> bool:
-        return self.parameters != other.parameters or self.losses != other.losses
 
-
-def parse_a_batch(config: Config, batch: Any, bank: Any) -> tuple[Any, dict[str, Any], Any]:
-    """The same of a parser: its model, losses and total."""
-    model = build_parser(config.model, SHAPE, bank, config.parsing.evidence)
-    objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
-    losses = objective(model(batch), torch.eye(B, C))
-    return model, losses, objective.total(losses)
+def build(config: Config, bank: Any) -> tuple[Any, Any]:
+    """Model and objective of localization, or of parsing."""
+    if config.data.kind == "llp":
+        return (build_parser(config.model, SHAPE, bank, config.parsing.evidence),
+                ParsingObjective(**config.parsing.model_dump(exclude={"evidence"})))
+    return (build_model(config.model, SHAPE, bank, config.objective.supervision),
+            build_objective(config.objective, config.model.name))
 
 
 def train_a_batch(config: Config) -> Trained:
-    """Build from `config`, run one made batch forward and backward; all numbers must be finite."""
+    """Run one random batch forward and backward; all numbers must be finite."""
     torch.manual_seed(5)
     bank = SimpleNamespace(audio=torch.randn(C, WIDTH), visual=torch.randn(C, WIDTH))
     relevance = (torch.rand(B, T) < 0.6).float()
@@ -249,14 +210,13 @@ def train_a_batch(config: Config) -> Trained:
     batch = build_batch(torch.randn(B, T, WIDTH), torch.randn(B, T, WIDTH), text_nodes=rows,
                         category=category, relevance=relevance, row=torch.arange(B),
                         topology=topology(config.model))
+    model, objective = build(config, bank)
     if config.data.kind == "llp":
-        model, losses, total = parse_a_batch(config, batch, bank)
+        losses = objective(model(batch), torch.eye(B, C))
     else:
-        model = build_model(config.model, SHAPE, bank, config.objective.supervision)
-        objective = build_objective(config.objective, config.model.name)
         pasted = {"pasted": (torch.arange(T) < 2).float().expand(B, T)} if "pasted" in objective.names else {}
         losses = objective(model(batch), category, relevance, **pasted)
-        total = objective.total(losses)
+    total = objective.total(losses)
     total.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert gradients and all(g.isfinite().all() for g in gradients) and any(g.any() for g in gradients)
@@ -273,47 +233,19 @@ def outcome(key: str, spelled: str) -> Trained:
     return train_a_batch(load_config(None, [*small, *given, f"{key}={spelled}"]))
 
 
-def test_every_option_of_model_and_objective_has_values_to_try():
-    assert set(OPTIONS) == {key for key in SCHEMA if key.startswith(BUILDING)}
-
-
-@pytest.mark.parametrize(("key", "value"), [
-    pytest.param(key, value, id=override(key, value)) for key, values in OPTIONS.items() for value in values])
-def test_every_value_of_an_option_builds_and_trains_a_batch(key: str, value: Any):
-    assert outcome(key, json.dumps(value)).losses
-
-
-@pytest.mark.parametrize("key", sorted(set(OPTIONS) - SAME_NUMBERS))
-def test_no_option_is_ignored(key: str):
+@pytest.mark.parametrize("key", sorted(key for key in SCHEMA if key.startswith(BUILDING)))
+def test_every_value_of_a_setting_trains_a_batch_and_changes_the_result(key: str):
     spelled = {json.dumps(value) for value in [value_at(Config(), key), *OPTIONS[key]]}
-    if len(spelled) == 1:
-        pytest.skip(f"{key} has one value as yet")
     found = [outcome(key, value) for value in sorted(spelled)]
-    assert all(one.differs(two) for n, one in enumerate(found) for two in found[:n])
+    if key in SAME_NUMBERS:
+        assert all(one.losses == pytest.approx(found[0].losses, rel=1e-4) for one in found)
+    else:
+        assert all(one != two for number, one in enumerate(found) for two in found[:number])
 
 
-@pytest.mark.parametrize("key", sorted(SAME_NUMBERS))
-def test_backends_give_the_same_numbers(key: str):
-    first, *others = (outcome(key, json.dumps(value)) for value in [value_at(Config(), key), *OPTIONS[key]])
-    for other in others:
-        assert other.losses == pytest.approx(first.losses, rel=1e-4) and other.parameters == first.parameters
-
-
-def test_a_difference_is_seen_and_equality_too():
-    one = outcome("model.cmsa.heads", "2")
-    assert not one.differs(train_a_batch(load_config(None, ["model.dim=16", "model.cmsa.heads=2"])))
-    assert one.differs(dataclasses.replace(one, losses=one.losses | {"total": 0.0}))
-
-
-# --- One name from the objective to the config ---------------------------------------------------
-
-
-def test_a_loss_has_one_name_from_the_objective_to_the_config():
+def test_the_schema_lists_the_names_of_the_tables():
     assert AVSGNObjective(losses=get_args(Loss)).names == get_args(Loss)
     assert {name for names in DEFAULT_LOSSES.values() for name in names} <= set(get_args(Loss))
-
-
-def test_tables_and_schema_offer_the_same_names():
     assert set(get_args(Subgraph)) == set(SUBGRAPHS)
     assert set(LISTED["objective.mil_pooling"]) == set(POOLING)
     assert set(LISTED["model.cmgi.topology"]) == set(TOPOLOGIES)
@@ -321,17 +253,17 @@ def test_tables_and_schema_offer_the_same_names():
     assert set(ObjectiveConfig.model_fields) == {*inspect.signature(AVSGNObjective).parameters, "options"}
 
 
-# --- Every option of data, training and evaluation, by the door a user takes ----------------------
+# --- Every setting of data, training and evaluation ----------------------------------------------
 
-#: Runs that between them take every listed value, and another value than the default of all others.
+#: Runs that together have every listed value, and a value other than the default of all other settings.
 RUNS = {
     "synthetic": [
-        "name=made", "data.kind=synthetic", "data.name=made up", "data.synthetic.videos=24",
+        "name=other", "data.kind=synthetic", "data.name=other", "data.synthetic.videos=24",
         "data.synthetic.classes=3", "data.synthetic.segments=5", "data.synthetic.width=16",
         "data.synthetic.seed=1", "train.schedule=constant", "train.augment.boundary=0.5", "train.augment.recombine=0.5",
         "train.device=cpu", "train.precision=bf16", "train.weight_decay=0.01", "train.warmup_epochs=0.5",
         "train.clip_norm=null", "train.ema=0.5", "train.augment.time_flip=0.5", "train.augment.noise=0.1",
-        "train.threads=1", "train.seeds=[4,5]", "train.select=test", "evaluate.tau=0.4",
+        "train.threads=1", "train.seeds=[4,5]", "train.select=test", "evaluate.tau=0.4", "train.epochs=1",
     ],
     "legacy": [
         "data.annotations=other.txt", "data.splits=txt", "data.audio_features=a.h5",
@@ -346,22 +278,23 @@ RUNS = {
     ],
     "store": [
         "data.features=store.h5", "data.missing=drop", "data.held_out=[class 1]", "train.schedule=cosine",
-        "train.early_stop=1", "train.select=val", "evaluate.split=val", "train.compile=true",
+        "train.early_stop=1", "train.select=val", "evaluate.split=val", "train.compile=true", "train.batch_size=32",
+        "model.cmgi.subgraphs=[av]", "model.cmgi.layers=1",
     ],
 }
 SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]
 
-#: Parsing has a recipe of its own (tests/parsing/test_training.py); its options are tried on a batch below.
+#: Parsing is trained in tests/parsing/test_training.py; its settings train a batch below.
 PARSED = ["data.kind=llp", "parsing.audio_smoothing=0.2", "parsing.visual_smoothing=0.2", "parsing.guided=false",
           "parsing.evidence=seconds"]
 
-#: What not every machine can give; refused by name where it is not there.
+#: Hardware that not every machine has.
 HARDWARE = {("train.device", "cuda"), ("train.device", "mps"), ("train.precision", "fp16")}
 
 
 @pytest.fixture(scope="module")
 def ave_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as AVE followers have it: 30 videos of 3 classes, once in every form of file."""
+    """A folder of 30 videos of 3 classes, in every supported file format."""
     root, draw, videos = tmp_path_factory.mktemp("ave"), np.random.default_rng(0), 30
     ids = tuple("id 00" if video == 20 else f"id {video:02}" for video in range(videos))  # 0 leaks into val
     lines = [f"class {video % C}&{ids[video]}&good&{video % 4}&{4 + video % 7}\n" for video in range(videos)]
@@ -389,7 +322,7 @@ def ave_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.filterwarnings("ignore:train.select=test")
-def test_every_option_of_data_and_training_runs_to_its_table(run: str, ave_folder: Path, tmp_path: Path, monkeypatch):
+def test_runs_with_every_setting_of_data_and_training(run: str, ave_folder: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(compiled, "BACKEND", "aot_eager")  # inductor has a test of its own
     config = load_config(None, [*SMALL, f"data.root={ave_folder}", f"run_dir={tmp_path}", *RUNS[run]])
     result = recipes.train(config, progress=False)
@@ -398,7 +331,7 @@ def test_every_option_of_data_and_training_runs_to_its_table(run: str, ave_folde
         assert result.split == config.evaluate.split and 0 <= evaluation.report.segment_accuracy <= 100
 
 
-def test_what_was_trained_on_maps_is_not_scored_on_vectors(ave_folder: Path, tmp_path: Path):
+def test_a_model_trained_on_maps_cannot_be_evaluated_on_vectors(ave_folder: Path, tmp_path: Path):
     given = [*SMALL, f"data.root={ave_folder}", f"run_dir={tmp_path}", *RUNS["maps"], "train.epochs=1"]
     first = recipes.train(load_config(None, given), progress=False).evaluations[0].report.segment_accuracy
     again = recipes.evaluate_run(tmp_path / "avsgn", progress=False)
@@ -408,24 +341,21 @@ def test_what_was_trained_on_maps_is_not_scored_on_vectors(ave_folder: Path, tmp
 
 
 @pytest.mark.parametrize("name", ["avsgn", "late_fusion"])
-def test_maps_are_refused_for_models_of_vectors(name: str, ave_folder: Path):
+def test_maps_are_an_error_for_models_of_vectors(name: str, ave_folder: Path):
     with pytest.raises(ConfigError, match=rf"model\.name={name} .* choose one of \['avel', 'avsdn'"):
         recipes.train(load_config(None, [f"model.name={name}", "data.regions=keep", f"data.root={ave_folder}",
                                          "data.audio_features=a.h5", "data.visual_features=maps.h5"]))
 
 
-def test_no_option_of_parsing_is_ignored():
+def test_every_setting_of_parsing_changes_the_result():
     plain, *tried = (train_a_batch(load_config(None, ["data.kind=llp", "model.dim=16", *setting]))
                      for setting in ([], *([text] for text in PARSED[1:])))
-    assert len(tried) == 4 and all(plain.differs(one) for one in tried)
-
-
-def test_settings_of_parsing_are_refused_where_nothing_is_parsed():
-    with pytest.raises(ConfigError, match=r"parsing is the objective of data\.kind=llp"):
+    assert len(tried) == 4 and all(plain != one for one in tried)
+    with pytest.raises(ConfigError, match=r"objective of data\.kind=llp"):
         load_config(None, PARSED[1:])
 
 
-def test_every_option_of_data_and_training_is_in_a_run():
+def test_every_setting_of_data_and_training_is_in_a_run():
     given = [*RUNS.values(), PARSED]
     configs = [load_config(None, [*SMALL, "data.root=.", "run_dir=.", *settings]) for settings in given]
     keys = [key for key in SCHEMA if not key.startswith(BUILDING)]
@@ -437,7 +367,7 @@ def test_every_option_of_data_and_training_is_in_a_run():
 
 
 @pytest.mark.parametrize(("key", "value"), sorted(HARDWARE))
-def test_hardware_that_is_not_there_is_refused(key: str, value: str, ave_folder: Path, tmp_path: Path):
+def test_missing_hardware_is_an_error(key: str, value: str, ave_folder: Path, tmp_path: Path):
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         pytest.skip("this machine has a GPU")
     given = [*SMALL, *RUNS["store"], f"data.root={ave_folder}", f"run_dir={tmp_path}", f"{key}={value}"]

@@ -7,26 +7,13 @@ import math
 import pytest
 import torch
 
-from avsgn_pyg.baselines.suppression import GuidedAttention, gate_loss, highest
+from avsgn_pyg.baselines.suppression import GuidedAttention, gate_loss
 
 AUDIO, VISUAL = "audio", "visual"
 
 
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
-
-
-def test_highest_is_the_mean_of_a_class_s_four_best_seconds():
-    activations = torch.tensor([[[1.0], [5.0], [3.0], [2.0], [4.0], [0.0]]])
-    assert highest(activations).item() == 3.5 and highest(activations[:, :3]).item() == 3.0
-
-
-def test_guided_attention_weighs_channels_by_audio_then_by_visual():
-    layer = GuidedAttention(4, 8, beta=0.4, regions=False).eval()
-    audio, visual = torch.randn(2, 3, 4), torch.randn(2, 3, 1, 8)
-    aware = layer.norm(visual + layer.value(visual))
-    chosen = layer.channels(audio, aware, visual)[:, :, 0]
-    assert torch.allclose(layer(audio, visual), chosen * (1 + 0.4 * aware[:, :, 0].sigmoid()), atol=1e-6)
 
 
 def test_guided_attention_on_regions():

@@ -1,4 +1,4 @@
-"""The index: its edges and values, and PyG's layers on it: values, paths, autocast, vmap, tracing, derivatives."""
+"""The index: its edges and values, and layers of PyG on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.utils import scatter
 
 from avsgn_pyg.blocks import CompleteIndex, FallbackError, count_paths
@@ -154,41 +153,3 @@ def test_first_and_second_derivatives_equal_finite_differences(name: str):
 
     assert torch.autograd.gradcheck(run, (x, weight), fast_mode=True)
     assert torch.autograd.gradgradcheck(run, (x, weight), fast_mode=True)
-
-
-@pytest.mark.parametrize("name", EVERY_KIND)
-def test_a_layer_can_be_traced(name: str):
-    conv, x, _, edges = case(name)
-    (takes, weight), = edges.items()
-
-    def run(x: Tensor, weight: Tensor) -> Tensor:
-        index = CompleteIndex(GRAPHS, NODES)
-        return conv(x, index, **{takes: index.edges(weight)})
-
-    with torch.no_grad():
-        traced = make_fx(run)(x, weight)
-    x, weight = torch.randn_like(x).requires_grad_(), torch.rand_like(weight).requires_grad_()
-    ours, wanted = traced(x, weight), run(x, weight)
-    torch.testing.assert_close(ours, wanted)
-    leaves, upstream = [x, weight, *conv.parameters()], torch.randn_like(wanted)
-    for one, two in zip(*(torch.autograd.grad(out, leaves, upstream) for out in (ours, wanted)), strict=True):
-        torch.testing.assert_close(one, two)
-
-
-def test_no_grad_and_inference_mode_leave_a_training_step_possible():
-    conv, x, index, edges = case("gat")
-    with torch.inference_mode():
-        assert conv(x, CompleteIndex(GRAPHS, NODES), **edges).is_inference()
-        assert conv(x, index, **edges).is_inference()
-    with torch.no_grad():
-        assert not conv(x, index, **edges).requires_grad
-    conv(x, index, **edges).sum().backward()
-    assert x.grad is not None
-
-
-def test_attention_dropout_zeroes_its_rate_and_is_off_in_eval():
-    conv = pyg.GATConv(DIM, 4, heads=4, add_self_loops=False, dropout=0.5)
-    x, index = torch.randn(400, DIM), CompleteIndex(10, 40)
-    _, (_, weight) = conv(x, index, return_attention_weights=True)
-    assert abs(float((weight.plain() == 0).float().mean()) - 0.5) < 0.02
-    torch.testing.assert_close(conv.eval()(x, index), conv(x, index.edge_list()))

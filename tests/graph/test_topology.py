@@ -48,12 +48,6 @@ def test_edges_follow_the_rule_within_each_video_sorted_by_target(topology, sour
     assert found == sorted(found, key=lambda edge: (edge[1], edge[0]))
 
 
-def test_window_edges_grow_with_the_length_and_complete_ones_with_its_square():
-    short, long = (len(edges(Topology("window", 4), "audio", "visual", t)) for t in (100, 1000))
-    assert 9.5 < long / short < 10.5
-    assert len(edges(COMPLETE, "audio", "visual", 100)) == 100**2
-
-
 @pytest.mark.parametrize(("given", "words"), [(("topk",), "topk"), (("window", 0), "window=0")])
 def test_an_unknown_topology_is_an_error(given: tuple, words: str):
     with pytest.raises(ValueError, match=words):

@@ -41,8 +41,6 @@ OPTIONS: dict[str, list[dict]] = {
 }
 #: Rows whose message is no product of an edge's number and its source: they run on broadcast blocks.
 WITHOUT_PRODUCTS = {"film", "gatv2", "gen", "gine", "resgated"}
-#: Rows that add up weighted sources: along an edge list they make no messages.
-SUMMED = {"gcn", "graph", "sage", "gin", "tag", "sg", "appnp", "arma"}
 #: Layers of several hops, held to one.
 ONE_HOP = {conv: {"K": 1} for conv in ("sg", "tag", "appnp")}
 CASES = [pytest.param(conv, options, id=f"{conv}-{options}") for conv, tried in OPTIONS.items()
@@ -145,16 +143,6 @@ def test_each_backend_is_counted(conv: str, options: dict):
     assert flat.edge_list == {conv: 1} and not flat.complete and not flat.matmul and not flat.broadcast
 
 
-@pytest.mark.parametrize("conv", sorted(SUMMED))
-def test_sums_along_a_list_make_no_message(conv: str, monkeypatch: pytest.MonkeyPatch):
-    layer, edges = Convolution(D, conv), edges_of()[1]
-    weight = torch.rand(edges.index.shape[1], requires_grad=True)
-    assert {name for name, row in CONVS.items() if row.fused} == SUMMED
-    monkeypatch.setattr(type(next(layer.conv.modules())), "message", None)
-    layer(torch.randn(B * N, D), edges, weight).sum().backward()
-    assert weight.grad.any()
-
-
 class SortedMessages(MessagePassing):
     """Sorting a message's channels has no rule on complete blocks."""
 
@@ -195,16 +183,6 @@ def test_a_layer_need_not_be_a_messagepassing(monkeypatch: pytest.MonkeyPatch):
     torch.testing.assert_close(Convolution(D, "mine")(x, complete, weight), expected)
     torch.testing.assert_close(Convolution(D, "mine")(in_list_order(x), edges, weight[tuple(edges.place)]),
                                in_list_order(expected))
-
-
-@pytest.mark.parametrize("complete", [True, False])
-@pytest.mark.parametrize("conv", ["gat", "transformer", "appnp", "arma"])
-def test_dropout_of_a_layer_is_off_in_evaluation(conv: str, complete: bool):
-    layer, edges = Convolution(D, conv, {"dropout": 0.5}).eval(), edges_of()[0 if complete else 1]
-    x, weight = torch.randn(B * N, D), torch.rand(B, N, N) if complete else torch.rand(B * N * N)
-    assert torch.equal(layer(x, edges, weight), layer(x, edges, weight))
-    layer.train()
-    assert not torch.equal(layer(x, edges, weight), layer(x, edges, weight))
 
 
 @pytest.mark.skipif(convolution.torch_scatter is None, reason="torch_scatter is not installed")

@@ -36,17 +36,6 @@ def test_constant_rows_equal_repeated_ones_in_value_and_every_gradient(attention
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
-def test_padding_has_no_weight(attention):
-    attention.eval()
-    mask = torch.tensor([[True] * 7, [True] * 4 + [False] * 3, [True] * 7])
-    for query in (torch.randn(10, WIDTH).double(), torch.randn(3, 5, WIDTH).double()):
-        source = torch.randn(3, 7, WIDTH).double()
-        output = attention(query, source, mask=mask)
-        short = query if query.dim() == 2 else query[1:2]
-        torch.testing.assert_close(output[1:2], attention(short, source[1:2, :4]))
-        torch.testing.assert_close(output[::2], attention(query if query.dim() == 2 else query[::2], source[::2]))
-
-
 def test_weights_are_dropped_in_training_and_keep_their_mean(attention, rows):
     with torch.no_grad():
         expected = attention.eval()(*rows)
@@ -55,8 +44,3 @@ def test_weights_are_dropped_in_training_and_keep_their_mean(attention, rows):
     assert not torch.equal(draws[0], draws[1])
     error = (draws.mean(0) - expected).abs() / (draws.std(0) / len(draws) ** 0.5)
     assert error.max() < 6.0
-
-
-def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="heads=5"):
-        CrossAttention(WIDTH, 5)
