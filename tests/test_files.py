@@ -1,4 +1,4 @@
-"""Atomic writing and locks: whole or not at all, and one holder at a time."""
+"""Atomic writing and locks."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ def test_a_file_is_replaced_whole(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_after_an_error_the_old_file_stands_and_nothing_is_left(tmp_path):
+def test_an_error_keeps_the_old_file_and_removes_the_partial_one(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
     with pytest.raises(TypeError), atomic(path) as partial:
@@ -42,7 +42,7 @@ def test_a_folder_appears_complete_and_is_never_replaced(tmp_path):
         pass
 
 
-def test_leftovers_of_dead_processes_go_and_those_of_others_stay(tmp_path):
+def test_partial_files_of_dead_processes_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     here = tmp_path / f".a.{platform.node()}-{dead.pid}.partial"
@@ -62,7 +62,7 @@ with lock(pathlib.Path(sys.argv[1])):
 """
 
 
-def test_a_lock_has_one_holder_and_ends_with_a_killed_process(tmp_path):
+def test_a_lock_has_one_holder_and_is_released_when_its_process_is_killed(tmp_path):
     path = tmp_path / ".locks" / "a"
     holder = subprocess.Popen([sys.executable, "-u", "-c", HOLD, path], stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"1\n"

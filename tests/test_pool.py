@@ -1,4 +1,4 @@
-"""The pool: every task ends once, however its process ends."""
+"""The process pool."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ ENDS = {EXIT: ProcessDiedError, CRASH: ProcessDiedError, RAISE: ZeroDivisionErro
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
-def test_a_bad_task_ends_alone(ahead):
+def test_a_failing_task_does_not_end_the_others(ahead):
     tasks = [EXIT, "1", RAISE, "2", SLEEP, "3", CRASH, CRASH, "4", "5", "6"]
     with Pool(eval, 2, ahead=ahead, timeout=3.0) as pool:
         outcomes = list(pool.run(tasks))
@@ -25,14 +25,14 @@ def test_a_bad_task_ends_alone(ahead):
         assert isinstance(outcome, ENDS[task]) if task in ENDS else outcome == int(task)
 
 
-def test_tasks_are_read_only_as_processes_can_take_them():
+def test_tasks_are_read_lazily():
     read = []
     with Pool(eval, 2, ahead=1) as pool:
         next(pool.run(read.append(task) or task for task in "123456789"))
         assert len(read) <= 4
 
 
-def test_without_processes_tasks_run_here_in_order():
+def test_without_processes_tasks_run_in_order():
     outcomes = list(Pool(eval, 0).run(["3", RAISE, "1"]))
     assert [task for task, _ in outcomes] == ["3", RAISE, "1"]
     assert isinstance(outcomes[1][1], ZeroDivisionError)
@@ -74,7 +74,7 @@ def test_processes_end_when_their_parent_is_killed(tmp_path):
     assert not any(os.path.exists(f"/proc/{worker.stem}") for worker in workers)
 
 
-def test_a_script_without_a_guard_gets_an_error_in_place_of_a_hang(tmp_path):
+def test_a_script_without_a_main_guard_is_an_error(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(guard="print(list(Pool(work, 1).run(['x'])))"))
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)

@@ -57,19 +57,7 @@ def test_a_saved_graph_can_be_read(tmp_path, name, read):
     assert found.graph["row"] == 7 and found.graph["category"] == 1 and found.graph["relevance"] == "0 1 1"
 
 
-def test_the_graph_of_pyg_can_be_loaded(tmp_path):
-    batch, output = batch_and_output()
-    *_, path = save_attention(batch, output, tmp_path)
-    data = torch.load(path, weights_only=False)
-    assert type(data) is HeteroData
-    into_text = output.adjacency["vt"][0][0, SECONDS:, :SECONDS]
-    assert torch.equal(data["visual", "vt", "text"].edge_weight, into_text.flatten())
-    assert torch.equal(data["audio"].x, batch["audio"].x)
-
-
 def test_each_layer_has_its_files(tmp_path):
-    names = [path.name for path in save_attention(*batch_and_output(), tmp_path)]
-    assert names == ["graph.graphml", "graph.json", "graph.pt"]
     paths = save_attention(*(found := batch_and_output(layers=2)), tmp_path)
     assert [path.name for path in paths[::3]] == ["graph-layer-1.graphml", "graph-layer-2.graphml"]
     second = nx.read_graphml(paths[3]).edges["audio:0", "audio:0", "av"]["weight"]
@@ -98,4 +86,5 @@ def test_a_clip_has_its_prediction_and_neither_labels_nor_padding(tmp_path):
         weight = graph.edges["visual:1", "audio:0", "av"]["weight"]
         assert weight == pytest.approx(found[1].adjacency["av"][0][0, 0, SECONDS + 1].item())
     data = torch.load(path, weights_only=False)
-    assert data.predicted == facts["predicted"] and len(data["audio"].x) == 2 and "row" not in data
+    assert type(data) is HeteroData and data.predicted == facts["predicted"]
+    assert len(data["audio"].x) == 2 and "row" not in data

@@ -75,7 +75,7 @@ def test_another_list_is_not_complete(change):
     assert not is_complete(change(complete_edges(*SIZE)), *SIZE)
 
 
-def test_a_list_is_complete_for_its_own_size_alone():
+def test_a_list_is_complete_for_one_size():
     index = complete_edges(2, 3, 4)
     note_complete(index, 2, 3, 4)
     assert is_complete(index, 2, 3, 4)

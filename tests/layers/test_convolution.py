@@ -20,7 +20,7 @@ from avsgn_pyg.layers.convs import CONVS, ConvRow
 B, T, R, D = 3, 4, 3, 8
 N = T + R
 
-#: Options beside the defaults, which every row is tried with.
+#: Options with which every row is tested, in addition to the defaults.
 OPTIONS: dict[str, list[dict]] = {
     "gcn": [{"bias": False}],
     "graph": [{"bias": False}, {"aggr": "mean"}, {"aggr": "max"}],

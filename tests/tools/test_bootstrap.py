@@ -72,12 +72,12 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def recorder(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    made = Recorder(bootstrap.ENV)
-    monkeypatch.setattr(bootstrap.venv, "create", made.create)
-    monkeypatch.setattr(bootstrap, "pip", made.pip)
-    monkeypatch.setattr(bootstrap, "ask", made.ask)
+    recorder = Recorder(bootstrap.ENV)
+    monkeypatch.setattr(bootstrap.venv, "create", recorder.create)
+    monkeypatch.setattr(bootstrap, "pip", recorder.pip)
+    monkeypatch.setattr(bootstrap, "ask", recorder.ask)
     monkeypatch.setattr(bootstrap, "read_page", lambda address: ("", f"{address}: no network in a test"))
-    return made
+    return recorder
 
 
 def test_a_second_run_does_nothing(bootstrap: ModuleType, recorder: Recorder, capsys: pytest.CaptureFixture) -> None:
