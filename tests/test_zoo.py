@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
 
-from avsgn_pyg.config import ConfigError, load_config, save_config
+from avsgn_pyg.config import ConfigError, load_config
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.layers.convs import CONVS, ConvRow
 from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, scores_segments, text_nodes
@@ -223,13 +222,3 @@ def test_an_option_of_a_baseline_changes_the_result_or_is_an_error(name: str, su
 def test_an_unknown_model_of_an_objective_is_an_error():
     with pytest.raises(ConfigError, match="'avsng' is not a model; choose one of"):
         build_objective(load_config().objective, "avsng")
-
-
-def test_a_yaml_replaces_the_options_of_its_base_and_dotted_keys_change_one(tmp_path: Path):
-    (tmp_path / "base.yaml").write_text("model: {name: cmbs, options: {alpha: 0.2, dim: 8}}\n")
-    (tmp_path / "child.yaml").write_text("base: base.yaml\nmodel: {options: {beta: 0.1}}\n")
-    assert load_config(tmp_path / "child.yaml").model.options == {"beta": 0.1}
-    dotted = load_config(tmp_path / "base.yaml", ["model.options.beta=0.1"])
-    assert dotted.model.options == {"alpha": 0.2, "dim": 8, "beta": 0.1}
-    save_config(dotted, tmp_path / "saved.yaml")
-    assert load_config(tmp_path / "saved.yaml") == dotted
