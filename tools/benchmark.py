@@ -31,8 +31,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer videos, samples and sizes")
     parser.add_argument("--rows", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP",
                         help=f"what to measure: {', '.join(GROUPS)}")
-    parser.add_argument("--against", type=Path, metavar="DIR", help="measure both checkouts in turn, not --rows")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where benchmark.json and .md go")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="compare with another checkout")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for benchmark.json and .md")
     parser.add_argument("--threads", type=positive, default=1, help="torch's threads; default 1")
     parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {ROUNDS}")
     parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {EPOCHS}")

@@ -30,7 +30,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for option, (_, _, help_text) in OPTIONS.items():
         parser.add_argument(f"--{option}", metavar="TEXT", help=help_text)
     for kind in ("visual", "audio"):
-        parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="its other options")
+        parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="its options")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")

@@ -21,15 +21,15 @@ SPLITS = ("train", "val", "test")
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder (every seed of it) or a checkpoint's")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run (all seeds) or a checkpoint")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted data.* and evaluate.* settings")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
-    threshold.add_argument("--tau-from", choices=SPLITS, metavar="SPLIT", help="take the best tau of this split")
+    threshold.add_argument("--tau-from", choices=SPLITS, metavar="SPLIT", help="use the best tau of this split")
     parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     return parser.parse_intermixed_args(arguments)
 
 

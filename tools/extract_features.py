@@ -1,9 +1,9 @@
-"""Encode a folder of videos into a feature store; a run that was stopped resumes.
+"""Encode a folder of videos into a feature store; an interrupted run resumes.
 
 python tools/extract_features.py AVE/videos --annotations AVE/Annotations.txt --out AVE/features.h5
 python tools/extract_features.py clips --out clips.h5 --labels classes.txt --frames-per-segment 4
 python tools/extract_features.py AVE/videos --annotations AVE/Annotations.txt --out AVE/features.h5 --verify
-docs/extraction.md says which weights there are, how machines share the work, and what the store holds.
+docs/extraction.md: available weights, several machines, the contents of a store.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from avsgn_pyg.features.files import check_inputs
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("videos", type=Path, metavar="VIDEOS", help="the folder; subfolders are searched too")
+    parser.add_argument("videos", type=Path, metavar="VIDEOS", help="a folder, searched with its subfolders")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the store to write")
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="encode the rows of this AVE file")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names in index order, one a line")
-    parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds of a video; default 10")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="encode only the videos of this AVE file")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names in index order, one per line")
+    parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds per video; default 10")
     parser.add_argument("--own-length", action="store_true", help="do not pad shorter videos")
-    parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="default 1, the middle")
+    parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="frames per second; default 1")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="clip")
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="clap")
     for option, (_, _, help_text) in OPTIONS.items():
         parser.add_argument(f"--{option}", metavar="TEXT", help=help_text)
     for kind in ("visual", "audio"):
-        parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="its other options")
-    parser.add_argument("--download", action="store_true", help="fetch weights that are not on this machine")
+        parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="more options")
+    parser.add_argument("--download", action="store_true", help="download missing weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="frames, or seconds of sound, at once")
-    parser.add_argument("--workers", type=int, metavar="N", help="reading processes; default: cores - 1; 0: none")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="frames or seconds per batch")
+    parser.add_argument("--workers", type=int, metavar="N", help="reading processes; default: cores - 1")
     parser.add_argument("--engine", choices=ENGINES, default="processes", help="ray: on a Ray cluster")
     parser.add_argument("--actors", type=int, default=1, metavar="N", help="ray: processes that encode; default 1")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only this part, into FILE.I-of-N.h5")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there; if stopped, the same resumes")
-    parser.add_argument("--retry-failed", action="store_true", help="try again what failed for good")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing store")
+    parser.add_argument("--retry-failed", action="store_true", help="retry permanent failures, too")
     parser.add_argument("--strict", action="store_true", help="exit code 1 if any video failed")
-    parser.add_argument("--verify", nargs="?", type=int, const=8, metavar="N", help="encode N videos again, compare")
+    parser.add_argument("--verify", nargs="?", type=int, const=8, metavar="N", help="compare N videos, encoded again")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_args(arguments)
 

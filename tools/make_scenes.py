@@ -17,11 +17,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="created where it does not exist")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="created if it does not exist")
     parser.add_argument("--videos", type=int, default=240, metavar="N", help="clips, at least 8 (default: 240)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is random (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--seconds", type=int, default=10, metavar="T", help="length of a clip (default: 10)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: one a core")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: one per core")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(arguments)
 

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, metavar="CONFIG|RUN", help="a YAML file (its data count), or a run")
+    parser.add_argument("source", type=Path, metavar="CONFIG|RUN", help="a YAML file with data settings, or a run")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as data.root=DIR")
     parser.add_argument("--split", choices=("train", "val", "test"), help="default: val; of a run, its evaluate.split")
-    parser.add_argument("--held-out", type=int, metavar="K", help="of a CONFIG: classes of a draw; default 7")
-    parser.add_argument("--draws", type=int, metavar="N", help="of a CONFIG: seeds 0 to N - 1; default 20")
-    parser.add_argument("--json", action="store_true", help="print JSON, every draw, in place of the table")
+    parser.add_argument("--held-out", type=int, metavar="K", help="with CONFIG: classes per draw; default 7")
+    parser.add_argument("--draws", type=int, metavar="N", help="with CONFIG: number of draws; default 20")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_intermixed_args(arguments)
     if options.source.is_dir() and not (options.held_out is options.draws is None):
-        parser.error("--held-out and --draws are of a CONFIG; a RUN's classes were held out when it was trained")
+        parser.error("--held-out and --draws need a CONFIG; the classes of a RUN were held out in its training")
     return options
 
 

@@ -1,8 +1,8 @@
 """Which event, and in which seconds: run a trained model on clips, or on every clip of a folder.
 
 python tools/predict.py clip.mp4 --checkpoint runs/demo                                prints events and seconds
-python tools/predict.py clips/ --checkpoint runs/demo --out answers --format json vtt  writes files
-python tools/predict.py clip.mp4 --checkpoint runs/demo --labels names.txt            labels it was not trained on
+python tools/predict.py clips/ --checkpoint runs/demo --out predictions --format json vtt  writes files
+python tools/predict.py clip.mp4 --checkpoint runs/demo --labels names.txt            labels that it was not trained on
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="a media file, or a folder of them")
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="RUN", help="run, checkpoint or saved model")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, in place of the trained classes")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write DIR/<clip's name>.* in place of printing")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="labels to use, one per line")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write files, print no results")
     parser.add_argument("--format", nargs="+", choices=FORMS, metavar="FORMAT",
                         help="; ".join(f"{name}: {what}" for name, what in FORMS.items())
                         + " (default: table, with --out json)")
     parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
-    parser.add_argument("--top", type=int, default=1, metavar="K", help="classes a second that the table shows")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="classes per second in the table")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of the encoders")
     for kind in ("visual", "audio"):
         parser.add_argument(f"--{kind}", nargs="+", metavar=("NAME", "KEY=VALUE"),
-                            help=f"the {kind} encoder: the path of its weights, or its name if none is recorded")
+                            help=f"{kind} encoder, if its weights have moved or none is recorded")
     options = parser.parse_args(arguments)
     if options.top < 1:
         parser.error("--top K shows one class at least")

@@ -1,4 +1,4 @@
-"""Make a table of the paper, or of this project: every row, several seeds, our numbers and the paper's.
+"""Reproduce a table of the paper or of this project: train every row and compare with the paper's numbers.
 
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5 --jobs 8 --devices cuda:0 cuda:1
@@ -42,24 +42,24 @@ def seeds(text: str) -> tuple[int, ...]:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suite", type=Path, metavar="SUITE", help="a YAML of configs/suites")
+    parser.add_argument("suite", type=Path, metavar="SUITE", help="a YAML file of configs/suites")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings of all rows")
-    parser.add_argument("--seeds", type=seeds, metavar="N", help="0 to N-1, or a list: 0,3,4 or 3,; default: 0")
+    parser.add_argument("--seeds", type=seeds, metavar="N", help="number of seeds, or a list: 0,3,4 or 3,")
     parser.add_argument("--out", type=Path, default=Path("runs/suites"), metavar="DIR", help="default: runs/suites")
-    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="these alone, and the reference")
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="only these rows and the reference")
     parser.add_argument("--supervision", nargs="+", default=[], choices=("full", "weak"), help="default: both")
-    parser.add_argument("--jobs", type=whole, metavar="N", help="runs at a time; default: one a device; 0: no process")
+    parser.add_argument("--jobs", type=whole, metavar="N", help="parallel runs; default: one per device")
     parser.add_argument("--devices", nargs="+", default=[], metavar="D", help="cuda:0, cpu, auto; default: every GPU")
     parser.add_argument("--engine", choices=("processes", "ray"), default="processes", help="ray: on a Ray cluster")
     parser.add_argument("--cpus", type=whole, metavar="N", help="ray: CPUs for each run; default 1")
     parser.add_argument("--gpus", type=float, metavar="X", help="ray: GPUs for each run; default 1 if there are any")
-    parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="every N-th run, from the I-th on")
-    parser.add_argument("--finished", action="store_true", help="tables of what is finished; nothing is run")
+    parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="only every N-th run, from the I-th")
+    parser.add_argument("--finished", action="store_true", help="only write tables, train nothing")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     options = parser.parse_intermixed_args(arguments)
     unread = (options.jobs, options.devices or None) if options.engine == "ray" else (options.cpus, options.gpus)
     if any(value is not None for value in unread):
-        parser.error("--jobs and --devices are of --engine processes, --cpus and --gpus of --engine ray")
+        parser.error("--jobs and --devices need --engine processes, --cpus and --gpus need --engine ray")
     return options
 
 

@@ -29,9 +29,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", metavar="CONFIG", help=f"a YAML file; default configs/{FIRST.name}")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue this run's folder with its own config")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="resume this run with its saved config")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
-    parser.add_argument("--quiet", action="store_true", help="no bars, no line an epoch; only the table")
+    parser.add_argument("--quiet", action="store_true", help="print only the table")
     options = parser.parse_intermixed_args(arguments)
     if options.config is not None and "=" in options.config:
         options.overrides.insert(0, options.config)

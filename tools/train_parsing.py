@@ -24,13 +24,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file with data.kind: llp")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue this run's folder with its own config")
-    parser.add_argument("--score", type=Path, metavar="RUN", help="only score this run's folder, or a checkpoint's")
-    parser.add_argument("--split", choices=("val", "test"), help="of --score; default: the config's evaluate.split")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="of --score; default: auto")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="resume this run with its saved config")
+    parser.add_argument("--score", type=Path, metavar="RUN", help="only score this run or checkpoint")
+    parser.add_argument("--split", choices=("val", "test"), help="with --score; default: the config's evaluate.split")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="with --score; default: auto")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
-    parser.add_argument("--quiet", action="store_true", help="no bar, no line an epoch")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--quiet", action="store_true", help="print only the table")
     options = parser.parse_intermixed_args(arguments)
     if options.config is not None and "=" in options.config:
         options.overrides.insert(0, options.config)
@@ -38,9 +38,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if (options.config, options.resume, options.score).count(None) != 2:
         parser.error("give one of CONFIG, --resume RUN and --score RUN")
     if options.split is not None and options.score is None:
-        parser.error("--split is of --score; a training scores evaluate.split=...")
+        parser.error("--split needs --score; set evaluate.split=... for training")
     if options.device is not None and options.score is None:
-        parser.error("--device is of --score; a training computes on train.device=...")
+        parser.error("--device needs --score; set train.device=... for training")
     if options.overwrite and options.config is None:
         parser.error("--overwrite begins anew, which takes a CONFIG")
     return options

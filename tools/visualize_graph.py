@@ -20,28 +20,28 @@ SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"),
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder or a checkpoint's")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run or a checkpoint")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="with --row: dotted data.* settings")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
-    which.add_argument("--video", type=Path, metavar="CLIP", help="a media file in place of a row")
+    which.add_argument("--video", type=Path, metavar="CLIP", help="draw this media file, not a row")
     for kind in ("visual", "audio"):
-        parser.add_argument(f"--{kind}", nargs="+", metavar=("NAME", "KEY=VALUE"), help="with --video: its encoder")
-    parser.add_argument("--start", type=int, metavar="SECOND", help="of a long clip, the window from here")
+        parser.add_argument(f"--{kind}", nargs="+", metavar=("NAME", "KEY=VALUE"), help="with --video: the encoder")
+    parser.add_argument("--start", type=int, metavar="SECOND", help="with --video: first second of the window")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
-    parser.add_argument("--media", type=Path, metavar="CLIP", help="the row's video, for its frames and its sound")
+    parser.add_argument("--media", type=Path, metavar="CLIP", help="video file of the row, for frames and audio")
     parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
     parser.add_argument("--layer", help='"layer 1", ... or "rollout"; default: the first')
-    parser.add_argument("--share", type=float, default=0.1, help="part of the edges that is drawn; default 0.1")
-    parser.add_argument("--threshold", type=float, help="in place of --share: edges of at least this weight")
-    parser.add_argument("--arrangement", choices=ARRANGEMENTS, default="beside", help="of the subgraphs")
+    parser.add_argument("--share", type=float, default=0.1, help="fraction of edges to draw; default 0.1")
+    parser.add_argument("--threshold", type=float, help="draw edges of at least this weight")
+    parser.add_argument("--arrangement", choices=ARRANGEMENTS, default="beside", help="layout of the subgraphs")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/pictures/row-N or clip-NAME-from-0")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
     of_rows = options.overrides or options.split or options.data or options.media
     if of_rows if options.video is not None else options.visual or options.audio or options.start is not None:
-        parser.error("--visual, --audio, --start are of a --video CLIP; --split, --data, --media, KEY=VALUE of a row")
+        parser.error("--visual, --audio and --start need --video; --split, --data, --media and KEY=VALUE exclude it")
     return options
 
 

@@ -20,8 +20,8 @@ SAVED_CONFIG: Final = "config.json"
 FORMS: Final = {
     "table": "events and seconds for a terminal",
     "json": "everything",
-    "csv": "one line a second",
-    "events": "one line an event",
+    "csv": "one line per second",
+    "events": "one line per event",
     "vtt": "WebVTT captions",
     "eaf": "an ELAN document",
 }
