@@ -99,9 +99,3 @@ def test_mistakes_are_refused_before_torch_is_imported(tool: str, run: Path, tmp
     for words, (code, text, slow) in zip(cases[2:], missing, strict=True):
         assert (code, slow) == (2, []) and text.startswith("error: ") and "absent" in text, words
     assert not list(tmp_path.iterdir())
-
-
-def test_an_import_of_torch_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text("import torch\n")
-    [[code, _, slow]] = outcomes(tmp_path / "slow.py", [[]], tmp_path)
-    assert (code, slow) == (0, ["torch"])

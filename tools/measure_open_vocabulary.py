@@ -20,7 +20,7 @@ from avsgn_pyg.errors import EXPECTED_ERRORS
 from avsgn_pyg.recipes.checks import check_run
 
 if TYPE_CHECKING:
-    from avsgn_pyg.suites.open_vocabulary import Measurement
+    from avsgn_pyg.recipes.open_vocabulary import Measurement
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -40,12 +40,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def measure(options: argparse.Namespace) -> Measurement:
     if options.source.is_dir():
         check_run(options.source, options.overrides, "a measurement")
-        from avsgn_pyg.suites.open_vocabulary import measure_unseen
+        from avsgn_pyg.recipes.open_vocabulary import measure_unseen
 
         return measure_unseen(options.source, split=options.split, overrides=options.overrides)
     data = load_config(options.source, options.overrides).data
     check_files(data)
-    from avsgn_pyg.suites.open_vocabulary import measure_held_out
+    from avsgn_pyg.recipes.open_vocabulary import measure_held_out
 
     return measure_held_out(data, split=options.split or "val",
                             held_out=7 if options.held_out is None else options.held_out,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -106,10 +105,10 @@ def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch],
     buffers, device = {id(buffer) for buffer in model.buffers()}, batch[AUDIO].x.device
     inputs = [value.clone() if id(value) in buffers else value for value in _inputs(model, batch)]
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        graph = make_fx(forward, decomposition_table=_DROPOUT, pre_dispatch=True)(*inputs)
+        graph = make_fx(forward, pre_dispatch=True)(*inputs)
     graph.graph.eliminate_dead_code()  # dtype queries are constants by now, and Dynamo rejects the unused calls
     graph.recompile()
-    # Inductor's own random numbers cost a CPU more than the rest of a step.
+    # Dropout by torch's kernel: inductor's own random numbers cost a CPU more than the rest of a step.
     options = {"fallback_random": True} if backend == "inductor" and device.type == "cpu" else None
     code = torch.compile(graph, backend=backend, fullgraph=True, dynamic=False, options=options)
 
@@ -121,24 +120,3 @@ def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch],
 
 def _inputs(model: AVSGN, batch: Batch) -> tuple[Tensor, ...]:
     return batch[AUDIO].x, batch[VISUAL].x, *model.parameters(), *model.buffers()
-
-
-@torch.library.custom_op("avsgn_pyg::kept", mutates_args=(), schema="(Tensor x, float rate, int site) -> Tensor",
-                         tags=(torch.Tag.nondeterministic_seeded,))
-def _kept(x: Tensor, rate: float, site: int) -> Tensor:
-    """Draw a scaled dropout mask as eager mode does; without `site`, AOTAutograd would merge two draws into one."""
-    return torch.empty_like(x).bernoulli_(1 - rate).div_(1 - rate)
-
-
-@_kept.register_fake
-def _(x: Tensor, rate: float, site: int) -> Tensor:
-    return torch.empty_like(x)
-
-
-def _dropout(x: Tensor, rate: float, train: bool) -> Tensor:
-    """Dropout whose product the compiler can fuse with its neighbours; inductor's own form is slower."""
-    return x * _kept(x.detach(), rate, next(_SITES)) if train and rate else x
-
-
-_SITES = itertools.count()
-_DROPOUT: Final = {torch.ops.aten.dropout.default: _dropout}

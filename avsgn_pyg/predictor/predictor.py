@@ -21,7 +21,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from avsgn_pyg import zoo
-from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_checkpoint, load_weights
+from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.errors import ConfigError, DataError
 from avsgn_pyg.features.encoder import choose_device
@@ -76,10 +76,7 @@ class Predictor:
             self._labels.check_widths(self.meta.audio_width, self.meta.visual_width)
         shape = zoo.Shape(self.meta.audio_width, self.meta.visual_width, self.meta.segments, len(self.meta.categories))
         self.segments, self._text_nodes = shape.segments, zoo.text_nodes(self.config.model, shape)
-        with torch.random.fork_rng(devices=[]):  # the weights replace the random ones
-            self.model = zoo.build_model(self.config.model, shape, supervision=self.config.objective.supervision)
-        load_weights(self.model, checkpoint.weights, checkpoint.path / MODEL)
-        self.model.eval().to(self.device)
+        self.model = zoo.load_model(checkpoint, shape).to(self.device)
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: Any) -> Predictor:

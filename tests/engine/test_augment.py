@@ -8,7 +8,7 @@ from torch_geometric.data import Batch
 
 from avsgn_pyg.config import AugmentConfig
 from avsgn_pyg.data.videos import Videos
-from avsgn_pyg.engine.augment import Seconds, add_noise, augment, flip_time, paste_boundaries
+from avsgn_pyg.engine.augment import Seconds, augment, paste_boundaries
 from avsgn_pyg.graph.regions import with_regions
 from avsgn_pyg.graph.views import dense_view, padded_view
 
@@ -35,11 +35,7 @@ def changed_seconds(before: Batch, after: Batch) -> list[torch.Tensor]:
     return [(dense_view(before, name) != dense_view(after, name)).any(-1) for name in MODALITIES]
 
 
-def test_without_rates_the_batch_itself_is_returned(batch: Batch) -> None:
-    assert augment(batch, AugmentConfig()) is batch
-
-
-def test_regions_are_refused(videos: Videos) -> None:
+def test_without_rates_the_batch_itself_is_returned_and_regions_are_refused(videos: Videos) -> None:
     batch = with_regions(videos.batch(torch.arange(4)), torch.randn(4, videos.visual.shape[1], 3, 6))
     assert augment(batch, AugmentConfig()) is batch
     with pytest.raises(ValueError, match=r"regions"):
@@ -53,41 +49,22 @@ def test_the_given_batch_is_not_changed(batch: Batch) -> None:
     assert torch.equal(batch.relevance, before[1]) and "pasted" not in batch
 
 
-@pytest.mark.parametrize("segment_labels", [True, False])
-def test_the_same_random_state_augments_alike(batch: Batch, segment_labels: bool) -> None:
-    results = []
-    for _ in range(2):
-        torch.manual_seed(3)
-        results.append(augment(batch, EVERYTHING, segment_labels=segment_labels)["audio"].x)
-    assert torch.equal(*results)
-
-
-def test_a_flip_reverses_features_and_relevance(batch: Batch) -> None:
+def test_a_flip_reverses_features_and_relevance_of_a_share_of_the_videos(batch: Batch) -> None:
     flipped = augment(batch, AugmentConfig(time_flip=1.0))
     for name in MODALITIES:
         assert torch.equal(dense_view(flipped, name), dense_view(batch, name).flip(1))
     assert torch.equal(flipped.relevance, batch.relevance.flip(1)) and torch.equal(flipped.category, batch.category)
-
-
-def test_a_flip_has_its_rate_and_reverses_only_its_videos(batch: Batch) -> None:
     changed, _ = changed_seconds(batch, augment(batch, AugmentConfig(time_flip=0.25)))
-    assert changed.any(1).float().mean().item() == pytest.approx(0.25, abs=0.06)
-    values = flip_time(torch.arange(12.0).view(3, 4), torch.tensor([False, True, False]))
-    assert values.tolist() == [[0, 1, 2, 3], [7, 6, 5, 4], [8, 9, 10, 11]]
+    assert changed.any(1).float().mean().item() == pytest.approx(0.25, abs=0.06) and changed.any(1).logical_not().any()
 
 
-@pytest.mark.parametrize("scale", [0.01, 30.0])
-def test_noise_is_relative_to_the_root_mean_square(scale: float) -> None:
-    values = scale * torch.randn(200, 50) + scale
-    noise = add_noise(values, 0.3) - values
-    assert (noise.std() / values.square().mean().sqrt()).item() == pytest.approx(0.3, rel=0.03)
-
-
-def test_each_stream_has_its_own_noise(batch: Batch) -> None:
-    batch["visual"].x = batch["visual"].x * 100
-    noisy = augment(batch, AugmentConfig(noise=0.5))
-    assert (noisy["audio"].x - batch["audio"].x).abs().max() < 10
-    assert (noisy["visual"].x - batch["visual"].x).abs().max() > 50
+def test_noise_is_relative_to_the_root_mean_square_of_each_stream(batch: Batch) -> None:
+    batch["visual"].x = batch["visual"].x * 100 + 30
+    noisy = augment(batch, AugmentConfig(noise=0.3))
+    for name in MODALITIES:
+        values = batch[name].x
+        noise = (noisy[name].x - values).std() / values.square().mean().sqrt()
+        assert noise.item() == pytest.approx(0.3, rel=0.03)
 
 
 def test_a_pasted_run_is_background_with_one_modality_of_another_class(videos: Videos) -> None:
@@ -115,12 +92,6 @@ def test_pasting_has_its_rate(videos: Videos) -> None:
     assert (two / one).item() == pytest.approx(2, rel=0.15)
 
 
-def test_one_class_alone_has_no_donor(videos: Videos) -> None:
-    batch = videos.batch(torch.zeros(8, dtype=torch.int64))
-    pasted = augment(batch, AugmentConfig(boundary=1.0))
-    assert torch.equal(pasted.relevance, batch.relevance) and torch.equal(pasted["audio"].x, batch["audio"].x)
-
-
 @pytest.mark.parametrize("segment_labels", [True, False])
 def test_pasted_marks_the_pasted_seconds_and_is_flipped_with_them(batch: Batch, segment_labels: bool) -> None:
     plain, flipped = [], []
@@ -133,10 +104,12 @@ def test_pasted_marks_the_pasted_seconds_and_is_flipped_with_them(batch: Batch, 
 
 
 @pytest.mark.parametrize("segment_labels", [True, False])
-def test_a_video_of_one_second_has_no_room_for_a_boundary(segment_labels: bool) -> None:
-    seconds = Seconds(torch.randn(8, 1, 3), torch.randn(8, 1, 3), torch.ones(8, 1), torch.zeros(8, 1))
-    pasted = paste_boundaries(seconds, torch.arange(8), 1.0, segment_labels=segment_labels)
-    assert all(torch.equal(one, two) for one, two in zip(pasted, seconds, strict=True))
+def test_a_video_of_one_second_and_videos_of_one_class_are_not_pasted_over(segment_labels: bool) -> None:
+    for segments, category in ((1, torch.arange(8)), (4, torch.zeros(8, dtype=torch.int64))):
+        audio, visual = torch.randn(2, 8, segments, 3)
+        seconds = Seconds(audio, visual, torch.ones(8, segments), torch.zeros(8, segments))
+        pasted = paste_boundaries(seconds, category, 1.0, segment_labels=segment_labels)
+        assert all(torch.equal(one, two) for one, two in zip(pasted, seconds, strict=True))
 
 
 def test_recombining_exchanges_the_visual_features_of_whole_events_of_a_class(videos: Videos) -> None:

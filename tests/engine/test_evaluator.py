@@ -21,17 +21,6 @@ def test_evaluating_changes_neither_the_mode_nor_the_random_state(videos: Videos
     assert model.training and model.dropout.training
 
 
-def test_the_mode_is_restored_when_the_model_fails(videos: Videos) -> None:
-    class Broken(nn.Module):
-        def forward(self, batch: object) -> None:
-            raise RuntimeError("no")
-
-    model = Broken()
-    with pytest.raises(RuntimeError, match="no"):
-        predict(model, videos)
-    assert model.training
-
-
 def test_predictions_are_float32_whatever_the_model(videos: Videos, tiny_model: type) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert predict(tiny_model(), videos).relevance.dtype == torch.float32
@@ -57,7 +46,7 @@ def mixed(videos: Videos) -> Videos:
     return whole
 
 
-@pytest.mark.parametrize("size", [1, 5, 24])
+@pytest.mark.parametrize("size", [1, 5])
 def test_predictions_of_mixed_lengths_are_those_of_the_videos_alone(mixed: Videos, size: int) -> None:
     found = predict(AnyLength(), mixed, batch_size=size)
     assert torch.equal(found.mask, mixed.mask)

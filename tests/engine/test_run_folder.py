@@ -18,7 +18,6 @@ from avsgn_pyg.engine.run_folder import (
     find_checkpoint,
     how_to_continue,
     read_run_config,
-    seed_folders,
 )
 from avsgn_pyg.errors import CheckpointError, RunError
 
@@ -48,8 +47,10 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_run_is_new_then_started_then_finished(tmp_path: Path, run: RunFolder, write: Callable[..., None]) -> None:
-    assert RunFolder(tmp_path / "absent").state(Config()) == "new" and not (tmp_path / "absent").exists()
-    assert run.state(Config()) == "new"
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / ".config.yaml.partial").touch()
+    for path in (tmp_path / "absent", tmp_path / "killed", run.path):
+        assert RunFolder(path).state(Config()) == "new"
     write(1)
     run.commit(Index("epoch-0001", "epoch-0001"))
     assert run.state(Config()) == "started" and (run.last / "resume").exists()
@@ -96,26 +97,18 @@ def test_clearing_removes_the_runs_files_and_no_others(run: RunFolder, write: Ca
     clear(run.path / "absent")
 
 
-def test_a_commit_keeps_the_last_and_the_selected_checkpoint(run: RunFolder, write: Callable[..., None]) -> None:
+def test_a_commit_keeps_the_last_and_the_selected_checkpoint_and_a_start_those_of_the_index(
+    run: RunFolder, write: Callable[..., None]
+) -> None:
     write(1, 2, 3)
     run.commit(Index("epoch-0003", "epoch-0002"))
     assert names(run.checkpoints) == {"index.json", "epoch-0002", "epoch-0003"}
     assert [(run.checkpoints / name / "resume").exists() for name in ("epoch-0002", "epoch-0003")] == [False, True]
     assert find_checkpoint(run.path) == run.checkpoints / "epoch-0002"
-
-
-def test_what_a_kill_left_is_removed_on_the_next_start(run: RunFolder, write: Callable[..., None]) -> None:
-    write(1)
-    run.commit(Index("epoch-0001", "epoch-0001"))
-    write(2)
-    (run.checkpoints / ".epoch-0003.partial").mkdir()
+    write(4)
+    (run.checkpoints / ".epoch-0005.partial").mkdir()
     run.begin(Config())
-    assert names(run.checkpoints) == {"index.json", "epoch-0001"}
-
-
-def test_a_folder_with_hidden_files_only_is_new(tmp_path: Path) -> None:
-    (tmp_path / ".config.yaml.partial").write_text("name: av")
-    assert RunFolder(tmp_path).state(Config()) == "new"
+    assert names(run.checkpoints) == {"index.json", "epoch-0002", "epoch-0003"}
 
 
 @pytest.mark.parametrize(("make", "message"), [
@@ -132,12 +125,6 @@ def test_a_path_without_a_checkpoint_is_described(
         find_checkpoint(tmp_path / "path")
 
 
-def test_seed_folders_are_in_the_order_of_the_seeds(tmp_path: Path) -> None:
-    for name in ("seed-10", "seed-2", "seed-x", "other"):
-        (tmp_path / name).mkdir()
-    assert [path.name for path in seed_folders(tmp_path)] == ["seed-2", "seed-10"]
-
-
 def test_a_damaged_index_is_named(run: RunFolder) -> None:
     (run.checkpoints / "index.json").write_text('{"last": "ep')
     with pytest.raises(CheckpointError, match=r"index\.json"):
@@ -148,8 +135,6 @@ def test_an_interrupted_run_is_continued_by_a_command_that_works_here(run: RunFo
     python, *rest = how_to_continue("tools/train.py", run.path).removeprefix("stopped; continue with: ").split()
     assert Path(python).resolve() == Path(sys.executable).resolve()
     assert rest == ["tools/train.py", "--resume", str(run.path)]
-    for folder in (None, run.path / "absent"):
-        assert "--resume" not in how_to_continue("tools/train.py", folder)
 
 
 def test_another_format_is_reported_before_its_settings(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avsgn_pyg.engine import trainer as under_test
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.journal import read_journal
 from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint, write_config
@@ -19,8 +18,9 @@ Make = Callable[..., Trainer]
 Weights = dict[str, torch.Tensor]
 
 #: Everything that has a state of its own is on.
-EVERYTHING = {"epochs": 5, "ema": 0.8, "augment": {"time_flip": 0.5, "noise": 0.1}, "schedule": "cosine",
-              "warmup_epochs": 1.0, "accumulate": 2, "weight_decay": 0.01, "batch_size": 5, "checkpoint_every": 2}
+EVERYTHING = {"epochs": 5, "ema": 0.8, "augment": {"recombine": 0.5, "boundary": 0.5, "time_flip": 0.5, "noise": 0.1},
+              "schedule": "cosine", "warmup_epochs": 1.0, "accumulate": 2, "weight_decay": 0.01, "batch_size": 5,
+              "checkpoint_every": 2}
 
 
 class Killed(Exception):
@@ -88,24 +88,26 @@ def test_training_finds_what_is_in_the_features(make_trainer: Make, tmp_path: Pa
     assert max(line["val"]["segment_accuracy"] for line in lines) > 80
 
 
-def test_the_journal_has_every_loss_and_their_weighted_sum(make_trainer: Make, tmp_path: Path) -> None:
-    make_trainer(tmp_path, epochs=1).fit()
+def test_the_journal_has_every_loss_and_their_weighted_sum_and_the_log_a_line_an_epoch(
+    make_trainer: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        make_trainer(tmp_path, epochs=1).fit()
     [line] = journal(tmp_path)
     losses = line["loss"]
     assert list(losses) == ["category", "relevance", "total"]
     assert losses["total"] == pytest.approx(losses["category"] + 0.5 * losses["relevance"], rel=1e-5)
     assert (line["step"], line["learning_rate"]) == (3, 0.02) and line["gradient_norm"] > 0
+    [logged] = [record.message for record in caplog.records if record.message.startswith("epoch 1/1")]
+    assert "category " in logged and logged.count("(synthetic)") == 1
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_others(
-    make_trainer: Make, whole: Path, tmp_path: Path
-) -> None:
-    for seed in (0, 1):
-        make_trainer(tmp_path / f"{seed}", seed=seed, **EVERYTHING).fit()
-    assert same(last(tmp_path / "0"), last(whole)) and not same(last(tmp_path / "1"), last(whole))
+def test_another_seed_gives_other_weights(make_trainer: Make, whole: Path, tmp_path: Path) -> None:
+    make_trainer(tmp_path, seed=1, **EVERYTHING).fit()
+    assert not same(last(tmp_path), last(whole))
 
 
-@pytest.mark.parametrize("step", [1, 8, 13, 23])
+@pytest.mark.parametrize("step", [1, 13, 23])
 def test_a_killed_run_ends_as_one_that_was_not(make_trainer: Make, whole: Path, tmp_path: Path, step: int) -> None:
     stop(make_trainer(tmp_path, **EVERYTHING), step)
     torch.rand(17)
@@ -115,20 +117,19 @@ def test_a_killed_run_ends_as_one_that_was_not(make_trainer: Make, whole: Path, 
     assert journal(tmp_path) == journal(whole)
 
 
-@pytest.mark.parametrize(("owner", "name"), [(under_test, "save_checkpoint"), (RunFolder, "commit")])
 def test_a_run_killed_while_saving_continues_from_the_checkpoint_before(
-    make_trainer: Make, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+    make_trainer: Make, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save, calls = getattr(owner, name), [0]
+    commit, calls = RunFolder.commit, [0]
 
-    def die(*arguments: Any, **named: Any) -> None:
+    def die(*arguments: Any) -> None:
         calls[0] += 1
         if calls[0] == 2:
             raise Killed
-        save(*arguments, **named)
+        commit(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, name, die)
+        patch.setattr(RunFolder, "commit", die)
         with pytest.raises(Killed):
             make_trainer(tmp_path, **EVERYTHING).fit()
     make_trainer(tmp_path, **EVERYTHING).fit()
@@ -159,9 +160,8 @@ def test_every_epoch_has_every_video_once_in_an_order_of_its_own(make_trainer: M
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
 
 
-@pytest.mark.parametrize("clip_norm", [0.01, None])
-def test_clipping_bounds_the_gradient(make_trainer: Make, tmp_path: Path, clip_norm: float | None) -> None:
-    norms, trainer = [], make_trainer(tmp_path, epochs=1, clip_norm=clip_norm)
+def test_clipping_bounds_the_gradient(make_trainer: Make, tmp_path: Path) -> None:
+    norms, trainer = [], make_trainer(tmp_path, epochs=1, clip_norm=0.01)
 
     def measure(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         gradients = [p.grad.flatten() for p in optimizer.param_groups[0]["params"] if p.grad is not None]
@@ -169,12 +169,7 @@ def test_clipping_bounds_the_gradient(make_trainer: Make, tmp_path: Path, clip_n
 
     trainer.parts.optimizer.register_step_pre_hook(measure)
     trainer.fit()
-    [line] = journal(tmp_path)
-    assert len(norms) == 3
-    if clip_norm is None:
-        assert line["gradient_norm"] is None and min(norms) > 0.02
-    else:
-        assert line["gradient_norm"] > 0.02 and norms == pytest.approx([0.01] * 3, rel=1e-3)
+    assert journal(tmp_path)[0]["gradient_norm"] > 0.02 and norms == pytest.approx([0.01] * 3, rel=1e-3)
 
 
 def test_bf16_trains_and_evaluates_in_float32(make_trainer: Make, tmp_path: Path) -> None:
@@ -183,13 +178,6 @@ def test_bf16_trains_and_evaluates_in_float32(make_trainer: Make, tmp_path: Path
     full, half = last(tmp_path / "no"), last(tmp_path / "bf16")
     assert all(value.dtype == full[name].dtype for name, value in half.items()) and not same(full, half)
     torch.testing.assert_close(full["mix.weight"], half["mix.weight"], atol=0.1, rtol=0.1)
-
-
-def test_the_moving_average_is_saved(make_trainer: Make, tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, ema=0.9, select="last", epochs=1)
-    trainer.fit()
-    assert same(last(tmp_path), trainer.parts.average.module.state_dict())
-    assert not same(last(tmp_path), trainer.parts.model.state_dict())
 
 
 def test_selection_keeps_the_best_epoch_and_does_not_change_the_training(make_trainer: Make, tmp_path: Path) -> None:
@@ -287,12 +275,3 @@ def test_losses_are_read_far_less_often_than_steps_are_taken(
     trainer = make_trainer(tmp_path, epochs=1, batch_size=1, select="last", count=60)
     monkeypatch.setattr(torch.Tensor, "item", count)
     assert trainer.fit().step == 60 and reads[0] < 30
-
-
-def test_a_line_per_epoch_marks_synthetic_data_once(
-    make_trainer: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("INFO"):
-        make_trainer(tmp_path, epochs=1).fit()
-    [line] = [record.message for record in caplog.records if record.message.startswith("epoch 1/1")]
-    assert "category " in line and line.count("(synthetic)") == 1 and line.endswith("% (synthetic)")

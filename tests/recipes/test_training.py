@@ -1,230 +1,231 @@
-"""Videos of mixed lengths, from files to scores: padding changes no prediction and no score."""
-
 from __future__ import annotations
 
-import csv
 import dataclasses
+import json
+import shutil
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 import torch
 
-from avsgn_pyg import metrics, recipes, zoo
-from avsgn_pyg.config import Config, ConfigError, SyntheticConfig
+from avsgn_pyg import recipes
+from avsgn_pyg.config import Config, ConfigError, load_config
 from avsgn_pyg.data.dataset import Dataset
-from avsgn_pyg.data.feature_store import Features, write_store
-from avsgn_pyg.data.synthetic import make_synthetic
-from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.checkpoint import load_checkpoint
-from avsgn_pyg.engine.evaluator import labels, predict
 from avsgn_pyg.engine.result import Result
-from avsgn_pyg.engine.run_folder import find_checkpoint
-from avsgn_pyg.engine.trainer import Trainer
-from avsgn_pyg.localization import Localization
-from avsgn_pyg.recipes import evaluation, parts
-from avsgn_pyg.recipes.embedding import embed_run
-from avsgn_pyg.recipes.pictures import answer_row
+from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint
+from avsgn_pyg.errors import CheckpointError, RunError, TrainingError
+from avsgn_pyg.recipes import parts
 
 Make = Callable[..., Config]
-SYNTHETIC = {"videos": 60, "classes": 3, "width": 16, "segments": [3, 7]}
-AUGMENT = {"recombine": 0.5, "boundary": 0.7, "time_flip": 0.5, "noise": 0.1}
 
 
-def config_in(folder: Path, *, model: dict | None = None, train: dict | None = None, **sections: Any) -> Config:
-    """A run of a second on synthetic videos of 3 to 7 seconds."""
-    return Config.model_validate({
-        "name": "r", "run_dir": folder, "data": {"kind": "synthetic", "synthetic": SYNTHETIC},
-        "model": {"dim": 8, "text": {"slots": "per_class"}, "time_encoding": "relative", **(model or {})},
-        "train": {"epochs": 2, "batch_size": 16, "device": "cpu", "augment": AUGMENT, **(train or {})},
-        "evaluate": {"bootstrap": 50, "tau": 0.5}, **sections})
+def train(config: Config, **options: Any) -> Result:
+    return recipes.train(config, progress=False, **options)
+
+
+def evaluate(folder: Path, *overrides: str, **options: Any) -> Result:
+    return recipes.evaluate_run(folder, overrides=overrides, device="cpu", progress=False, **options)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def trained(config_of: Make, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return train(config_of(tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture(scope="module")
+def seeds(config_of: Make, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run of the seeds 0 and 3."""
+    return train(config_of(tmp_path_factory.mktemp("runs"), seeds=[0, 3]))
 
 
 @pytest.fixture
-def make_config(tmp_path: Path) -> Make:
-    return lambda **sections: config_in(tmp_path, **sections)
+def run(trained: Result, tmp_path: Path) -> Path:
+    """A copy of the trained run, to be changed."""
+    return shutil.copytree(trained.folder, tmp_path / "r")
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "draw_confusion", lambda result: None)
+@pytest.fixture
+def change_data(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replace fields of every data set that is opened."""
+    load = parts.load_dataset
+
+    def change(**fields: Any) -> None:
+        monkeypatch.setattr(parts, "load_dataset", lambda *given: dataclasses.replace(load(*given), **fields))
+
+    return change
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return recipes.train(config_in(tmp_path_factory.mktemp("runs")), progress=False)
+def test_a_run_has_the_files_that_docs_runs_lists(trained: Result) -> None:
+    files = set(snapshot(trained.folder))
+    assert files >= {"config.yaml", "environment.json", "journal.jsonl", "checkpoints/index.json",
+                     "evaluation-test/metrics.json", "evaluation-test/predictions.csv"}
+    assert any(name.startswith("tensorboard/events") for name in files)
+    assert not any(name.endswith((".pt", ".pth", ".bin", ".pkl", ".partial")) for name in files)
+    assert "(synthetic) | test: 6 videos" in trained.table() and trained.as_dict()["summary"] is None
 
 
-@pytest.fixture(scope="module")
-def alone(run: Result) -> list[tuple[Localization, Videos]]:
-    """Each video of the split by itself, without padding, and the run's predictions for it."""
-    model = zoo.load_model(load_checkpoint(run.evaluations[0].checkpoint))
-    found = []
-    for number, seconds in enumerate(run.videos.lengths.tolist()):
-        one = run.videos.take(torch.tensor([number]))
-        cut = {name: getattr(one, name)[:, :seconds] for name in ("audio", "visual", "relevance")}
-        one = dataclasses.replace(one, **cut, lengths=None)
-        found.append((predict(model, one), one))
-    return found
+def test_a_finished_run_is_evaluated_and_not_trained_again(run: Path, make_config: Make, trained: Result) -> None:
+    before = (run / "journal.jsonl").read_bytes()
+    again = train(make_config()).as_dict()["evaluations"][0]
+    assert again["scores"] == trained.as_dict()["evaluations"][0]["scores"]
+    found = recipes.restart(run, ["evaluate.split=val", "evaluate.bootstrap=0", f"data.root={run}"], progress=False)
+    assert found.split == "val" and found.marks == ("selected on val",)
+    assert found.evaluations[0].report.segment_accuracy_interval is None
+    assert (run / "journal.jsonl").read_bytes() == before
 
 
-def same_weights(one: Result, other: Result) -> bool:
-    found, expected = (load_checkpoint(find_checkpoint(result.folder)).weights for result in (one, other))
-    return all(torch.equal(found[name], value) for name, value in expected.items())
+def test_a_saved_config_reproduces_the_weights(trained: Result, weights: Callable, tmp_path: Path) -> None:
+    train(load_config(trained.folder / "config.yaml", ["name=again", f"run_dir={tmp_path}"]))
+    assert same(weights(tmp_path / "again"), weights(trained.folder))
 
 
-def test_predictions_of_a_mixed_split_are_those_of_its_videos_alone(
-    run: Result, alone: list[tuple[Localization, Videos]]
+def test_another_config_is_refused_or_overwrites(run: Path, make_config: Make, tmp_path: Path) -> None:
+    before = snapshot(tmp_path)
+    with pytest.raises(RunError, match=r"model\.dim: 8 in the run, 16 asked for"):
+        train(make_config(model={"dim": 16}))
+    with pytest.raises(RunError, match=r"train\.epochs: 1 in the run, 9 asked for"):
+        recipes.restart(run, ["train.epochs=9"], progress=False)
+    with pytest.raises(RunError, match=r"train\.seeds: None in the run, \[0, 1\] asked for"):
+        train(make_config(seeds=[0, 1]))
+    with pytest.raises(ConfigError, match="early_stop"):
+        train(make_config(select="last", early_stop=2), overwrite=True)
+    assert snapshot(tmp_path) == before
+    train(make_config(model={"dim": 16}), overwrite=True)
+    assert load_checkpoint(find_checkpoint(run)).config.model.dim == 16
+
+
+def test_seeds_have_a_folder_each_and_a_summary_and_train_as_they_would_alone(
+    seeds: Result, make_config: Make, weights: Callable
 ) -> None:
-    found = run.evaluations[0].predictions
-    assert {len(one.relevance[0]) for one, _ in alone} == {3, 4, 5, 6, 7}
-    for number, (one, _) in enumerate(alone):
-        torch.testing.assert_close(found.category[number], one.category[0])
-        torch.testing.assert_close(found.relevance[number, : len(one.relevance[0])], one.relevance[0])
+    scores = [one.report.segment_accuracy for one in seeds.evaluations]
+    summary = json.loads((seeds.folder / "summary-test.json").read_text())
+    assert summary["seeds"] == [0, 3]
+    assert summary["scores"]["segment_accuracy"]["mean"] == pytest.approx(statistics.mean(scores))
+    one, other = (weights(seeds.folder / f"seed-{seed}") for seed in (0, 3))
+    assert not same(one, other) and same(weights(train(make_config(seed=3)).folder), other)
 
 
-def test_scores_of_a_mixed_split_are_counted_from_its_videos_alone(
-    run: Result, alone: list[tuple[Localization, Videos]]
+def test_seeds_may_be_added_and_finished_ones_are_kept(seeds: Result, make_config: Make, tmp_path: Path) -> None:
+    run = shutil.copytree(seeds.folder, tmp_path / "r")
+    before = snapshot(run)
+    assert train(make_config(seeds=[0, 3, 1])).seeds == (0, 3, 1)
+    assert all((run / path).read_bytes() == content for path, content in before.items() if "journal" in path)
+    before = (run / "summary-test.json").read_bytes()
+    assert evaluate(run, split="val").seeds == (0, 1, 3)
+    assert (run / "summary-test.json").read_bytes() == before
+    assert json.loads((run / "summary-val.json").read_text())["split"] == "val"
+
+
+def test_selecting_on_test_warns_and_marks_every_row(make_config: Make, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"train\.select=test"):
+        rows = train(make_config(select="test")).table().splitlines()[3:]
+    assert rows and all("selected on test" in row for row in rows)
+    values = json.loads((tmp_path / "r" / "evaluation-test" / "metrics.json").read_text())
+    assert values["marks"] == ["selected on test"]
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"test": None}, r"evaluate\.split=test: .*train, val"), ({"label_text": None}, r"model\.text\.bank=frozen")])
+def test_data_that_a_setting_lacks_are_named_before_training(
+    make_config: Make, change_data: Callable[..., None], tmp_path: Path, fields: dict, message: str
 ) -> None:
-    videos, [one] = run.videos, run.evaluations
-    report, tau = one.report, one.tau
-    each = [metrics.evaluate(found.category, found.relevance, video.category, video.relevance, bootstrap=0, tau=tau,
-                             categories=one.meta.categories) for found, video in alone]
-    assert report.segments == int(videos.seconds.sum()) < videos.relevance.numel()
-    assert torch.equal(report.confusion, torch.stack([part.confusion for part in each]).sum(0))
-    assert report.segment_accuracy == pytest.approx(100 * int(report.confusion.diagonal().sum()) / report.segments)
-    assert report.all_foreground_oracle == pytest.approx(100 * int(videos.relevance.sum()) / report.segments)
-    logits = torch.cat([found.relevance[0] for found, _ in alone])[None]
-    assert report.relevance_auc == pytest.approx(metrics.relevance_auc(logits, videos.relevance[videos.mask][None]))
-    counts = [metrics.count_events(labels(found, tau), metrics.segment_targets(video.category, video.relevance, 3), 3,
-                                   0.5) for found, video in alone]
-    hits, predicted, true = (sum(values) for values in zip(*counts, strict=True))
-    assert report.event_f1[0.5] == pytest.approx(200 * hits / (predicted + true))
-
-
-def test_a_line_of_the_csv_ends_where_its_video_ends(run: Result) -> None:
-    with (run.folder / "evaluation-test" / "predictions.csv").open() as file:
-        lines = list(csv.DictReader(file))
-    for column in ("true_labels", "predicted_labels"):
-        assert [len(line[column].split("|")) for line in lines] == run.videos.lengths.tolist()
-    assert [float(line["accuracy"]) for line in lines] == pytest.approx((100 * run.correct[0]).tolist(), abs=0.051)
-
-
-def test_evaluating_again_repeats_the_scores_of_the_run(run: Result) -> None:
-    assert recipes.evaluate_run(run.folder, device="cpu", progress=False).as_dict() == run.as_dict()
-
-
-def test_the_best_tau_of_a_mixed_split_is_the_best(run: Result) -> None:
-    def accuracy(**options: Any) -> float:
-        found = recipes.evaluate_run(run.folder, split="val", device="cpu", progress=False, **options)
-        return found.evaluations[0].report.segment_accuracy
-
-    assert accuracy(tau_from="val") >= max(accuracy(tau=tau) for tau in (0.3, 0.5, 0.7))
-
-
-def test_values_of_padding_do_not_change_the_training(
-    run: Result, make_config: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def with_nan(config: Any) -> Dataset:
-        dataset = make_synthetic(config.synthetic)
-        for videos in dataset.splits.values():
-            for part in (videos.audio, videos.visual, videos.relevance):
-                part[~videos.mask] = torch.nan
-        return dataset
-
-    monkeypatch.setattr(parts, "load_dataset", with_nan)
-    result = recipes.train(make_config(), progress=False)
-    assert same_weights(result, run)
-    assert result.evaluations[0].report.as_dict() == run.evaluations[0].report.as_dict()
-
-
-def test_a_stopped_run_on_mixed_lengths_continues_exactly(
-    run: Result, make_config: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train_epoch = Trainer._train_epoch
-
-    def stop(self: Trainer, epoch: int, bar: Any) -> dict[str, Any]:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        return train_epoch(self, epoch, bar)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_train_epoch", stop)
-        with pytest.raises(KeyboardInterrupt):
-            recipes.train(make_config(), progress=False)
-    assert same_weights(recipes.train(make_config(), progress=False), run)
-
-
-@pytest.mark.parametrize("time", ["none", "learned", "sinusoidal"])
-def test_every_time_encoding_trains_on_mixed_lengths(make_config: Make, time: str) -> None:
-    result = recipes.train(make_config(model={"time_encoding": time}, train={"epochs": 1}), progress=False)
-    assert result.evaluations[0].meta.segments == 7
-
-
-def test_the_interval_of_seeds_weighs_videos_by_their_seconds(make_config: Make) -> None:
-    objective = {"supervision": "weak", "losses": ["mil", "gate", "pasted"]}
-    result = recipes.train(make_config(objective=objective, train={"seeds": [0, 1], "epochs": 1}), progress=False)
-    assert result.interval == metrics.bootstrap_interval(result.correct, 50, 0, seconds=result.videos.seconds)
-    assert result.interval != metrics.bootstrap_interval(result.correct, 50, 0)
-
-
-@pytest.mark.parametrize(("model", "message"), [
-    ({"dim": 16}, r"slots=segments .* 3 to 7 seconds"),
-    ({"name": "late_fusion"}, r"late_fusion .* one length"),
-    ({"name": "psp"}, r"psp .* 3 to 7 seconds"),
-])
-def test_settings_of_one_length_are_refused_before_a_file_is_written(
-    make_config: Make, tmp_path: Path, model: dict, message: str
-) -> None:
-    config = Config.model_validate(make_config().model_dump() | {"model": model, "train": {"device": "cpu"}})
+    change_data(**fields)
     with pytest.raises(ConfigError, match=message):
-        recipes.train(config, progress=False)
+        train(make_config())
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_of_a_shorter_video_ends_with_it(run: Result) -> None:
-    number = int(run.videos.seconds.argmin())
-    found = answer_row(run.folder, row=int(run.videos.row[number]), split="test")
-    assert len(found.picture.relevance) == 3 and found.localization.mask is None
-    assert sum(span.end - span.start for span in found.picture.truth) == int(run.videos.relevance[number].sum())
-
-
-def test_padding_is_not_embedded(run: Result) -> None:
-    found = embed_run(run.folder, device="cpu")
-    seconds = torch.from_numpy(found.stages["encoder"]["audio"])
-    torch.testing.assert_close(seconds, run.videos.audio[run.videos.relevance > 0])
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The synthetic videos as files: annotations, orders and a store of mixed lengths."""
-    data, root = make_synthetic(SyntheticConfig(**SYNTHETIC)), tmp_path / "files"
-    root.mkdir()
-    rows = sorted((int(row), *video) for videos in data.splits.values() for row, *video in zip(
-        videos.row, videos.video_ids, videos.category.tolist(), videos.relevance, videos.seconds.tolist(), strict=True))
-    lines = []
-    for _, video, category, relevance, _ in rows:
-        event = relevance.nonzero().flatten()
-        lines.append(f"{data.categories[category]}&{video}&good&{int(event[0])}&{int(event[-1]) + 1}")
-    (root / "Annotations.txt").write_text("\n".join(lines))
-    for split, videos in data.splits.items():
-        with h5py.File(root / f"{split}_order.h5", "w") as file:
-            file["order"] = videos.row.numpy()
-    order = torch.cat([videos.row for videos in data.splits.values()]).argsort()
-    audio, visual, seconds = (torch.cat([getattr(videos, name) for videos in data.splits.values()])[order]
-                              for name in ("audio", "visual", "seconds"))
-    write_store(root / "features.h5", Features(
-        audio, visual, tuple(row[1] for row in rows), categories=data.categories, label_text=data.label_text,
-        lengths=seconds))
-    return root
-
-
-def test_files_of_mixed_lengths_train_what_the_same_videos_in_memory_train(
-    run: Result, make_config: Make, folder: Path
+@pytest.mark.parametrize(("options", "message"), [
+    ({"tau": 0.5, "tau_from": "val"}, "give one of them"),
+    ({"tau": 1.0}, "tau="), ({"tau": float("nan")}, "tau="),
+    ({"overrides": ["model.dim=32"]}, r"model\.dim=32"),
+])
+def test_an_evaluation_with_wrong_options_is_refused_before_anything_is_read(
+    tmp_path: Path, options: dict, message: str
 ) -> None:
-    config = make_config(data={"kind": "ave", "name": "files", "root": folder, "features": "features.h5"})
-    result = recipes.train(config, progress=False)
-    assert same_weights(result, run)
-    assert result.evaluations[0].report.as_dict() == run.evaluations[0].report.as_dict()
+    with pytest.raises(ConfigError, match=message):
+        recipes.evaluate_run(tmp_path / "absent", **options)
+
+
+def test_scores_of_every_segment_have_no_tau_to_tune(make_config: Make, tmp_path: Path) -> None:
+    train(make_config(model={"head": {"segment_scores": True}}, objective={"losses": ["segment", "category"]}))
+    with pytest.raises(ConfigError, match=r"tau_from=val"):
+        evaluate(tmp_path / "r", tau_from="val")
+
+
+@pytest.mark.parametrize(("text", "time", "fits"), [
+    ("per_class", "relative", True), ("per_class", "learned", False), ("segments", "none", False)])
+def test_a_model_without_a_length_of_its_own_is_scored_on_any(
+    make_config: Make, tmp_path: Path, text: str, time: str, fits: bool
+) -> None:
+    result = train(make_config(model={"text": {"slots": text}, "time_encoding": time}))
+    assert result.videos.text_nodes == (6 if text == "per_class" else 10)
+    if fits:
+        longer = evaluate(tmp_path / "r", "data.synthetic.segments=12")
+        assert longer.evaluations[0].predictions.relevance.shape == (6, 12)
+    else:
+        with pytest.raises(CheckpointError, match="segments: 10 in the checkpoint, 12 in the data"):
+            evaluate(tmp_path / "r", "data.synthetic.segments=12")
+
+
+def test_data_of_other_classes_do_not_fit_the_checkpoint(trained: Result) -> None:
+    with pytest.raises(CheckpointError, match="categories"):
+        evaluate(trained.folder, "data.synthetic.classes=4")
+
+
+def test_a_damaged_checkpoint_is_named_and_nothing_is_written(run: Path, make_config: Make) -> None:
+    path = RunFolder(run).last / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+    before = snapshot(run)
+    for use in (lambda: train(make_config()), lambda: evaluate(run)):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+            use()
+    assert snapshot(run) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_continues_only_with_the_data_it_began_with(
+    run: Path, make_config: Make, change_data: Callable[..., None], finished: bool
+) -> None:
+    if not finished:
+        index = run / "checkpoints" / "index.json"
+        index.write_text(json.dumps(json.loads(index.read_text()) | {"finished": None}))
+    before = snapshot(run)
+    change_data(provenance={"features": "others"})
+    with pytest.raises(CheckpointError, match=r"provenance: .*others"):
+        train(make_config())
+    assert snapshot(run) == before
+
+
+def test_weak_training_never_reads_a_segment_label(
+    make_config: Make, weights: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = parts.load_dataset
+
+    def without_labels(*given: Any) -> Dataset:
+        dataset = load(*given)
+        hidden = torch.full_like(dataset.train.relevance, torch.nan)
+        return dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, relevance=hidden))
+
+    def trained_weights(name: str, supervision: str) -> dict[str, torch.Tensor]:
+        augment = {"recombine": 0.7, "boundary": 0.7, "time_flip": 0.5}
+        config = make_config(name, select="last", objective={"supervision": supervision}, augment=augment)
+        return weights(train(config).folder)
+
+    truth = trained_weights("weak", "weak")
+    monkeypatch.setattr(parts, "load_dataset", without_labels)
+    assert same(trained_weights("blind", "weak"), truth)
+    with pytest.raises(TrainingError):  # full supervision reads them
+        trained_weights("full", "full")

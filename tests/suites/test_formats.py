@@ -57,13 +57,6 @@ def test_latex_is_balanced_and_every_line_has_its_columns():
     assert len(re.search(r"\\begin{tabular}{(\w+)}", text)[1]) == len(HEADINGS)
 
 
-def test_latex_fits_the_text_and_breaks_its_headings():
-    text = latex([TABLE])
-    assert "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n\\begin{tabular}" in text
-    assert "graphicx" in text.splitlines()[0]
-    assert "\\shortstack{segment\\strut\\\\accuracy\\strut}" in text
-
-
 def test_latex_has_no_special_characters():
     own = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" "\n"
     text = latex([TABLE]).replace(own, "", 1)
@@ -71,7 +64,7 @@ def test_latex_has_no_special_characters():
     assert not re.search(r"\\\\\s*\[(?!2pt)", text)  # after the end of a line a bracket would be its argument
 
 
-@pytest.mark.parametrize("text", ["{", "}", "$", "\\", "{[}", "a_b^c~d#e%f&g<h>i±−–✓✗×→τλΩ℧Φσ"])
+@pytest.mark.parametrize("text", ["{[}$\\", "a_b^c~d#e%f&g<h>i±−–✓✗×→τλΩ℧Φσ"])
 def test_escaped_text_is_balanced_ascii(text: str):
     assert is_balanced(escape(text)) and escape(text).isascii()
 

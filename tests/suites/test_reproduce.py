@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from avsgn_pyg import recipes
-from avsgn_pyg.engine.run_folder import RunError, RunFolder
+from avsgn_pyg.errors import RunError
 from avsgn_pyg.suites import Reproduction, load_suite, reproduce
 
 
@@ -39,52 +37,12 @@ def test_finished_runs_are_kept(written: Path, copied: Path):
     assert (found.done, found.left, found.total, starts(copied)) == (0, 0, 4, before)
 
 
-def test_only_new_seeds_run(written: Path, copied: Path):
-    found = again(written, copied, seeds=(0, 1, 2))
-    assert (found.done, found.left, found.total) == (2, 0, 6)
-    assert set(starts(copied).values()) == {1} and len(starts(copied)) == 6
-
-
 @pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize(("seeds", "left", "total"), [((0, 1, 2), 2, 6), (None, 0, 4)])
 def test_tables_of_what_is_finished_run_nothing(written: Path, copied: Path, seeds, left: int, total: int):
     found = again(written, copied, seeds=seeds, train=False)
     assert (found.done, found.left, found.total) == (0, left, total)
     assert ("2/3" in found.paths[0].read_text()) == (left > 0)
-
-
-def test_tables_of_one_folder_are_written_in_turn(written: Path, copied: Path):
-    steps = []
-    with FileLock(copied / ".locks" / "table-pair"):
-        other = threading.Thread(target=lambda: steps.append(again(written, copied, train=False).total))
-        other.start()
-        other.join(0.5)
-        steps.append("released")
-    other.join()
-    assert steps == ["released", 4]
-
-
-@pytest.mark.slow
-def test_a_stopped_run_resumes_from_its_checkpoint(
-    written: Path, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-):
-    commit, stops = RunFolder.commit, []
-
-    def stopping(self, index):
-        commit(self, index)
-        if not stops and self.path.parts[-2:] == ("no_av", "seed-0"):
-            stops.append(self.path)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(RunFolder, "commit", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        again(written, tmp_path, seeds=(0,))
-    found = again(written, tmp_path, seeds=(0,))
-    assert (found.done, found.left) == (1, 0) and starts(tmp_path) == {"no_av/seed-0": 2, "ours/seed-0": 1}
-    for run in ("full/ours/seed-0", "full/no_av/seed-0"):
-        one, two = (RunFolder(folder / run) for folder in (out, tmp_path))
-        assert one.journal.read_text().count("\n") == two.journal.read_text().count("\n") == 2
-        assert (one.last / "model.safetensors").read_bytes() == (two.last / "model.safetensors").read_bytes()
 
 
 def test_a_row_that_fails_does_not_stop_the_others(rewritten: Callable, copied: Path):
@@ -98,11 +56,10 @@ def test_a_row_that_fails_does_not_stop_the_others(rewritten: Callable, copied: 
     assert "conv='none'" in found.failures[0].run.log.read_text()
 
 
-@pytest.mark.parametrize("shard", [(1, 1), (1, 2)])
-def test_another_recipe_is_refused_before_anything_runs(written: Path, copied: Path, shard: tuple[int, int]):
+def test_another_recipe_is_refused_before_anything_runs(written: Path, copied: Path):
     shutil.rmtree(copied / "full" / "ours")
     with pytest.raises(RunError, match=r"train.epochs: 2 in the run, 3 asked for[\s\S]*another --out"):
-        again(written, copied, seeds=(0,), overrides=["train.epochs=3"], shard=shard)
+        again(written, copied, seeds=(0,), overrides=["train.epochs=3"], shard=(1, 2))
     assert not (copied / "full" / "ours").exists()
 
 
@@ -119,11 +76,10 @@ def test_scores_at_another_tau_are_made_again(written: Path, copied: Path):
     assert again(written, copied).done == 1
 
 
-def test_shards_run_everything_once(written: Path, copied: Path):
-    shutil.rmtree(copied / "full")
-    first = again(written, copied, seeds=(0,), shard=(1, 2))
-    assert (first.done, first.left) == (1, 1) and list(starts(copied)) == ["ours/seed-0"]
-    second = again(written, copied, seeds=(0,), shard=(2, 2))
+def test_shards_and_new_seeds_run_everything_once(written: Path, copied: Path):
+    first = again(written, copied, seeds=(0, 2), shard=(1, 2))
+    assert (first.done, first.left) == (1, 1) and len(starts(copied)) == 5
+    second = again(written, copied, seeds=(0, 2), shard=(2, 2))
     assert (second.done, second.left) == (1, 0) and set(starts(copied).values()) == {1}
 
 

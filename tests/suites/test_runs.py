@@ -26,11 +26,6 @@ def run(written: Path, copied: Path) -> Run:
     return runs(written, copied)[0]
 
 
-def test_a_finished_run_is_trained_and_scored(run: Run, copied: Path):
-    assert run.is_done() and run.epochs == 2
-    assert (run.name, run.folder) == ("full/ours/seed-0", copied / "full" / "ours" / "seed-0")
-
-
 def test_all_rows_of_the_first_seed_run_first(written: Path, tmp_path: Path):
     found = plan(load_suite(written), (5, 3), tmp_path)
     assert [run.name for run in found[:4]] == [f"{supervision}/{row}/seed-5" for supervision in ("full", "weak")
@@ -38,15 +33,16 @@ def test_all_rows_of_the_first_seed_run_first(written: Path, tmp_path: Path):
     assert {run.seed for run in found[4:]} == {3} and unfinished(found) == found
 
 
+def test_a_run_is_finished_when_its_selected_checkpoint_is_scored(run: Run, edit: Callable):
+    assert run.is_done() and run.epochs == 2
+    edit(run.scores_folder("test") / "metrics.json", lambda record: record.update(checkpoint="elsewhere/epoch-0099"))
+    assert not run.is_done()
+
+
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.csv"])
 def test_a_run_without_its_scores_is_not_finished(run: Run, name: str):
     (run.scores_folder("test") / name).unlink()
     assert not run.is_done() and run.read_scores("test") is None
-
-
-def test_scores_of_another_checkpoint_do_not_count(run: Run, edit: Callable):
-    edit(run.scores_folder("test") / "metrics.json", lambda record: record.update(checkpoint="elsewhere/epoch-0099"))
-    assert not run.is_done()
 
 
 def test_damaged_scores_are_refused(run: Run, edit: Callable):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from avsgn_pyg.config import Config, ConfigError
+from avsgn_pyg.config import Config, ConfigError, ModelConfig, ObjectiveConfig
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.layers.convs import CONVS
@@ -35,32 +34,29 @@ def suite(name: str) -> Suite:
 # --- Shipped suites ------------------------------------------------------------------------------
 
 
-def train_a_batch(config: Config) -> None:
-    """Forward and backward on a synthetic batch; some parameter must get a gradient."""
+def train_a_batch(model: ModelConfig, objective: ObjectiveConfig) -> None:
+    """Forward and backward of a narrow model on a synthetic batch; some parameter must get a gradient."""
     torch.manual_seed(0)
+    model = model.model_copy(update={"dim": 16})
     bank = SimpleNamespace(audio=torch.randn(C, WIDTH), visual=torch.randn(C, WIDTH))
     relevance = (torch.rand(B, T) < 0.6).float()
     relevance[1] = 0
     category, shape = torch.tensor([0, NO_EVENT, 2]), Shape(WIDTH, WIDTH, T, C)
-    batch = build_batch(torch.randn(B, T, WIDTH), torch.randn(B, T, WIDTH), text_nodes=text_nodes(config.model, shape),
+    batch = build_batch(torch.randn(B, T, WIDTH), torch.randn(B, T, WIDTH), text_nodes=text_nodes(model, shape),
                         category=category, relevance=relevance, row=torch.arange(B))
-    model = build_model(config.model, shape, bank, config.objective.supervision)
-    objective = build_objective(config.objective, config.model.name)
-    pasted = {"pasted": (torch.arange(T) < 2).float().expand(B, T)} if "pasted" in objective.names else {}
-    total = objective.total(objective(model(batch), category, relevance, **pasted))
+    built, losses = build_model(model, shape, bank, objective.supervision), build_objective(objective, model.name)
+    pasted = {"pasted": (torch.arange(T) < 2).float().expand(B, T)} if "pasted" in losses.names else {}
+    total = losses.total(losses(built(batch), category, relevance, **pasted))
     total.backward()
-    assert total.isfinite() and any(p.grad.any() for p in model.parameters() if p.grad is not None)
+    assert total.isfinite() and any(p.grad.any() for p in built.parameters() if p.grad is not None)
 
 
 @pytest.mark.slow
 def test_every_row_of_the_shipped_suites_trains_a_batch():
-    tried: list[tuple] = []
-    for cell in (cell for path in SHIPPED for cell in shipped(path).cells):
-        parts = (cell.config.model, cell.config.objective)
-        if parts not in tried:
-            train_a_batch(cell.config)
-            tried.append(parts)
-    assert tried
+    tried = {cell.config.model.model_dump_json() + cell.config.objective.model_dump_json(): cell.config
+             for path in SHIPPED for cell in shipped(path).cells}
+    for config in tried.values():
+        train_a_batch(config.model, config.objective)
 
 
 def test_rows_are_one_recipe_for_each_name_and_one_name_for_each_recipe_of_a_suite():
@@ -97,18 +93,21 @@ def test_the_paper_s_numbers_stand_beside_their_rows(name: str):
     assert found == TABLES[name]
 
 
-def test_table1_has_every_method_of_the_paper():
-    full = {"AVEL": 72.7, "AVSDN": 72.6, "CMAN": 73.3, "DAM": 74.5, "AVRB": 74.8, "AVIN": 75.2, "CSA": 76.5,
-            "AVT": 76.8,
-            "CMRAN": 77.4, "PSP": 77.8, "CMBS": 79.3, "DMIN": 79.6, "VSCG": 79.7, "CSS-Net": 80.5, "LAVISH": 78.6,
-            "DG-SCT": 82.2}
-    weak = {"AVEL": 66.7, "AVSDN": 67.3, "CMAN": 70.4, "AVRB": 68.9, "AVIN": 69.4, "CSA": 70.2, "AVT": 70.2,
-            "CMRAN": 72.9, "PSP": 73.5, "CMBS": 74.2, "DMIN": 74.3, "VSCG": 74.8, "CSS-Net": 76.8}
-    for supervision, paper in (("full", full), ("weak", weak)):
-        file = suite(f"table1_{supervision}").file
-        found = {row.label: row.paper.get(supervision) for row in (*file.published, *file.rows)}
-        assert {label: found.get(label) for label in paper} == paper
-        assert found["AVSGN (ours)"] == {"full": 83.1, "weak": 78.8}[supervision]
+#: Table 1: method -> (full, weak).
+TABLE1 = {
+    "AVEL": (72.7, 66.7), "AVSDN": (72.6, 67.3), "CMAN": (73.3, 70.4), "DAM": (74.5, None), "AVRB": (74.8, 68.9),
+    "AVIN": (75.2, 69.4), "CSA": (76.5, 70.2), "AVT": (76.8, 70.2), "CMRAN": (77.4, 72.9), "PSP": (77.8, 73.5),
+    "CMBS": (79.3, 74.2), "DMIN": (79.6, 74.3), "VSCG": (79.7, 74.8), "CSS-Net": (80.5, 76.8), "LAVISH": (78.6, None),
+    "DG-SCT": (82.2, None), "AVSGN (ours)": (83.1, 78.8),
+}
+
+
+@pytest.mark.parametrize(("supervision", "place"), [("full", 0), ("weak", 1)])
+def test_table1_has_every_method_of_the_paper(supervision: str, place: int):
+    file = suite(f"table1_{supervision}").file
+    found = {row.label: row.paper.get(supervision) for row in (*file.published, *file.rows)}
+    expected = {label: paper[place] for label, paper in TABLE1.items() if paper[place]}
+    assert {label: found.get(label) for label in expected} == expected
 
 
 def test_table1_trains_every_baseline():
@@ -116,16 +115,6 @@ def test_table1_trains_every_baseline():
         end = f"_{supervision}.yaml"
         found = {path.name.removesuffix(end) for path in CONFIGS.glob(f"baselines/*{end}")}
         assert len(found) == 9 and found <= {row.name for row in suite(f"table1_{supervision}").file.rows}
-
-
-def test_the_manual_counts_the_rows_of_every_suite():
-    manual = (CONFIGS.parent / "docs" / "suites.md").read_text()
-    lines = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\|(.*)\|$", manual, re.MULTILINE)
-    counts = {name: text for names, text in lines for name in re.findall(r"`(\w+)`", names)}
-    for path in SHIPPED:
-        for supervision in shipped(path).file.configs:
-            rows = sum(cell.supervision == supervision for cell in shipped(path).cells)
-            assert f"{rows} {supervision}" in counts[path.stem], path.stem
 
 
 def test_tables_2_to_4_switch_what_the_paper_switches():
@@ -206,11 +195,6 @@ def test_a_mistake_in_the_yaml_is_refused(rewritten: Callable, old: str, new: st
 def test_an_override_of_what_distinguishes_rows_is_refused(written: Path, override: str, says: str):
     with pytest.raises(ConfigError, match=says):
         load_suite(written, [override])
-
-
-def test_an_override_of_a_row_that_is_not_chosen_is_taken(written: Path):
-    found = load_suite(written, ["model.cmgi.subgraphs=[av]"], rows=["ours"], supervisions=["full"])
-    assert found.cells[0].config.model.cmgi.subgraphs == ("av",)
 
 
 @pytest.mark.parametrize(("asked", "says"), [

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from avsgn_pyg import recipes
 from avsgn_pyg.config import Config
+from avsgn_pyg.recipes import evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+CONFIG = """
+name: r
+data: {kind: synthetic, synthetic: {videos: 40, classes: 3, width: 16}}
+model: {dim: 16}
+train: {epochs: 2, batch_size: 8, device: cpu, threads: 1}
+evaluate: {bootstrap: 50}
+"""
+
+
+@functools.cache
 def load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{path.stem}_loaded", path)
     assert spec is not None and spec.loader is not None
@@ -31,6 +45,34 @@ clip, checkpoint, run = _predictor.clip, _predictor.checkpoint, _predictor.run
 def load() -> Callable[[str], ModuleType]:
     """The module of a tool, by its name."""
     return lambda name: load_file(ROOT / "tools" / f"{name}.py")
+
+
+@pytest.fixture(scope="module")
+def tool(request: pytest.FixtureRequest) -> ModuleType:
+    """The module of the tool that the test file is named after."""
+    return load_file(ROOT / "tools" / f"{request.path.stem.removeprefix('test_')}.py")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The YAML of a run ``r`` of a second."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Of a process on the CPU with this checkout's package."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """As many threads after a test as before it, whatever its run sets."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -52,6 +94,8 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data": {"kind": "synthetic", "synthetic": {"videos": 40, "classes": 3, "width": 16}},
         "model": {"dim": 16},
         "train": {"epochs": 1, "batch_size": 8, "device": "cpu"},
-        "evaluate": {"bootstrap": 0},
+        "evaluate": {"bootstrap": 20},
     })
-    return recipes.train(config, progress=False).folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "draw_confusion", lambda result: None)
+        return recipes.train(config, progress=False).folder

@@ -1,0 +1,153 @@
+"""Videos of mixed lengths, from training to scores: padding changes no prediction and no score."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from avsgn_pyg import metrics, recipes, zoo
+from avsgn_pyg.config import Config, ConfigError
+from avsgn_pyg.data.dataset import Dataset
+from avsgn_pyg.data.synthetic import make_synthetic
+from avsgn_pyg.data.videos import Videos
+from avsgn_pyg.engine.checkpoint import load_checkpoint
+from avsgn_pyg.engine.evaluator import labels, predict
+from avsgn_pyg.engine.result import Result
+from avsgn_pyg.localization import Localization
+from avsgn_pyg.recipes import parts
+from avsgn_pyg.recipes.embedding import embed_run
+from avsgn_pyg.recipes.pictures import answer_row
+
+Make = Callable[..., Config]
+SYNTHETIC = {"videos": 60, "classes": 3, "width": 16, "segments": [3, 7]}
+#: Videos of 3 to 7 seconds, and a model that takes them.
+MIXED = {"data": {"kind": "synthetic", "synthetic": SYNTHETIC}, "evaluate": {"bootstrap": 50, "tau": 0.5}}
+MODEL = {"text": {"slots": "per_class"}, "time_encoding": "relative"}
+TRAIN = {"epochs": 2, "augment": {"recombine": 0.5, "boundary": 0.7, "time_flip": 0.5, "noise": 0.1}}
+
+
+@pytest.fixture(scope="module")
+def run(config_of: Make, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return recipes.train(config_of(tmp_path_factory.mktemp("runs"), model=MODEL, **MIXED, **TRAIN), progress=False)
+
+
+@pytest.fixture(scope="module")
+def alone(run: Result) -> list[tuple[Localization, Videos]]:
+    """Each video of the split by itself, without padding, and the run's predictions for it."""
+    model = zoo.load_model(load_checkpoint(run.evaluations[0].checkpoint))
+    found = []
+    for number, seconds in enumerate(run.videos.lengths.tolist()):
+        one = run.videos.take(torch.tensor([number]))
+        cut = {name: getattr(one, name)[:, :seconds] for name in ("audio", "visual", "relevance")}
+        one = dataclasses.replace(one, **cut, lengths=None)
+        found.append((predict(model, one), one))
+    return found
+
+
+def test_predictions_of_a_mixed_split_are_those_of_its_videos_alone(
+    run: Result, alone: list[tuple[Localization, Videos]]
+) -> None:
+    found = run.evaluations[0].predictions
+    assert {len(one.relevance[0]) for one, _ in alone} == {3, 4, 5, 6, 7}
+    for number, (one, _) in enumerate(alone):
+        torch.testing.assert_close(found.category[number], one.category[0])
+        torch.testing.assert_close(found.relevance[number, : len(one.relevance[0])], one.relevance[0])
+
+
+def test_scores_of_a_mixed_split_are_counted_from_its_videos_alone(
+    run: Result, alone: list[tuple[Localization, Videos]]
+) -> None:
+    videos, [one] = run.videos, run.evaluations
+    report, tau = one.report, one.tau
+    each = [metrics.evaluate(found.category, found.relevance, video.category, video.relevance, bootstrap=0, tau=tau,
+                             categories=one.meta.categories) for found, video in alone]
+    assert report.segments == int(videos.seconds.sum()) < videos.relevance.numel()
+    assert torch.equal(report.confusion, torch.stack([part.confusion for part in each]).sum(0))
+    assert report.segment_accuracy == pytest.approx(100 * int(report.confusion.diagonal().sum()) / report.segments)
+    assert report.all_foreground_oracle == pytest.approx(100 * int(videos.relevance.sum()) / report.segments)
+    logits = torch.cat([found.relevance[0] for found, _ in alone])[None]
+    assert report.relevance_auc == pytest.approx(metrics.relevance_auc(logits, videos.relevance[videos.mask][None]))
+    counts = [metrics.count_events(labels(found, tau), metrics.segment_targets(video.category, video.relevance, 3), 3,
+                                   0.5) for found, video in alone]
+    hits, predicted, true = (sum(values) for values in zip(*counts, strict=True))
+    assert report.event_f1[0.5] == pytest.approx(200 * hits / (predicted + true))
+
+
+def test_a_line_of_the_csv_ends_where_its_video_ends(run: Result) -> None:
+    with (run.folder / "evaluation-test" / "predictions.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    for column in ("true_labels", "predicted_labels"):
+        assert [len(line[column].split("|")) for line in lines] == run.videos.lengths.tolist()
+    assert [float(line["accuracy"]) for line in lines] == pytest.approx((100 * run.correct[0]).tolist(), abs=0.051)
+
+
+def test_evaluating_again_repeats_the_scores_of_the_run(run: Result) -> None:
+    assert recipes.evaluate_run(run.folder, device="cpu", progress=False).as_dict() == run.as_dict()
+
+
+def test_the_best_tau_of_a_mixed_split_is_the_best(run: Result) -> None:
+    def accuracy(**options: Any) -> float:
+        found = recipes.evaluate_run(run.folder, split="val", device="cpu", progress=False, **options)
+        return found.evaluations[0].report.segment_accuracy
+
+    assert accuracy(tau_from="val") >= max(accuracy(tau=tau) for tau in (0.3, 0.5, 0.7))
+
+
+def test_values_of_padding_do_not_change_the_training(
+    run: Result, make_config: Make, weights: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_nan(config: Any) -> Dataset:
+        dataset = make_synthetic(config.synthetic)
+        for videos in dataset.splits.values():
+            for part in (videos.audio, videos.visual, videos.relevance):
+                part[~videos.mask] = torch.nan
+        return dataset
+
+    monkeypatch.setattr(parts, "load_dataset", with_nan)
+    result = recipes.train(make_config(model=MODEL, **MIXED, **TRAIN), progress=False)
+    found = weights(result.folder)
+    assert all(torch.equal(found[name], value) for name, value in weights(run.folder).items())
+    assert result.evaluations[0].report.as_dict() == run.evaluations[0].report.as_dict()
+
+
+def test_a_learned_time_encoding_covers_the_longest_video(make_config: Make) -> None:
+    result = recipes.train(make_config(model=MODEL | {"time_encoding": "learned"}, **MIXED), progress=False)
+    assert result.evaluations[0].meta.segments == 7
+
+
+def test_the_interval_of_seeds_weighs_videos_by_their_seconds(make_config: Make) -> None:
+    objective = {"supervision": "weak", "losses": ["mil", "gate", "pasted"]}
+    result = recipes.train(make_config(model=MODEL, objective=objective, seeds=[0, 1], **MIXED, **TRAIN), progress=False)
+    assert result.interval == metrics.bootstrap_interval(result.correct, 50, 0, seconds=result.videos.seconds)
+    assert result.interval != metrics.bootstrap_interval(result.correct, 50, 0)
+
+
+@pytest.mark.parametrize(("model", "message"), [
+    ({}, r"slots=segments .* 3 to 7 seconds"),
+    ({"name": "late_fusion", "dim": 256}, r"late_fusion .* one length"),
+])
+def test_settings_of_one_length_are_refused_before_a_file_is_written(
+    make_config: Make, tmp_path: Path, model: dict, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipes.train(make_config(model=model, **MIXED), progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_of_a_shorter_video_ends_with_it(run: Result) -> None:
+    number = int(run.videos.seconds.argmin())
+    found = answer_row(run.folder, row=int(run.videos.row[number]), split="test")
+    assert len(found.picture.relevance) == 3 and found.localization.mask is None
+    assert sum(span.end - span.start for span in found.picture.truth) == int(run.videos.relevance[number].sum())
+
+
+def test_padding_is_not_embedded(run: Result) -> None:
+    found = embed_run(run.folder, device="cpu")
+    seconds = torch.from_numpy(found.stages["encoder"]["audio"])
+    torch.testing.assert_close(seconds, run.videos.audio[run.videos.relevance > 0])
