@@ -1,1 +1,1 @@
-"""What trains, keeps and measures a model: it knows videos, losses and devices, no equation of the paper."""
+"""Training, checkpoints and evaluation of a model; the equations of the paper are elsewhere."""

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from avsgn_pyg.config import Config, save_config
 from avsgn_pyg.engine.files import CONFIG, META, MODEL, Meta, read_config, read_meta
-from avsgn_pyg.engine.files import read_json as read_json
 from avsgn_pyg.errors import CheckpointError
 from avsgn_pyg.files import atomic
 

@@ -39,8 +39,11 @@ class Journal:
     def __init__(self, folder: Path, *, after: int = 0, write: bool = True) -> None:
         self._lines, self._folder, self._after = None, folder, after
         if write:
-            cut_after(folder / "journal.jsonl", after)
-            self._lines = (folder / "journal.jsonl").open("a", encoding="utf-8")
+            path = folder / "journal.jsonl"
+            if path.exists():  # without the records of later epochs, and without a line that a kill cut short
+                kept = [record for record in read_journal(path) if record["epoch"] <= after]
+                write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+            self._lines = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Journal:
         return self
@@ -82,13 +85,6 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
             if number < len(lines):
                 raise CheckpointError(f"{path}: line {number} is not JSON: {line[:60]!r}") from None
     return records
-
-
-def cut_after(path: Path, epoch: int) -> None:
-    """Remove the records of later epochs, and a broken last line."""
-    if path.exists():
-        kept = [record for record in read_journal(path) if record["epoch"] <= epoch]
-        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def note_environment(path: Path, accelerator: Accelerator, after: int) -> None:

@@ -18,10 +18,11 @@ from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.data.loaders import make_loader
 from avsgn_pyg.engine import resume
 from avsgn_pyg.engine.augment import augment
-from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
+from avsgn_pyg.engine.checkpoint import save_checkpoint
 from avsgn_pyg.engine.compiled import CompiledModel
 from avsgn_pyg.engine.devices import mean_everywhere, place, same_everywhere, share_batches
 from avsgn_pyg.engine.evaluator import predict, selection_scores
+from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.journal import Journal, note_environment, versions
 from avsgn_pyg.engine.losses import Learner, LossLog, check_weights
 from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule

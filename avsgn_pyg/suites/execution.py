@@ -1,4 +1,4 @@
-"""Runs on the processes and devices of one machine, or on a Ray cluster; a run that fails does not stop the others."""
+"""Runs on the processes and devices of one machine; a run that fails does not stop the others."""
 
 from __future__ import annotations
 

@@ -123,7 +123,8 @@ def test_a_learned_time_encoding_covers_the_longest_video(make_config: Make) -> 
 
 def test_the_interval_of_seeds_weighs_videos_by_their_seconds(make_config: Make) -> None:
     objective = {"supervision": "weak", "losses": ["mil", "gate", "pasted"]}
-    result = recipes.train(make_config(model=MODEL, objective=objective, seeds=[0, 1], **MIXED, **TRAIN), progress=False)
+    config = make_config(model=MODEL, objective=objective, seeds=[0, 1], **MIXED, **TRAIN)
+    result = recipes.train(config, progress=False)
     assert result.interval == metrics.bootstrap_interval(result.correct, 50, 0, seconds=result.videos.seconds)
     assert result.interval != metrics.bootstrap_interval(result.correct, 50, 0)
 
