@@ -3,11 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from avsgn_pyg.config import ConfigError
 from avsgn_pyg.data.dataset import Dataset
-from avsgn_pyg.recipes.embedding import embed_run, write_tsne
+from avsgn_pyg.recipes.embedding import embed_run
 
 
 def test_the_event_seconds_of_a_split_are_embedded_with_their_class(drawn_run: Path, drawn_dataset: Dataset):
@@ -28,15 +26,3 @@ def test_a_draw_keeps_the_same_seconds_in_every_stage(drawn_run: Path):
     assert len(set(places)) == 9 and " 9 of " in drawn.title
     assert np.array_equal(drawn.labels, whole.labels[places])
     assert np.array_equal(drawn.stages["cmgi"]["visual"], whole.stages["cmgi"]["visual"][places])
-
-
-def test_the_figure_is_written_in_every_format(drawn_run: Path, tmp_path: Path):
-    pytest.importorskip("sklearn")
-    paths = write_tsne(embed_run(drawn_run, split="train", device="cpu", most=40), tmp_path, ("png", "svg"))
-    assert [path.name for path in paths] == ["tsne.png", "tsne.svg"] and all(path.stat().st_size for path in paths)
-
-
-@pytest.mark.parametrize("option", [{"most": 1}, {"seed": -1}])
-def test_options_that_cannot_be_used_are_refused(drawn_run: Path, option: dict):
-    with pytest.raises(ConfigError, match="="):
-        embed_run(drawn_run, **option)

@@ -7,8 +7,7 @@ import pytest
 
 from avsgn_pyg.config import ConfigError
 from avsgn_pyg.data.dataset import Dataset
-from avsgn_pyg.errors import PictureError
-from avsgn_pyg.recipes.pictures import answer_row, write_answer
+from avsgn_pyg.recipes.pictures import answer_row
 
 
 def test_a_row_is_drawn_as_it_was_evaluated(drawn_run: Path, drawn_dataset: Dataset):
@@ -35,14 +34,6 @@ def test_the_graph_is_the_models_attention(drawn_run: Path):
     assert picture.layers == ("layers 1 to 2", "rollout")
     assert np.array_equal(picture.adjacency["av"]["layers 1 to 2"], found.adjacency["av"][0][0].numpy())
     assert len(picture.text) == 6
-
-
-def test_figures_page_and_graph_are_written(drawn_run: Path, tmp_path: Path):
-    paths = write_answer(answer_row(drawn_run, split="val"), tmp_path, ("svg",), {"layer": "rollout"})
-    assert [path.name for path in paths] == ["graph.svg", "adjacency.svg", "graph.html", "graph.graphml", "graph.json",
-                                             "graph.pt"]
-    with pytest.raises(PictureError, match="layer"):
-        write_answer(answer_row(drawn_run, split="val"), tmp_path, drawing={"layer": "layer 7"})
 
 
 @pytest.mark.parametrize(("options", "message"), [
