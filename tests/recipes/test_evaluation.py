@@ -55,6 +55,7 @@ def test_predictions_of_a_mixed_split_are_those_of_its_videos_alone(
 ) -> None:
     found = run.evaluations[0].predictions
     assert {len(one.relevance[0]) for one, _ in alone} == {3, 4, 5, 6, 7}
+    assert torch.equal(found.mask, run.videos.mask) and not found.relevance[~found.mask].any()
     for number, (one, _) in enumerate(alone):
         torch.testing.assert_close(found.category[number], one.category[0])
         torch.testing.assert_close(found.relevance[number, : len(one.relevance[0])], one.relevance[0])
@@ -91,11 +92,12 @@ def test_evaluating_again_repeats_the_scores_of_the_run(run: Result) -> None:
     assert recipes.evaluate_run(run.folder, device="cpu", progress=False).as_dict() == run.as_dict()
 
 
-def test_the_best_tau_of_a_mixed_split_is_the_best(run: Result) -> None:
+def test_the_best_tau_of_a_mixed_split_is_the_best_and_selection_scores_it_alike(run: Result) -> None:
     def accuracy(**options: Any) -> float:
         found = recipes.evaluate_run(run.folder, split="val", device="cpu", progress=False, **options)
         return found.evaluations[0].report.segment_accuracy
 
+    assert accuracy() == pytest.approx(run.evaluations[0].meta.selection_score)
     assert accuracy(tau_from="val") >= max(accuracy(tau=tau) for tau in (0.3, 0.5, 0.7))
 
 
