@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avsgn_pyg import lazy_pyg
-from avsgn_pyg.lazy import attach
+from avsgn_pyg.common import lazy_pyg
+from avsgn_pyg.common.lazy import attach
 
 if TYPE_CHECKING:
     from avsgn_pyg.config import Config, ConfigError, load_config

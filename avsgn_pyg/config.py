@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from avsgn_pyg.errors import ConfigError
+from avsgn_pyg.common.errors import ConfigError
 
 
 def _not_a_bool(value: Any) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from avsgn_pyg.errors import DataError
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.choice import AUDIO_ENCODERS, FRAME_ENCODERS, OPTIONS
 from avsgn_pyg.features.files import media_files
 

@@ -13,8 +13,8 @@ import logging
 import sys
 from pathlib import Path
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import check_file
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.features.choice import AUDIO_ENCODERS, ENGINES, FRAME_ENCODERS, OPTIONS, PRECISIONS
 from avsgn_pyg.features.files import check_inputs
 

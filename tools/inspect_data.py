@@ -14,8 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import check_folder
-from avsgn_pyg.errors import DataError
 
 
 def main(arguments: list[str] | None = None) -> int:

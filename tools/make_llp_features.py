@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsgn_pyg.errors import DataError
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.parsing.checks import check_llp_files
 
 

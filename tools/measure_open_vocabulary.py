@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.config import load_config
 from avsgn_pyg.data.files import check_files
-from avsgn_pyg.errors import EXPECTED_ERRORS
 from avsgn_pyg.recipes.checks import check_run
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.config import check_keys, read_tree
-from avsgn_pyg.errors import EXPECTED_ERRORS
 
 
 def shard(text: str) -> tuple[int, int]:

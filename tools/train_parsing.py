@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg import parsing
+from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.config import load_config
 from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config, run_folder
-from avsgn_pyg.errors import EXPECTED_ERRORS
 from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 
 

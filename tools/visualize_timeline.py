@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg import predictor, recipes
-from avsgn_pyg.errors import EXPECTED_ERRORS, PictureError
+from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
 from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices
 from avsgn_pyg.recipes.checks import check_run
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg import recipes
-from avsgn_pyg.errors import EXPECTED_ERRORS, PictureError
+from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")

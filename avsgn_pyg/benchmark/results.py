@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from avsgn_pyg.benchmark.timing import clock, interleave, sampler
 from avsgn_pyg.benchmark.workload import Workload
-from avsgn_pyg.files import write_json, write_text
+from avsgn_pyg.common.files import write_json, write_text
 
 
 @dataclass(frozen=True)

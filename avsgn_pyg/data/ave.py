@@ -23,9 +23,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import SPLIT_FILES, check_train_split, read_text
 from avsgn_pyg.data.legacy import read_order
-from avsgn_pyg.errors import DataError
 
 HEADER: Final = ("category", "videoid", "quality", "starttime", "endtime")
 SPLITS: Final = ("train", "val", "test")

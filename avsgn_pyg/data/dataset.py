@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data import ave
 from avsgn_pyg.data.ave import Annotations, Splits
@@ -22,7 +23,6 @@ from avsgn_pyg.data.legacy import Maps, open_maps, read_label_text
 from avsgn_pyg.data.sources import ABSENT, EXTRACTION, Source, file_record, legacy_source, store_source
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.data.videos import Dataset, Videos
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.graph.schema import NO_EVENT
 
 __all__ = ["DataError", "Dataset", "Videos", "load_dataset"]

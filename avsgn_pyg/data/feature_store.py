@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import h5
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.graph.views import flatten, length_mask, pad
 
 FORMAT: Final = "avsgn_pyg features"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import DataConfig
-from avsgn_pyg.errors import DataError
 
 #: Split files of AVE, in the two forms of ``data.splits``.
 SPLIT_FILES: Final = {"order": "{}_order.h5", "txt": "{}Set.txt"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.files import atomic
 from avsgn_pyg.data.files import check_file
-from avsgn_pyg.errors import DataError
-from avsgn_pyg.files import atomic
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def write(path: Path, datasets: Mapping[str, np.ndarray | list[str]], attributes: Mapping[str, str | int]) -> None:
-    """Write an h5 file as :func:`avsgn_pyg.files.atomic` does.
+    """Write an h5 file as :func:`avsgn_pyg.common.files.atomic` does.
 
     It is built in memory first, because h5py closes a file on a full disk without an error and leaves a damaged one.
 

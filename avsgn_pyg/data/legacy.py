@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import h5
 from avsgn_pyg.data.files import check_file
-from avsgn_pyg.errors import DataError
 
 KEY: Final = "avadataset"
 #: Number of axes -> regions of one segment: one vector, or VGG's 7 x 7 grid, flat or not.

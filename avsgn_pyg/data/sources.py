@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.ave import Annotations
 from avsgn_pyg.data.feature_store import Features, LabelText
 from avsgn_pyg.data.legacy import legacy_shape, read_legacy_features
-from avsgn_pyg.errors import DataError
 
 #: Place of a row without features.
 ABSENT: Final = -1

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import ave, h5
 from avsgn_pyg.data.ave import Annotations, Splits, SplitSource
 from avsgn_pyg.data.feature_store import FORMAT, Features, format_span, read_store
 from avsgn_pyg.data.files import check_folder
 from avsgn_pyg.data.legacy import legacy_shape
 from avsgn_pyg.data.sources import ABSENT, store_source
-from avsgn_pyg.errors import DataError
 
 LEGACY_FILES: Final = ("audio_feature.h5", "visual_feature.h5")
 

@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.feature_store import LabelText, check_lengths
 from avsgn_pyg.data.legacy import Maps
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.regions import with_regions
 from avsgn_pyg.graph.schema import NO_EVENT

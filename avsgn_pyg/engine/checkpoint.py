@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from avsgn_pyg.common.errors import CheckpointError
+from avsgn_pyg.common.files import atomic
 from avsgn_pyg.config import Config, save_config
 from avsgn_pyg.engine.files import CONFIG, META, MODEL, Meta, read_config, read_meta
-from avsgn_pyg.errors import CheckpointError
-from avsgn_pyg.files import atomic
 
 #: How many differing keys an error lists; it counts the others.
 LISTED: Final = 6

@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.errors import TrainingError
+from avsgn_pyg.common.errors import TrainingError
 from avsgn_pyg.graph.edges import Complete, subgraph_edges
 from avsgn_pyg.graph.schema import AUDIO, TEXT, VISUAL
 from avsgn_pyg.graph.views import as_batch, node_counts

@@ -17,9 +17,9 @@ from typing import Any, Final
 import torch
 from accelerate import Accelerator
 
+from avsgn_pyg.common.errors import CheckpointError
+from avsgn_pyg.common.files import write_json, write_text
 from avsgn_pyg.engine.files import read_json
-from avsgn_pyg.errors import CheckpointError
-from avsgn_pyg.files import write_json, write_text
 
 #: Packages whose version can change a result.
 PACKAGES: Final = ("avsgn_pyg", "torch", "torch_geometric", "torch_scatter", "accelerate", "safetensors", "numpy",

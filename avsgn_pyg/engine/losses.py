@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.errors import TrainingError
+from avsgn_pyg.common.errors import TrainingError
 from avsgn_pyg.graph.schema import CATEGORY, PASTED, RELEVANCE
 
 

@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg import metrics
+from avsgn_pyg.common.files import write_json, write_text
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.evaluator import labels
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.journal import plain
-from avsgn_pyg.files import write_json, write_text
 
 #: Fields of a report that a summary over seeds averages, before the events' F1.
 SUMMARISED: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc", "all_foreground_oracle",

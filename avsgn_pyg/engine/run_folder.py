@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from avsgn_pyg.common.errors import CheckpointError, RunError
+from avsgn_pyg.common.files import write_json, write_text
 from avsgn_pyg.config import Config, dump_config, load_config
 from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_json, read_meta
-from avsgn_pyg.errors import CheckpointError, RunError
-from avsgn_pyg.files import write_json, write_text
 
 #: What a run, and the tools that draw it, write into its folder; overwriting removes these and nothing else.
 PARTS: Final = ("config.yaml", "environment.json", "journal.jsonl", "tensorboard", "checkpoints", "summary-*.json",

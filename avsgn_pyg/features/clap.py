@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.compute import autocast, choose_device, declare_torchvision_ops, describe, unit
 from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, load_whole, no_hub, read_state
 

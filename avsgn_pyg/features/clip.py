@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.compute import autocast, choose_device, declare_torchvision_ops, describe, unit
 from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, no_hub, plain_numbers, read_state, summarize
 

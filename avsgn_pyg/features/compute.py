@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.choice import PRECISIONS
 
 _TYPES: Final = dict(zip(PRECISIONS, (None, torch.bfloat16, torch.float16), strict=True))

@@ -17,8 +17,8 @@ from jaxtyping import Float, UInt8
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.data.feature_store import LabelText
-from avsgn_pyg.errors import EncoderError
 from avsgn_pyg.features.choice import AUDIO_ENCODERS, FRAME_ENCODERS, EncoderChoice, Kind, not_installed
 from avsgn_pyg.features.compute import choose_device, out_of_memory
 

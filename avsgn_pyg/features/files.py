@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from avsgn_pyg.common.errors import DataError, ExtractionError
 from avsgn_pyg.data.files import check_file, read_text
-from avsgn_pyg.errors import DataError, ExtractionError
 
 #: Suffixes of media files, in upper or lower case.
 SUFFIXES = frozenset(

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.compute import autocast, choose_device, describe, unit
 
 #: To be raised when the features change; features of two versions must not be mixed.

@@ -18,7 +18,7 @@ import torch
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 
 #: Numbers that training scripts save next to the weights (an epoch, a best score); building them runs no code.
 _NUMBERS = [

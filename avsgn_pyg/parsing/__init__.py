@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avsgn_pyg.lazy import attach
+from avsgn_pyg.common.lazy import attach
 
 if TYPE_CHECKING:
     from avsgn_pyg.parsing.training import ParsingResult, evaluate_run, restart, train

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import AugmentConfig, Config, ConfigError, DataConfig, ObjectiveConfig
 from avsgn_pyg.data.files import check_file, read_text
 from avsgn_pyg.engine import files
 from avsgn_pyg.engine.run_folder import find_checkpoint
-from avsgn_pyg.errors import DataError
 
 #: LLP's files: the events of each video without times, and with times.
 WEAK_FILES: Final = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}

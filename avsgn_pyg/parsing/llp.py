@@ -24,9 +24,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.ave import class_index
 from avsgn_pyg.data.files import read_text
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
 
 #: The field's class order (that of the published code's output layer).

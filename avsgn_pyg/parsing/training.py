@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg import zoo
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.files import write_json
 from avsgn_pyg.config import Config, ConfigError, HeadConfig, ModelConfig, TrainConfig
 from avsgn_pyg.data.dataset import Dataset, Videos
 from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_checkpoint, load_weights
@@ -27,8 +29,6 @@ from avsgn_pyg.engine.files import read_config
 from avsgn_pyg.engine.losses import Learner
 from avsgn_pyg.engine.run_folder import find_checkpoint, read_run_config, run_folder
 from avsgn_pyg.engine.trainer import Trainer
-from avsgn_pyg.errors import DataError
-from avsgn_pyg.files import write_json
 from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 from avsgn_pyg.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing

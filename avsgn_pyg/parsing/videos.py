@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.feature_store import Features, format_span, read_store
 from avsgn_pyg.data.sources import file_record
 from avsgn_pyg.data.videos import Dataset, Videos
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.graph.schema import NO_EVENT, ROW
 from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES, check_llp
 from avsgn_pyg.parsing.llp import CATEGORIES, LLP, BeyondEndError, Split, read_llp

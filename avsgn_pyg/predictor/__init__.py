@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avsgn_pyg.errors import EXPECTED_ERRORS
+from avsgn_pyg.common.errors import EXPECTED_ERRORS
+from avsgn_pyg.common.lazy import attach
 from avsgn_pyg.features.choice import EncoderChoice
-from avsgn_pyg.lazy import attach
 from avsgn_pyg.predictor.inputs import find_clips
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from avsgn_pyg.errors import DataError
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.predictor.formats import write
 from avsgn_pyg.predictor.inputs import check_formats
 from avsgn_pyg.predictor.prediction import Prediction

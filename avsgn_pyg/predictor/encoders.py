@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import torch.nn.functional as F
 
+from avsgn_pyg.common.errors import CheckpointError, EncoderError
 from avsgn_pyg.engine.checkpoint import Checkpoint
-from avsgn_pyg.errors import CheckpointError, EncoderError
 from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.encoder import (
     AudioEncoder,

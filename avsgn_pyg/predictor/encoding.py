@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.encode import Segment, WindowEncoder, batched, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
 from avsgn_pyg.features.media import MediaInfo, probe, read_seconds

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as xml
 
-from avsgn_pyg.files import write_text
+from avsgn_pyg.common.files import write_text
 from avsgn_pyg.predictor.inputs import check_formats
 from avsgn_pyg.predictor.prediction import DIGITS, Prediction
 

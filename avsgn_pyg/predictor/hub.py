@@ -12,10 +12,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData, ModelHubMixin,
 from huggingface_hub.errors import HTTPError
 from safetensors.torch import save_file
 
+from avsgn_pyg.common.errors import CheckpointError
+from avsgn_pyg.common.files import atomic, write_json
 from avsgn_pyg.engine.checkpoint import Checkpoint, on_cpu
 from avsgn_pyg.engine.files import MODEL
-from avsgn_pyg.errors import CheckpointError
-from avsgn_pyg.files import atomic, write_json
 from avsgn_pyg.predictor.inputs import SAVED_CONFIG
 from avsgn_pyg.predictor.pretrained import LIBRARY, read_folder, saved_config
 

@@ -7,10 +7,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.config import Config
 from avsgn_pyg.engine.files import MODEL, check_files, read_config
 from avsgn_pyg.engine.run_folder import find_checkpoint
-from avsgn_pyg.errors import ConfigError, DataError
 from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.files import media_files, read_labels
 

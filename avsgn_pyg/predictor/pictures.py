@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch_geometric.data import Batch
 
-from avsgn_pyg.errors import ConfigError
+from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.features.media import probe, read_seconds
 from avsgn_pyg.graph.export import save_attention
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT

@@ -21,9 +21,9 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from avsgn_pyg import zoo
+from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.run_folder import find_checkpoint
-from avsgn_pyg.errors import ConfigError, DataError
 from avsgn_pyg.features.encoder import choose_device
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.localization import Localization

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.config import Config
 from avsgn_pyg.engine.checkpoint import Checkpoint, read_tensors
 from avsgn_pyg.engine.files import FORMAT, MODEL, OTHER_VERSION, Meta, read_json
-from avsgn_pyg.errors import CheckpointError
 from avsgn_pyg.predictor.inputs import SAVED_CONFIG, is_saved
 
 LIBRARY: Final = "avsgn_pyg"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
+from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.engine.checkpoint import Checkpoint
-from avsgn_pyg.errors import ConfigError
 from avsgn_pyg.features.encoder import PROMPTS, label_text
 from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.open_vocabulary import DEFAULT, Temperatures, label_scores

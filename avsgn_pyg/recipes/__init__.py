@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avsgn_pyg.common.errors import EXPECTED_ERRORS
+from avsgn_pyg.common.lazy import attach
 from avsgn_pyg.engine.run_folder import run_folder
-from avsgn_pyg.errors import EXPECTED_ERRORS
-from avsgn_pyg.lazy import attach
 
 if TYPE_CHECKING:
     from avsgn_pyg.recipes.evaluation import Result, evaluate_checkpoint, evaluate_run

@@ -19,10 +19,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg import metrics
+from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
 from avsgn_pyg.engine.evaluator import predict
-from avsgn_pyg.errors import ConfigError, DataError
 from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.model.open_vocabulary import DEFAULT, Temperatures, label_scores
 from avsgn_pyg.recipes.parts import open_run

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from torch import nn
 
 from avsgn_pyg import zoo
+from avsgn_pyg.common.errors import CheckpointError, DataError
 from avsgn_pyg.config import AVSGN, Config, ConfigError
 from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.files import Meta, read_config, read_meta
-from avsgn_pyg.errors import CheckpointError, DataError
 from avsgn_pyg.recipes.checks import check_config, check_run
 
 

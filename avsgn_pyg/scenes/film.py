@@ -11,7 +11,7 @@ import av
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from avsgn_pyg.files import atomic
+from avsgn_pyg.common.files import atomic
 from avsgn_pyg.scenes.script import ScenesError
 
 PICTURE = {"preset": "veryfast", "crf": "26"}

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from avsgn_pyg.errors import ConfigError
+from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.suites.execution import attempt
 from avsgn_pyg.suites.runs import Run
 

@@ -18,8 +18,8 @@ from typing import Final, NamedTuple, TextIO
 import torch
 from tqdm import tqdm
 
-from avsgn_pyg.errors import EXPECTED_ERRORS, ConfigError, RunError
-from avsgn_pyg.pool import Pool, cores
+from avsgn_pyg.common.errors import EXPECTED_ERRORS, ConfigError, RunError
+from avsgn_pyg.common.pool import Pool, cores
 from avsgn_pyg.suites.runs import Run, train
 
 #: Seconds between two updates of the bar, and of the mark that an output folder is in use.

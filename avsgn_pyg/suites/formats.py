@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from avsgn_pyg.files import write_text
+from avsgn_pyg.common.files import write_text
 from avsgn_pyg.suites.tables import HEADINGS, Line, Table
 
 #: Characters that are special to LaTeX, or that its fonts lack.

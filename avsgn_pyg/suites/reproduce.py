@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avsgn_pyg import files
+from avsgn_pyg.common import files
 from avsgn_pyg.suites import execution
 from avsgn_pyg.suites.execution import Failure
 from avsgn_pyg.suites.formats import markdown, write_tables

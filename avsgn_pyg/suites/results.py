@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg import metrics
-from avsgn_pyg.errors import DataError
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.suites.runs import Run
 from avsgn_pyg.suites.suite import Cell, Suite
 

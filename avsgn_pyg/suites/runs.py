@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from avsgn_pyg import files, recipes
+from avsgn_pyg import recipes
+from avsgn_pyg.common import files
+from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, RunError
 from avsgn_pyg.config import Config, load_config
 from avsgn_pyg.engine.files import CONFIG, read_json
 from avsgn_pyg.engine.run_folder import RunFolder, seed_folders
-from avsgn_pyg.errors import CheckpointError, ConfigError, DataError, RunError
 from avsgn_pyg.recipes.parts import check_same_data, open_dataset
 from avsgn_pyg.suites.suite import Cell, Suite
 
@@ -151,7 +152,7 @@ def train(run: Run) -> None:
 
     Raises:
         RunError: another process trains it.
-        Any of :data:`avsgn_pyg.errors.EXPECTED_ERRORS`.
+        Any of :data:`avsgn_pyg.common.errors.EXPECTED_ERRORS`.
     """
     with files.lock(run.out / ".locks" / run.name.replace("/", "-")) as alone:
         if not alone:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from avsgn_pyg.errors import PictureError
+from avsgn_pyg.common.errors import PictureError
 from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, TEXT, VISUAL
 
 #: More edges than these cannot be told apart in a figure.

@@ -15,8 +15,8 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from avsgn_pyg.errors import PictureError
-from avsgn_pyg.files import write_text
+from avsgn_pyg.common.errors import PictureError
+from avsgn_pyg.common.files import write_text
 from avsgn_pyg.visualize.edges import rollout
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.graph import Arrangement, graph_figure

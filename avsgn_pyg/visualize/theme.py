@@ -20,7 +20,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from avsgn_pyg.files import atomic
+from avsgn_pyg.common.files import atomic
 
 #: The full text block of a two-column paper.
 TEXT_WIDTH: Final = 6.875

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
-from avsgn_pyg.errors import PictureError
+from avsgn_pyg.common.errors import PictureError
 from avsgn_pyg.visualize.theme import COLOURS, EDGE, TEXT_WIDTH, add_axes, start_figure, styled, text_width, wrapped
 
 #: Paul Tol's muted hues; a class is a hue and a marker, because nobody can tell 28 hues apart.

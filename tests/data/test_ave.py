@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.ave import (
     Annotations,
     Splits,
@@ -21,7 +22,6 @@ from avsgn_pyg.data.ave import (
     read_splits,
     without_leaks,
 )
-from avsgn_pyg.errors import DataError
 
 LINES = (
     "Male speech, man speaking&-abc&good&0&10",

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data import sources
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.graph.schema import NO_EVENT
 
 SEGMENTS = 6

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.feature_store import Features, LabelText, check_lengths, read_store, write_store
-from avsgn_pyg.errors import DataError
 
 LENGTHS = torch.tensor([2, 4, 1])
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import legacy
 from avsgn_pyg.data.feature_store import read_store
 from avsgn_pyg.data.legacy import legacy_shape, open_maps, read_label_text, read_legacy_features, read_order
-from avsgn_pyg.errors import DataError
 
 FORMS = [((), "float32"), ((7, 7), "float16"), ((7, 7), "float64"), ((49,), "float32")]
 

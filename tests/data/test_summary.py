@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.feature_store import Features, write_store
 from avsgn_pyg.data.summary import summarize
-from avsgn_pyg.errors import DataError
 
 TOOL = Path(__file__).parents[2] / "tools" / "inspect_data.py"
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import DataConfig, SyntheticConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.legacy import open_maps
 from avsgn_pyg.data.videos import Dataset, Videos
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.graph.build import collate
 from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.graph.topology import Topology

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.config import TrainConfig
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.journal import Journal, git_revision, note_environment, read_journal
-from avsgn_pyg.errors import CheckpointError
 
 
 def write(folder: Path, epochs: range, after: int = 0) -> None:

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import TrainingError
 from avsgn_pyg.engine.losses import LossLog
-from avsgn_pyg.errors import TrainingError
 
 
 def log_of(*steps: tuple[float, float | None], read_after: int = 0, **options: bool) -> LossLog:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import CheckpointError, RunError
 from avsgn_pyg.config import Config
 from avsgn_pyg.engine.checkpoint import save_checkpoint
 from avsgn_pyg.engine.files import Meta
@@ -19,7 +20,6 @@ from avsgn_pyg.engine.run_folder import (
     how_to_continue,
     read_run_config,
 )
-from avsgn_pyg.errors import CheckpointError, RunError
 
 
 @pytest.fixture

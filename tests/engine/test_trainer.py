@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from avsgn_pyg.common.errors import CheckpointError, TrainingError
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.journal import read_journal
 from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint, write_config
 from avsgn_pyg.engine.trainer import Trainer
-from avsgn_pyg.errors import CheckpointError, TrainingError
 
 Make = Callable[..., Trainer]
 Weights = dict[str, torch.Tensor]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features import clap
 from avsgn_pyg.features.clap import ClapEncoder, build, second_shares
 from avsgn_pyg.features.encoder import AudioEncoder, EncoderChoice, encoder_from_record, make_audio_encoder

@@ -15,8 +15,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.data.feature_store import read_store
-from avsgn_pyg.errors import EncoderError
 from avsgn_pyg.features import clip
 from avsgn_pyg.features.clip import DEFAULT_MODEL, DEFAULT_WEIGHTS, ClipEncoder, find_weights
 from avsgn_pyg.features.encoder import (

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features import compute
 from avsgn_pyg.features.compute import autocast, choose_device, unit
 

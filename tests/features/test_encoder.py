@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features import choice
 from avsgn_pyg.features import encoder as encoders
 from avsgn_pyg.features.encoder import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.errors import DataError, ExtractionError
+from avsgn_pyg.common.errors import DataError, ExtractionError
 from avsgn_pyg.features import files
 from avsgn_pyg.features.files import media_files, read_labels
 

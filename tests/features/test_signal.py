@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.signal import SignalAudio, SignalFrames, text_codes
 
 TIME = torch.arange(48_000) / 48_000

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, load_whole, no_hub, read_state
 
 STATE = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.ones(2)}

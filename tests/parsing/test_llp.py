@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsgn_pyg.errors import DataError
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
 from avsgn_pyg.parsing.llp import CATEGORIES, FULL_FILE, LLP, read_llp, read_split, split_name
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from avsgn_pyg import parsing, recipes
+from avsgn_pyg.common.errors import DataError, RunError
 from avsgn_pyg.config import ConfigError, load_config
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
 from avsgn_pyg.engine import trainer
 from avsgn_pyg.engine.checkpoint import load_checkpoint
-from avsgn_pyg.errors import DataError, RunError
 from avsgn_pyg.parsing.llp import read_llp
 from avsgn_pyg.parsing.synthetic import make_features
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
-from avsgn_pyg.errors import DataError
 from avsgn_pyg.parsing.checks import EVAL_FILES
 from avsgn_pyg.parsing.llp import CATEGORIES, read_llp
 from avsgn_pyg.parsing.synthetic import make_features

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.errors import ConfigError, DataError, EncoderError
+from avsgn_pyg.common.errors import ConfigError, DataError, EncoderError
 from avsgn_pyg.predictor import Predictor, find_clips, predict_clips
 
 

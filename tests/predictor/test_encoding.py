@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avsgn_pyg.data.h5 import DataError
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.encode import WindowEncoder
 from avsgn_pyg.features.encoder import EncoderChoice, make_audio_encoder, make_frame_encoder
 from avsgn_pyg.features.extraction.read import Reader

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as xml
 import pytest
 import torch
 
-from avsgn_pyg.errors import ConfigError
+from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.predictor.formats import FORMATS, render, write
 from avsgn_pyg.predictor.inputs import FORMS
 from avsgn_pyg.predictor.prediction import Prediction

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from avsgn_pyg.errors import ConfigError
+from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.predictor.pictures import clip_picture, clip_window, read_media, write_clip_graph
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from avsgn_pyg import metrics, zoo
+from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, EncoderError
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.checkpoint import load_checkpoint, load_weights
 from avsgn_pyg.engine.evaluator import predict
-from avsgn_pyg.errors import CheckpointError, ConfigError, DataError, EncoderError
 from avsgn_pyg.predictor import Predictor
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}

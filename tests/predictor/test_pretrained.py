@@ -11,8 +11,8 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
+from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.engine.checkpoint import load_checkpoint
-from avsgn_pyg.errors import CheckpointError
 from avsgn_pyg.predictor import Predictor, hub
 
 FILES = ["README.md", "config.json", "model.safetensors"]

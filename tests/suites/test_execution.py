@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.errors import ConfigError, RunError
-from avsgn_pyg.pool import ProcessDiedError
+from avsgn_pyg.common.errors import ConfigError, RunError
+from avsgn_pyg.common.pool import ProcessDiedError
 from avsgn_pyg.suites import execution, load_suite, reproduce, run_on_processes, run_on_ray
 from avsgn_pyg.suites.cluster import check_resources
 from avsgn_pyg.suites.execution import visible_devices

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avsgn_pyg import recipes
-from avsgn_pyg.errors import RunError
+from avsgn_pyg.common.errors import RunError
 from avsgn_pyg.suites import Reproduction, load_suite, reproduce
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from avsgn_pyg import metrics, recipes
-from avsgn_pyg.errors import DataError
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.suites import load_suite
 from avsgn_pyg.suites.protocol import remarks
 from avsgn_pyg.suites.results import Result, collect, read_predictions, refuse_mixed_data

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from avsgn_pyg.common.errors import CheckpointError, DataError, RunError
 from avsgn_pyg.config import save_config
 from avsgn_pyg.engine.run_folder import RunFolder
-from avsgn_pyg.errors import CheckpointError, DataError, RunError
 from avsgn_pyg.suites import load_suite
 from avsgn_pyg.suites.runs import Run, find_seeds, plan, refuse_other_data, train, unfinished
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from avsgn_pyg.files import write_bytes
+from avsgn_pyg.common.files import write_bytes
 
 SMALL = ["--videos", "8", "--seconds", "2", "--workers", "1", "--quiet"]
 

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.features.encode import WindowEncoder
 from avsgn_pyg.features.encoder import EncoderChoice, make_audio_encoder, make_frame_encoder
 from avsgn_pyg.features.extraction.engine import Results, encode_videos, videos_per_batch

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.ave import read_annotations
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.choice import OPTIONS, EncoderChoice, Kind
 from avsgn_pyg.features.encoder import PROMPTS, AudioEncoder, FrameEncoder, make_audio_encoder, make_frame_encoder
 from avsgn_pyg.features.extraction.engine import LocalEngine

@@ -6,13 +6,13 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 
 import torch
 
-from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.common.errors import ExtractionError
+from avsgn_pyg.common.pool import Pool, PoolError, cores
 from avsgn_pyg.features.encode import WindowEncoder, batched, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
 from avsgn_pyg.features.extraction.progress import Encoded
 from avsgn_pyg.features.extraction.read import Decoded, Reader
 from avsgn_pyg.features.extraction.videos import Failure, Video
-from avsgn_pyg.pool import Pool, PoolError, cores
 
 #: By id.
 Results = dict[str, Encoded | Failure]

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
+from avsgn_pyg.common.errors import DataError, ExtractionError
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder, label_text
 from avsgn_pyg.features.extraction import provenance
 from avsgn_pyg.features.extraction.config import ExtractionConfig

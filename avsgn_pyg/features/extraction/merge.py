@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.feature_store import Features, write_store
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.extraction import provenance
 from avsgn_pyg.features.extraction.extract import assemble
 from avsgn_pyg.features.extraction.progress import explain_disk_errors, refuse_other_settings

@@ -21,9 +21,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.common.errors import ExtractionError
+from avsgn_pyg.common.files import lock, write_bytes, write_json
 from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
-from avsgn_pyg.files import lock, write_bytes, write_json
 
 FORMAT = 2
 

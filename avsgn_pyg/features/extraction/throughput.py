@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.features.encode import batched
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.engine import encode_videos

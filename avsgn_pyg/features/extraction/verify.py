@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.feature_store import read_store
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.encoder import encoder_from_record, label_text
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.progress import Encoded

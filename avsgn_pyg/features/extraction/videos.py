@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.ave import Annotations
 from avsgn_pyg.data.sources import file_record
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.files import Shard, media_files, suffixes
 
 NO_FILE = "no file"

@@ -17,7 +17,7 @@ from av import AudioFrame, FFmpegError, Packet, VideoFrame
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from avsgn_pyg.errors import DataError
+from avsgn_pyg.common.errors import DataError
 
 # Containers whose header states the duration; elsewhere FFmpeg measures or guesses it.
 _STATED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "asf", "wav"}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.feature_store import read_store
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.extraction import cluster
 from avsgn_pyg.features.extraction.cluster import gpus_of_actor
 from avsgn_pyg.features.extraction.config import ExtractionConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.extraction.config import OPTIONS, ExtractionConfig
 

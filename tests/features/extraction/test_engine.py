@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.common.errors import ExtractionError
+from avsgn_pyg.common.pool import Pool, PoolError
 from avsgn_pyg.features.extraction import read
 from avsgn_pyg.features.extraction.engine import LocalEngine, Results
 from avsgn_pyg.features.extraction.progress import Encoded
@@ -20,7 +21,6 @@ from avsgn_pyg.features.extraction.read import Reader
 from avsgn_pyg.features.extraction.videos import Flags, Video
 from avsgn_pyg.features.media import MediaError
 from avsgn_pyg.features.signal import Shrink, SignalAudio, SignalFrames
-from avsgn_pyg.pool import Pool, PoolError
 
 
 def run(engine: LocalEngine, videos: Sequence[Video]) -> Results:

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from avsgn_pyg import files
+from avsgn_pyg.common import files
+from avsgn_pyg.common.errors import DataError, ExtractionError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store
-from avsgn_pyg.data.h5 import DataError
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.extraction import extract, provenance, read
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.engine import Results

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.feature_store import Features, LabelText, read_store, write_store
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.extraction.merge import merge
 from avsgn_pyg.features.extraction.provenance import files_digest, write_empty
 

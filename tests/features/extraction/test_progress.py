@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsgn_pyg.errors import ExtractionError
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.features.extraction.progress import Encoded, open_progress
 from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
 

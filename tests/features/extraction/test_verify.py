@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from avsgn_pyg.common.errors import EncoderError, ExtractionError
 from avsgn_pyg.data.feature_store import read_store, write_store
-from avsgn_pyg.errors import EncoderError, ExtractionError
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.extract import run_extraction
 from avsgn_pyg.features.extraction.verify import verify

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.ave import Annotations, read_annotations
-from avsgn_pyg.errors import ExtractionError
 from avsgn_pyg.features.extraction.videos import Video, make_plan
 from avsgn_pyg.features.files import Shard
 

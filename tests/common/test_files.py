@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from avsgn_pyg.files import atomic, lock, write_json, write_text
+from avsgn_pyg.common.files import atomic, lock, write_json, write_text
 
 
 def _partials(folder):
@@ -55,7 +55,7 @@ def test_partial_files_of_dead_processes_are_removed(tmp_path):
 
 
 HOLD = """import pathlib, sys, time
-from avsgn_pyg.files import lock
+from avsgn_pyg.common.files import lock
 with lock(pathlib.Path(sys.argv[1])):
     print(1)
     time.sleep(600)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from avsgn_pyg.pool import Pool, ProcessDiedError
+from avsgn_pyg.common.pool import Pool, ProcessDiedError
 
 #: Expressions, run by ``eval``, which pickles.
 EXIT, RAISE, SLEEP = "__import__('os')._exit(7)", "1 / 0", "__import__('time').sleep(600)"
@@ -48,7 +48,7 @@ def test_a_pool_runs_again():
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
-from avsgn_pyg.pool import Pool
+from avsgn_pyg.common.pool import Pool
 
 def work(folder):
     (Path(folder) / f"{{os.getpid()}}.pid").touch()
