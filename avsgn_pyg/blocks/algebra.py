@@ -2,7 +2,7 @@
 
 A *block* is a tensor [B, I, J, *trail] over B graphs, I in {1, N} targets and J in {1, N} sources; a size of one means
 that the value is the same for all. A *term* is a tuple of blocks and means their product; an edge value is a sum of
-terms. Two sums of message passing have a form that never holds a number per edge and channel: over the sources or the
+terms. Two sums of message passing have a form that never stores a number per edge and channel: over the sources or the
 targets, ``sum_j a_ij x_j`` (weighted aggregation), and over the channels, ``sum_c q_ic k_jc`` (attention scores).
 """
 
@@ -42,13 +42,13 @@ def grows(one: Tensor, two: Tensor) -> bool:
 
 
 def scale(term: Term, operation: Callable[[Tensor], Tensor]) -> Term:
-    """Applies a multiplication to the smallest factor of the term."""
+    """Apply a multiplication to the smallest factor of the term."""
     place = min(range(len(term)), key=lambda i: term[i].numel())
     return (*term[:place], operation(term[place]), *term[place + 1:])
 
 
 def write_out(terms: tuple[Term, ...], name: str) -> Tensor:
-    """Computes a sum of products as one block; counts it where it has an entry per edge that no factor had."""
+    """Compute a sum of products as one block; count it if it has an entry per edge that no factor has."""
     blocks = [block for term in terms for block in term]
     if len(blocks) == 1:
         return blocks[0]
@@ -65,7 +65,7 @@ def write_out(terms: tuple[Term, ...], name: str) -> Tensor:
 def _sum_products(terms: tuple[Term, ...]) -> Tensor:
     total = _product(terms[0])
     for term in terms[1:]:
-        # One pass over memory in place of two.
+        # One pass over memory instead of two.
         fused = len(term) == 2 and total.dtype == term[0].dtype == term[1].dtype
         total = torch.addcmul(total, *term) if fused else total + _product(term)
     return total
@@ -142,7 +142,7 @@ def _weighted_sum(weights: Tensor, values: Tensor, axis: int) -> Tensor:
 
 
 def sum_over_channels(term: Term) -> Term | None:
-    """The term summed over its last axis, kept with size one; None where the term must be written out first."""
+    """The term summed over its last axis (kept as size 1); None if the term must be materialized first."""
     narrow = tuple(block for block in term if block.shape[-1] == 1)
     wide = [block for block in term if block.shape[-1] > 1]
     if not wide:

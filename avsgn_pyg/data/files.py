@@ -1,6 +1,6 @@
-"""The files that a ``data`` section names, and checks that they exist; needs neither torch nor PyG.
+"""The files named in the ``data`` section, and checks that they exist; needs neither torch nor PyG.
 
-The content of the files is checked when they are read.
+Their contents are checked when they are read.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ SPLIT_FILES: Final = {"order": "{}_order.h5", "txt": "{}Set.txt"}
 
 
 def check_files(config: DataConfig) -> None:
-    """DataError that names the first missing file of `config`; synthetic data need none."""
+    """Raise a DataError that names the first missing file of `config`; synthetic data need no files."""
     if config.kind == "synthetic":
         return
     if config.kind == "llp":
-        raise DataError("data.kind=llp has videos to parse: avsgn_pyg.parsing.videos.load_llp reads them, and "
+        raise DataError("data.kind=llp is for video parsing: avsgn_pyg.parsing.videos.load_llp reads them, and "
                         "tools/train_parsing.py trains on them")
     root = root_of(config)
     for modality, path in feature_files(config).items():
@@ -35,7 +35,7 @@ def check_files(config: DataConfig) -> None:
 def root_of(config: DataConfig) -> Path:
     """Return ``data.root``; DataError if it is not set."""
     if config.root is None:
-        raise DataError("data.root is not set; name the folder that holds the annotations and features")
+        raise DataError("data.root is not set; name the folder that contains the annotations and features")
     return config.root
 
 
@@ -58,18 +58,18 @@ def label_files(config: DataConfig) -> list[Path]:
 
 
 def check_train_split(root: Path, splits: str, option: str = "data.splits=") -> None:
-    """DataError if the train split has no file in the form that `splits` names, `option` being how it was set."""
+    """Raise a DataError if there is no train split in the form `splits`; `option` is how the form was set."""
     check_file(root / SPLIT_FILES[splits].format("train"), hint=f"; the train split is needed ({option}{splits})")
 
 
 def check_file(path: Path, hint: str = "") -> None:
-    """DataError if there is no file at `path`."""
+    """Raise a DataError if there is no file at `path`."""
     if not path.is_file():
         raise DataError(f"{path}: no such file{hint}")
 
 
 def check_folder(path: Path, splits: str) -> None:
-    """DataError if `path` is neither a file nor a folder with annotations and a train split; of tools/inspect_data."""
+    """Raise a DataError unless `path` is a file, or a folder with annotations and a train split; for inspect_data."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():

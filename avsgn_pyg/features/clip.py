@@ -41,7 +41,7 @@ open_clip.add_model_config(SHIPPED)
 
 @dataclass(frozen=True)
 class ClipPreparation:
-    """A model's inference transform by open_clip, picture by picture; pickles as its settings.
+    """The inference transform of an open_clip model, applied to each picture; pickled as its settings.
 
     Attributes:
         settings: fields of open_clip's ``PreprocessCfg`` (size, mean, std, interpolation, resize mode ...).
@@ -69,12 +69,13 @@ class ClipEncoder:
         model: a name of ``open_clip.list_models()``.
         weights: a tag of open_clip for this model, or a checkpoint file (safetensors or a ``state_dict``);
             ``None`` is the default model's default tag.
-        preprocess: the tag whose preparation a file needs, if not open_clip's default; a tag has its own.
+        preprocess: the tag whose preprocessing fits a checkpoint file, if not open_clip's default; for a tag as
+            `weights`, its own preprocessing is used.
         width: raise an error unless the model has this width.
         download: download a tag's weights that are not in the local cache of huggingface.co.
 
     Raises:
-        EncoderError: an unknown model or tag, weights that are missing or do not fit, or another width.
+        EncoderError: an unknown model or tag, weights that are missing or do not fit, or a different width.
     """
 
     name = "clip"
@@ -89,7 +90,7 @@ class ClipEncoder:
             raise EncoderError(f"open_clip has no model {model!r}; python -c 'import open_clip; "
                                "print(open_clip.list_models())' shows those it has")
         if width not in (None, config["embed_dim"]):
-            raise EncoderError(f"clip model {model} is {config['embed_dim']} wide, width={width} was asked for; "
+            raise EncoderError(f"clip model {model} is {config['embed_dim']} wide, but width={width} was given; "
                                "leave width out or choose another model")
         if weights is None and model == DEFAULT_MODEL:
             weights = DEFAULT_WEIGHTS
@@ -109,7 +110,7 @@ class ClipEncoder:
         self._model.to(self.device)
 
     def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side1 side2"]:
-        """Resize, crop and normalise as the model was trained for."""
+        """Resize, crop and normalize as in the model's training."""
         return self.preparation(frames)
 
     def encode_frames(self, prepared: Float[Tensor, "F 3 side1 side2"]) -> Float[Tensor, "F d"]:
@@ -117,7 +118,7 @@ class ClipEncoder:
         return self._in_batches(prepared, self._model.encode_image)
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
-        """Return one unit vector per text, which is cut at the model's context length."""
+        """Return one unit vector per text; texts are truncated to the model's context length."""
         tokens = self._tokenizer(list(texts)) if len(texts) else torch.zeros(0, 1)
         return self._in_batches(tokens, self._model.encode_text)
 
@@ -134,7 +135,7 @@ class ClipEncoder:
         return torch.cat(parts)
 
     def _check_tokenizer(self, model: str) -> None:
-        # Without its files transformers makes an empty tokenizer, which encodes all texts alike.
+        # Without its files transformers builds an empty tokenizer, which encodes all texts identically.
         first, second = self._tokenizer(["the first violin", "a barking dog"])
         if torch.equal(first, second):
             raise EncoderError(f"the tokenizer of clip model {model} is empty: its files are not on this machine; "
@@ -142,7 +143,7 @@ class ClipEncoder:
 
 
 def prepared_as(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a preparation that change the pictures, in one form for all versions of open_clip."""
+    """Return the preprocessing settings that change the pictures, in one form for all versions of open_clip."""
     size = settings["size"]
     height, width = (size, size) if isinstance(size, int) else size
     return {
@@ -156,13 +157,13 @@ def prepared_as(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_weights(model: str, weights: str | None, preprocess: str | None, download: bool) -> tuple[Path, str | None]:
-    """Return the path of the checkpoint, and the tag of its preparation (``None``: the default).
+    """Return the path of the checkpoint, and the tag of its preprocessing (``None``: the default).
 
     Raises:
-        EncoderError: says what to download and where to put it.
+        EncoderError: the weights are missing; the message says what to download and where to put it.
     """
     tags = list_pretrained_tags_by_model(model)
-    offer = f"weights is one of {', '.join(tags)}" if tags else "nobody has published weights of it"
+    offer = f"weights is one of {', '.join(tags)}" if tags else "no weights of it are published"
     if weights is None:
         raise EncoderError(f"clip model {model} needs weights: {offer}, or a checkpoint FILE of your own")
     for tag in {weights, preprocess} - {None}:
@@ -181,7 +182,7 @@ def find_weights(model: str, weights: str | None, preprocess: str | None, downlo
 
 
 def preparation_of(model: str, tag: str | None) -> dict[str, Any]:
-    """Return the preparation that a tag's pictures need, as open_clip's settings; the size is the model's own."""
+    """Return the preprocessing of a tag as settings of open_clip; the picture size is that of the model."""
     published = get_pretrained_cfg(model, tag) if tag else {}
     return {key: published[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in published}
 
@@ -195,7 +196,7 @@ def _load(model: str, path: Path, preparation: dict[str, Any]) -> torch.nn.Modul
                 model, pretrained=str(path), force_preprocess_cfg=preparation, device="cpu", weights_only=True
             )
     except Exception as error:
-        read_state(path)  # raises a clearer error where the file is no checkpoint
+        read_state(path)  # raises a clearer error if the file is not a checkpoint
         way = "needs files of huggingface.co; use download=true" if isinstance(error, OSError) else "has other tensors"
         raise EncoderError(f"{path}: clip model {model} {way} ({summarize(error)})") from None
     return loaded.eval().requires_grad_(False)

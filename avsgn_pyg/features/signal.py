@@ -1,8 +1,8 @@
-"""Encoders without weights: statistics of sound and of pictures through a fixed random projection.
+"""Encoders without weights: statistics of sound and of pictures, mapped by a fixed random projection.
 
-Nothing in them is learned. Two seconds are near when their spectra or their colours and edges are, so they serve
-tests, and demos whose classes differ in look and sound; elsewhere they cannot replace CLIP and CLAP.
-Their text embeddings carry no meaning (:func:`text_codes`).
+Nothing is learned. Two seconds have similar features if their spectra, or their colours and edges, are similar. This
+is enough for tests, and for demos whose classes differ in look and sound; it does not replace CLIP and CLAP.
+The text embeddings carry no meaning (:func:`text_codes`).
 
 Shapes: F frames, V videos, S seconds, N sounds, B mel bands, d width.
 """
@@ -24,7 +24,7 @@ from torch import Tensor
 from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.compute import autocast, choose_device, describe, unit
 
-#: To be raised when the features change; features of two versions must not be mixed.
+#: Increase this when the features change; features of two versions must not be mixed.
 VERSION: Final = 1
 NOTE: Final = "statistics through a fixed random projection; no learned weights, and text rows carry no meaning"
 
@@ -40,9 +40,9 @@ SIDE, CELLS, SHADES, ANGLES = 64, 4, 4, 8
 
 
 class _Signal:
-    """What both share: placement, a projection to `width`, codes in place of text.
+    """Base of both encoders: device, projection to `width`, random codes instead of text embeddings.
 
-    Statistics are always computed in float32, and `precision` is ``fp32`` whatever is given.
+    Statistics are always computed in float32; `precision` is always ``fp32``.
     """
 
     name = "signal"
@@ -80,7 +80,7 @@ class SignalFrames(_Signal):
 
     @property
     def preparation(self) -> Shrink:
-        """Shrinks pictures to [F, 3, 64, 64] in [0, 1]; pickles as a few bytes."""
+        """Shrinks pictures to [F, 3, 64, 64] in [0, 1]; its pickle has a few bytes."""
         return Shrink(SIDE)
 
     def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side side"]:
@@ -93,7 +93,7 @@ class SignalFrames(_Signal):
 
 
 class SignalAudio(_Signal):
-    """Spectrum, its motion and loudness of a second of sound."""
+    """Spectrum, its change over time, and loudness of each second of sound."""
 
     kind = "audio"
     each_second_alone = True
@@ -116,10 +116,10 @@ class Shrink:
 
 
 def sound_statistics(samples: Float[Tensor, "N 48000"]) -> Float[Tensor, "N n"]:
-    """Return per second: the spectrum's shape, its spread and motion, beats, tone against noise, loudness.
+    """Return statistics per second: spectral shape, its spread and change over time, beats, tonality, loudness.
 
     Bands are in dB relative to their mean, so that only three numbers depend on loudness, which says little about
-    the class; constants bring each part near zero mean and unit size.
+    the class. The constants scale each group of statistics to about zero mean and unit size.
     """
     window = torch.hann_window(WINDOW, device=samples.device)
     spectrum = torch.stft(samples, WINDOW, HOP, window=window, return_complex=True)
@@ -131,7 +131,7 @@ def sound_statistics(samples: Float[Tensor, "N 48000"]) -> Float[Tensor, "N n"]:
     ranks = torch.linspace(-1, 1, BANDS, device=samples.device)
     share = F.normalize(10 ** (bands / 20), p=1, dim=1)
     centre = (share * ranks[:, None]).sum(1)
-    flat = power.clamp_min(FLOOR).log().mean(1) - power.clamp_min(FLOOR).mean(1).log()  # 0 of noise, below of tones
+    flat = power.clamp_min(FLOOR).log().mean(1) - power.clamp_min(FLOOR).mean(1).log()  # near 0: noise; lower: tones
     summary = torch.stack([
         (loud.mean(-1) + 35) / 20, (loud.amax(-1) + 30) / 20, (loud.std(-1) - 2) / 4,
         3 * centre.mean(-1), 6 * centre.std(-1) - 1, flat.mean(-1) / 3 + 1, flat.std(-1) - 0.5,

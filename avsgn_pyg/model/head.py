@@ -17,7 +17,7 @@ Mask = Bool[Tensor, "B T"] | None
 
 
 def over_time(rows: Float[Tensor, "B T w"], mask: Mask) -> Float[Tensor, "B w"]:
-    """The maximum over time of every column, padding left out."""
+    """The maximum over time of every column, without padding."""
     return (rows if mask is None else rows.masked_fill(~mask[..., None], -math.inf)).amax(1)
 
 
@@ -67,10 +67,10 @@ class LocalizationHead(nn.Module):
     Args:
         dim: D.
         classes: C, background not counted.
-        gates: ``scalar`` (one number a second and modality, as Fig. 4 plots them) or ``vector`` (D of them).
+        gates: ``scalar`` (one number per second and modality, as in Fig. 4) or ``vector`` (D of them).
         segment_scores: score every segment over C + 1 classes in one layer (AVEL's head, for the loss
-            ``segment``); class and relevance are then read from these scores and have no layer of their own.
-        dropout: rate on the fused features in front of every classifier.
+            ``segment``); class and relevance are then computed from these scores, without further layers.
+        dropout: rate on the fused features before every classifier.
     """
 
     def __init__(self, dim: int, classes: int, *, gates: str = "scalar", segment_scores: bool = False,
@@ -84,7 +84,7 @@ class LocalizationHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], mask: Mask = None) -> Localized:
-        """`mask` is False where a second is padding, which no maximum over time takes."""
+        """`mask` is False for padded seconds, which are excluded from every maximum over time."""
         gates = {"audio": self.audio_gate(audio).sigmoid(), "visual": self.visual_gate(visual).sigmoid()}
         fused = visual * gates["audio"] + audio * gates["visual"]  # Eq. 9
         gated = gates["audio"] * gates["visual"] * fused

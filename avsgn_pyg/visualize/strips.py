@@ -24,14 +24,14 @@ from avsgn_pyg.visualize.theme import COLOURS, add_axes, text_width
 TRACK: Final = "#EFEFEF"
 #: Inches of a row's bars, of the numbers above them, of a row of sound, of the time axis, and between related rows.
 BARS, NUMBERS, SOUND, AXIS, NEAR = 0.3, 0.13, 0.34, 0.32, 0.035
-#: Inches of a picture's height; where it is too wide even then, some are left out.
+#: Smallest and largest height of a picture in inches; pictures too wide at the smallest are left out.
 FRAME_HEIGHTS: Final = (0.24, 0.62)
 #: Points of a row's name, and inches between the name and its row.
 NAME_FONT, NAME_PAD = 7.0, 4.0 / 72.0
 
 _NUMBER_FONT, _TICK_FONT, _PAD = 6.5, 7.0, 0.03
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
-#: Columns of the sound's outline, more than a printed page shows, and pixels of a picture, 600 an inch.
+#: Columns of the sound's outline, more than a printed page shows, and pixels of a picture, at 600 per inch.
 _COLUMNS, _PIXELS = 1500, 180
 
 
@@ -80,7 +80,7 @@ def draw_name(axes: Axes, name: str, middle: float) -> None:
 
 
 def measures(axes: Axes) -> tuple[int, float, float]:
-    """Return the seconds across a row, inches of a second, and inches of the row's height."""
+    """Return the seconds across a row, the inches per second, and the row's height in inches."""
     seconds = round(axes.get_xlim()[1])
     across = axes.get_position().width * axes.figure.get_size_inches()[0]
     return seconds, float(across / seconds), float(axes.get_ylim()[1])
@@ -93,19 +93,19 @@ def tick_step(count: int, wide: float, font: float, pad: float) -> int:
 
 
 def frame_height(frames: UInt8[np.ndarray, "T H W 3"], second: float) -> float:
-    """Return the inches that a row of pictures needs where a second takes `second` inches."""
+    """Return the height in inches of a row of pictures; `second` is the inches per second."""
     low, high = FRAME_HEIGHTS
     return min(high, max(low, (second - _PAD) * frames.shape[1] / frames.shape[2]))
 
 
 def shrunk(frame: UInt8[np.ndarray, "H W 3"], most: int = _PIXELS) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a picture of at most `most` pixels a side, each the mean of a block."""
+    """Return a picture of at most `most` pixels per side, each the mean of a block."""
     return np.asarray(Image.fromarray(frame).reduce(max(1, math.ceil(max(frame.shape[:2]) / most))))
 
 
 def draw_frames(axes: Axes, frames: UInt8[np.ndarray, "T H W 3"], *, bottom: float = 0.0, height: float | None = None,
                 edge: str = COLOURS["muted"]) -> None:
-    """Draw a picture in the middle of each second; where they do not fit, as many as do, evenly spread."""
+    """Draw a picture in the middle of each second; if they do not all fit, as many as do, evenly spread."""
     seconds, second, full = measures(axes)
     # A single second may be narrower than its picture.
     height = min(full if height is None else height, seconds * second * frames.shape[1] / frames.shape[2])
@@ -122,13 +122,13 @@ def draw_frames(axes: Axes, frames: UInt8[np.ndarray, "T H W 3"], *, bottom: flo
 
 
 def outline(waveform: Float[np.ndarray, "samples"], columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and the highest sample in each of at most so many columns."""
+    """Return the lowest and the highest sample of each column; there are at most `columns`."""
     starts = np.linspace(0, len(waveform), min(columns, len(waveform)), endpoint=False).astype(np.int64)
     return np.minimum.reduceat(waveform, starts), np.maximum.reduceat(waveform, starts)
 
 
 def loudest(waveform: Float[np.ndarray, "samples"]) -> float:
-    """Return the sample that fills a row of sound; near silence stays a line, however much it could be magnified."""
+    """Return the largest absolute sample, which fills a row of sound; at least 1e-4, so near silence stays flat."""
     return max(float(np.abs(waveform).max()), 1e-4)
 
 
@@ -146,7 +146,7 @@ def draw_sound(axes: Axes, waveform: Float[np.ndarray, "samples"], *, bottom: fl
 
 
 def score_height(second: float) -> float:
-    """Return the inches of a row of scores: bars, and a number above each where that fits."""
+    """Return the inches of a row of scores: bars, and a number above each if that fits."""
     return BARS + (NUMBERS if text_width("0.88", _NUMBER_FONT) + 2 * _PAD <= second else 0.0)
 
 
@@ -156,7 +156,7 @@ def scale_width(tau: float | None) -> float:
 
 
 def draw_scores(axes: Axes, scores: Float[np.ndarray, "T"], colour: str, *, tau: float | None = None) -> None:
-    """Draw one bar a second in [0, 1], its number above it where that fits, and a line at `tau`."""
+    """Draw one bar per second in [0, 1], its number above it if that fits, and a line at `tau`."""
     seconds, second, height = measures(axes)
     axes.add_patch(Rectangle((0, 0), seconds, BARS, facecolor=TRACK, linewidth=0))
     if second > 0.08:
@@ -182,14 +182,14 @@ def _tau_label(tau: float) -> str:
 
 
 def check_scores(name: str, scores: Real[np.ndarray, "..."], seconds: int) -> None:
-    """Raise a ValueError where scores are not one number in [0, 1] for each second."""
+    """Raise a ValueError unless scores are one number in [0, 1] per second."""
     if scores.shape != (seconds,):
-        raise ValueError(f"{name} must have shape [{seconds}], one score a second, got {list(scores.shape)}")
+        raise ValueError(f"{name} must have shape [{seconds}], one score per second, got {list(scores.shape)}")
     if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1:
         raise ValueError(f"{name} lies in [{scores.min():.3g}, {scores.max():.3g}]; give probabilities, not logits")
 
 
 def check_frames(frames: np.ndarray | None, seconds: int) -> None:
-    """Raise a ValueError where there is not one frame for each second."""
+    """Raise a ValueError unless there is one frame per second."""
     if frames is not None and len(frames) != seconds:
         raise ValueError(f"there are {len(frames)} frames for {seconds} seconds; give one for each")

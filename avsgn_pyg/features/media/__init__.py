@@ -21,25 +21,26 @@ from avsgn_pyg.features.media.sound import RATE, Sound
 
 __all__ = ["RATE", "TOLERANCE", "Clip", "MediaError", "MediaInfo", "Second", "probe", "read_seconds", "stack"]
 
-# A last piece shorter than this (s) is no segment: encoders fill up their last block, and 10.02 s are ten seconds.
+# A remainder shorter than this (s) is not a segment: codecs pad their last block, so 10.02 s means ten seconds.
 TOLERANCE = 0.1
-# A file that is this much (s) shorter than its header states was cut.
+# A file that is this much (s) shorter than its header states is truncated.
 _MISSING = 0.5
-# Seconds that pictures or sound may lag behind the other in the file; what is later counts as missing. Bounds memory.
+# Seconds by which pictures may lag behind sound in the file, or sound behind pictures; later data count as missing.
+# This bounds memory.
 _LAG = 10
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """A media file as it is displayed.
+    """Properties of a media file as a player shows it.
 
     Attributes:
         duration: seconds from the presentation's start to the end of pictures and sound.
-        seconds: number of one-second segments, at least 1; a last piece of up to :data:`TOLERANCE` does not count.
+        seconds: number of one-second segments, at least 1; a remainder of up to :data:`TOLERANCE` is not counted.
         width, height: pixels as displayed: upright, with square pixels; 0 without video.
         frame_rate: mean frames per second; 0 without video.
-        has_video, has_audio: there are pictures (not only a cover) or sound that can be decoded.
-        stated: the duration that the header states, or `duration` where it states none.
+        has_video, has_audio: whether pictures (other than cover art) or sound can be decoded.
+        stated: the duration in the header, or `duration` if the header has none.
     """
 
     path: Path
@@ -54,7 +55,7 @@ class MediaInfo:
 
     @property
     def breaks_off(self) -> bool:
-        """Whether the file ends before the end that its header states, as a cut download or recording does."""
+        """Whether the file ends earlier than its header states, as after an interrupted download or recording."""
         return self.stated > self.duration + _MISSING
 
 
@@ -64,10 +65,10 @@ class Second:
 
     Attributes:
         frames: [k, H, W, 3] RGB, upright; frame j shows the time index + (j + 0.5) / k, so k = 1 is the middle frame.
-        seen: [k] ``False`` where there is no picture at that time: before the video starts, after it ends, without
-            video. The nearest frame is repeated there, or black if there is none at all.
-        samples: [48000] mono in [-1, 1]; 0 where there is no sound.
-        heard: share of the second that the sound track covers, silent or not.
+        seen: [k] ``False`` if there is no picture at that time: before the video starts, after it ends, or without
+            video. The nearest frame is then repeated, or black is used if the file has no frame.
+        samples: [48000] mono in [-1, 1]; 0 without sound.
+        heard: fraction of the second that the audio track covers, silent or not.
     """
 
     index: int
@@ -117,15 +118,15 @@ def read_seconds(
     Args:
         frames_per_segment: k, frames per second.
         start: the first second.
-        count: number of seconds; those past the end of the file are padded and marked as not seen and not heard.
+        count: number of seconds; those after the end of the file are padded and marked as not seen and not heard.
             Default: all of :attr:`MediaInfo.seconds`.
         size: height and width to scale every frame to; default: as displayed.
         threads: decoding threads per stream; 0 leaves the number to FFmpeg.
 
     Raises:
-        MediaError: at the call, as :func:`probe`. A file that is cut raises no error later: see
+        MediaError: when called, as for :func:`probe`. A truncated file raises no error later: see
             :attr:`MediaInfo.breaks_off`.
-        ValueError: a number that is too small.
+        ValueError: a number is too small.
     """
     least = {"frames_per_segment": (frames_per_segment, 1), "start": (start, 0), "count": (count or 0, 0)}
     least |= {"threads": (threads, 0), "size": (min(size or (1,)), 1)}
@@ -155,17 +156,17 @@ def _seconds(source: Source, pictures: Pictures, sound: Sound, wanted: range, th
 
 
 def _complete(source: Source, pictures: Pictures, sound: Sound, index: int) -> bool:
-    """Whether a second is complete, or one of pictures and sound is too far ahead to wait for the other."""
+    """Whether a second is complete, or one stream is too far ahead to wait for the other."""
     seen = source.picture is None or pictures.done > index
     heard = source.sound is None or sound.reached >= index + 1
     return (seen and heard) or max(pictures.reached, sound.reached) > index + 1 + _LAG
 
 
 def stack(seconds: Iterable[Second]) -> Clip:
-    """Stack the seconds of one file; ValueError where there are none."""
+    """Stack the seconds of one file; ValueError if there are none."""
     found = list(seconds)
     if not found:
-        raise ValueError("no seconds to stack; a clip has one or more")
+        raise ValueError("no seconds to stack; a clip needs one or more")
     return Clip(
         frames=torch.stack([second.frames for second in found]),
         seen=torch.stack([second.seen for second in found]),

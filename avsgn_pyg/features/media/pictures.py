@@ -12,7 +12,7 @@ from torch import Tensor
 
 from avsgn_pyg.features.media.container import Source
 
-# Containers round times to a millisecond; a frame that begins this much late still counts as begun.
+# Containers round times to a millisecond; a frame that begins at most this much too late is still used.
 _ROUNDING = 0.001
 # Height and width of the black picture of a file without video.
 BLACK = (32, 32)
@@ -22,7 +22,7 @@ class Pictures:
     """k frames per second: frame j of second s is the one shown at the time s + (j + 0.5) / k.
 
     Args:
-        first: the first second that is wanted.
+        first: the first second to read.
         size: height and width of the result; default: as displayed.
 
     Attributes:
@@ -40,7 +40,7 @@ class Pictures:
 
     @property
     def done(self) -> int:
-        """Every second before this one has its frames."""
+        """The first second whose frames are not complete yet."""
         return self.selected // self.per_second
 
     @property
@@ -49,7 +49,7 @@ class Pictures:
         return (self.selected + 0.5) / self.per_second
 
     def feed(self, frame: VideoFrame) -> None:
-        """Add the next frame in order of time; one that goes back in time is dropped."""
+        """Add the next frame; a frame whose time is not later than that of the previous one is dropped."""
         time = self._time(frame)
         if self.newest is not None and time <= self.reached:
             return
@@ -58,9 +58,10 @@ class Pictures:
         self.newest, self.reached = frame, time
 
     def repeat(self, second: int, end: Fraction | float | None) -> None:
-        """Complete all seconds up to `second` with the newest frame, seen until it and the stream end at `end`.
+        """Complete all seconds up to `second` with the newest frame, which counts as seen until it and the stream end.
 
-        A still image, the only frame so far, is seen for as long as the sound lasts; so is any frame without `end`.
+        A still image, the only frame so far, counts as seen as long as the sound lasts; so does any frame if `end`,
+        the end of the stream in seconds, is ``None``.
         """
         while self.done <= second:
             frame, seen = self.newest, self.newest is not None
