@@ -6,7 +6,7 @@ and ``pasted`` (not from the paper: a weak objective that localizes). Losses tak
 segment labels.
 
 Shapes: B videos, T segments, C classes (background is C), K scores per video. ``category`` is NO_EVENT (-1) for a video
-without an event, which is left out of every class loss. ``mask`` is False where a second is padding, which is left out
+without an event, which is left out of every class loss. ``mask`` is False for padded seconds, which are left out
 of every loss.
 """
 
@@ -128,7 +128,7 @@ def _without_padding(rows: Float[Tensor, "B T w"], mask: Mask) -> Float[Tensor, 
     return rows if mask is None else rows.masked_fill(~mask[..., None], -math.inf)
 
 
-#: ``MIL(s)`` of Eq. 17; the paper does not say which.
+#: Choices for ``MIL(s)`` of Eq. 17, which the paper does not specify.
 POOLING: dict[str, Callable[[Tensor, Tensor, int, Tensor | None], Tensor]] = {
     "max": pool_max, "mean": pool_mean, "topk": pool_topk, "attention": pool_attention}
 
@@ -157,13 +157,13 @@ VIDEO_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 #: ``(output, category [B], target [B, T] or None) -> scalar``. The target is the event seconds under full supervision;
-#: under weak supervision it is where augmentation pasted, or ``None``.
+#: under weak supervision, the seconds that augmentation pasted over, or ``None``.
 Loss = Callable[[Localization, Tensor, "Tensor | None"], Tensor]
 
 
 @dataclass(frozen=True)
 class Term:
-    """A named loss, its weight in the sum, and the share of training after which it joins the sum."""
+    """A named loss, its weight in the sum, and the fraction of training after which it joins the sum."""
 
     loss: Loss
     weight: float = 1.0
@@ -189,7 +189,7 @@ class Objective:
         return tuple(self.terms)
 
     def begin(self, progress: float) -> None:
-        """Set the share of training that is done; the trainer calls this before every epoch."""
+        """Set the fraction of training completed; the trainer calls this before every epoch."""
         self.progress = progress
 
     def __call__(self, output: Localization, category: Int[Tensor, "B"],
@@ -215,13 +215,13 @@ class AVSGNObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        losses: the losses to sum; ``None`` takes all of the equation.
-        relevance_weight: of the mean over segments; T gives the paper's sum over segments (below Eq. 16).
-        pasted_weight: of the loss ``pasted``.
+        losses: the losses to sum; ``None``: all of the equation.
+        relevance_weight: weight of the relevance loss, a mean over segments; T gives the paper's sum (below Eq. 16).
+        pasted_weight: weight of the loss ``pasted``.
         consistency_weight: lambda of Eq. 16.
         margin: m of Eq. 15.
         mil_pooling, mil_topk: ``MIL`` of Eq. 17.
-        label_smoothing: of the class losses; the paper has 0.
+        label_smoothing: of the class losses; 0 in the paper.
     """
 
     def __init__(self, supervision: str = "full", *, losses: Sequence[str] | None = None, relevance_weight: float = 1.0,

@@ -7,7 +7,7 @@ h_v) / 2)``, and averages the two results; one layer scores every second over C 
 On segment vectors there is one region, whose attention weight is 1, and the attention is left out. On maps it is the
 paper's, which adds the audio term to every region; the code adds its k-th value to the k-th region.
 
-The published code differs: it uses a multi-label soft margin on softmaxed scores in place of cross-entropy; in the
+The published code differs: it uses a multi-label soft margin on softmaxed scores instead of cross-entropy; in the
 block, the residual of each stream is the *other* stream (after one block the average is the same); its weak model has
 no DMRN but concatenates the streams before two layers, and pools by the maximum; 178 background clips, which are not
 available for encoding, train its background score; its full setting selects the epoch on the test split (its "val"
@@ -69,10 +69,10 @@ class AVEL(nn.Module):
 
     Args:
         audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
-        hidden: of an LSTM in one direction; D is twice that.
+        hidden: LSTM units per direction; D is twice that.
         fusion: ``dmrn`` or ``concat``.
-        blocks: of ``dmrn``.
-        narrow: of ``concat``.
+        blocks: number of ``dmrn`` blocks.
+        narrow: width of the hidden layer of ``concat``.
     """
 
     only: ClassVar = {"blocks": ("fusion", "dmrn"), "narrow": ("fusion", "concat")}
@@ -100,8 +100,8 @@ class AVELObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        pooling: of the weak loss over time; ``max`` is the code's.
-        video_loss: the weak loss; ``soft_margin`` is the code's.
+        pooling: over time, in the weak loss; the published code uses ``max``.
+        video_loss: the weak loss; the published code uses ``soft_margin``.
     """
 
     only: ClassVar = {"pooling": WEAK_ONLY, "video_loss": WEAK_ONLY}

@@ -8,7 +8,7 @@ The authors' own code was not available. A copy in a later paper's repository (C
 by AVEL's dual residual block, on rectified states, in both directions of bidirectional LSTMs, as here. That copy
 has two heads instead of the paper's segment scores; the segment scores are used here.
 
-AVEL's audio-guided attention over regions comes first, as in that copy; it is left out on segment vectors.
+AVEL's audio-guided attention over regions runs first, as in that copy; it is left out on segment vectors.
 
 Shapes: B videos, T segments, H width of a state, C classes.
 """
@@ -49,7 +49,7 @@ class AVSDN(nn.Module):
 
     Args:
         audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
-        hidden: H, of an LSTM in one direction.
+        hidden: H, LSTM units per direction.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
@@ -76,7 +76,7 @@ class AVSDNObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        pooling: of the weak loss over time.
+        pooling: over time, in the weak loss.
         video_loss: the weak loss.
     """
 

@@ -120,7 +120,7 @@ class CACENet(SuppressedRelations):
         audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         psi: weight of the guidance of audio by vision.
         enhance, noise: lambda and the standard deviation of the noise, under full supervision.
-        dim, alpha, beta, gamma, recurrent, heads, heads_interaction, hidden, hidden_across, visual_dim: as of
+        dim, alpha, beta, gamma, recurrent, heads, heads_interaction, hidden, hidden_across, visual_dim: as for
             :class:`avsgn_pyg.baselines.cmbs.CMBS`.
     """
 
@@ -167,12 +167,12 @@ class CACENetObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        gate_weight, activation_weight: of the time level's and the event level's loss.
-        contrast_weight: of the contrast.
-        contrast_from: share of the epochs after which it joins the sum.
-        temperature: of the contrast, more than 0.
-        double_sigmoid: the code's loss of the gates.
-        video_loss: the weak loss; ``soft_margin`` is the code's.
+        gate_weight, activation_weight: weights of the losses at the time level and at the event level.
+        contrast_weight: weight of the contrastive loss.
+        contrast_from: fraction of the epochs after which this loss joins the sum.
+        temperature: of the contrastive loss, more than 0.
+        double_sigmoid: use the gate loss of the published code.
+        video_loss: the weak loss; the published code uses ``soft_margin``.
     """
 
     only: ClassVar = {"gate_weight": FULL_ONLY, "activation_weight": FULL_ONLY, "contrast_weight": FULL_ONLY,

@@ -47,11 +47,11 @@ class CMBS(SuppressedRelations):
     Args:
         audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         dim: D, even.
-        alpha, beta, gamma: of the time level, the guided attention and the event level.
-        recurrent: LSTMs in front of the relations.
-        heads, heads_interaction: of the relation blocks, and of the last two attentions.
-        hidden, hidden_across: of the feed-forward layers within and across modalities.
-        visual_dim: of the visual features inside the guided attention.
+        alpha, beta, gamma: weights of the time level, the guided attention and the event level.
+        recurrent: whether LSTMs precede the relation blocks.
+        heads, heads_interaction: attention heads of the relation blocks, and of the last two attentions.
+        hidden, hidden_across: widths of the feed-forward layers within and across modalities.
+        visual_dim: width of the visual features inside the guided attention.
 
     The dropout rate of the layer before the attention is .2 in both settings; the published weak code has .1.
     """
@@ -78,9 +78,9 @@ class CMBSObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        gate_weight, activation_weight: of the time level's and the event level's loss.
-        double_sigmoid: the code's loss of the gates.
-        video_loss: the weak loss; ``soft_margin`` is the code's.
+        gate_weight, activation_weight: weights of the losses at the time level and at the event level.
+        double_sigmoid: use the gate loss of the published code.
+        video_loss: the weak loss; the published code uses ``soft_margin``.
     """
 
     only: ClassVar = {"gate_weight": FULL_ONLY, "activation_weight": FULL_ONLY, "double_sigmoid": FULL_ONLY,

@@ -43,9 +43,9 @@ class CMRAN(nn.Module):
     Args:
         audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
         dim: D.
-        heads, heads_interaction: of the relation blocks, and of the last attention.
-        hidden: of their feed-forward layers.
-        visual_dim: of the visual features inside the guided attention.
+        heads, heads_interaction: attention heads of the relation blocks, and of the last attention.
+        hidden: width of their feed-forward layers.
+        visual_dim: width of the visual features inside the guided attention.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
@@ -77,8 +77,8 @@ class CMRANObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        relevance_weight: of the relevance loss.
-        video_loss: the weak loss; ``soft_margin`` is the code's.
+        relevance_weight: weight of the relevance loss.
+        video_loss: the weak loss; the published code uses ``soft_margin``.
     """
 
     only: ClassVar = {"relevance_weight": FULL_ONLY, "video_loss": WEAK_ONLY}

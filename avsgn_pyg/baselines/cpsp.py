@@ -7,7 +7,7 @@ of ``exp(cos / t)``. *Video*: the farthest video of the same class should be clo
 videos of other classes. Weak: the maximum over time of ``sigmoid(r_t) e_c`` against the class, and the video level with
 another margin.
 
-AVEL's audio-guided attention comes first; on segment vectors there is one region, and it is left out.
+AVEL's audio-guided attention runs first; on segment vectors there is one region, and it is left out.
 
 The published code differs: its segment loss sums over the wrong axis, so event seconds are never compared with
 background: the loss is a constant without gradient. Here each event second is contrasted with the background, as in the
@@ -90,7 +90,7 @@ class CPSPObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        pair_weight, segment_weight, video_weight: of the three levels.
+        pair_weight, segment_weight, video_weight: weights of the losses of the three levels.
         temperature: t of the segment level, more than 0.
         margin: of the video level; ``None`` is .2 under full and .6 under weak supervision.
         negatives: number of nearest videos of other classes over which the video level averages.

@@ -38,8 +38,8 @@ class LateFusion(nn.Module):
 
     Args:
         audio_width, visual_width, segments, classes, supervision: set by the data and the objective.
-        dim: D of each modality's hidden layer.
-        dropout: on features and hidden layer.
+        dim: D, width of each modality's hidden layer.
+        dropout: dropout rate on features and hidden layer.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
@@ -60,7 +60,7 @@ class LateFusionObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        relevance_weight: of the relevance loss.
+        relevance_weight: weight of the relevance loss.
         video_loss: the weak loss (:data:`avsgn_pyg.losses.VIDEO_LOSSES`).
     """
 

@@ -6,7 +6,7 @@ and background. Full: cross-entropy of every second plus 100 times the audio-vis
 the cosine of a second's two streams follow the event. Weak: the scores of a second are weighted by
 ``sigmoid(relu(W s_t))``, averaged over time, and compared with the video's label.
 
-AVEL's audio-guided attention comes first; on segment vectors there is one region, and it is left out.
+AVEL's audio-guided attention runs first; on segment vectors there is one region, and it is left out.
 
 The published code differs: its weak label is not the video's class but the *share of seconds* of each class and of
 background, so it includes the length of the event; its weak model lacks the two linear layers and the second
@@ -51,10 +51,10 @@ class PSP(nn.Module):
 
     Args:
         audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
-        hidden: of an LSTM in one direction; D is twice that.
-        between, width: of the two linear layers before it.
-        threshold: of the normalized similarities; ten equal seconds have .1 each. The weak code has .095.
-        dropout: in the propagation.
+        hidden: LSTM units per direction; D is twice that.
+        between, width: widths of the two linear layers before the LSTMs.
+        threshold: on the normalized similarities; ten equal seconds have .1 each. The weak code uses .095.
+        dropout: dropout rate in the propagation.
         narrow: width of the layer before the scores.
     """
 
@@ -82,8 +82,8 @@ class PSPObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        pair_weight: of AVPS.
-        pooling: of the weak loss over time.
+        pair_weight: weight of AVPS, the pair loss.
+        pooling: over time, in the weak loss.
         video_loss: the weak loss.
     """
 

@@ -6,11 +6,11 @@ summarize the *whole video* (cross-modal event representation); the summary is t
 over each stream (intra-modal semantic consistency); the mean of the streams has a relevance and a class head. Full:
 relevance, class, and a loss on pairs of both streams.
 
-AVEL's audio-guided attention comes first; on segment vectors there is one region, and it is left out.
+AVEL's audio-guided attention runs first; on segment vectors there is one region, and it is left out.
 
-The published code differs: its pooling halves the length twice, dropping an odd second, and works for eight to eleven
-seconds (the same here, and two steps for any other length); it decodes with a threshold of .7, chosen on the reported
-split; it selects the epoch on the test split; its weak label is PSP's share of seconds. *Not implemented*: the paper's
+The published code differs: its pooling halves the length twice, dropping an odd second, and works only for eight to
+eleven seconds (here the same, and two steps for any other length); it decodes with a threshold of .7, chosen on the
+reported split; it selects the epoch on the test split; its weak label is PSP's share of seconds. *Not implemented*: the paper's
 own pair loss, which filters negative pairs (PSP's AVPS is used instead, with the code's weight of 1), and the weak
 model, which scores every second over 29 classes, initializes each GRU with the other modality's summary, and applies
 a second softmax to smooth its loss. The weak row is the full model with the maximum over time of ``sigmoid(r_t) e_c``
@@ -77,10 +77,10 @@ class VSCG(nn.Module):
 
     Args:
         audio_width, visual_width, segments, classes, supervision, regions: set by the data and the objective.
-        hidden: of an LSTM in one direction; D is twice that.
-        between, width: of the two linear layers before it.
-        threshold: of the propagation.
-        dropout, dropout_consistency: in the propagation, and after the GRUs.
+        hidden: LSTM units per direction; D is twice that.
+        between, width: widths of the two linear layers before the LSTMs.
+        threshold: propagation threshold; weaker similarities are removed.
+        dropout, dropout_consistency: dropout rates in the propagation, and after the GRUs.
     """
 
     def __init__(self, *, audio_width: int, visual_width: int, segments: int, classes: int, supervision: str,
@@ -107,7 +107,7 @@ class VSCGObjective(Objective):
 
     Args:
         supervision: ``full`` or ``weak``.
-        pair_weight: of the pair loss.
+        pair_weight: weight of the pair loss.
         video_loss: the weak loss.
     """
 

@@ -1,7 +1,7 @@
-"""The work that is timed: the trainer's step and epoch, batches and a long video, on random data.
+"""What is timed: a training step, an epoch, building batches, and a long video, all on random data.
 
-The package of another checkout may be imported in place of this one (:mod:`.against`). So this file imports nothing of
-the benchmark, and of the package only what 0.1.0 has too.
+The package of another checkout may be imported instead of this one (:mod:`.against`). So this file imports nothing from
+the benchmark, and from the package only what version 0.1.0 has too.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class Workload:
 
     Attributes:
         videos, segments, width, classes: of the random data set; by default AVE's train split with CLIP and CLAP.
-        batch_size: videos in a step.
-        rounds, epochs: samples of each variant, and of an epoch.
-        threads: torch's.
-        seed: of features, parameters and orders.
+        batch_size: videos per step.
+        rounds, epochs: number of measurements of each variant, and of an epoch.
+        threads: number of torch threads.
+        seed: of features, parameters and video order.
         device: ``cpu`` or ``cuda``.
         sizes: (B, T) of the graphs on which CMGI alone is timed.
         long: T of the long videos with the window topology.
         budget: seconds after which a comparison begins no further round.
-        memory: whether peak memory is measured, in a process of its own.
+        memory: whether peak memory is measured, in a separate process.
         compile: whether the compiled step is measured.
-        recipe: a YAML file in configs/; ``None`` takes the defaults of the specification.
+        recipe: a YAML file in configs/; ``None``: the default settings.
         overrides: dotted settings.
     """
 
@@ -107,7 +107,7 @@ def random_videos(workload: Workload) -> Videos:
 
 
 class Engine(Trainer):
-    """The trainer, whose epoch and step can be called on their own; it writes nothing."""
+    """The trainer, with an epoch and a step that can be called separately; it writes no files."""
 
     train: Videos
 
@@ -149,7 +149,7 @@ class Engine(Trainer):
 
 
 def trainer_step(workload: Workload) -> Callable[[], object]:
-    """Return a function that takes one step of the trainer on a batch that is ready."""
+    """Return a function that takes one step of the trainer on a prepared batch."""
     engine = Engine.of(workload.but(videos=workload.batch_size))
     batch = engine.first(workload.batch_size)
     return lambda: engine.step(batch)
@@ -161,7 +161,7 @@ def trainer_epoch(workload: Workload) -> Callable[[], object]:
 
 
 def draw_batches(workload: Workload) -> Callable[[], object]:
-    """Return a function that makes a batch of random videos, other videos in each call."""
+    """Return a function that builds a batch of random videos, different ones in each call."""
     videos, draw = random_videos(workload), torch.Generator().manual_seed(workload.seed)
     return lambda: videos.batch(torch.randperm(len(videos), generator=draw)[: workload.batch_size])
 

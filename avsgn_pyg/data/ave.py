@@ -69,7 +69,7 @@ class Annotations:
 
     @property
     def lines(self) -> list[str]:
-        """Every row as a text file has it."""
+        """Every row as a line of the annotation file."""
         names = (self.categories[index] for index in self.category.tolist())
         rows = zip(names, self.video_ids, self.quality, self.start.tolist(), self.end.tolist(), strict=True)
         return ["&".join(map(str, row)) for row in rows]
@@ -88,7 +88,7 @@ class Splits(NamedTuple):
 
 
 class Leak(NamedTuple):
-    """A video that is trained on in one row and evaluated on in another."""
+    """A video of which one row is in train and another in val or test."""
 
     video_id: str
     train_row: int
@@ -100,7 +100,7 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
     """Read an annotation file, with or without header, with any line ending.
 
     Args:
-        path: the file. Fields are split at ``&`` alone, because names hold commas and brackets.
+        path: the file. Fields are split at ``&`` alone, because names contain commas and brackets.
         segments: T; no event may end after it.
         categories: class names in index order; ``None`` takes them in order of first appearance.
 
@@ -111,7 +111,7 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
     path = Path(path)
     rows = [_Row.parse(path, line, fields, segments) for line, fields in _lines(path)]
     if not rows:
-        raise DataError(f"{path}: no annotations in it")
+        raise DataError(f"{path}: contains no annotations")
     known = tuple(dict.fromkeys(row.category for row in rows) if categories is None else categories)
     index = {name: number for number, name in enumerate(known)}
     return Annotations(
@@ -136,7 +136,7 @@ def class_index(name: str, index: dict[str, int], where: str) -> int:
 
 
 def read_splits(root: str | Path, annotations: Annotations, source: SplitSource = "order") -> Splits:
-    """Read which rows are trained on, selected on and tested on.
+    """Read which rows are in train, val and test.
 
     Args:
         root: folder of ``train_order.h5`` ... (`source` ``order``) or ``trainSet.txt`` ... (``txt``). Only the train
@@ -145,8 +145,8 @@ def read_splits(root: str | Path, annotations: Annotations, source: SplitSource 
         source: which of the two forms to read; AVE's agree.
 
     Raises:
-        DataError: no train file; or the file and place of a row that is not in the annotations, is twice in a split,
-            or in two splits.
+        DataError: no train file; or the file and place of a row that is not in the annotations, is repeated in a split,
+            or is in two splits.
     """
     paths = {split: Path(root) / SPLIT_FILES[source].format(split) for split in SPLITS}
     check_train_split(Path(root), source)
@@ -156,7 +156,7 @@ def read_splits(root: str | Path, annotations: Annotations, source: SplitSource 
 
 
 def check_coverage(annotations: Annotations, splits: Splits, root: Path, source: SplitSource) -> None:
-    """DataError if three split files leave annotated rows out; a warning if a split has no file."""
+    """Raise a DataError if three split files leave annotated rows out; warn if a split has no file."""
     given = splits.present()
     free = torch.ones(len(annotations), dtype=torch.bool)
     free[torch.cat(list(given.values()))] = False
@@ -172,10 +172,10 @@ def check_coverage(annotations: Annotations, splits: Splits, root: Path, source:
 
 
 def check_forms_agree(root: Path, annotations: Annotations) -> None:
-    """DataError if the order file and the text file of a split have other videos.
+    """Raise a DataError if the order file and the text file of a split contain different videos.
 
-    The sequence is free, and rows that are equal in every field are interchangeable. The first entry of one file that
-    the other lacks is named.
+    The order may differ, and rows that are equal in every field are interchangeable. The message names the first entry
+    of one file that the other lacks.
     """
     lines = annotations.lines
     for split in SPLITS:
@@ -194,7 +194,7 @@ def check_forms_agree(root: Path, annotations: Annotations) -> None:
 
 
 def duplicates(annotations: Annotations) -> dict[str, tuple[int, ...]]:
-    """Return the video ids of more than one row, with their rows."""
+    """Return the video ids that occur in more than one row, with their rows."""
     rows: dict[str, list[int]] = defaultdict(list)
     for row, video_id in enumerate(annotations.video_ids):
         rows[video_id].append(row)
@@ -250,7 +250,7 @@ class _Row(NamedTuple):
 def _lines(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yield line number from 1 and stripped fields of every line except a header and trailing blanks."""
     text = read_text(path)
-    # Not splitlines(): it also splits at characters that names may hold.
+    # Not splitlines(): it also splits at characters that names may contain.
     for number, line in enumerate(text.rstrip().split("\n") if text.strip() else (), start=1):
         fields = tuple(part.strip() for part in line.split("&"))
         if number > 1 or tuple(part.lower() for part in fields) != HEADER:
@@ -284,5 +284,5 @@ def _read_text_files(paths: list[Path], annotations: Annotations) -> Iterator[Te
                 raise DataError(f"{path}, line {line}: {'&'.join(fields)!r} {why} {annotations.path}")
             rows.append(free[key].popleft())
         if not rows:
-            raise DataError(f"{path}: no rows in it")
+            raise DataError(f"{path}: contains no rows")
         yield torch.tensor(rows)

@@ -1,6 +1,6 @@
 """The videos of a split as stacked tensors, and the splits of a data set.
 
-Videos of mixed lengths are padded at their end to the longest; a batch's node lists hold no padding.
+Videos of mixed lengths are padded at their end to the longest; a batch's nodes contain no padding.
 
 Shapes: N videos, T segments (of the longest video), da / dv feature widths, C event classes, B videos of a batch.
 """
@@ -41,10 +41,10 @@ class Videos:
         text_nodes: text nodes in each video's graph.
         topology: edges of each video's graph; ``None`` for models without message passing.
         lengths: [N] seconds of each video, on the CPU; padding after them is never read. ``None`` if every video has T.
-        maps: regional features of the same seconds, which a graph then has besides `visual`; of one length alone.
+        maps: regional features of the same seconds, in the graph in addition to `visual`; videos must be equally long.
 
     Raises:
-        DataError: no video, the parts differ in N or T, or a length outside 1..T.
+        DataError: there is no video, the tensors differ in N or T, or a length is outside 1..T.
     """
 
     audio: Float[Tensor, "N T da"]
@@ -71,7 +71,7 @@ class Videos:
         if self.lengths is not None:
             object.__setattr__(self, "lengths", check_lengths(self.lengths, *sizes["relevance"]))
         if self.lengths is not None and self.maps is not None:
-            raise DataError("maps of videos of mixed lengths; data.regions=keep reads files of one length")
+            raise DataError("maps need videos of equal length, got mixed lengths; data.regions=keep needs one length")
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -109,7 +109,7 @@ class Videos:
 
     @property
     def mask(self) -> Bool[Tensor, "N T"] | None:
-        """[N, T] on the CPU, False where a second is padding; ``None`` without padding."""
+        """[N, T] on the CPU, False for padded seconds; ``None`` without padding."""
         return None if self.lengths is None else length_mask(self.lengths, self.audio.shape[1])
 
     def take(self, index: Int[Tensor, "B"]) -> Videos:
@@ -135,13 +135,13 @@ class Dataset:
     """The splits of a data set and its class names.
 
     Attributes:
-        name: under which results are reported.
+        name: the name under which results are reported.
         categories: C class names in index order.
         train, val, test: the splits; val and test may be missing.
         label_text: embedded class names, [C, da] and [C, dv]; ``None`` if there are none.
-        synthetic: generated, not recorded.
+        synthetic: whether the data are generated, not recorded.
         provenance: origin of annotations and features; JSON-ready.
-        notes: what a reader should know once: duplicates, leaks, dropped rows, odd labels.
+        notes: facts that a reader should know: duplicates, leaks, dropped rows, unusual labels.
     """
 
     name: str
@@ -188,11 +188,11 @@ class Dataset:
     def without_classes(self, names: Sequence[str]) -> Dataset:
         """Return the data set as if `names` had never been annotated: the other classes, in the same order.
 
-        Every row of a video is removed that has one of the classes in any row, in any split. Videos without an event
-        stay. Name, provenance and notes record the removal.
+        A video that has one of the classes in any row, in any split, is removed with all its rows. Videos without an
+        event stay. Name, provenance and notes record the removal.
 
         Raises:
-            DataError: a name that is no class, fewer than two classes left, or a split without a video left of them.
+            DataError: an unknown class, fewer than two classes left, or a split without a video of the classes left.
         """
         removed = self.places(names)
         left = torch.tensor([place for place in range(len(self.categories)) if place not in removed], dtype=torch.long)
@@ -205,7 +205,7 @@ class Dataset:
         splits = {split: self._keep(split, videos, left, ids) for split, videos in self.splits.items()}
         count = sum(len(videos) - len(splits[split]) for split, videos in self.splits.items())
         note = (f"{len(held_out)} classes are held out ({', '.join(held_out)}): {count} videos of them are left out, "
-                "which the other notes still count")
+                "but the other notes still count them")
         return dataclasses.replace(
             self, name=f"{self.name}, {len(left)} of {len(self.categories)} classes",
             categories=tuple(self.categories[place] for place in left.tolist()),
@@ -217,7 +217,7 @@ class Dataset:
         stays = torch.tensor([video_id not in removed for video_id in videos.video_ids])
         videos = videos.take(stays.nonzero().flatten())
         if not torch.isin(videos.category, classes).any():
-            raise DataError(f"{self.name}: the {split} split has no video left of the {len(classes)} classes "
+            raise DataError(f"{self.name}: the {split} split has no video left of the {len(classes)} remaining classes "
                             f"{', '.join(self.categories[place] for place in classes.tolist())}; hold out others")
         category = torch.searchsorted(classes, videos.category.clamp_min(0))
         return dataclasses.replace(videos, category=torch.where(videos.category == NO_EVENT, NO_EVENT, category))

@@ -1,4 +1,4 @@
-"""What all encoders share: device and precision, unit vectors, the record, and a torchvision that can be imported."""
+"""Helpers of all encoders: device and precision, unit vectors, the record, and a workaround for torchvision."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _declared: list[torch.library.Library] = []
 
 
 def choose_device(device: str, precision: str = "fp32") -> torch.device:
-    """Return the device (``auto``: the best there is); EncoderError where device or precision is not available."""
+    """Return the device (``auto``: the best available); EncoderError if device or precision is not available."""
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     kind = next(name for name in present if present[name]) if device == "auto" else device.partition(":")[0]
     if not present.get(kind, False):
-        raise EncoderError(f"device={device}: this torch ({torch.__version__}) sees none; use device=auto or cpu")
+        raise EncoderError(f"device={device}: this torch ({torch.__version__}) finds none; use device=auto or cpu")
     if precision not in PRECISIONS:
         raise EncoderError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision == "fp16" and kind == "cpu":
@@ -44,7 +44,7 @@ def choose_device(device: str, precision: str = "fp32") -> torch.device:
 
 @contextmanager
 def autocast(device: torch.device, precision: str) -> Iterator[None]:
-    """Compute in the given precision; EncoderError where the device's memory is full."""
+    """Compute in the given precision; EncoderError if the device's memory is full."""
     dtype = _TYPES[precision]
     with out_of_memory(device), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
         yield
@@ -52,13 +52,13 @@ def autocast(device: torch.device, precision: str) -> Iterator[None]:
 
 @contextmanager
 def out_of_memory(device: torch.device) -> Iterator[None]:
-    """Raise an EncoderError that says what to do where a GPU's memory is full."""
+    """Raise an EncoderError that says what to do if a GPU's memory is full."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
         raise EncoderError(
-            f"device={device}: its memory is full ({str(error).partition('. ')[0]}); give a smaller batch size, "
-            "precision=bf16, or stop what else runs there"
+            f"device={device}: its memory is full ({str(error).partition('. ')[0]}); use a smaller batch size or "
+            "precision=bf16, or stop other programs on it"
         ) from None
 
 
@@ -88,13 +88,13 @@ def describe(encoder: Any, options: Mapping[str, Any], packages: Sequence[str], 
 
 
 def declare_torchvision_ops() -> bool:
-    """Make a CUDA-built torchvision importable beside a CPU-only torch; return whether this call did.
+    """Make a CUDA-built torchvision importable together with a CPU-only torch; return whether this call did.
 
-    PyPI's Linux wheels of torchvision 0.28 and later link libtorch_cuda. Beside a CPU-only torch their C++ operators
+    PyPI's Linux wheels of torchvision 0.28 and later link libtorch_cuda. With a CPU-only torch their C++ operators
     cannot load, yet torchvision registers fake kernels for two of them and fails on import (pytorch/vision#9085), as
     do timm, open_clip, laion_clap and parts of transformers. Declaring the two schemas is enough for its Python part;
-    the operators, unused here, raise. To be called before torchvision is imported; does nothing where it is imported
-    already, not installed, or built for this torch.
+    the operators, unused here, raise. Call this before torchvision is imported; it does nothing if torchvision is
+    already imported, not installed, or built for this torch.
     """
     if _declared or "torchvision" in sys.modules or torch.version.cuda or torch.version.hip:
         return False

@@ -1,6 +1,6 @@
-"""Encode windows of one-second segments: the path that extraction and prediction share.
+"""Encode windows of one-second segments: used by both extraction and prediction.
 
-Shapes: N segments of one second, T segments of a window, k frames a segment, da / dv / d widths.
+Shapes: N segments of one second, T segments of a window, k frames per segment, da / dv / d widths.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Window = Sequence[Segment]
 
 
 class WindowEncoder:
-    """Encodes windows, a batch of them at a time.
+    """Encodes windows in batches.
 
-    Pictures are encoded once a segment. So is sound if the audio encoder has ``each_second_alone``; otherwise it is
-    encoded once a window, because a second's features then depend on its neighbours. From one batch to the next only
+    Pictures are encoded once per segment. So is sound if the audio encoder has ``each_second_alone``; otherwise it is
+    encoded once per window, because a second's features then depend on its neighbours. From one batch to the next only
     the features of the last window are kept, so memory does not grow with a video's length.
     """
 
@@ -75,7 +75,7 @@ class WindowEncoder:
 
 
 class _OncePerSegment:
-    """Encodes the segments of windows, and none twice of those that neighbouring windows share."""
+    """Encodes the segments of windows; segments that neighbouring windows share are encoded only once."""
 
     def __init__(self, encode: Callable[[Window], Float[Tensor, "N d"]]) -> None:
         self.encode = encode

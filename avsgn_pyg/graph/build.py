@@ -1,10 +1,10 @@
 """Build graphs from features: one video as ``HeteroData``, many videos as one ``HeteroDataBatch``.
 
-The edges written here are the graph: the model passes messages along the ``edge_index`` of the batch that it is given
-and along no others. Remove an edge and its message is gone; write your own and they are used.
+The edges written here are the graph: the model passes messages along the ``edge_index`` of its batch and along no
+others. Edges that you remove carry no message; edges that you add are used.
 
-:func:`build_batch` writes what ``Batch.from_data_list`` would write, without its loop over videos. What does not depend
-on the features (edges, batch vectors, slices) is made once per size and *shared* by the batches of that size: clone an
+:func:`build_batch` builds what ``Batch.from_data_list`` would build, without its loop over videos. What does not depend
+on the features (edges, batch vectors, slices) is built once per size and *shared* by the batches of that size: clone an
 ``edge_index`` before you write into it. A shared tensor that was written into is not used for the next batch, unless
 the write bypassed torch (``.numpy()``, ``.data``).
 
@@ -38,7 +38,7 @@ def build_video(
     row: int = 0,
     topology: Topology | None = COMPLETE,
 ) -> HeteroData:
-    """Build the graph of one video; arguments and errors as of :func:`build_batch`, without the axis of videos.
+    """Build the graph of one video; arguments and errors as for :func:`build_batch`, without the axis of videos.
 
     Returns:
         ``audio.x``, ``visual.x``, ``text.num_nodes``, ``category`` [1], ``relevance`` [1, T], ``row`` [1], and an
@@ -67,8 +67,8 @@ def build_batch(
     Args:
         audio, visual: one vector per segment, [B, T, width]; with `lengths`, [S, width], one video after the other.
         text_nodes: text nodes of each video; they carry no features.
-        lengths: segments of each video where these differ; on the CPU, to avoid a synchronisation with the GPU.
-        category: class of each video's event, :data:`~avsgn_pyg.graph.schema.NO_EVENT` (default) where there is none.
+        lengths: segments of each video if they differ; on the CPU, to avoid a synchronisation with the GPU.
+        category: class of each video's event, :data:`~avsgn_pyg.graph.schema.NO_EVENT` (default) if there is none.
         relevance: 1 where the event is both heard and seen, else 0 (default); values after a video's end are
             ignored and become zero in the batch.
         row: row in the annotation file; by default the index in the batch.
@@ -104,7 +104,7 @@ def _checked_counts(audio: Tensor, visual: Tensor, text_nodes: int, lengths: Ten
     same = same and all(part is None or tuple(part.shape) == shape for part, shape in labels.values())
     if not same or min(counts, default=0) < 1 or text_nodes < 1:
         given = {name: list(part.shape) for name, (part, _) in labels.items() if part is not None}
-        raise ValueError("audio, visual and labels must hold the same videos and segments, at least one of each, and "
+        raise ValueError("audio, visual and labels must have the same videos and segments, at least one of each, and "
                          f"text_nodes must be at least 1; got audio {list(audio.shape)}, "
                          f"visual {list(visual.shape)}, {given}, "
                          f"lengths {None if lengths is None else lengths.tolist()}, text_nodes={text_nodes}")
@@ -114,8 +114,8 @@ def _checked_counts(audio: Tensor, visual: Tensor, text_nodes: int, lengths: Ten
 def collate(videos: Sequence[HeteroData]) -> Batch:
     """``Batch.from_data_list`` for single videos of any lengths.
 
-    ``relevance`` comes out [B, T], zero after the end of shorter videos. ``to_data_list()`` gives the videos back
-    (relevance as long as in the batch).
+    ``relevance`` becomes [B, T], zero after the end of shorter videos. ``to_data_list()`` returns the single videos,
+    with relevance padded to T.
     """
     longest = max(video[RELEVANCE].shape[1] for video in videos)
     padded = []
@@ -131,13 +131,13 @@ def collate(videos: Sequence[HeteroData]) -> Batch:
 
 def _skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology | None, device: torch.device) -> Batch:
     """A batch of these sizes without features and labels, its tensors shared by all batches of its size."""
-    # Lengths that are drawn anew for each batch hardly come twice, and their edges are large.
+    # With random batches, the same mixed lengths hardly recur, and their edges are large: no cache.
     make = _make_skeleton if min(counts) == max(counts) else _make_skeleton.__wrapped__
     kept, shared = make(counts, text_nodes, topology, device)
     if any(tensor._version for tensor in shared):  # one was written into
         _make_skeleton.cache_clear(), _relation_edges.cache_clear()
         kept, _ = make(counts, text_nodes, topology, device)
-    batch = copy.copy(kept)  # stores of its own, tensors shared
+    batch = copy.copy(kept)  # own stores, shared tensors
     for name in ("_slice_dict", "_inc_dict"):
         setattr(batch, name, {key: dict(value) if isinstance(value, dict) else value
                               for key, value in getattr(kept, name).items()})
@@ -145,7 +145,7 @@ def _skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology | Non
     return batch
 
 
-# Tensors made under inference mode could not serve a later training step, hence the switch back.
+# Inference mode is switched off: tensors created in it could not be used in a later training step.
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _make_skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology | None,
@@ -192,6 +192,6 @@ def _make_skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology 
 @torch.inference_mode(False)
 def _relation_edges(topology: Topology, source: str, target: str, sources: tuple[int, ...], targets: tuple[int, ...],
                     subgraph: str) -> tuple[Tensor, Tensor]:
-    """The edges of one relation, and where those of each video begin; a tensor of its own for each subgraph."""
+    """The edges of one relation, and where those of each video begin; one tensor per subgraph."""
     index = topology.edges(source, target, torch.tensor(sources), torch.tensor(targets))
     return index, torch.searchsorted(index[1].contiguous(), starts(torch.tensor(targets)))

@@ -1,4 +1,4 @@
-"""The LLP annotation files: which events a video holds, and when each is audible and visible.
+"""The LLP annotation files: which events a video contains, and when each is audible and visible.
 
 Shapes: N videos, T segments of one second, C event classes. LLP's classes are not exclusive and have no background.
 
@@ -7,8 +7,8 @@ Tab-separated files with a header, in two forms (Tian et al., *Unified Multisens
     AVVP_train.csv, AVVP_val_pd.csv, AVVP_test_pd.csv      filename  event_labels                    without times
     AVVP_eval_audio.csv, AVVP_eval_visual.csv              filename  onset  offset  event_labels     of val and test
 
-A ``filename`` is ``<video>_<start>_<end>``; the video's own id may hold underscores or begin with ``-``, and times may
-have a fraction. The eval files have one event per line, in whole seconds ``[onset, offset)``. ``docs/parsing.md`` lists
+A ``filename`` is ``<video>_<start>_<end>``; the video's own id may contain underscores or begin with ``-``, and times
+may have a fraction. The eval files have one event per line, in whole seconds ``[onset, offset)``. ``docs/parsing.md`` lists
 the oddities of the published files.
 """
 
@@ -46,10 +46,10 @@ class Split:
     """The annotated videos of one split.
 
     Attributes:
-        path: the file without times.
-        video_ids: its ``filename`` column, each once.
-        labels: [N, C] 1 if the video holds the event, in whichever modality.
-        audible, visible: [N, T, C] True while the event is; ``None`` for train.
+        path: the file of video-level labels.
+        video_ids: its ``filename`` column; no duplicates.
+        labels: [N, C] 1 if the video contains the event, in either modality.
+        audible, visible: [N, T, C] True in the seconds in which the event is audible, or visible; ``None`` for train.
     """
 
     path: Path
@@ -75,14 +75,14 @@ class LLP:
 
 
 class BeyondEndError(DataError):
-    """A time after the last of T segments: the file is wrong, or T is."""
+    """Raised when an event ends after T: the file or T is wrong."""
 
 
 def split_name(name: str) -> tuple[str, float, float]:
-    """Separate ``<video>_<start>_<end>`` from the right, because a video's id may hold underscores; times in seconds.
+    """Split ``<video>_<start>_<end>`` from the right, because a video's id may contain underscores; times in seconds.
 
     Raises:
-        DataError: not a video and two growing times.
+        DataError: the name does not have this form, or end is not after start.
     """
     match = re.fullmatch(r"(.+)_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)", name)
     if match is None or float(match[2]) >= float(match[3]):
@@ -94,7 +94,7 @@ def read_llp(root: str | Path, segments: int = 10, categories: Sequence[str] = C
     """Read the published files of a folder; only train is required.
 
     Args:
-        root: holds :data:`WEAK_FILES`, :data:`EVAL_FILES`, and perhaps :data:`FULL_FILE`, which is then compared.
+        root: contains :data:`WEAK_FILES`, :data:`EVAL_FILES`, and optionally :data:`FULL_FILE`, which is then compared.
 
     Raises:
         DataError: errors of :func:`read_split`; a video in two splits; labels that contradict the file of the full
@@ -118,10 +118,10 @@ def read_llp(root: str | Path, segments: int = 10, categories: Sequence[str] = C
         found.append(marks)
         mentioned |= names
         if empty:
-            notes.append(f"{path.name}: {empty} events without a second (their offset is not after their onset)")
+            notes.append(f"{path.name}: {empty} empty events (their offset is not after their onset)")
     silent = [video for video in ids if video not in mentioned]
     if silent:
-        raise DataError(f"{files[0]}, {files[1]}: {len(silent)} of {len(ids)} videos are in neither, first "
+        raise DataError(f"{files[0]}, {files[1]}: {len(silent)} of {len(ids)} videos are in neither file, first "
                         f"{silent[0]!r}")
     parts = zip(timed, *(marks.split([len(splits[name].video_ids) for name in timed]) for marks in found), strict=True)
     splits |= {name: replace(splits[name], audible=audible, visible=visible) for name, audible, visible in parts}
@@ -131,10 +131,10 @@ def read_llp(root: str | Path, segments: int = 10, categories: Sequence[str] = C
 
 
 def read_split(path: str | Path, categories: Sequence[str] = CATEGORIES) -> Split:
-    """Read a file without times; a label that is twice in a line counts once.
+    """Read a file of video-level labels; a label that is repeated in a line counts once.
 
     Raises:
-        DataError: file and line of a wrong header or field count, a name of another form or that is there twice, or an
+        DataError: file and line of a wrong header or field count, a malformed or repeated name, or an
             unknown label.
     """
     path, index = Path(path), {name: number for number, name in enumerate(categories)}
@@ -147,7 +147,7 @@ def read_split(path: str | Path, categories: Sequence[str] = CATEGORIES) -> Spli
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
         if name in lines:
-            raise DataError(f"{where}: {name!r} is in line {lines[name]} already")
+            raise DataError(f"{where}: {name!r} is already in line {lines[name]}")
         lines[name] = number
         row = torch.zeros(len(index))
         row[[class_index(event, index, where) for event in events.split(",")]] = 1.0
@@ -160,10 +160,10 @@ def read_split(path: str | Path, categories: Sequence[str] = CATEGORIES) -> Spli
 def _read_times(
     path: Path, video_ids: Sequence[str], segments: int, categories: Sequence[str]
 ) -> tuple[Bool[Tensor, "N T C"], set[str], int]:
-    """Read an eval file: seconds with an event, all videos of the file, and the number of events without a second.
+    """Read an eval file: seconds with an event, all videos of the file, and the number of empty events.
 
-    A line ``[onset, offset)`` that is empty or runs backwards has no second, as in the published evaluation; lines of a
-    class may overlap or repeat.
+    A line whose offset is not after its onset marks no second, as in the published evaluation; lines of a class may
+    overlap or repeat.
     """
     place = {name: number for number, name in enumerate(video_ids)}
     index = {name: number for number, name in enumerate(categories)}
@@ -181,7 +181,7 @@ def _read_times(
 def _second(text: str, segments: int, where: str) -> int:
     if not text.isdecimal() or int(text) > segments:
         kind = BeyondEndError if text.isdecimal() else DataError
-        raise kind(f"{where}: {text!r} is no whole second of 0..{segments}")
+        raise kind(f"{where}: {text!r} is not a whole second from 0 to {segments}")
     return int(text)
 
 
@@ -209,11 +209,11 @@ def _check_agreement(full: Split, splits: dict[str, Split]) -> None:
     for split in splits.values():
         for video, labels in zip(split.video_ids, split.labels, strict=True):
             if video not in place or not torch.equal(full.labels[place[video]], labels):
-                raise DataError(f"{split.path}: {video!r} is not in {full.path}, or with other events there")
+                raise DataError(f"{split.path}: {video!r} is not in {full.path}, or has other events there")
 
 
 def _differences(splits: dict[str, Split]) -> Iterator[str]:
-    """Yield notes on videos whose events with times differ from those without; scores use the former."""
+    """Yield notes on videos whose timed events differ from their video-level labels; scores use the timed events."""
     for name, split in splits.items():
         if split.audible is not None:
             events = (split.audible | split.visible).any(1).float()

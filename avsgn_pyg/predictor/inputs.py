@@ -1,4 +1,4 @@
-"""Checks of clips, models, labels and output formats; needs no torch, so that a mistake is reported at once."""
+"""Checks of clips, models, labels and output formats; needs no torch, so that mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORMS: Final = {
 
 
 def find_clips(paths: Sequence[Path]) -> list[Path]:
-    """Return the files and every media file of the folders, each once; DataError where there are none."""
+    """Return the files and every media file of the folders, each once; DataError if there are none."""
     check_clips(*paths)
     found = (media_files(path) if path.is_dir() else [path] for path in paths)
     return list(dict.fromkeys(chain.from_iterable(found)))
@@ -42,7 +42,7 @@ def check_clips(*paths: Path | None) -> None:
 
 
 def is_saved(path: Path) -> bool:
-    """Return whether ``save_pretrained`` wrote the folder, rather than a training."""
+    """Return whether the folder was written by ``save_pretrained`` and not by a training run."""
     return (path / SAVED_CONFIG).is_file() and (path / MODEL).is_file()
 
 
@@ -61,13 +61,15 @@ def check_config(config: Config, path: Path) -> None:
                           "one event; use tools/train_parsing.py --score")
     if config.data.regions == "keep":
         raise ConfigError(f"{path}: trained on regional features (data.regions=keep), and clips are encoded as one "
-                          "vector a second; use a model trained with data.regions=pool")
+                          "vector per second; use a model trained with data.regions=pool")
 
 
 def read_label_list(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
-    """Return a list of labels, or those of a file with one a line (a single string is its path).
+    """Return the labels of a list, or of a text file with one label per line; a string is the path of a file.
 
-    DataError for a file that cannot be read; ConfigError as of :func:`check_labels`.
+    Raises:
+        DataError: the file cannot be read.
+        ConfigError: as for :func:`check_labels`.
     """
     labels = read_labels(labels) if isinstance(labels, (str, Path)) else tuple(labels)
     check_labels(labels)
@@ -77,15 +79,15 @@ def read_label_list(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
 def check_labels(labels: Sequence[str]) -> None:
     """Raise ConfigError for fewer than two labels, an empty label, or a duplicate."""
     if len(labels) < 2 or any(not label.strip() for label in labels) or len(set(labels)) != len(labels):
-        raise ConfigError(f"labels={list(labels)}: expected two labels or more, none empty and none twice; a single "
-                          "label would be the class of every event")
+        raise ConfigError(f"labels={list(labels)}: expected two or more labels, none empty and none repeated; a "
+                          "single label would be the class of every event")
 
 
 def check_formats(names: Iterable[str]) -> None:
     """Raise ConfigError for an unknown output format."""
     for name in names:
         if name not in FORMS:
-            raise ConfigError(f"format {name!r}: choose among {', '.join(FORMS)}")
+            raise ConfigError(f"format {name!r}: choose one of {', '.join(FORMS)}")
 
 
 def encoder_choices(**words: Sequence[str] | None) -> dict[str, EncoderChoice]:

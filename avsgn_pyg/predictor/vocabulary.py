@@ -1,7 +1,7 @@
-"""Labels that a model was not trained on, in place of its classes: ``docs/open_vocabulary.md``.
+"""Labels that a model was not trained on, instead of its classes: ``docs/open_vocabulary.md``.
 
-The trained model decides *when* something is both audible and visible; *what* it is, follows from the similarity of
-the features to the encoders' text. All labels are scored alike, also those that are trained classes.
+The trained model decides *when* something is both audible and visible; *what* it is follows from the similarity of
+the features to the text embeddings of the labels. All labels are scored in this way, trained classes included.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Vocabulary:
     """L labels with their text embeddings: `audio` [L, da] and `visual` [L, dv], by the encoders of the features.
 
     Raises:
-        ConfigError: labels, a number of embeddings, or temperatures that cannot be used.
+        ConfigError: invalid labels or temperatures, or another number of embeddings than of labels.
     """
 
     labels: tuple[str, ...]
@@ -50,12 +50,12 @@ class Vocabulary:
     def rescore(
         self, output: Localization, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"], seconds: int
     ) -> Localization:
-        """Return the model's output with scores of the labels in place of its classes'; relevance and gates stay.
+        """Return the model's output with scores of the labels instead of its classes; relevance and gates stay.
 
-        Of a model of C + 1 scores, relevance is the log-odds of any trained class against background.
+        For a model with C + 1 scores, relevance is the log-odds of any trained class against background.
 
         Args:
-            seconds: of the video; padding beyond it has no influence.
+            seconds: length of the video; padding after it has no influence.
         """
         parts = (rows[:, :seconds] for rows in (audio, visual, output.relevance.sigmoid()))
         scores = label_scores(*parts, self.text.audio, self.text.visual, self.temperatures)
@@ -65,14 +65,14 @@ class Vocabulary:
 def encode_labels(
     labels: tuple[str, ...], checkpoint: Checkpoint, encoders: Encoders, temperatures: Temperatures
 ) -> Vocabulary:
-    """Encode labels in the prompts of the training, by the encoders of its features."""
+    """Encode labels with the prompts and the encoders of the model's training data."""
     prompts = feature_record(checkpoint).get("prompts")
     text = label_text(encoders.visual, encoders.audio, labels, prompts if isinstance(prompts, dict) else PROMPTS)
     return Vocabulary(labels, text, temperatures)
 
 
 def check_temperatures(temperatures: Temperatures | None, *, with_labels: bool = True) -> Temperatures:
-    """Return the temperatures, or the default; ConfigError where they are not positive, or without labels."""
+    """Return the temperatures, or the default; ConfigError if they are not positive, or if there are no labels."""
     if temperatures is None:
         return DEFAULT
     if not all(math.isfinite(temperature) and temperature > 0 for temperature in temperatures):
