@@ -1,8 +1,9 @@
 """The configuration of an experiment: typed, frozen and strict, read from YAML.
 
 A YAML file may name another as ``base:`` and give only what differs. Command-line overrides are dotted
-(``model.cmgi.layers=3``) and come last. An unknown key or a value of the wrong type raises a :class:`ConfigError` that
-names the file, the key, the value and the closest match. ``configs/base.yaml`` lists every default.
+(``model.cmgi.layers=3``) and take precedence. An unknown key or a value of the wrong type raises a
+:class:`ConfigError` that names the file, the key, the value and the closest match. ``configs/base.yaml`` lists every
+default.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _length_or_range(value: Any) -> Any:
     return value
 
 
-# Floats may come as text, since YAML 1.1 reads 3e-4 as a string; integers and booleans are strict.
+# Floats may be given as text, since YAML 1.1 reads 3e-4 as a string; integers and booleans are strict.
 NUMBER = BeforeValidator(_not_a_bool)
 Fraction = Annotated[float, Field(ge=0.0, le=1.0), NUMBER]
 BelowOne = Annotated[float, Field(ge=0.0, lt=1.0), NUMBER]
@@ -59,7 +60,7 @@ LOSSES = {"full": ("category", "relevance", "gate", "consistency", "segment"), "
 
 
 class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys."""
+    """A frozen group of settings that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
@@ -70,7 +71,7 @@ class Section(BaseModel):
 
 
 def _require_defaults(section: Section, used: set[str], instead: str, at: str = "") -> None:
-    """Refuse settings of avsgn under another model, which does not use them."""
+    """Reject settings of avsgn under another model, which does not use them."""
     for name in type(section).model_fields.keys() - used:
         value = getattr(section, name)
         if isinstance(value, Section):
@@ -187,7 +188,7 @@ class CMGIConfig(Section):
     def _check_conv_per_subgraph(self) -> None:
         known, wanted = get_args(Subgraph), set(self.subgraphs)
         if not wanted <= set(self.conv) <= set(known):
-            raise ValueError(f"conv={self.conv} needs a layer for each of {sorted(wanted)}, and none but {list(known)}")
+            raise ValueError(f"conv={self.conv} needs a layer for each of {sorted(wanted)}; known: {list(known)}")
         for name, options in self.conv_options.items():
             if name not in self.conv or not isinstance(options, dict):
                 raise ValueError(f"conv_options={self.conv_options}: with a conv per subgraph, options are given "
@@ -235,7 +236,7 @@ class ModelConfig(Section):
         if self.name != AVSGN:
             _require_defaults(self, {"name", "options"}, f"model.name={self.name} has model.options instead")
         elif self.options:
-            raise ValueError(f"options={self.options}: avsgn has settings of its own (width, cmsa, cmgi, ...); "
+            raise ValueError(f"options={self.options}: avsgn has its own settings (width, cmsa, cmgi, ...); "
                              "options are for baselines")
         return self
 
@@ -366,7 +367,7 @@ class Config(Section):
             _require_defaults(self.objective, {"supervision", "options"},
                               f"model.name={self.model.name} has objective.options instead", "objective.")
         elif self.objective.options:
-            raise ValueError(f"objective.options={self.objective.options}: avsgn's objective has settings of its own "
+            raise ValueError(f"objective.options={self.objective.options}: avsgn's objective has its own settings "
                              "(losses, margin, ...); options are for baselines")
         if ("segment" in losses) != self.model.head.segment_scores:
             raise ValueError("the loss 'segment' trains the 29-way scores of model.head.segment_scores=true: "

@@ -113,7 +113,7 @@ def load_model(checkpoint: Checkpoint, shape: Shape | None = None) -> nn.Module:
         shape: of the data, if they may differ from the training data (longer videos, regions).
 
     Raises:
-        ConfigError: as of :func:`build_model`.
+        ConfigError: as for :func:`build_model`.
         CheckpointError: the weights do not fit the model.
     """
     config, meta = checkpoint.config, checkpoint.meta

@@ -1,6 +1,6 @@
 """This checkout's speed over another's: the same work in two processes, which take turns.
 
-Each process imports the package of its own checkout. It runs this file as a script, whose top-level imports are
+Each process imports the package of its checkout. It runs this file as a script, whose top-level imports are
 therefore of neither package.
 """
 
@@ -73,10 +73,10 @@ def against_groups(other: Path) -> dict[str, Any]:
     """Return a group of rows for each of :data:`CASES`, which compares this checkout with the one in `other`.
 
     Raises:
-        FileNotFoundError: `other` holds no checkout of this project.
+        FileNotFoundError: `other` is not a checkout of this project.
     """
     if not (other / "avsgn_pyg" / "zoo.py").is_file():
-        raise FileNotFoundError(f"{other} holds no avsgn_pyg: give a checkout of this project, such as a git worktree")
+        raise FileNotFoundError(f"{other} has no avsgn_pyg: give a checkout of this project, such as a git worktree")
     return {name: functools.partial(compare_case, name, other.resolve()) for name in CASES}
 
 

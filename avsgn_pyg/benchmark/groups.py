@@ -146,7 +146,7 @@ def window_rows(workload: Workload) -> Iterator[Comparison | Row]:
     for length in workload.long if workload.memory else ():
         with worker(HERE, "long_pass", dataclasses.asdict(workload.but(segments=length))) as (peak, _):
             yield Row(f"window: peak memory, T={length}", peak, "MiB", at_most=3072.0,
-                      note="one pass in a process of its own, beyond parameters and input")
+                      note="one pass in a separate process, beyond parameters and input")
 
 
 def gpu_rows(workload: Workload) -> Iterator[Row]:

@@ -97,7 +97,7 @@ class Comparison:
                          note=f"{other} {1e3 * statistics.median(samples[other]):.4g} ms, {len(ratios)} rounds")
 
 
-#: A function that yields what is compared, or rows of its own.
+#: A function that yields comparisons, or finished rows.
 Group = Callable[[Workload], Iterator[Comparison | Row]]
 
 

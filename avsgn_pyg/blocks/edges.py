@@ -1,6 +1,6 @@
 """A value per edge of complete graphs, stored as a sum of products of broadcast blocks until it is needed.
 
-``x[index[0]]`` is such a value: one block [B, 1, N, D] in place of [B N N, D] rows. Times an edge weight it is a term
+``x[index[0]]`` is such a value: one block [B, 1, N, D] instead of [B N N, D] rows. Times an edge weight it is a term
 of two blocks, and the sum of that over the sources is a matrix product. What the algebra does not cover, as
 ``relu(x_i + x_j)``, is written out as one block [B, N, N, D], by broadcasting and without an index.
 """

@@ -121,7 +121,7 @@ def cat(tensors: Any, dim: int = 0) -> Any:
 
 @rule("linear")
 def linear(edge: Any, weight: Tensor, bias: Tensor | None = None) -> Any:
-    """A linear map of the last axis; of the nodes wherever the value comes from nodes."""
+    """A linear map of the last axis; applied to the nodes if the value is a node's."""
     if not isinstance(edge, EdgeTensor) or isinstance(weight, StandIn) or not edge.trail:
         return NotImplemented
     if weight.dim() != 2 or weight.shape[1] != edge.trail[-1]:

@@ -16,7 +16,7 @@ from avsgn_pyg.blocks.standin import StandIn, rule
 
 @rule("index_select")
 def index_select(nodes: Any, dim: int, index: Any) -> Any:
-    """``x.index_select(0, row)``: a view of the nodes in place of a copy per edge."""
+    """``x.index_select(0, row)``: a view of the nodes instead of a copy per edge."""
     if not isinstance(index, IndexRow) or index.dim() != 1 or dim % nodes.dim() != 0:
         return NotImplemented
     if nodes.shape[0] != index.grid[0] * index.grid[1]:
@@ -72,7 +72,7 @@ def scatter_reduce(into: Any, dim: int, index: Any, src: Any, reduce: str, *, in
 
 @rule("new_zeros")
 def new_zeros(value: StandIn, *size: Any, dtype: Any = None, device: Any = None) -> NodeTensor:
-    """Zeros that a scatter may replace, in place of being added to them."""
+    """Zeros that a scatter may replace instead of adding to them."""
     shape = tuple(size[0]) if isinstance(size[0], (tuple, list)) else size
     dtype, device = dtype or value.dtype, torch.device(device or value.device)
     return NodeTensor(shape, dtype, device, lambda: torch.zeros(shape, dtype=dtype, device=device), Note("zeros"))

@@ -61,12 +61,12 @@ class NodeTensor(StandIn):
         return self._plain
 
     def fill(self, value: Tensor) -> Tensor:
-        """Takes the result of a scatter in place of zeros."""
+        """Use the result of a scatter instead of zeros."""
         self._plain, self.note = value.to(self._dtype), None
         return self._plain
 
     def fill_later(self, make: Callable[[], Tensor], note: Note) -> NodeTensor:
-        """Takes a step of a softmax in place of zeros."""
+        """Use a step of a softmax instead of zeros."""
         self.make, self.note, self.records = make, note, torch.is_grad_enabled()
         return self
 

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a hidden path beside `path` to write a file or a folder to; it is renamed to `path` at the end.
+    """Yield a hidden path next to `path` to write a file or a folder to; it is renamed to `path` at the end.
 
     A reader, or a kill at any moment, sees the old file or the new one, never a part. An existing file is replaced, an
     existing folder never. After an error nothing is left behind. What killed processes of this machine left of
@@ -24,7 +24,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Raises:
         FileExistsError: `path` is a folder.
-        OSError: the disk is full or refuses.
+        OSError: the disk is full or the path is not writable.
     """
     if path.is_dir():
         raise FileExistsError(f"{path}: exists already, and a folder is never replaced")

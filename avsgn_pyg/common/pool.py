@@ -118,7 +118,7 @@ class Pool(Generic[Task, Result]):
 class _Worker:
     """One process with the tasks that it was given, oldest first.
 
-    Each has an executor of its own, so that a crash ends only the task that it comes from.
+    Each has a separate executor, so that a crash ends only the task that caused it.
     """
 
     def __init__(self, pool: Pool) -> None:

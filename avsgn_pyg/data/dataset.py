@@ -1,6 +1,6 @@
 """From a config to a data set, with every file checked against the others before training starts.
 
-An AVE-shaped folder holds annotations, splits and features; ``docs/data.md`` describes it.
+An AVE-shaped folder contains annotations, splits and features; ``docs/data.md`` describes it.
 """
 
 from __future__ import annotations

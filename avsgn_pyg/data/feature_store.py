@@ -1,7 +1,7 @@
 """The project's own features on disk: one h5 file with the features, ids and label text of many videos.
 
 Shapes: N videos, T segments (of the longest), S segments of all videos, da / dv feature widths, C event classes. The
-file (``docs/data.md`` describes it in full; version 2, for mixed lengths, holds [S, da], [S, dv] and ``lengths`` [N])::
+file (``docs/data.md`` describes it in full; version 2, for mixed lengths, has [S, da], [S, dv] and ``lengths`` [N])::
 
     audio              [N, T, da] float32       visual             [N, T, dv] float32
     ids                [N] text                 rows               [N] int64   (optional)

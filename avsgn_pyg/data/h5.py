@@ -32,7 +32,7 @@ def write(path: Path, datasets: Mapping[str, np.ndarray | list[str]], attributes
     It is built in memory first, because h5py closes a file on a full disk without an error and leaves a damaged one.
 
     Raises:
-        OSError: the disk is full or refuses.
+        OSError: the disk is full or the path is not writable.
     """
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
@@ -86,4 +86,4 @@ def check_finite(path: Path, name: str, values: np.ndarray, first: int = 0) -> N
         return
     place = tuple(np.argwhere(~finite)[0].tolist())
     where = f"row {place[0] + first}" + (f", segment {place[1]}" if len(place) > 2 else "")
-    raise DataError(f"{path}: {name!r} holds {values[place]} (not finite, or beyond float32) at {where}")
+    raise DataError(f"{path}: {name!r} contains {values[place]} (not finite, or beyond float32) at {where}")

@@ -23,7 +23,7 @@ from avsgn_pyg.data.files import check_file
 KEY: Final = "avadataset"
 #: Number of axes -> regions of one segment: one vector, or VGG's 7 x 7 grid, flat or not.
 GRIDS: Final = {3: (), 4: (49,), 5: (7, 7)}
-#: Most bytes that are read at once; the published visual file holds 8 GB.
+#: Largest number of bytes that are read at once; the published visual file has 8 GB.
 CHUNK_BYTES = 64 * 2**20
 
 
@@ -76,7 +76,7 @@ def _dataset(path: Path, file: Any, key: str) -> Any:
 class Maps:
     """Regional features that stay in their file; a batch reads the rows that it needs.
 
-    AVE's own visual file holds 8 GB (7 x 7 regions of 512 doubles per second), too much for most memories.
+    AVE's own visual file has 8 GB (7 x 7 regions of 512 doubles per second), too much for the memory of most machines.
 
     Attributes:
         path: an h5 file with one dataset [M, T, 7, 7, d] or [M, T, 49, d].

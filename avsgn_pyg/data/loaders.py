@@ -64,7 +64,7 @@ class _Batches(TorchDataset[Batch]):
 
 
 def make_loader(videos: Videos, batch_size: int, *, shuffle: bool, seed: int = 0) -> DataLoader:
-    """Return a loader of ``HeteroDataBatch`` with every video once an epoch.
+    """Return a loader of ``HeteroDataBatch`` with every video once per epoch.
 
     Args:
         videos: a split, on any device; its batches are on the same.

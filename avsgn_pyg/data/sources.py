@@ -1,4 +1,4 @@
-"""Where features come from: a feature store, or the two h5 files of the AVE release.
+"""Sources of features: a feature store, or the two h5 files of the AVE release.
 
 Shapes: N annotated videos, M videos of the files, T segments, da / dv feature widths.
 """
@@ -100,7 +100,7 @@ def legacy_source(audio: Path, visual: Path) -> Source:
     """Return the two h5 files of the AVE release as a source, of which only the shapes are read yet."""
     (videos, segments, audio_width), (others, seconds, visual_width) = legacy_shape(audio), legacy_shape(visual)
     if (videos, segments) != (others, seconds):
-        raise DataError(f"{audio} holds {videos} videos of {segments} segments, {visual} {others} of {seconds}; they "
+        raise DataError(f"{audio} has {videos} videos of {segments} segments, {visual} {others} of {seconds}; they "
                         "must be the same videos")
     return Source(
         files=(audio, visual), videos=videos, segments=segments, widths=(audio_width, visual_width),

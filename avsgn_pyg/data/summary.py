@@ -98,7 +98,7 @@ def _legacy(folder: Path, shapes: dict[str, tuple[int, int, int]], annotations: 
             continue
         videos, segments, width = shapes[name]
         if videos != len(annotations):
-            raise DataError(f"{folder / name} holds {videos} videos, {annotations.path} has {len(annotations)} rows; "
+            raise DataError(f"{folder / name} has {videos} videos, {annotations.path} has {len(annotations)} rows; "
                             "row k must be video k")
         yield f"{name}: {videos} videos of {segments} segments, {width} wide"
 

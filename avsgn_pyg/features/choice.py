@@ -39,7 +39,7 @@ class EncoderChoice:
 
     @classmethod
     def parse(cls, name: str, settings: Sequence[str] = ()) -> EncoderChoice:
-        """Parse ``KEY=VALUE`` words; values that are valid JSON (``128``, ``true``, ``null``) are parsed, others are text.
+        """Parse ``KEY=VALUE`` words; a value is JSON if it is valid JSON (``128``, ``true``, ``null``), else text.
 
         Raises:
             EncoderError: a word without ``=``.

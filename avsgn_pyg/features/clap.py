@@ -43,7 +43,7 @@ PUBLISHED: Final = {
 TOKENIZER: Final = "roberta-base"
 #: Size of roberta-base's vocabulary, with which every published CLAP was trained.
 VOCABULARY: Final = 50_265
-#: roberta-base's architecture, so that it need not be fetched; the weights come with the checkpoint.
+#: roberta-base's architecture, so that it need not be fetched; the weights are in the checkpoint.
 ROBERTA: Final = {
     "vocab_size": VOCABULARY, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
     "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
@@ -53,7 +53,7 @@ WIDTH: Final = 512
 #: Seconds that HTS-AT encodes in one pass.
 WINDOW: Final = 10
 RATE: Final = 48_000
-#: Buffers that some versions of transformers save and others compute; they hold nothing that was learned.
+#: Buffers that some versions of transformers save and others compute; they contain nothing learned.
 _OBSOLETE: Final = ("text_branch.embeddings.position_ids", "text_branch.embeddings.token_type_ids")
 
 
@@ -86,7 +86,7 @@ class ClapEncoder:
         device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
     ) -> None:
         if width not in (None, WIDTH):
-            raise EncoderError(f"clap is {WIDTH} wide, width={width} was asked for; leave width out")
+            raise EncoderError(f"clap is {WIDTH} wide, but width={width} was given; leave width out")
         if fused and importlib.util.find_spec("torchaudio") is None:
             raise EncoderError("clap with fused=true needs torchaudio, which is not installed; "
                                "install the torchaudio of your torch, or use fused=false")
@@ -137,7 +137,7 @@ class ClapEncoder:
         return torch.cat(rows).unflatten(0, samples.shape[:2])
 
     def _encode_windows(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
-        # The last window of a longer video begins earlier, so that it holds ten real seconds too.
+        # The last window of a longer video begins earlier, so that it also has ten seconds without padding.
         seconds = samples.shape[1]
         found = samples.new_zeros(*samples.shape[:2], self.width)
         for start in (max(0, min(start, seconds - WINDOW)) for start in range(0, seconds, WINDOW)):

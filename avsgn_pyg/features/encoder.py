@@ -75,7 +75,7 @@ class FrameEncoder(Encoder, Protocol):
 class AudioEncoder(Encoder, Protocol):
     """An encoder of sound: mono, 48 kHz, in [-1, 1], one second per row.
 
-    Where the features of a second do not depend on its neighbours, the class has ``each_second_alone = True``.
+    If the features of a second do not depend on its neighbours, the class has ``each_second_alone = True``.
     """
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]: ...
@@ -95,7 +95,7 @@ def make_frame_encoder(
 def make_audio_encoder(
     choice: EncoderChoice, *, device: str = "auto", precision: str = "fp32", batch_size: int = 64
 ) -> AudioEncoder:
-    """Build the audio encoder that `choice` names; errors as of :func:`make_frame_encoder`."""
+    """Build the audio encoder that `choice` names; errors as for :func:`make_frame_encoder`."""
     return _make("audio", choice, device, precision, batch_size)
 
 
@@ -184,7 +184,7 @@ def label_text(
 
 def _encode_names(encoder: Encoder, kind: Kind, names: Sequence[str], template: str) -> Float[Tensor, "C d"]:
     if template.count("{}") != 1:
-        raise EncoderError(f"{kind} prompt {template!r} must hold {{}} once, where the class name goes")
+        raise EncoderError(f"{kind} prompt {template!r} must contain {{}} once, for the class name")
     rows = encoder.encode_text([template.replace("{}", name) for name in names])
     same = torch.cdist(rows.double(), rows.double()).fill_diagonal_(torch.inf) < 1e-6
     if bool(same.any()):

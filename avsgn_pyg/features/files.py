@@ -49,7 +49,7 @@ def media_files(folder: Path) -> list[Path]:
         ExtractionError: no folder, a folder that cannot be listed, or no media file.
     """
     if not folder.is_dir():
-        raise ExtractionError(f"{folder}: no such folder; give the one that holds the videos")
+        raise ExtractionError(f"{folder}: no such folder; give the folder of the videos")
 
     def refuse(error: OSError) -> None:
         raise ExtractionError(f"{error.filename}: cannot be listed ({error.strerror})") from None
@@ -68,11 +68,11 @@ def media_files(folder: Path) -> list[Path]:
 
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
-    """Read class names in index order, one per line; DataError where there are none or a name is repeated."""
+    """Read class names in index order, one per line; DataError if there are none or a name is repeated."""
     lines = read_text(Path(path)).split("\n")
     names = tuple(line.strip() for line in lines if line.strip())
     if not names or len(set(names)) != len(names):
-        raise DataError(f"{path}: class names stand one a line, each once; got {len(names)} lines: {names[:5]}")
+        raise DataError(f"{path}: expected one class name per line, no duplicates; got {len(names)} lines: {names[:5]}")
     return names
 
 

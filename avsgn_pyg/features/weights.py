@@ -89,14 +89,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
             KeyError) as error:
         reason = "damaged, or no checkpoint"
         if "GLOBAL" in str(error) or "Unsupported class" in str(error):
-            reason = "would run code of its own when opened, so it is not; save its state_dict"
+            reason = "would run its own code when opened, so it was not opened; save its state_dict"
         raise EncoderError(f"{path}: {reason} ({summarize(error)})") from None
     for key in ("state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
     tensors = isinstance(found, Mapping) and {k: v for k, v in found.items() if isinstance(v, Tensor)}
     if not tensors:
-        raise EncoderError(f"{path}: holds no tensors by name; a state_dict was expected")
+        raise EncoderError(f"{path}: expected a state_dict, found no tensors by name")
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 

@@ -79,7 +79,7 @@ class EdgeList:
 
     @functools.cached_property
     def rowptr(self) -> Int[Tensor, "M1"] | None:
-        """Where the edges into each node begin, as of a CSR matrix; ``None`` if two edges join the same nodes.
+        """Where the edges into each node begin, as in a CSR matrix; ``None`` if two edges join the same nodes.
 
         ``None`` too on devices without torch's sparse kernels.
         """
@@ -120,7 +120,7 @@ class EdgeList:
 class Complete:
     """A complete subgraph of equally long videos: its weights are matrices, and no edge list is stored.
 
-    Nodes stand video by video, those of the first modality before those of the second.
+    Nodes are ordered video by video, those of the first modality before those of the second.
 
     Attributes:
         size: B, T and R.

@@ -34,7 +34,7 @@ def to_networkx(data: HeteroData) -> nx.MultiDiGraph:
         ValueError: more than one video, or no edges.
     """
     if getattr(data, "num_graphs", 1) != 1:
-        raise ValueError(f"this batch holds {data.num_graphs} videos; give one, such as batch.get_example(0)")
+        raise ValueError(f"this batch has {data.num_graphs} videos; give one, such as batch.get_example(0)")
     relations = [relation for relation in data.edge_types if "edge_index" in data[relation]]
     if not relations:
         raise ValueError("no relation carries an edge_index, so there is no graph to export")
@@ -117,13 +117,13 @@ def save_attention(batch: Batch, output: Localization, folder: str | Path, *, se
         batch: the input of the model, one video.
         output: the output of the model.
         seconds: length of the video without padding; nodes and edges of padding are left out.
-        facts: attributes of a clip without annotation, in place of class, relevance and row.
+        facts: attributes of a clip without annotation, instead of class, relevance and row.
 
     Raises:
         ValueError: more than one video, or an output without adjacency.
     """
     if batch.num_graphs != 1:
-        raise ValueError(f"this batch holds {batch.num_graphs} videos; give one")
+        raise ValueError(f"this batch has {batch.num_graphs} videos; give one")
     layers = max(map(len, output.adjacency.values()), default=0)
     names = ["graph"] if layers == 1 else [f"graph-layer-{layer + 1}" for layer in range(layers)]
     # A plain HeteroData: a batch of one would have its bookkeeping in every tool that reads it.

@@ -1,7 +1,7 @@
-"""Regional features of a batch: several vectors per second for the regions of the picture, besides the single one.
+"""Regional features of a batch: several vectors per second, one for each region of the picture.
 
-A batch with regions has ``batch["visual"].regions`` [B T, R, d] besides ``x`` [B T, d]; models with attention over
-regions use the former, all others the latter. Shapes: B videos, T segments, R regions, d their width.
+A batch with regions has ``batch["visual"].regions`` [B T, R, d] in addition to ``x`` [B T, d]; models with attention
+over regions use the former, all others the latter. Shapes: B videos, T segments, R regions, d their width.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def with_regions(batch: Batch, regions: Float[Tensor, "B T R d"]) -> Batch:
     """Write `regions` onto the batch's visual nodes; ``to_data_list()`` parts them too. Returns the batch.
 
     Raises:
-        ValueError: the batch holds other videos or seconds.
+        ValueError: the batch has another number of videos or seconds.
     """
     nodes = batch[VISUAL]
     if regions.shape[:2].numel() != len(nodes.x):
-        raise ValueError(f"regions of {regions.shape[0]} videos of {regions.shape[1]} s came, the batch has "
+        raise ValueError(f"got regions of {regions.shape[0]} videos of {regions.shape[1]} s, but the batch has "
                          f"{len(nodes.x)} visual nodes")
     nodes[REGIONS] = regions.flatten(0, 1)
     for bookkeeping in (batch._slice_dict, batch._inc_dict):
@@ -34,10 +34,10 @@ def with_regions(batch: Batch, regions: Float[Tensor, "B T R d"]) -> Batch:
 
 
 def has_regions(batch: HeteroData) -> bool:
-    """Whether a second of the batch is more than one vector."""
+    """Whether the batch has more than one visual vector per second."""
     return REGIONS in batch[VISUAL]
 
 
 def region_rows(batch: HeteroData) -> Float[Tensor, "N R d"]:
-    """The regions of every visual node; its one vector where it has none."""
+    """The regions of every visual node; its single vector if it has no regions."""
     return batch[VISUAL][REGIONS] if has_regions(batch) else batch[VISUAL].x[:, None]

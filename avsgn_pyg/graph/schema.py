@@ -29,8 +29,8 @@ def relations(subgraph: str) -> tuple[tuple[str, str, str], ...]:
 #: The twelve edge types of the three subgraphs.
 RELATIONS: Final = tuple(relation for subgraph in SUBGRAPHS for relation in relations(subgraph))
 
-#: Names of what a video's HeteroData carries beside its nodes.
-CATEGORY: Final = "category"  #: [1] class of the video's event; NO_EVENT where it has none
+#: Names of the attributes of a video's HeteroData, apart from its nodes.
+CATEGORY: Final = "category"  #: [1] class of the video's event; NO_EVENT if it has none
 RELEVANCE: Final = "relevance"  #: [1, T] 1 where the event is both heard and seen
 PASTED: Final = "pasted"  #: [1, T] 1 where augmentation pasted another class over one modality; batches in training
 ROW: Final = "row"  #: [1] row in the annotation file

@@ -70,7 +70,7 @@ COMPLETE: Final = Topology()
 
 
 def starts(counts: Int[Tensor, "B"]) -> Int[Tensor, "B1"]:
-    """Where each video's nodes start, and where the last one's end."""
+    """The index of the first node of each video, then the number of all nodes."""
     return torch.cat((counts.new_zeros(1), counts.cumsum(0)))
 
 
@@ -100,7 +100,7 @@ def note_complete(index: Int[Tensor, "2 E"], videos: int, sources: int, targets:
 
 
 def is_complete(index: Int[Tensor, "2 E"], videos: int, sources: int, targets: int) -> bool:
-    """Whether `index` holds exactly the edges of :func:`complete_edges`, in that order.
+    """Whether `index` contains exactly the edges of :func:`complete_edges`, in that order.
 
     On a CPU they are compared one by one. On other devices that would wait for the device, so edges that
     :mod:`avsgn_pyg.graph.build` made and nobody has written into since are known, and any others are compared once for

@@ -61,7 +61,7 @@ def dense_view(batch: Batch, node_type: str) -> Float[Tensor, "B T d"]:
 def padded_view(batch: Batch, node_type: str) -> tuple[Float[Tensor, "B T d"], Bool[Tensor, "B T"] | None]:
     """The features of one node type as a block as long as the longest video, and its padding mask.
 
-    Where all videos are equally long the block shares memory with the batch and the mask is ``None``; otherwise it is
+    If all videos are equally long, the block shares memory with the batch and the mask is ``None``; otherwise it is
     a copy, zero where `mask` is False.
 
     Raises:

@@ -110,7 +110,7 @@ def _mlp(dim: int, depth: int) -> nn.Module:
     return nn.Sequential(*steps, nn.Linear(dim, dim))
 
 
-# Rows of Eq. 7 sum to one and hold the self edge: PyG's own normalization and self loops would change them.
+# Rows of Eq. 7 sum to one and include the self edge: PyG's own normalization and self loops would change them.
 
 
 def _gcn(dim: int, *, bias: Switch = True) -> nn.Module:

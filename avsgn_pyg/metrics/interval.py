@@ -2,7 +2,7 @@
 
 Seconds of one video resemble each other, so videos are resampled, never seconds. Inputs are shares in 0..1 of each
 video's segments that are right (:func:`~avsgn_pyg.metrics.correct_per_video`), results are percent. The accuracy of a
-resample weighs each video by its `seconds`, as the accuracy itself does. Each call draws from a generator of its own:
+resample weighs each video by its `seconds`, as the accuracy itself does. Each call uses a new generator:
 the same seed gives the same interval, and the global random state does not change.
 """
 

@@ -96,7 +96,7 @@ def check_outputs(category: Tensor, relevance: Tensor, labels: Tensor, segment_s
             raise ValueError(f"{name} must be {shape}, got {list(values.shape)}")
         finite = values.flatten(1).isfinite().all(-1)
         if not finite.all():
-            raise ValueError(f"{name} of video {int((~finite).nonzero()[0])} of {videos} hold nan or inf")
+            raise ValueError(f"{name} of video {int((~finite).nonzero()[0])} of {videos} contain nan or inf")
 
 
 def predict(

@@ -24,7 +24,7 @@ def best_tau(
         relevance_logits: event-relevance logits of the segments.
         category: true class, or ``NO_EVENT`` (-1).
         relevance: 1 in the event's seconds, 0 in the others.
-        mask: as of :func:`avsgn_pyg.metrics.evaluate`.
+        mask: as for :func:`avsgn_pyg.metrics.evaluate`.
 
     Raises:
         ValueError: shapes that do not fit, labels out of range, or logits that are not finite.

@@ -1,6 +1,6 @@
 """Eq. 1: multi-head attention, the one operation behind CMSA.
 
-Label text is the same for every video and may come without the batch axis.
+Label text is the same for every video and may be given without the batch axis.
 
 Shapes: B videos, Q queries, K keys, d width, h heads, e = d / h.
 """

@@ -24,7 +24,7 @@ from avsgn_pyg.model.inputs import LabelText
 
 
 class Aligned(NamedTuple):
-    """CMSA's output and the encoders' features; `mask` is False where a second is padding, ``None`` without any."""
+    """CMSA's output and the encoders' features; `mask` is False for padded seconds, ``None`` without padding."""
 
     encoder: dict[str, Tensor]
     streams: Streams
@@ -54,7 +54,7 @@ class AVSGN(nn.Module):
     def forward(self, data: HeteroData | Batch) -> Localization:
         """One output per video, for a single video, a ``Batch.from_data_list``, or a batch of :mod:`.graph.build`.
 
-        CMGI passes messages along the ``edge_index`` that the data hold, and along nothing else. (CMSA, in front of it,
+        CMGI passes messages along the ``edge_index`` of the data, and along no other edges. (CMSA, which precedes it,
         is attention over all seconds, or over the model's window.)
 
         Raises:
@@ -92,7 +92,7 @@ class AVSGN(nn.Module):
 
     @staticmethod
     def interacted(interaction: Interaction, batch: Batch) -> Streams:
-        """CMGI's flat nodes as blocks [B, T, D], [B, T, D], [B, R, D], zero where a second is padding."""
+        """CMGI's flat nodes as blocks [B, T, D], [B, T, D], [B, R, D], zero for padded seconds."""
         blocks = {name: pad(nodes, node_counts(batch, name))[0] for name, nodes in interaction.nodes.items()}
         return Streams(**blocks)
 

@@ -31,14 +31,14 @@ class Adjacency(nn.Module):
 
     def forward(self, x: Float[Tensor, "M D"], edges: EdgeList | Complete, bias: Tensor | None = None) -> Weights:
         """The attention of every edge; the weights into a node sum to one. `bias` is added to the scores."""
-        # X W_q (X W_k)^T = X (W_q W_k^T) X^T: for many nodes, one product over them in place of two.
+        # X W_q (X W_k)^T = X (W_q W_k^T) X^T: for many nodes, one product over them instead of two.
         first, second = self.query.weight.T, self.key.weight * x.shape[-1] ** -0.5
         scores = edges.scores(x @ (first @ second) if len(x) > x.shape[-1] else x @ first @ second, x)
         return edges.softmax(scores if bias is None else scores + bias)
 
 
 class GraphLayer(nn.Module):
-    """Eq. 8: ``ReLU(A H W)``, or another convolution in place of ``A H W``, with optional residual and layer norm."""
+    """Eq. 8: ``ReLU(A H W)``, or another convolution instead of ``A H W``, with optional residual and layer norm."""
 
     def __init__(self, conv: nn.Module, dim: int, *, residual: bool, norm: str, dropout: float) -> None:
         super().__init__()

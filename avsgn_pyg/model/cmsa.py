@@ -136,7 +136,7 @@ class CMSA(nn.Module):
 
         Args:
             time_bias: added to the scores between audio and visual seconds, laid out as :meth:`offsets`.
-            mask: False where a second is padding.
+            mask: False for padded seconds.
 
         Raises:
             ValueError: text rows are seconds (`text_queries`), and videos have another number of these.

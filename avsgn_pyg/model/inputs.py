@@ -19,7 +19,7 @@ class LabelText(nn.Module):
 
     Args:
         visual: [C, d_v] label embeddings of CLIP's text encoder, or ``None`` to learn them.
-        audio: [C, d_a] label embeddings of CLAP's text encoder, or ``None`` likewise.
+        audio: [C, d_a] label embeddings of CLAP's text encoder, or ``None`` in the same way.
         rows: R text rows made by ``Phi_t``; ``None`` keeps the 2C labels themselves (``model.text.slots=per_class``).
     """
 

@@ -3,7 +3,7 @@
 CLIP's and CLAP's text towers share a space with their pictures and sounds (Section 3.2), so a label needs no training
 to be compared with a video. What was trained stays in use: the relevance says which seconds count.
 
-    a = sum over t of r_t * a_t, v likewise, at unit length
+    a = sum over t of r_t * a_t, v = sum over t of r_t * v_t, both normalized to unit length
     score of label l = cos(a, A_l) / temperature_audio + cos(v, V_l) / temperature_visual
 
 Shapes: B videos, T segments, L labels, a_t / v_t encoder features of a second, r_t its relevance (a probability),

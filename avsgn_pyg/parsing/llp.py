@@ -8,8 +8,8 @@ Tab-separated files with a header, in two forms (Tian et al., *Unified Multisens
     AVVP_eval_audio.csv, AVVP_eval_visual.csv              filename  onset  offset  event_labels     of val and test
 
 A ``filename`` is ``<video>_<start>_<end>``; the video's own id may contain underscores or begin with ``-``, and times
-may have a fraction. The eval files have one event per line, in whole seconds ``[onset, offset)``. ``docs/parsing.md`` lists
-the oddities of the published files.
+may have a fraction. The eval files have one event per line, in whole seconds ``[onset, offset)``. ``docs/parsing.md``
+lists the oddities of the published files.
 """
 
 from __future__ import annotations

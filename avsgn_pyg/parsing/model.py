@@ -48,7 +48,7 @@ class Parsing:
         audio, visual: [B, T, C] logits of the event being audible (visible) in the second.
         video: [B, C] evidence of the event anywhere in the video, both modalities pooled; in [0, 2).
         video_audio, video_visual: [B, C] the same of one modality, a probability.
-        adjacency, stages, mask: as of :class:`~avsgn_pyg.localization.Localization`.
+        adjacency, stages, mask: as for :class:`~avsgn_pyg.localization.Localization`.
     """
 
     audio: Float[Tensor, "B T C"]
@@ -99,7 +99,7 @@ class ParsingHead(nn.Module):
 
 
 class AVSGNParser(AVSGN):
-    """:class:`~avsgn_pyg.model.avsgn.AVSGN` with :class:`ParsingHead` in place of its localization head."""
+    """:class:`~avsgn_pyg.model.avsgn.AVSGN` with :class:`ParsingHead` instead of its localization head."""
 
     def forward(self, data: HeteroData | Batch) -> Parsing:
         """Return every event of every second in both modalities, and its evidence in the whole video."""

@@ -54,7 +54,7 @@ def build_parser(config: ModelConfig, shape: zoo.Shape, label_text: zoo.LabelBan
     if config.name != "avsgn":
         raise ConfigError(f"model.name={config.name}: videos are parsed (data.kind=llp) by avsgn alone")
     if config.head != HeadConfig():
-        raise ConfigError("model.head: its gates and segment scores localize one event; parsing has a head of its own")
+        raise ConfigError("model.head: its gates and segment scores localize one event; parsing has its own head")
     try:
         parts = zoo.avsgn_parts(config, shape, label_text)
         own = zoo.common_width(config, shape) if evidence == "seconds" else None
@@ -92,7 +92,7 @@ def parse(model: nn.Module, videos: Videos, *, device: torch.device | str = "cpu
 
 
 def score(outputs: Outputs, videos: Videos) -> dict[str, dict[str, float]]:
-    """Return the field's F-scores at its thresholds, as of :func:`avsgn_pyg.parsing.metrics.evaluate_parsing`.
+    """Return the field's F-scores at its thresholds, as for :func:`avsgn_pyg.parsing.metrics.evaluate_parsing`.
 
     Raises:
         DataError: the videos have no segment labels, as train has none.
@@ -151,7 +151,7 @@ def train(config: Config, *, overwrite: bool = False, progress: bool = True) -> 
 
     Raises:
         ConfigError, DataError: a setting or the data cannot be used.
-        RunError: the folder holds another run, or something else.
+        RunError: the folder contains another run, or other files.
         CheckpointError: the checkpoint to resume from is damaged.
         TrainingError: a loss, a gradient norm or a weight is not finite.
     """
@@ -190,7 +190,7 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
     dataset = _open(config)
     split_of(dataset, config.evaluate.split, "evaluate.split")
     selecting_split(config, dataset)
-    model = _build(config, dataset)  # refused, if it cannot be built, before a file is written
+    model = _build(config, dataset)  # an invalid model raises an error before a file is written
     accelerator = start(config, folder, overwrite=overwrite)
     objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
     fit(config, folder, dataset, accelerator, lambda: model, objective, progress=progress, trainer=ParsingTrainer)

@@ -34,7 +34,7 @@ class ParsingVideos(Videos):
     """Videos with several events each; `category` is NO_EVENT and `relevance` 0 throughout.
 
     Attributes:
-        labels: [N, C] 1 if the video holds the event; the only labels that training uses.
+        labels: [N, C] 1 if the video contains the event; the only labels that training uses.
         audible, visible: [N, T, C] when, for evaluation alone; ``None`` for train.
     """
 
@@ -68,8 +68,8 @@ def load_llp(config: DataConfig) -> Dataset:
     """Load LLP's annotations with the features of a store; splits are :class:`ParsingVideos`.
 
     Args:
-        config: ``root`` holds the csv files, ``features`` is a store whose ids are the csv files' names. ``missing``:
-            refuse videos without features, or leave them out with a note (many of LLP's are gone from the web).
+        config: ``root`` contains the csv files, ``features`` is a store whose ids are the names in them. ``missing``:
+            reject videos without features, or leave them out with a note (many of LLP's are no longer available).
 
     Raises:
         DataError: a file is missing, damaged or contradicts another; names the file and the place.

@@ -23,7 +23,7 @@ def predict_clips(
     Args:
         out: folder of the files ``<stem><suffix>``; ``None`` writes nothing.
         formats: of :data:`avsgn_pyg.predictor.formats.FORMATS`.
-        top: classes a second in a table.
+        top: classes per second in a table.
         progress: show a bar on a terminal.
 
     Yields:
@@ -51,7 +51,7 @@ def predict_clips(
 
 
 def _check_output(clips: Sequence[Path], out: Path) -> None:
-    """Create the folder; raise DataError where that fails, or where two clips have the same stem."""
+    """Create the folder; raise DataError if that fails, or if two clips have the same stem."""
     first: dict[str, Path] = {}
     for path in clips:
         other = first.setdefault(path.stem, path)

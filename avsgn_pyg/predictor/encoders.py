@@ -1,4 +1,4 @@
-"""The encoders of a checkpoint, rebuilt from the record that its training's features hold of theirs.
+"""The encoders of a checkpoint, rebuilt from the record in the features of its training.
 
 Features of different encoders are not comparable, and their shape does not show it, so encoders are compared by
 revision. Features without a record need encoders that the caller names; a warning says that they are unchecked.
@@ -34,7 +34,7 @@ GivenEncoders = Mapping[str, EncoderChoice | FrameEncoder | AudioEncoder]
 
 @dataclass(frozen=True, eq=False)
 class Encoders:
-    """The encoders of a checkpoint, k frames a second as in training, and whether both have the recorded revision."""
+    """The encoders of a checkpoint, k frames per second as in training, and whether both have the recorded revision."""
 
     visual: FrameEncoder
     audio: AudioEncoder
@@ -72,7 +72,7 @@ def load_encoders(checkpoint: Checkpoint, given: GivenEncoders | None = None, **
 
 
 def feature_record(checkpoint: Checkpoint) -> Mapping[str, Any]:
-    """Return what the training's features record of their extraction; empty where they record nothing."""
+    """Return what the training's features record of their extraction; empty if they record nothing."""
     record = checkpoint.meta.provenance.get("features", {})
     return record if isinstance(record, Mapping) else {}
 
@@ -88,7 +88,7 @@ def _encoder(kind: str, checkpoint: Checkpoint, given: Any, placement: Mapping[s
     elif given is None:
         raise EncoderError(
             f"{checkpoint.path}: cannot encode a clip: the features of {checkpoint.meta.dataset!r}, which it was "
-            f"trained on, came without a record of their {kind} encoder. Train on features made by "
+            f"trained on, have no record of their {kind} encoder. Train on features made by "
             "tools/extract_features.py, or name the encoder yourself, unchecked "
             f"(--{kind} NAME KEY=VALUE ..., or encoders={{{kind!r}: ...}})"
         )

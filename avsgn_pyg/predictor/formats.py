@@ -21,19 +21,19 @@ EAF_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 
 
 class Format(NamedTuple):
-    """A format: its suffix, and what returns a file's content for a prediction and K classes a second in a table."""
+    """A format: its suffix, and a function of a prediction and K, the classes per second in a table, to the content."""
 
     suffix: str
     text: Callable[[Prediction, int], str]
 
 
 def as_json(prediction: Prediction) -> str:
-    """Return everything, one object a second."""
+    """Return everything, one object per second."""
     return json.dumps(prediction.as_dict(), indent=1, ensure_ascii=False) + "\n"
 
 
 def seconds_csv(prediction: Prediction) -> str:
-    """Return one line a second: label, relevance, gates, shares of the file's tracks, every class's probability."""
+    """Return one line per second: label, relevance, gates, shares of the file's tracks, every class's probability."""
     names = list(prediction.gates)
     head = ["start", "end", "label", "relevance", *(f"{name}_gate" for name in names), "seen", "heard"]
     rows = [

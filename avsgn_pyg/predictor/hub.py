@@ -55,7 +55,7 @@ class HubModel(ModelHubMixin):
 
 
 def save(checkpoint: Checkpoint, folder: Path, license: str) -> Path:
-    """Write weights, ``config.json`` and model card into a new folder; CheckpointError where that fails."""
+    """Write weights, ``config.json`` and model card into a new folder; CheckpointError if that fails."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder}: not empty; give a new folder")
     try:
@@ -69,7 +69,7 @@ def save(checkpoint: Checkpoint, folder: Path, license: str) -> Path:
 
 
 def push(checkpoint: Checkpoint, repo_id: str, license: str, *, private: bool | None, token: str | None) -> str:
-    """Upload the files of :func:`save`; return the repository's address. CheckpointError where the hub refuses."""
+    """Upload the files of :func:`save`; return the repository's address. CheckpointError if the hub rejects them."""
     with _hub_errors(f"{repo_id}: the hub did not accept the model"):
         model = HubModel.of(checkpoint, license)
         commit = model.push_to_hub(repo_id, private=private, token=token, commit_message="Upload model")
@@ -77,7 +77,7 @@ def push(checkpoint: Checkpoint, repo_id: str, license: str, *, private: bool | 
 
 
 def download(repo_id: str, revision: str | None) -> Checkpoint:
-    """Download weights and ``config.json`` of a repository to the hub's cache; CheckpointError where that fails."""
+    """Download weights and ``config.json`` of a repository to the hub's cache; CheckpointError if that fails."""
     with _hub_errors(f"{repo_id}: no such folder here, and the hub did not provide such a repository"):
         return HubModel.from_pretrained(repo_id, revision=revision).checkpoint
 

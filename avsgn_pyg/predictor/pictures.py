@@ -26,7 +26,7 @@ from avsgn_pyg.predictor.windows import window_starts
 from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names, write_graph, write_timeline
 from avsgn_pyg.visualize.strips import outline, shrunk
 
-#: Largest side of a frame in pixels, and points of the waveform a second.
+#: Largest side of a frame in pixels, and points of the waveform per second.
 _PIXELS, _POINTS = 320, 400
 
 
@@ -53,13 +53,13 @@ def read_media(
 
 
 def with_media(picture: Picture, clip: Path, start: int = 0) -> Picture:
-    """Return the picture with the frames and the waveform of its clip; MediaError where it cannot be read."""
+    """Return the picture with the frames and the waveform of its clip; MediaError if it cannot be read."""
     frames, waveform = read_media(clip, start=start, count=len(picture.relevance))
     return dataclasses.replace(picture, frames=frames, waveform=waveform)
 
 
 def clip_picture(prediction: Prediction, start: int = 0, end: int | None = None) -> Picture:
-    """Return a prediction's seconds [start, end) as a picture, with frames and waveform where it is of a file."""
+    """Return a prediction's seconds [start, end) as a picture, with frames and waveform if it was made from a file."""
     end, names = len(prediction) if end is None else end, prediction.categories
     found = spans(events(prediction.labels[start:end], len(names)), names)
     likeliest = names[int(prediction.category[start:end].mean(0).argmax())]
@@ -117,7 +117,7 @@ def write_clip_graph(
 ) -> list[Path]:
     """Write figures, page and exported graph of the window at `start` (see :func:`clip_window`) into `folder`.
 
-    `drawing` holds layer, share, threshold and arrangement of :func:`avsgn_pyg.visualize.picture.write_graph`, whose
+    `drawing` contains layer, share, threshold and arrangement of :func:`avsgn_pyg.visualize.picture.write_graph`, whose
     PictureError is raised; `options` and other errors are the :class:`Predictor`'s.
     """
     picture, batch, output = clip_window(Predictor.from_checkpoint(checkpoint, **options), clip, start=start, tau=tau)

@@ -47,7 +47,7 @@ class Prediction:
             without gates.
         labels: [S] class of the second, C for background.
         tau: threshold of the relevance; ``None`` for models of C + 1 scores, which are decoded without one.
-        seen, heard: [S] shares of the second that the video and the audio track hold; ``None`` for features.
+        seen, heard: [S] fraction of each second that the video and the audio track contain; ``None`` for features.
         padded: seconds of padding that filled the model's window; the other fields do not contain them.
         source: folder of the checkpoint.
         notes: remarks on the file, such as that it is cut short.

@@ -47,7 +47,7 @@ class Predictor:
         checkpoint: weights, config and meta.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``; of the model and of the encoders.
         precision: ``fp32``, ``bf16`` or ``fp16``, of the encoders; the model computes in fp32.
-        encoders: ``visual`` and ``audio`` -> an encoder or a choice of one, in place of the recorded ones: see
+        encoders: ``visual`` and ``audio`` -> an encoder or a choice of one, instead of the recorded ones: see
             :func:`.encoders.load_encoders`. They are loaded for the first clip; features do not need them.
         batch_size: windows, and frames or sounds of an encoder, at once.
         labels: two labels or more, the path of a file with one label a line, or a :class:`.vocabulary.Vocabulary`, in
@@ -167,7 +167,7 @@ class Predictor:
     ) -> Prediction:
         """Localize the events of a video given by its features; below T seconds, the last one is repeated.
 
-        DataError for no second, or other lengths or widths than the model's; ConfigError as of a call.
+        DataError for no second, or other lengths or widths than the model's; ConfigError as for a call.
         """
         seconds, widths = len(audio), (self.meta.audio_width, self.meta.visual_width)
         if not seconds or len(visual) != seconds or (audio.shape[-1], visual.shape[-1]) != widths:

@@ -1,6 +1,6 @@
 """The folder of a saved model in the Hugging Face convention: ``config.json`` and safetensors; its reading.
 
-Encoders are records in it (name, options, revision), never weights: those have owners and licenses of their own.
+Encoders are records in it (name, options, revision), never weights: those have their own owners and licenses.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def cut(rows: Float[Tensor, "S d"], segments: int) -> Float[Tensor, "W T d"]:
 
 
 def window_weights(segments: int) -> Float[Tensor, "T"]:
-    """Return weights in float64: 1 at both ends of a window, rising by 1 a second to its middle."""
+    """Return weights in float64: 1 at both ends of a window, rising by 1 per second to its middle."""
     place = torch.arange(segments, dtype=torch.float64)
     return torch.minimum(place + 1, segments - place)
 

@@ -15,7 +15,7 @@ from avsgn_pyg.common.files import atomic
 from avsgn_pyg.scenes.script import ScenesError
 
 PICTURE = {"preset": "veryfast", "crf": "26"}
-SOUND_BITS = 128_000  #: a second
+SOUND_BITS = 128_000  #: per second
 
 
 def write_film(
@@ -29,7 +29,7 @@ def write_film(
     Args:
         frames: RGB, sides even; frame k is shown from k / frame_rate on.
         samples: left and right, in [-1, 1].
-        frame_rate, sample_rate: frames and samples a second.
+        frame_rate, sample_rate: frames and samples per second.
 
     Raises:
         ScenesError: this FFmpeg has no H.264 encoder.

@@ -49,19 +49,19 @@ def make_scenes(
     """Write a small AVE of synthetic clips, or complete one.
 
     Writes ``videos/<id>.mp4``, ``Annotations.txt``, ``trainSet.txt``, ``valSet.txt``, ``testSet.txt`` and
-    ``scenes.json`` (the settings). Every file is written whole or not at all; a second call with the same settings
+    ``scenes.json`` (the settings). Every file is written completely or not at all; a second call with the same settings
     writes only what is missing. One call at a time may work on a folder.
 
     Args:
-        folder: created where it does not exist.
+        folder: created if it does not exist.
         videos: N, at least 8.
         seed: of everything that is random.
         seconds: T of every clip.
-        workers: processes; ``None``: one a core, 1: only this one.
+        workers: processes; ``None``: one per core, 1: only this one.
         progress: show a bar on stderr.
 
     Raises:
-        ScenesError: impossible settings, a folder that holds other scenes or other data, or workers that died.
+        ScenesError: impossible settings, a folder with other scenes or other data, or workers that died.
         OSError: a file cannot be written.
     """
     folder, settings = Path(folder), Settings(videos, seed, seconds)
@@ -104,7 +104,7 @@ def _write_clips(clips: Sequence[tuple[Path, Script]], workers: int, bar: tqdm) 
 
 
 def _check_or_write_record(folder: Path, settings: Settings) -> None:
-    """Write the settings into a new folder; refuse a folder of other scenes or other data."""
+    """Write the settings into a new folder; reject a folder of other scenes or other data."""
     record = {"made by": "avsgn_pyg.scenes", "version": VERSION, **asdict(settings)}
     path = folder / RECORD
     if path.is_file():
@@ -113,13 +113,13 @@ def _check_or_write_record(folder: Path, settings: Settings) -> None:
         except ValueError as error:
             raise ScenesError(f"{path}: not readable as JSON ({error}); use another folder") from None
         if not isinstance(found, dict):
-            raise ScenesError(f"{path}: holds no table of settings; use another folder")
-        other = [f"{key}={found.get(key)!r} there, {record.get(key)!r} asked for"
+            raise ScenesError(f"{path}: contains no table of settings; use another folder")
+        other = [f"{key}={found.get(key)!r} there, {record.get(key)!r} requested"
                  for key in {**record, **found} if found.get(key) != record.get(key)]
         if other:
-            raise ScenesError(f"{folder} holds other scenes ({', '.join(other)}); use another folder")
+            raise ScenesError(f"{folder} contains other scenes ({', '.join(other)}); use another folder")
         return
     taken = [name for name in ("Annotations.txt", *SPLIT_FILES.values(), "videos") if (folder / name).exists()]
     if taken:
-        raise ScenesError(f"{folder} holds {', '.join(taken)} but no {RECORD}: other data; use another folder")
+        raise ScenesError(f"{folder} contains {', '.join(taken)} but no {RECORD}: other data; use another folder")
     write_json(path, record)

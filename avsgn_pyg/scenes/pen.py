@@ -44,7 +44,7 @@ def clear(colour: Colour, alpha: Number) -> Colour:
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws in units of its own: x to the right, y up."""
+    """Draws in its own units: x to the right, y up."""
 
     solid: ImageDraw.ImageDraw  #: draws opaque colours, much faster
     blend: ImageDraw.ImageDraw  #: draws colours with alpha, on the same picture

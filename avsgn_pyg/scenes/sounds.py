@@ -13,8 +13,8 @@ from jaxtyping import Float, Float32
 
 from avsgn_pyg.scenes.script import Actor, Script
 
-RATE = 48_000  #: samples a second
-FADE = 0.05  #: seconds in which a voice comes and goes, within the seconds in which it is heard
+RATE = 48_000  #: samples per second
+FADE = 0.05  #: seconds in which a voice fades in and out, within the seconds in which it is heard
 LOUDNESS = 0.4  #: spread of the log gain of a clip's voices and of its ambience
 SWELL = 0.35  #: spread of a voice's log gain over the clip
 LOUDEST = 0.95
@@ -58,7 +58,7 @@ def _voice(actor: Actor, samples: int) -> Sound:
 
 
 def _ambience(draw: np.random.Generator, samples: int) -> Sound:
-    """Return one or two of the sounds that are no class, coming and going."""
+    """Return one or two of the sounds that belong to no class, fading in and out."""
     sound = np.zeros(samples)
     for name in draw.choice(list(AMBIENCES), size=int(draw.integers(1, 3)), replace=False):
         gain = 0.03 * np.exp(LOUDNESS * draw.standard_normal() + 0.6 * wander(draw, samples, 1.8))

@@ -43,7 +43,7 @@ def strongest(
     if not 0 < share <= 1:
         raise PictureError(f"share={share} is no part of the edges; give one in (0, 1], such as 0.1")
     if not np.isfinite(adjacency).all() or adjacency.min(initial=0) < 0:
-        raise ValueError("adjacency holds negative or infinite weights; give attention after its softmax")
+        raise ValueError("adjacency contains negative or infinite weights; give attention after its softmax")
     weight = adjacency.ravel()
     order = np.argsort(-weight, kind="stable")[: int(np.count_nonzero(weight))]
     if threshold is not None:
@@ -98,7 +98,7 @@ def rollout(adjacency: Sequence[Float[np.ndarray, "N N"]], *, residual: bool = T
     the features.
 
     Args:
-        adjacency: one matrix a layer, the first layer first; rows sum to 1.
+        adjacency: one matrix per layer, the first layer first; rows sum to 1.
         residual: whether the layers have residual connections; without them the identity is left out.
 
     Returns:

@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
 def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds: int, second: float, above: float
                ) -> tuple[list[Row], str]:
-    """Return the rows of annotated (``None``: nobody annotated) and predicted events, and the key of their numbers.
+    """Return the rows of annotated (``None``: not annotated) and predicted events, and the key of their numbers.
 
     Names are replaced by numbers where some event has no room for its name.
 
@@ -59,7 +59,7 @@ def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds:
 
 
 def _draw(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:
-    """Draw events as boxes; a name is in its box, or beside it where that is free, or left out."""
+    """Draw events as boxes; a name is in its box, or next to it if there is room, or left out."""
     seconds, second, height = measures(axes)
     axes.add_patch(Rectangle((0, 0), seconds, height, facecolor=TRACK, linewidth=0))
     style = {"size": _FONT, "va": "center_baseline"}

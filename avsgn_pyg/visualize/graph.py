@@ -42,10 +42,10 @@ def graph_figure(
         adjacency: subgraph -> [N, N] of one layer; row i weighs the messages into node i; the first of the subgraph's
             modalities in rows (and columns) 0 to T - 1.
         seconds: T.
-        share: the part of each subgraph's edges that is drawn.
+        share: the fraction of each subgraph's edges that is drawn.
         threshold: instead of `share`, every edge of at least this weight.
-        most: edges drawn of a subgraph at most.
-        arrangement: the subgraphs ``beside`` each other, ``stacked``, or ``overlaid`` in one panel of three lanes.
+        most: largest number of edges to draw per subgraph.
+        arrangement: of the subgraphs: ``beside`` each other, ``stacked``, or ``overlaid`` in one panel of three lanes.
         note: name of the layer, below the title.
 
     Raises:
@@ -71,7 +71,7 @@ def graph_figure(
     heights = {VISUAL: lanes.NODE if frames is None else strips.frame_height(frames, second),
                AUDIO: lanes.NODE if waveform is None else lanes.SOUND, TEXT: lanes.NODE}
     tall = [lanes.plan_lanes(group, counts, seconds, heights)[1] for group in groups]
-    # Panels beside each other end at one height.
+    # Panels next to each other end at one height.
     tall = [max(tall)] * columns if columns > 1 else tall
 
     def draw_panel(axes: Axes, group: tuple[str, ...], height: float) -> None:

@@ -1,4 +1,4 @@
-"""A video's adjacencies as heat maps: a column a subgraph, a row a layer, with borders between the modalities.
+"""A video's adjacencies as heat maps: one column per subgraph, one row per layer, with borders between the modalities.
 
 Shapes: N nodes of a subgraph, T segments.
 """
@@ -83,7 +83,7 @@ def _draw_nodes(axes: Axes, sizes: Mapping[str, int], wide: float) -> None:
 
 
 def _draw_name(axes: Axes, modality: str, span: Sequence[float], room: float, outer: int) -> None:
-    """Draw a modality's name along its part of both axes: in the middle, or where it has no room from the outer end."""
+    """Draw a modality's name along its part of both axes: in the middle, or from the outer end if it does not fit."""
     fits = text_width(f"from {modality}", _FONT) <= room
     place = sum(span) / 2 if fits else span[outer]
     across = "center" if fits else ("left", "right")[outer]

@@ -1,7 +1,7 @@
-"""A panel of the graph: a lane a modality, time from left to right, edges by weight.
+"""A panel of the graph: one lane per modality, time from left to right, edges by weight.
 
 An edge leaves its source at the right and reaches its target from the left, upright, so that the two directions between
-two nodes lie beside each other; its colour is the source's, a mark at its end points into the target.
+two nodes lie next to each other; its colour is the source's, a mark at its end points into the target.
 
 Shapes: T segments, E edges, N nodes.
 """

@@ -27,9 +27,9 @@ from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.graph import TITLES
 from avsgn_pyg.visualize.theme import COLOURS
 
-#: Edges of a subgraph and layer that the page holds at most, 8 bytes each.
+#: Largest number of edges per subgraph and layer in the page, 8 bytes each.
 MOST: Final = 20_000
-#: Pictures that the page holds at most, their pixels a side, and columns of the sound's outline.
+#: Largest number of pictures in the page, their pixels per side, and columns of the sound's outline.
 _FRAMES, _PIXELS, _COLUMNS = 40, 128, 600
 
 
@@ -43,7 +43,7 @@ def graph_page(
 
     Args:
         adjacency: see :func:`~avsgn_pyg.visualize.heatmap.heatmap_figure`.
-        text: names of the text nodes, where they have any.
+        text: names of the text nodes, if they have any.
         most: edges of an adjacency at most, the strongest; the page says how many there were.
         title, category, seconds, frames, waveform, relevance, gates, predicted, truth: see
             :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.

@@ -38,7 +38,7 @@ class Picture:
         title, category, relevance, gates, tau, predicted, truth, frames, waveform: see
             :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
         adjacency: subgraph -> name of the layer -> [N, N]; empty for models without a graph.
-        text: names of the text nodes, where they have any.
+        text: names of the text nodes, if they have any.
     """
 
     title: str
@@ -97,7 +97,7 @@ class Picture:
 
 
 def write_timeline(picture: Picture, folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """Write ``timeline.<format>`` to `folder`, for each of png, svg and pdf that is asked for."""
+    """Write ``timeline.<format>`` to `folder`, for each requested format (png, svg, pdf)."""
     figure = picture.timeline()
     return [save_figure(figure, folder / f"timeline.{suffix}") for suffix in formats]
 
@@ -106,10 +106,10 @@ def write_graph(picture: Picture, folder: Path, formats: Sequence[str] = ("png",
     """Write ``graph.<format>``, ``adjacency.<format>`` and ``graph.html`` to `folder`.
 
     Args:
-        drawing: layer, share, threshold and arrangement, as of :meth:`Picture.graph`.
+        drawing: layer, share, threshold and arrangement, as for :meth:`Picture.graph`.
 
     Raises:
-        PictureError: as of :meth:`Picture.graph`; nothing is written then.
+        PictureError: as for :meth:`Picture.graph`; nothing is written then.
     """
     figures = {"graph": picture.graph(**drawing), "adjacency": picture.heatmaps()}
     page = picture.page()
@@ -134,7 +134,7 @@ def named_layers(
     """Return the adjacencies of a localization's first video, by subgraph and name of the layer, and their rollout.
 
     Args:
-        adjacency: ``Localization.adjacency``: one a layer, or one that all layers share; dense or sparse.
+        adjacency: ``Localization.adjacency``: one per layer, or one that all layers share; dense or sparse.
         layers: layers of message passing.
         residual: whether they have residual connections.
     """

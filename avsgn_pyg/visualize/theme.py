@@ -53,7 +53,7 @@ _STYLE: Final = {
     "hatch.linewidth": 0.4,
     # A class name is text, even with a dollar sign in it.
     "text.parse_math": False,
-    # Publishers refuse Type 3 fonts; a fixed salt and no date give the same file every time.
+    # Publishers reject Type 3 fonts; a fixed salt and no date give the same file every time.
     "pdf.fonttype": 42,
     "svg.hashsalt": "avsgn_pyg",
 }

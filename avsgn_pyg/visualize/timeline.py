@@ -35,13 +35,13 @@ def timeline_figure(
     Args:
         title: name of the video, at the top left.
         category: the predicted class, below the title.
-        frames: the picture of each second, RGB; where they do not fit beside each other only some are drawn.
+        frames: the picture of each second, RGB; if they do not fit next to each other, only some are drawn.
         waveform: mono samples at any rate, spread over the T seconds.
         relevance: ``s_r``, probability that the event is heard and seen in a second.
-        gates: ``audio`` and ``visual``, each in [0, 1]; the mean over features where gates are vectors.
+        gates: ``audio`` and ``visual``, each in [0, 1]; the mean over features if gates are vectors.
         tau: the relevance above which a second belongs to the event; ``None`` for models without a threshold.
         predicted: the model's events, possibly none.
-        truth: the annotated events, possibly none; ``None`` where nobody annotated.
+        truth: the annotated events, possibly none; ``None`` without annotation.
         width: inches.
 
     Raises:
@@ -49,13 +49,13 @@ def timeline_figure(
     """
     seconds = len(relevance)
     if not seconds:
-        raise ValueError("relevance is empty: a timeline needs a second or more")
+        raise ValueError("relevance is empty: a timeline needs one or more seconds")
     strips.check_scores("relevance", relevance, seconds)
     for name, gate in gates.items():
         strips.check_scores(f"gates[{name!r}]", gate, seconds)
     strips.check_frames(frames, seconds)
     if waveform is not None and not len(waveform):
-        raise ValueError("waveform is empty; give None where there is no sound")
+        raise ValueError("waveform is empty; give None if there is no sound")
 
     left = EDGE + strips.names_width(_NAMES if truth is None else (*_NAMES, "ground truth"))
     across = width - left - strips.scale_width(tau) - EDGE

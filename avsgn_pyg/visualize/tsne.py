@@ -41,7 +41,7 @@ def make_panel(features: Float[np.ndarray, "M d"], labels: Int[np.ndarray, "M"],
     """Compute t-SNE and silhouette of features by their classes, both by cosine distance.
 
     Args:
-        perplexity: about how many neighbours a point has, 1 or more; less where there are few points.
+        perplexity: about how many neighbours a point has, 1 or more; fewer if there are few points.
         seed: of t-SNE, 0 or more and below :data:`SEEDS`.
 
     Raises:
@@ -57,7 +57,7 @@ def make_panel(features: Float[np.ndarray, "M d"], labels: Int[np.ndarray, "M"],
         raise PictureError(f"{len(labels)} points of {len(classes)} classes: a t-SNE needs two classes or more, "
                            "and one of them more than a point; take a larger split")
     if not np.isfinite(features).all():
-        raise PictureError("the features hold a NaN or an infinite value, which cannot be drawn")
+        raise PictureError("the features contain a NaN or an infinite value, which cannot be drawn")
     # scikit-learn's own random start, because PCA would be 0 / 0 for features that are all alike.
     start = 1e-4 * np.random.default_rng(seed).standard_normal((len(labels), 2))
     if features.shape[1] > 1 and features.std(0).max() > 1e-6:
@@ -71,7 +71,7 @@ def make_panel(features: Float[np.ndarray, "M d"], labels: Int[np.ndarray, "M"],
 @styled()
 def tsne_figure(*, title: str, panels: Mapping[str, Mapping[str, Panel]], labels: Int[np.ndarray, "M"],
                 names: Sequence[str], width: float = TEXT_WIDTH) -> Figure:
-    """Draw a row a modality, a column a stage, and one key of the classes for all.
+    """Draw one row per modality, one column per stage, and one legend of the classes.
 
     Args:
         panels: modality -> stage -> panel; every modality has the same stages.

@@ -135,7 +135,7 @@ def test_features_at_another_time_scale_are_refused(root: Path) -> None:
     (lambda root: h5(root / "train_order.h5", "order", [0, 1]), r"2 of the 6 rows .* first row 2 \(c\)"),
     (lambda root: (root / "valSet.txt").write_text(LINES[0]), r"val_order\.h5, entry 0: 'Flute&e&good&0&6'"),
     (lambda root: h5(root / "audio_feature.h5", "avadataset", np.zeros((5, SEGMENTS, 4))),
-     r"audio_feature\.h5 holds 5 videos .*visual_feature\.h5 6 of 6"),
+     r"audio_feature\.h5 has 5 videos .*visual_feature\.h5 6 of 6"),
     (lambda root: [h5(root / f"{name}_feature.h5", "avadataset", np.zeros((5, SEGMENTS, 4)))
                    for name in ("audio", "visual")], r"5 videos, but .*Annotations\.txt has 6 rows"),
     *((lambda root, name=name: (root / name).unlink(), name)

@@ -160,8 +160,8 @@ def test_a_damaged_store_is_named_with_the_damage(
 def test_unusable_features_are_refused_before_the_file_is_written(tmp_path: Path) -> None:
     plain, padded = features(), mixed()
     plain.audio[2, 1, 0] = padded.visual[1, 2] = torch.inf
-    for unusable, message in ((plain, r"'audio' holds inf .* at row 2, segment 1"),
-                              (padded, r"'visual' holds inf .* at row 4"),
+    for unusable, message in ((plain, r"'audio' contains inf .* at row 2, segment 1"),
+                              (padded, r"'visual' contains inf .* at row 4"),
                               (features(provenance={"path": Path("x")}), "provenance must be JSON")):
         with pytest.raises(DataError, match=message):
             write_store(tmp_path / "store.h5", unusable)

@@ -60,7 +60,7 @@ def test_half_floats_do_not_overflow_while_they_are_averaged(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("bad", "message"), [
-    (np.nan, "holds nan .* at row 4, segment 1"), (1e300, "beyond float32.* at row 4, segment 1"),
+    (np.nan, "contains nan .* at row 4, segment 1"), (1e300, "beyond float32.* at row 4, segment 1"),
 ])
 def test_the_first_bad_row_and_segment_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float, message: str
@@ -137,7 +137,7 @@ def test_vectors_have_no_regions(tmp_path: Path) -> None:
     (np.ones((28, 4), np.float16), None),
     (np.ones(4, np.float32), r"got float32 \[4\]"),
     (np.ones((2, 3), np.int64), "got int64"),
-    (np.array([[0.0, np.nan]]), "holds nan .* at row 0"),
+    (np.array([[0.0, np.nan]]), "contains nan .* at row 0"),
     (np.array([{"pickled": 1}]), "not a readable npy file"),
     ({"a": np.ones((2, 2))}, "npz archive"),
     (None, "no such file"),

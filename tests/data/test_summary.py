@@ -68,7 +68,7 @@ def test_a_store_in_the_folder_is_reported(folder: Path) -> None:
 
 @pytest.mark.parametrize(("spoil", "message"), [
     (lambda folder: write_legacy(folder / "visual_feature.h5", 4),
-     r"visual_feature\.h5 holds 4 videos, .*Annotations\.txt has 3 rows"),
+     r"visual_feature\.h5 has 4 videos, .*Annotations\.txt has 3 rows"),
     (lambda folder: make_store(folder / "clip.h5", ("a", "a")),
      r"clip\.h5: 2 videos, but .*Annotations\.txt has 3 rows"),
     (lambda folder: make_store(folder / "clip.h5", ("a", "b"), [0, 1]),

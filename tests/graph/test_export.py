@@ -65,9 +65,9 @@ def test_each_layer_has_its_files(tmp_path):
 
 
 def test_anything_but_a_graph_of_one_video_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="holds 2 videos"):
+    with pytest.raises(ValueError, match="has 2 videos"):
         to_networkx(to_heterodata(*batch_and_output(videos=2)))
-    with pytest.raises(ValueError, match="holds 2 videos"):
+    with pytest.raises(ValueError, match="has 2 videos"):
         save_attention(*batch_and_output(videos=2), tmp_path)
     with pytest.raises(ValueError, match="edge_index"):
         to_networkx(HeteroData(audio={"x": torch.rand(2, 3)}))

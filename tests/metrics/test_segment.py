@@ -102,7 +102,7 @@ def test_logits_that_are_no_numbers_name_their_video(name, bad):
                "segment scores": torch.zeros(2, 4, 4)}
     tensors[name][1].view(-1)[0] = bad
     category, relevance, scores = tensors.values()
-    with pytest.raises(ValueError, match=f"{name} of video 1 of 2 hold nan or inf"):
+    with pytest.raises(ValueError, match=f"{name} of video 1 of 2 contain nan or inf"):
         check_outputs(category, relevance, torch.zeros(2, 4, dtype=torch.long), scores)
 
 

@@ -84,6 +84,6 @@ def test_every_format_can_be_written_without_events(prediction: Prediction, tmp_
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(prediction: Prediction, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'srt': choose among table, json"):
+    with pytest.raises(ConfigError, match="'srt': choose one of table, json"):
         write(prediction, tmp_path, ["json", "srt"])
     assert not list(tmp_path.iterdir())

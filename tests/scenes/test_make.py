@@ -75,9 +75,9 @@ def test_a_killed_call_leaves_no_annotations_and_is_completed(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(("name", "text", "says"), [
-    ("scenes.json", '{"seed": 7}', "seed=7 there, 0 asked for"),
+    ("scenes.json", '{"seed": 7}', "seed=7 there, 0 requested"),
     ("scenes.json", "{", r"scenes\.json: not readable as JSON"),
-    ("Annotations.txt", "Bell&real&good&0&10\n", r"holds Annotations\.txt but no scenes\.json"),
+    ("Annotations.txt", "Bell&real&good&0&10\n", r"contains Annotations\.txt but no scenes\.json"),
 ])
 def test_a_folder_of_other_data_is_left_alone(tmp_path: Path, name: str, text: str, says: str):
     (tmp_path / name).write_text(text)

@@ -28,7 +28,7 @@ class ExtractionConfig:
         prompts: templates of the label text, for ``visual`` and ``audio``.
 
     Raises:
-        ExtractionError: fewer than one segment, or frame a segment.
+        ExtractionError: fewer than one segment, or fewer than one frame per segment.
     """
 
     videos: Path

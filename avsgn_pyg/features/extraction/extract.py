@@ -43,7 +43,7 @@ def run_extraction(
 
     Args:
         config: the settings; with a shard, the store's name gets the shard's number.
-        plan, encoders, engine: in place of those that `config` makes.
+        plan, encoders, engine: instead of those that `config` makes.
 
     Raises:
         ExtractionError: what exists was made with other settings, or from files that are gone; no video worked (a
@@ -77,7 +77,7 @@ def run_extraction(
 
 
 def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str, Any]) -> None:
-    """Add what the existing store holds; what a later run left in `progress` is newer.
+    """Add the content of the existing store; what a later run left in `progress` is newer.
 
     Raises:
         ExtractionError: it is not a store of these settings, or some of its videos are gone.

@@ -36,7 +36,7 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, overwrite: bool = Fa
                         "extract {} and all others with the same --annotations and --labels")
     _refuse_incomplete(paths, [record["extraction"]["shard"] for record in records])
     if not stores:
-        raise ExtractionError(f"no video worked in any of {len(paths)} shards; there is nothing to join")
+        raise ExtractionError(f"no video succeeded in any of {len(paths)} shards; there is nothing to join")
     first = next(iter(stores.values()))
     features = assemble([entry for store in stores.values() for entry in _entries(store)], _join(records),
                         first.categories, first.label_text)
@@ -45,7 +45,7 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, overwrite: bool = Fa
     failures = provenance.failures_of(features.provenance)
     entries, empty = len(features.video_ids), [path for path in paths if path not in stores]
     lines = (f"{len(paths)} of {len(paths)} shards joined: {entries} entries; failed: {len(failures)}",
-             *(f"no video worked in {path}" for path in empty), *list_failures(failures))
+             *(f"no video succeeded in {path}" for path in empty), *list_failures(failures))
     return Report(out, entries, 0, failures, not failures, lines)
 
 
@@ -77,7 +77,7 @@ def _identity(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         source, (_, count) = record["extraction"]["source"], record["extraction"]["shard"]
         return {**settings, **source, "prompts": record["prompts"], "shards": count}
     except (KeyError, ValueError, TypeError) as error:
-        raise ExtractionError(f"{path}: its provenance lacks {error}; it is no shard of an extraction") from None
+        raise ExtractionError(f"{path}: its provenance lacks {error}; it is not a shard of an extraction") from None
 
 
 def _classes(store: Features) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _refuse_incomplete(paths: Sequence[Path], shards: Sequence[Sequence[int]]) -
     numbers, count = Counter(number for number, _ in shards), shards[0][1]
     twice = [path for path, (number, _) in zip(paths, shards, strict=True) if numbers[number] > 1]
     if twice:
-        raise ExtractionError(f"{' and '.join(map(str, twice))} are the same shard; give each once")
+        raise ExtractionError(f"{' and '.join(map(str, twice))} are the same shard; name each shard once")
     missing = [f"{number}/{count}" for number in range(1, count + 1) if number not in numbers]
     if missing:
         raise ExtractionError(f"of {count} shards these are missing: {', '.join(missing)}; extract them, then join all")

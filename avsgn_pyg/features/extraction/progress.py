@@ -1,6 +1,6 @@
 """Finished videos on disk, so that an extraction resumes after any kill.
 
-``features.h5.parts/`` holds ``manifest.json`` (what the features depend on), ``part-000001.pt`` ... (results of some
+``features.h5.parts/`` contains ``manifest.json`` (what the features depend on), ``part-000001.pt`` ... (results of some
 videos each; a later one supersedes earlier ones) and a lock. Once the store is written the folder is removed.
 """
 
@@ -136,7 +136,7 @@ def open_progress(
             removed = progress.done or not progress.parts
             if removed:
                 shutil.rmtree(folder, ignore_errors=True)
-    if removed and os.name == "nt":  # where a lock can be removed only after its release
+    if removed and os.name == "nt":  # a lock can be removed only after its release
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -153,7 +153,8 @@ def _agree(folder: Path, settings: dict[str, Any], replace: bool) -> bool:
         write_json(path, new)
         return replace
     if old.get("format") != FORMAT:
-        raise ExtractionError(f"{folder}: damaged, or of another release; remove it, or start again with --overwrite")
+        raise ExtractionError(f"{folder}: damaged, or written by another version; remove it, or "
+                              "start again with --overwrite")
     refuse_other_settings(folder, old["settings"], settings)
     return old["replace"]
 
@@ -174,7 +175,7 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ExtractionError(
-            f"{path}: cannot be written ({error.strerror or error}). What was finished is kept: make room, and run the "
+            f"{path}: cannot be written ({error.strerror or error}). Finished videos are kept: make room, and run the "
             "same command again"
         ) from None
 

@@ -1,4 +1,4 @@
-"""What a store records of its making: enough to repeat it, to refuse mixtures, and to rebuild the encoders."""
+"""The provenance of a store: enough to repeat it, to reject mixtures, and to rebuild the encoders."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def files_digest(sizes: Mapping[str, int]) -> str:
 
 
 def write_empty(path: Path, provenance: Mapping[str, Any]) -> None:
-    """Write a shard in which nothing worked, in place of a store, so that the merge finds it and its failures."""
+    """Write a file for a shard without a successful video, instead of a store, so that the merge finds its failures."""
     h5.write(path, {}, {"format": EMPTY, "provenance": json.dumps(provenance)})
 
 

@@ -1,6 +1,6 @@
 """Decode one video into arrays for the encoders; runs in the reading processes.
 
-Shapes: T segments of one second, k frames a segment.
+Shapes: T segments of one second, k frames per segment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from avsgn_pyg.features.encode import Segment
 from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
 from avsgn_pyg.features.media import MediaError, probe, read_seconds
 
-#: Errors of a disk, a mount, a network or a machine in trouble.
+#: Errors of a disk, a mount, a network, or a machine without resources.
 RETRYABLE = frozenset(
     getattr(errno, name) for name in ("EIO", "ESTALE", "ENODEV", "ENXIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN",
                                       "ENOMEM", "ENFILE", "EMFILE", "EAGAIN", "EINTR") if hasattr(errno, name)
@@ -75,7 +75,7 @@ class Reader:
             return Failure(video.id, video.rows, reason, is_retryable(error) or not video.path.exists())
 
     def read(self, path: Path) -> Decoded:
-        """Decode a file; MediaError if it cannot be read. Frames are prepared as they come, to hold few large ones."""
+        """Decode a file; MediaError if it cannot be read. Frames are prepared as they are read, to save memory."""
         frames, samples, unheard, unseen = [], [], 0, 0
         count = min(self.segments, probe(path).seconds) if self.own_length else self.segments
         for second in read_seconds(path, frames_per_segment=self.frames_per_segment, count=count):
@@ -90,7 +90,7 @@ class Reader:
 
 
 def is_retryable(error: BaseException | None) -> bool:
-    """Return whether an error, or one that caused it, comes from the machine's state and not from the file."""
+    """Return whether an error, or one that caused it, is caused by the state of the machine and not by the file."""
     while error is not None:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in RETRYABLE:
             return True

@@ -1,4 +1,4 @@
-"""Encode a sample of a store again and compare: was it made from these videos, by the encoders that it names?"""
+"""Encode a sample of a store again, to check that it was made from these videos by the recorded encoders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from avsgn_pyg.features.extraction.report import Report
 from avsgn_pyg.features.extraction.videos import Failure
 
 KINDS = ("visual", "audio")
-#: Least cosine between a second's features then and now. Half floats differ with the device and the batch.
+#: Lowest accepted cosine between a second's features then and now. Half precision depends on device and batch.
 COSINE = {"fp32": 0.9999, "bf16": 0.995, "fp16": 0.995}
 
 
@@ -85,6 +85,6 @@ def _compare(what: str, then: Float[Tensor, "N d"], now: Float[Tensor, "N d"], l
     """Return whether two sets of vectors agree, and a line that says by how much."""
     cosine = float(F.cosine_similarity(then.double(), now.double(), dim=-1).min())
     return cosine >= least, (
-        f"{'pass' if cosine >= least else 'FAIL'}  {what}: least cosine {cosine:.6f} (asked for {least}), "
+        f"{'pass' if cosine >= least else 'FAIL'}  {what}: least cosine {cosine:.6f} (required {least}), "
         f"largest difference {float((then - now).abs().max()):.2e}"
     )

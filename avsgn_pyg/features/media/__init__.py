@@ -113,7 +113,7 @@ def read_seconds(
 ) -> Iterator[Second]:
     """Read the seconds of a media file one by one; memory does not grow with its length.
 
-    Pictures and sound come from one pass over the file, which begins at the keyframe before `start`.
+    Pictures and sound are read in one pass over the file, which begins at the keyframe before `start`.
 
     Args:
         frames_per_segment: k, frames per second.

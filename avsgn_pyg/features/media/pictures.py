@@ -98,7 +98,7 @@ class Pictures:
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Return counterclockwise quarter turns that bring a frame upright, and whether to swap left and right first."""
+    """Return counterclockwise quarter turns that turn a frame upright, and whether to swap left and right first."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 0, False

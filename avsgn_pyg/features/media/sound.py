@@ -56,7 +56,7 @@ class Sound:
         self._write(self.resampler.resample(frame))
 
     def flush(self) -> None:
-        """End the run: write the samples that the resampler still holds."""
+        """Write the samples that are still in the resampler."""
         if self.resampler is not None:
             self._write(self.resampler.resample(None))
             self.resampler = None

@@ -200,7 +200,7 @@ def test_shards_join_to_the_whole_also_if_nothing_works_in_one(root: Path, own_l
     reports = [run(root, shard=f"{number}/2", own_length=own_length) for number in (1, 2)]
     assert [report.entries for report in reports] == [0, 2] and "no video of this shard" in reports[0].table()
     joined = merge(root / "features.h5", [report.path for report in reports])
-    assert joined.entries == 2 and f"no video worked in {reports[0].path}" in joined.table()
+    assert joined.entries == 2 and f"no video succeeded in {reports[0].path}" in joined.table()
     run(root, "whole.h5", own_length=own_length)
     assert same(root / "whole.h5", root / "features.h5")
     assert encoded(root, shard="1/2", own_length=own_length) == []
