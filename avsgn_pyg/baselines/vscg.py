@@ -13,8 +13,8 @@ eleven seconds (here the same, and two steps for any other length); it decodes w
 reported split; it selects the epoch on the test split; its weak label is PSP's share of seconds. *Not implemented*: the
 paper's own pair loss, which filters negative pairs (PSP's AVPS is used instead, with the code's weight of 1), and the
 weak model, which scores every second over 29 classes, initializes each GRU with the other modality's summary, and
-applies a second softmax to smooth its loss. The weak row is the full model with the maximum over time of ``sigmoid(r_t) e_c``
-against the class, as in CPSP.
+applies a second softmax to smooth its loss. The weak row is the full model with the maximum over time of ``sigmoid(r_t)
+e_c`` against the class, as in CPSP.
 
 Shapes: B videos, T segments, D width of a stream (both directions), h half of it.
 """
