@@ -5,7 +5,7 @@ has a gate in (0, 1) for every second, and each stream is amplified by the **oth
 product of the gates is trained to be 1 in event seconds. *Event level*: each gated stream has class activations; the
 mean of their four highest seconds is trained with the class and added to the class logits, ``e + gamma s``. Weak:
 streams are ``(1 - alpha) x + alpha g x``; the fused class activations are weighted by both streams' sigmoid
-activations, and their four highest seconds averaged; the mean of the gates takes the place of the relevance.
+activations, and their four highest seconds averaged; the mean of the gates replaces the relevance.
 
 On segment vectors the guided attention keeps its channel weights and its global visual gate; the parts that compare
 regions are left out.

@@ -95,7 +95,7 @@ class RegionMixing(nn.Module):
 
 
 class NoMixing(nn.Module):
-    """In place of :class:`RegionMixing` where there is one region: returns the values."""
+    """Replaces :class:`RegionMixing` if there is one region: returns the values."""
 
     def forward(self, visual: Regions, values: Regions) -> Regions:
         return values

@@ -23,7 +23,7 @@ FILE = Path(__file__).resolve()
 HERE = FILE.parents[2]
 STATUS = Path("/proc/self/status")
 
-#: Name -> function of workload.py, settings of its Workload, and the target of the ratio where the other is 0.1.0.
+#: Name -> function of workload.py, settings of its Workload, and the target of the ratio if the other is 0.1.0.
 CASES: dict[str, tuple[str, dict[str, Any], float | None]] = {
     "step, default recipe": ("trainer_step", {"recipe": "avsgn_full.yaml"}, 1.25),
     "step, defaults of the specification": ("trainer_step", {}, 1.3),
@@ -44,7 +44,7 @@ def worker(folder: Path, function: str, settings: dict[str, Any]) -> Iterator[tu
     """Start a process that prepares one function of workload.py over the package in `folder`.
 
     Yields:
-        The MiB that its first call added at its highest, ``None`` where the system is not Linux; and a function that
+        The MiB that its first call added at its highest, ``None`` if the system is not Linux; and a function that
         takes a sample, the process's CPU seconds for one call.
 
     Raises:

@@ -72,7 +72,7 @@ class Comparison:
         name: starts the names of the rows.
         variants: name -> what is timed.
         at_most: targets of the ratios, by variant.
-        rounds: ``None`` takes the workload's.
+        rounds: ``None``: the workload's.
         note: of the first row.
         timed: whether the variants return their own seconds.
     """

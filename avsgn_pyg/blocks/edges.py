@@ -28,7 +28,7 @@ class EdgeTensor(StandIn):
 
     Attributes:
         grid: (B, N, N).
-        trail: shape of one edge's value; a block may have size one where the trail is larger.
+        trail: shape of one edge's value; a block may have size one if the trail is larger.
         note: what the value is known to be, for :mod:`avsgn_pyg.blocks.softmax`.
         records: whether gradients were recorded when it was made; it is computed later as it would have been then.
     """
@@ -134,7 +134,7 @@ class EdgeTensor(StandIn):
         return self.of(*(algebra.scale(term, operation) for term in self.terms), trail=self.trail)
 
     def align(self, other: Any) -> EdgeTensor | int | float | Tensor | None:
-        """`other` as an operand: an edge value of the same rank or a number; None where it is neither."""
+        """`other` as an operand: an edge value of the same rank or a number; None if it is neither."""
         if isinstance(other, EdgeTensor):
             return other if other.grid == self.grid and len(other.trail) == len(self.trail) else None
         if not isinstance(other, Tensor) or (other.dim() == 0 and not isinstance(other, StandIn)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avsgn_pyg.blocks.count import FallbackError
 
-#: torch function -> rule. A rule takes the arguments of the function and returns the result, or NotImplemented where
+#: torch function -> rule. A rule takes the arguments of the function and returns the result, or NotImplemented if
 #: it does not cover these arguments. The rule files fill the table.
 RULES: dict[Callable[..., Any], Callable[..., Any]] = {}
 

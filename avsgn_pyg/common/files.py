@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and locks between processes; needs neither torch nor PyG."""
+"""Files and folders written completely or not at all, and locks between processes; needs neither torch nor PyG."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a hidden path next to `path` to write a file or a folder to; it is renamed to `path` at the end.
 
-    A reader, or a kill at any moment, sees the old file or the new one, never a part. An existing file is replaced, an
-    existing folder never. After an error nothing is left behind. What killed processes of this machine left of
-    `path` is removed first.
+    A reader sees the old file or the new one, never a partial one, even after a kill. An existing file is replaced; an
+    existing folder is an error. After an error nothing is left behind. Leftovers of killed processes of this machine
+    are removed first.
 
     Raises:
         FileExistsError: `path` is a folder.

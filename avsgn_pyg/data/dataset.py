@@ -182,7 +182,7 @@ def _absence(config: DataConfig, annotations: Annotations, source: Source, count
 
 
 def _notes(annotations: Annotations, found: Splits, used: Splits) -> Iterator[str]:
-    """Yield what a reader of a result should know about the files."""
+    """Yield notes on the files that a reader of a result should know."""
     repeated = ave.duplicates(annotations)
     if repeated:
         yield f"video ids in more than one row: {len(repeated)}; videos are identified by row"

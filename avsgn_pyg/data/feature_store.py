@@ -139,7 +139,7 @@ def format_span(span: tuple[int, int]) -> str:
 
 
 def write_store(path: str | Path, features: Features) -> None:
-    """Write a store, whole or not at all; an older one is replaced.
+    """Write a store, completely or not at all; an older one is replaced.
 
     Raises:
         DataError: a feature is NaN or infinite, or the provenance is not JSON.

@@ -122,7 +122,7 @@ def encoder_from_record(
         if key not in given and not Path(str(options[key])).exists():
             raise EncoderError(
                 f"{kind} encoder {name!r}: {key} {options[key]} (of revision {revision}) not here; "
-                f"say where it lies: give --{kind} {name} {key}=FILE"
+                f"give its path: --{kind} {name} {key}=FILE"
             )
     encoder = _make(kind, EncoderChoice(name, options), device, precision, batch_size)
     if encoder.revision != record["revision"]:

@@ -38,7 +38,7 @@ class Shard(NamedTuple):
         return items[self.number - 1 :: self.count]
 
     def name(self, path: Path) -> Path:
-        """Return the shard's own file next to `path`, or `path` itself where there is one shard."""
+        """Return the shard's own file next to `path`, or `path` itself if there is one shard."""
         return path if self.count == 1 else path.with_stem(f"{path.stem}.{self.number}-of-{self.count}")
 
 
@@ -88,9 +88,9 @@ def check_inputs(videos: Path, annotations: Path | None, labels: Path | None, sh
 
 
 def check_shards(out: Path, shards: Sequence[Path], overwrite: bool) -> None:
-    """Check the files of a merge: ExtractionError where `out` exists already, DataError where a shard does not."""
+    """Check the files of a merge: ExtractionError if `out` exists already, DataError if a shard does not."""
     if out.exists() and not overwrite:
-        raise ExtractionError(f"{out}: is there already; give another name, or --overwrite")
+        raise ExtractionError(f"{out}: exists already; give another name, or --overwrite")
     for path in shards:
         check_file(path)
 

@@ -87,7 +87,7 @@ def complete_edges(videos: int, sources: int, targets: int) -> Int[Tensor, "2 E"
     return COMPLETE.edges(TEXT, TEXT, count * sources, count * targets)
 
 
-#: Never handed out, so that nobody can write into them.
+#: Never returned, so that no caller can write into them.
 _reference = functools.lru_cache(maxsize=16)(torch.inference_mode(False)(complete_edges))
 
 #: Edge tensor -> (its version, size, whether it is complete); read for devices other than the CPU.

@@ -33,7 +33,7 @@ BACKENDS = ("auto", "blocks", "native")
 
 
 class ScatterSum(Aggregation):
-    """Sum of messages into their targets by torch_scatter where it runs, else by PyG's scatter (equal to the bit)."""
+    """Sum of messages into their targets by torch_scatter if available, else by PyG's scatter (equal to the bit)."""
 
     def forward(self, x: Tensor, index: Tensor | None = None, ptr: Tensor | None = None,
                 dim_size: int | None = None, dim: int = -2) -> Tensor:

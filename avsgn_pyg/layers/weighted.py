@@ -8,7 +8,7 @@ weighted mean.
 PyG reads the types of a layer's messages from its comment ``propagate_type``.
 
 SG and ARMA divide by the degrees of both ends. Weights into a node sum to one, so its degree is one and that is
-the identity; where a node has only a part of its edges (one relation) or none, it would give zeros and NaN gradients.
+the identity; if a node has only a part of its edges (one relation) or none, it would give zeros and NaN gradients.
 Their forms here leave the division out.
 
 With a layer for each relation (``relations: typed``) the weights of one relation sum to less than one: there

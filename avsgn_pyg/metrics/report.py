@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Scores of one model on one split; percent, and ``nan`` where a share is 0/0.
+    """Scores of one model on one split; percent, and ``nan`` if a ratio is 0/0.
 
     Attributes:
         segment_accuracy: share of all segments labelled right (the headline of Table 1).
@@ -123,7 +123,7 @@ def evaluate(
         bootstrap: replicates of the interval; 0 for none.
         seed: of the bootstrap.
         segment_scores: logits of models that score every segment over C + 1 labels.
-        mask: False where a segment is padding, which no score counts whatever its values; ``None`` without padding.
+        mask: False for padded segments, which no score includes; ``None`` without padding.
 
     Raises:
         ValueError: shapes that do not fit, names that are not C different ones, labels out of range,

@@ -3,7 +3,7 @@
 Shapes: N videos, T segments of one second, C event classes; label C is background. Counts are integers up to the last
 division, so a score does not depend on the order or the batching of the videos.
 
-Videos of mixed lengths are padded to T: `mask` [N, T] is False where a segment is padding, which no score counts.
+Videos of mixed lengths are padded to T: `mask` [N, T] is False for padded segments, which no score includes.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Explained(nn.Module):
             return self.read(self.model(batch))
 
     def _matrix(self, subgraph: str, edge_index: Mapping[tuple[str, str, str], Tensor]) -> Tensor:
-        """The gates of a subgraph's edges as [B, N, N], zero where there is no edge."""
+        """The gates of a subgraph's edges as [B, N, N], zero without an edge."""
         first, second = SUBGRAPHS[subgraph]
         ptr = {name: self.graph[name].ptr for name in (first, second)}
         offset = {first: 0, second: int(ptr[first].diff().max())}

@@ -60,7 +60,8 @@ def check_parsing(config: Config) -> None:
         DataError: a file is missing.
     """
     if config.data.kind != "llp":
-        raise ConfigError(f"data.kind={config.data.kind}: parsing needs data.kind=llp; tools/train.py takes the others")
+        raise ConfigError(f"data.kind={config.data.kind}: parsing needs data.kind=llp; use tools/train.py "
+                          "for the others")
     for name, keys in UNUSED.items():
         section = getattr(config, name)
         for key in keys:

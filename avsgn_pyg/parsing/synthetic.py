@@ -20,7 +20,7 @@ from avsgn_pyg.parsing.llp import LLP
 
 #: ``made by`` in the provenance of a store; also of stores that earlier versions wrote.
 MAKER: Final = "avsgn_pyg.data.made_llp"
-AUDIBLE, VISIBLE = 0.9, 0.7  #: shares of train's events (LLP: sound is there more often)
+AUDIBLE, VISIBLE = 0.9, 0.7  #: shares of train's events (in LLP, sound is more frequent)
 WHOLE = 0.5  #: share of events that fill the video
 NOISE = 0.8  #: length of a second's noise; an event's direction has length 1
 GAP = 0.5  #: length of the constant of a modality

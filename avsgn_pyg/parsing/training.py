@@ -173,7 +173,7 @@ def evaluate_run(
     """Score a run's selected checkpoint, or a checkpoint, on a split; writes ``evaluation-<split>/parsing.json``.
 
     Args:
-        split: ``None`` takes the config's ``evaluate.split``.
+        split: ``None``: the config's ``evaluate.split``.
         overrides: dotted ``data.`` settings, for other copies of the data.
 
     Raises:

@@ -83,7 +83,7 @@ def load_llp(config: DataConfig) -> Dataset:
     llp = _read_annotations(root, path, store)
     place = {name: number for number, name in enumerate(store.video_ids)}
     if len(place) != len(store.video_ids):
-        raise DataError(f"{path}: {len(store.video_ids) - len(place)} ids are there twice; LLP's are found by id")
+        raise DataError(f"{path}: {len(store.video_ids) - len(place)} ids occur twice; LLP's videos are found by id")
     splits, notes = {}, list(llp.notes)
     for name, split in llp.splits.items():
         if split.audible is not None and not (split.audible | split.visible).any():

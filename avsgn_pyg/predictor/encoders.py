@@ -121,7 +121,7 @@ def _check_given(kind: str, checkpoint: Checkpoint, record: Mapping[str, Any], g
 
 
 def _check_label_bank(checkpoint: Checkpoint, encoders: Encoders) -> None:
-    """Raise CheckpointError where a feature store's label bank is not the encoders' text of the class names."""
+    """Raise CheckpointError if a feature store's label bank is not the encoders' text of the class names."""
     features, names = feature_record(checkpoint), checkpoint.meta.categories
     prompts, revisions = features.get("prompts"), features.get("label_text")
     has_bank = checkpoint.config.model.text.bank == "frozen" and "label_text.visual" in checkpoint.weights

@@ -52,7 +52,7 @@ class Predictor:
         batch_size: windows, and frames or sounds of an encoder, at once.
         labels: two labels or more, the path of a file with one label a line, or a :class:`.vocabulary.Vocabulary`, in
             place of the trained classes.
-        temperatures: of the labels' scores; ``None`` takes the default. A vocabulary has its own.
+        temperatures: of the labels' scores; ``None``: the default. A vocabulary has its own.
 
     Raises:
         ConfigError: labels or temperatures that cannot be used, or a model that does not localize one event.
@@ -140,7 +140,7 @@ class Predictor:
 
         Args:
             clip: a media file; a missing video or audio track is noted, and replaced as in extraction.
-            tau: relevance threshold in [0, 1); ``None`` takes the config's ``evaluate.tau``.
+            tau: relevance threshold in [0, 1); ``None``: the config's ``evaluate.tau``.
 
         Raises:
             MediaError: the file cannot be read.

@@ -78,7 +78,7 @@ def evaluations_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def _without_folders(settings: dict[str, Any]) -> dict[str, Any]:
-    """Replace each path by its file name; whoever loads the model says where that file is."""
+    """Replace each path by its file name; the user who loads the model passes its path."""
     return {key: PureWindowsPath(value).name if _is_path(value) else value for key, value in settings.items()}
 
 

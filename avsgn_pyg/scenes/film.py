@@ -22,7 +22,7 @@ def write_film(
     path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], samples: Float32[np.ndarray, "2 n"], *,
     frame_rate: int, sample_rate: int,
 ) -> None:
-    """Write an mp4 file, whole or not at all.
+    """Write an mp4 file, completely or not at all.
 
     The same frames and samples give the same bytes with one version of FFmpeg: one thread a stream, no date.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, ...]  #: red, green, blue and, where it is transparent, alpha: 0 to 255
+Colour = tuple[int, ...]  #: red, green, blue and, if transparent, alpha: 0 to 255
 Number = float | int
 Points = Sequence[tuple[Number, Number]] | np.ndarray  #: x and y of each point
 

@@ -67,7 +67,7 @@ def _act(stage: Pen, actor: Actor, scenery: Scenery, now: float, share: float, f
 
 
 def presence(seconds: Sequence[bool], now: float) -> float:
-    """Return how much of something is there, 0 to 1: above 0 for exactly the frames of these seconds."""
+    """Return how much of something is visible, 0 to 1: above 0 for exactly the frames of these seconds."""
     here = int(now)
     if not seconds[here]:
         return 0.0

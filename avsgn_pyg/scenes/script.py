@@ -55,7 +55,7 @@ class Actor:
     """One class's part in a clip, with its own look and voice."""
 
     category: str  #: one of CLASSES
-    heard: tuple[bool, ...]  #: [T] seconds in which its sound is there
+    heard: tuple[bool, ...]  #: [T] seconds with its sound
     seen: tuple[bool, ...]  #: [T] seconds in which it is in the picture
     strength: float  #: 1, or less for what lies weakly under a clip
     x: float  #: place, as a share of the frame's width

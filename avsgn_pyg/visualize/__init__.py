@@ -1,1 +1,1 @@
-"""Arrays in, figures out; the only place that knows matplotlib."""
+"""Figures from arrays; the only package that imports matplotlib."""

@@ -71,7 +71,7 @@ def plan_lanes(subgraphs: Sequence[str], counts: Mapping[str, int], seconds: int
 
 def draw_lane(axes: Axes, lane: Lane, frames: UInt8[np.ndarray, "T H W 3"] | None,
               waveform: Float[np.ndarray, "samples"] | None) -> None:
-    """Draw pictures, sound, or a mark for each node where they can be told apart."""
+    """Draw pictures, sound, or a mark for each node, if they can be told apart."""
     middle, height, colour = (lane.bottom + lane.top) / 2, lane.top - lane.bottom, COLOURS[lane.modality]
     strips.draw_name(axes, lane.modality, middle)
     pictured = {VISUAL: frames, AUDIO: waveform}.get(lane.modality)

@@ -64,7 +64,7 @@ class Picture:
 
     def graph(self, *, layer: str | None = None, share: float = 0.1, threshold: float | None = None,
               arrangement: Arrangement = "beside") -> Figure:
-        """Draw the attention graph of one layer; ``None`` takes the first.
+        """Draw the attention graph of one layer; ``None``: the first.
 
         Raises:
             PictureError: no such layer, a share outside (0, 1], or a model without a graph.

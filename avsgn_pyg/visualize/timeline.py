@@ -45,7 +45,7 @@ def timeline_figure(
         width: inches.
 
     Raises:
-        ValueError: no second at all, parts of another length, scores outside [0, 1], events outside the video.
+        ValueError: no second, parts of another length, scores outside [0, 1], events outside the video.
     """
     seconds = len(relevance)
     if not seconds:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from avsgn_pyg.common.errors import PictureError
 from avsgn_pyg.visualize.theme import COLOURS, EDGE, TEXT_WIDTH, add_axes, start_figure, styled, text_width, wrapped
 
-#: Paul Tol's muted hues; a class is a hue and a marker, because nobody can tell 28 hues apart.
+#: Paul Tol's muted hues; a class is a hue and a marker, because 28 hues are hard to tell apart.
 HUES: Final = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255")
 SHAPES: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 

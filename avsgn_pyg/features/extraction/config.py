@@ -24,7 +24,7 @@ class ExtractionConfig:
     Attributes:
         visual_options, audio_options: further options of the encoders, as ``KEY=VALUE``.
         download: let the encoders fetch weights that are not on this machine.
-        workers: reading processes; ``None``: one for each core but one, 16 at most; 0 reads in this process.
+        workers: reading processes; ``None``: number of cores - 1, at most 16; 0 reads in this process.
         prompts: templates of the label text, for ``visual`` and ``audio``.
 
     Raises:

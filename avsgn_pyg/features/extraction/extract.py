@@ -1,4 +1,4 @@
-"""Extract features from videos into a store: finished videos are kept, failures are reported, the rest goes on."""
+"""Extract features from videos into a store: finished videos are kept, failures reported, all others processed."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def run_extraction(
         plan, encoders, engine: instead of those that `config` makes.
 
     Raises:
-        ExtractionError: what exists was made with other settings, or from files that are gone; no video worked (a
-            shard without any is written for the merge instead); something cannot be written; another process is
+        ExtractionError: the existing store was made with other settings, or from files that no longer exist; no video
+            succeeded (a shard is then written for the merge instead); a file cannot be written; another process is
             extracting to the same store.
         DataError: videos, annotations or encoders that cannot be used.
     """
@@ -80,7 +80,7 @@ def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str,
     """Add the content of the existing store; what a later run left in `progress` is newer.
 
     Raises:
-        ExtractionError: it is not a store of these settings, or some of its videos are gone.
+        ExtractionError: it is not a store of these settings, or some of its videos no longer exist.
     """
     if not progress.replace and out.exists():
         try:
@@ -98,13 +98,13 @@ def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str,
 
 
 def _finished(plan: Plan, out: Path, store: Features) -> dict[str, Encoded]:
-    """Return the videos of a store, with the sizes of their files; ExtractionError if a file is gone."""
+    """Return the videos of a store, with the sizes of their files; ExtractionError if a file no longer exists."""
     planned, known = {video.id for video in plan.videos}, dict.fromkeys(store.video_ids)
     gone = [key for key in known if key not in planned]
     if gone:
         raise ExtractionError(
-            f"{out}: {len(gone)} of its {len(known)} videos are not here, first {gone[0]}: their files, or their "
-            "annotations, are gone; bring them back, give another output, or start again with --overwrite"
+            f"{out}: {len(gone)} of its {len(known)} videos are missing, first {gone[0]}: their files, or their "
+            "annotations, no longer exist; restore them, give another output, or start again with --overwrite"
         )
     flags, sizes = provenance.flags_of(store.provenance), store.provenance.get("sizes", {})
     rows = zip(store.video_ids, store.audio, store.visual, store.seconds.tolist(), strict=True)
@@ -176,7 +176,7 @@ def _report(plan: Plan, out: Path, entries: Sequence[Entry], record: Mapping[str
     cut = [key for key, flag in flags.items() if flag.breaks_off]
     notes = (
         (len(cut), f"of these, files that end before their header says: {len(cut)}, first {(cut or [''])[0]}"),
-        (not entries, "no video of this shard worked; the merge takes its failures alone"),
+        (not entries, "no video of this shard succeeded; the merge takes only its failures"),
         (lasting, f"failed for good: {lasting}; try them again with --retry-failed"),
         (temporary, f"failed for a temporary reason: {temporary}; the same command tries them again"),
         (plan.unannotated, f"media files that no annotated row names, ignored: {plan.unannotated}"),

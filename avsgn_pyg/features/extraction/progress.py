@@ -116,7 +116,7 @@ def open_progress(
     Args:
         out: the store to be written.
         settings: what the features depend on; JSON-ready.
-        overwrite: discard what is there, unless it is a stopped replacement with equal settings, which is resumed.
+        overwrite: discard what exists, unless it is a stopped replacement with equal settings, which is resumed.
         versions: of this run's packages.
 
     Raises:

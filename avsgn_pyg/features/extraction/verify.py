@@ -29,7 +29,7 @@ def verify(config: ExtractionConfig, count: int = 8) -> Report:
     """Encode `count` videos of a store again, evenly spread over it, and its label text.
 
     The encoders are those that the store records; options in `config`, such as where the weights are on this machine,
-    take the place of recorded ones.
+    replace the recorded ones.
 
     Raises:
         DataError: not a store of an extraction; an encoder that cannot be rebuilt, or is another; none of the

@@ -40,7 +40,7 @@ class Source:
 
     Attributes:
         streams: their indices, video first.
-        picture, sound: the first frame of video and of audio; ``None`` where none can be decoded.
+        picture, sound: the first frame of video and of audio; ``None`` if none can be decoded.
         start: the presentation's start on the file's own clock.
         stated, video_end: the ends of file and video that the header states, or ``None``.
         frame_rate: mean frames per second; 0 without video.
@@ -121,7 +121,7 @@ def _best_streams(container: InputContainer) -> list[Stream]:
 
 
 def _stated_end(streams: Sequence[Stream], start: Fraction) -> Fraction | None:
-    """Return the latest end of the streams by the header, or ``None`` where it does not state all of them."""
+    """Return the latest end of the streams by the header, or ``None`` if it does not state all of them."""
     if any(stream.duration is None or stream.start_time is None or stream.container.format.name not in _STATED
            for stream in streams):
         return None
@@ -152,7 +152,7 @@ def _seek_offset(source: Source, time: int) -> int | None:
 
 
 def decode(packet: Packet) -> list[VideoFrame | AudioFrame]:
-    """Decode a packet; return no frames where it is damaged."""
+    """Decode a packet; return no frames if it is damaged."""
     try:
         return packet.decode()
     except FFmpegError:

@@ -43,7 +43,7 @@ class Sound:
         self.resampler: AudioResampler | None = None
 
     def feed(self, frame: AudioFrame) -> None:
-        """Add the next frame; where its time does not follow on the last, a new run begins at its time."""
+        """Add the next frame; if it does not directly follow the last one, a new run begins at its time."""
         begin, rate = None if frame.pts is None else self._position(frame), frame.sample_rate
         if self.resampler is not None and not self._continues(frame, begin):
             self.flush()
