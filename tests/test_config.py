@@ -195,7 +195,7 @@ def test_a_config_cannot_be_changed():
 @pytest.mark.parametrize(("overrides", "words"), [
     (["model.cmgi.conv=3"], r"model\.cmgi\.conv: .*got 3"),
     (["model.cmgi.conv={av: gat}"], r"needs a layer for each of \['at', 'av', 'vt'\]"),
-    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn, xy: gcn}"], r"none but \['av', 'vt', 'at'\]"),
+    (["model.cmgi.conv={av: gat, vt: gcn, at: gcn, xy: gcn}"], r"known: \['av', 'vt', 'at'\]"),
     (["model.cmgi.conv={av: gat, vt: gcn, at: gcn}", "model.cmgi.conv_options={heads: 2}"], "per subgraph"),
     (["data.regions=keep", "data.features=store.h5"], "regions=pool"),
     (["data.regions=keep", "data.kind=synthetic"], "regions=pool"),

@@ -48,20 +48,20 @@ def count_paths() -> Iterator[Paths]:
 
 
 def count_matmul(name: str) -> None:
-    """Records one batched matrix product."""
+    """Record one batched matrix product."""
     for paths in _active.get():
         paths.matmul[name] += 1
 
 
 def count_broadcast(name: str, width: int) -> None:
-    """Records that an operation wrote out `width` numbers per edge."""
+    """Record that an operation wrote out `width` numbers per edge."""
     for paths in _active.get():
         paths.broadcast[name] += 1
         paths.widest = max(paths.widest, width)
 
 
 def count_layer(name: str, how: str) -> None:
-    """Records a layer's run; `how`: ``complete``, ``edge_list`` or ``fallback`` (also counted as ``edge_list``)."""
+    """Record a layer's run; `how`: ``complete``, ``edge_list`` or ``fallback`` (also counted as ``edge_list``)."""
     for paths in _active.get():
         for kind in ("edge_list", "fallback") if how == "fallback" else (how,):
             getattr(paths, kind)[name] += 1

@@ -121,11 +121,11 @@ class EdgeTensor(StandIn):
         return EdgeTensor(self.grid, terms, trail)
 
     def map(self, function: Callable[[Tensor], Tensor], name: str) -> EdgeTensor:
-        """Applies a function of one edge's value to all edges."""
+        """Apply a function of one edge's value to all edges."""
         return self.of((function(self.block(name)),))
 
     def each_factor(self, function: Callable[[Tensor], Tensor], trail: Sequence[int] | None = None) -> EdgeTensor:
-        """Applies a function to every block, without multiplying them."""
+        """Apply a function to every block, without multiplying them."""
         terms = (tuple(map(function, term)) for term in self.terms)
         return self.of(*terms, trail=self.trail if trail is None else trail)
 

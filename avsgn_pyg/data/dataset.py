@@ -98,7 +98,7 @@ def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tens
 
 
 def _check_times(annotations: Annotations, places: Tensor, source: Source) -> None:
-    """DataError if the segments of the features cannot be the seconds of the annotations.
+    """Raise a DataError if the segments of the features cannot be the seconds of the annotations.
 
     With one length, an event must reach the last segment; with mixed lengths, none may end after its own video.
     """
@@ -133,7 +133,7 @@ def _label_text(config: DataConfig, annotations: Annotations, source: Source) ->
 
 
 def _check_encoders(source: Source) -> None:
-    """DataError if extraction recorded another encoder for a store's label text than for its features."""
+    """Raise a DataError if extraction recorded another encoder for a store's label text than for its features."""
     record = source.provenance
     if source.label_text is None or record.get("made by") != EXTRACTION:
         return

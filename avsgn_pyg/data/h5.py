@@ -80,7 +80,7 @@ def texts(path: Path, file: h5py.File, key: str) -> tuple[str, ...]:
 
 
 def check_finite(path: Path, name: str, values: np.ndarray, first: int = 0) -> None:
-    """DataError that names the first NaN or infinity; `first` is the row that `values` starts at."""
+    """Raise a DataError that names the first NaN or infinity; `first` is the row that `values` starts at."""
     finite = np.isfinite(values)
     if finite.all():
         return

@@ -31,19 +31,19 @@ class Report:
     """Scores of one model on one split; percent, and ``nan`` if a ratio is 0/0.
 
     Attributes:
-        segment_accuracy: share of all segments labelled right (the headline of Table 1).
+        segment_accuracy: percent of all segments with the right label (the main score of Table 1).
         segment_accuracy_interval: its 95 % bootstrap interval over videos; ``None`` without replicates.
-        class_accuracy: videos with an event whose class is right.
+        class_accuracy: percent of the videos with an event whose class is right.
         background_precision, background_recall, background_f1: of the background label over segments.
         relevance_auc: event against background seconds, ranked by the relevance logits.
         event_f1: IoU threshold -> micro F1 of events.
-        all_foreground_oracle: score of the *true* class on every second: the baseline of every accuracy.
+        all_foreground_oracle: score of the *true* class on every second: the reference of every accuracy.
         force_all_foreground: score of the model's own class on every second.
         majority: ``label``, the most frequent segment label (the first of two), and ``value``, its score everywhere.
-        per_class_accuracy: label name -> share of its true segments labelled right (background last).
+        per_class_accuracy: label name -> percent of its true segments with the right label (background last).
         confusion: [C + 1, C + 1] segments, true label by row, background last.
-        tau: the threshold; ``None`` if C + 1 scores per segment decided instead.
-        videos, segments: how many were scored.
+        tau: the threshold; ``None`` if C + 1 scores per segment are decoded instead.
+        videos, segments: numbers of scored videos and segments.
     """
 
     segment_accuracy: float

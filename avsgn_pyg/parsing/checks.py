@@ -34,7 +34,7 @@ def check_llp(config: DataConfig) -> Path:
 
 
 def check_llp_files(root: Path) -> None:
-    """DataError if LLP's train file is missing, or the times of a split that has a file."""
+    """Raise a DataError if LLP's train file is missing, or the times of a split that has a file."""
     read_text(root / WEAK_FILES["train"])
     if any((root / WEAK_FILES[split]).is_file() for split in ("val", "test")):
         for name in EVAL_FILES.values():

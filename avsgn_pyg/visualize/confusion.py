@@ -1,4 +1,4 @@
-"""The confusion matrix of segment labels as a figure: which class is taken for which, and which for background."""
+"""The confusion matrix of segment labels as a figure: which classes are confused with others or with background."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _GAP, _PAD, _AXIS_TITLE, _HEADER = 0.07, 0.05, 0.2, 0.59
 def confusion_figure(
     confusion: Int[Tensor, "K K"], categories: Sequence[str], *, title: str = "", width: float = TEXT_WIDTH
 ) -> Figure:
-    """Draw a confusion matrix, each row as shares of its true label.
+    """Draw a confusion matrix, each row normalized by the count of its true label.
 
     Background, the last row and column, is set apart. The column at the right counts the segments of each true label;
     a label without any has no shares and is hatched.
@@ -41,7 +41,7 @@ def confusion_figure(
         confusion: [C + 1, C + 1] segments, true label by row, background last.
         categories: the C class names.
         title: above the matrix, at the left.
-        width: inches that the figure takes at most, unless cells would become too small for their names.
+        width: largest width in inches, unless cells would become too small for their names.
 
     Raises:
         ValueError: a matrix that is not C + 1 by C + 1, or a negative count.
@@ -99,7 +99,7 @@ def _draw_cells(axes: Axes, shares: Float[np.ndarray, "K K"], totals: Int[np.nda
 
 
 def _draw_numbers(axes: Axes, shares: Float[np.ndarray, "K K"], middles: Float[np.ndarray, "K"], size: float) -> None:
-    """Draw percent in the cells that matter, where numbers of this size are legible."""
+    """Draw percentages in the larger cells, if numbers of this size are legible."""
     if size < SMALLEST_NUMBER:
         return
     for row, column in np.argwhere(shares >= SMALLEST_SHARE):

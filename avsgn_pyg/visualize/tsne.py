@@ -1,4 +1,4 @@
-"""Fig. 5 of the paper: where the classes lie, in sound and in vision, after each stage of a model.
+"""Fig. 5 of the paper: the classes in audio and visual features after each stage of a model.
 
 t-SNE keeps neighbours and no distances, so a picture of it can flatter. Each panel's title therefore gives the
 silhouette of the classes, computed on the features themselves (cosine distance; 1: classes lie apart, 0: they overlap,
@@ -58,7 +58,7 @@ def make_panel(features: Float[np.ndarray, "M d"], labels: Int[np.ndarray, "M"],
                            "and one of them more than a point; take a larger split")
     if not np.isfinite(features).all():
         raise PictureError("the features contain a NaN or an infinite value, which cannot be drawn")
-    # scikit-learn's own random start, because PCA would be 0 / 0 for features that are all alike.
+    # scikit-learn's own random start, because PCA would be 0 / 0 for identical features.
     start = 1e-4 * np.random.default_rng(seed).standard_normal((len(labels), 2))
     if features.shape[1] > 1 and features.std(0).max() > 1e-6:
         start = "pca"
@@ -76,7 +76,7 @@ def tsne_figure(*, title: str, panels: Mapping[str, Mapping[str, Panel]], labels
     Args:
         panels: modality -> stage -> panel; every modality has the same stages.
         labels: class of each point, the same points in all panels.
-        names: of the classes, by number.
+        names: class names, by number.
         width: inches.
 
     Raises:
@@ -107,7 +107,7 @@ def tsne_figure(*, title: str, panels: Mapping[str, Mapping[str, Panel]], labels
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color(COLOURS["background"])
         points = points[stage].points
-        # Smaller the more there are, so that a crowd stays a crowd of points.
+        # Smaller the more there are, so that dense regions still show single points.
         size = float(np.clip(3000 / len(points), 1.5, 14.0))
         for label in shown:
             axes.scatter(*points[labels == label].T, s=size, **_look(label))

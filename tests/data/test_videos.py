@@ -137,7 +137,7 @@ def test_a_held_out_video_leaves_every_split_that_has_it(labelled: Dataset) -> N
 @pytest.mark.parametrize(("names", "message"), [
     (["gong"], r"\['gong'\]; there are bark, bell, flute, horn"),
     (["bell", "bark", "horn"], "1 of 4 classes are left"),
-    (["bark", "bell"], "the val split has no video left of the 2 classes flute, horn"),
+    (["bark", "bell"], "the val split has no video left of the 2 remaining classes flute, horn"),
 ])
 def test_classes_that_cannot_be_held_out_are_refused(labelled: Dataset, names: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):

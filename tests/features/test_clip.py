@@ -157,7 +157,7 @@ def test_the_revision_depends_on_the_preparation_but_not_on_new_fields_of_the_li
     ({"weights": "nowhere.pt"}, r"nowhere\.pt: no such checkpoint"),
     ({"weights": "laion3b"}, "no tag 'laion3b': weights is one of openai"),
     ({"weights": "openai"}, "use model=ViT-B-32-quickgelu"),
-    ({"model": "AVSGN-Swin-V2-L-192"}, "nobody has published weights of it"),
+    ({"model": "AVSGN-Swin-V2-L-192"}, "no weights of it are published"),
     ({"model": "ViT-B-16"}, "needs weights: weights is one of openai"),
 ])
 def test_an_encoder_that_cannot_be_built_raises_one_line(

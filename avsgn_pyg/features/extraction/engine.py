@@ -14,14 +14,14 @@ from avsgn_pyg.features.extraction.progress import Encoded
 from avsgn_pyg.features.extraction.read import Decoded, Reader
 from avsgn_pyg.features.extraction.videos import Failure, Video
 
-#: By id.
+#: Results by video id.
 Results = dict[str, Encoded | Failure]
 #: Encodes videos in any order, each once, and yields the results of some as they finish.
 Engine = Callable[[Sequence[Video]], Generator[Results, None, None]]
 
 
 class LocalEngine:
-    """Encodes batches across videos in this process, which `workers` reading processes decode; see ExtractionConfig."""
+    """Encodes batches of videos in this process; `workers` reading processes decode them (see ExtractionConfig)."""
 
     def __init__(
         self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, reader: Reader, workers: int | None = None
@@ -65,5 +65,5 @@ def encode_videos(encode: WindowEncoder, videos: Iterable[tuple[Video, Decoded |
 
 
 def _failure(video: Video, result: Failure | Exception) -> Failure:
-    # A process that died may be the file's fault or the machine's, such as too little memory.
+    # A process may have died because of the file, or of the machine (for example too little memory).
     return result if isinstance(result, Failure) else Failure(video.id, video.rows, str(result), retryable=True)

@@ -24,7 +24,7 @@ def measure(
     """Return a table of the seconds that `count` videos take; starting processes is not timed.
 
     Args:
-        rounds: of the three timings, interleaved so that what slows the machine slows all three.
+        rounds: repetitions of the three timings, interleaved so that other load on the machine affects all three.
         tick: called after each timing.
 
     Raises:
