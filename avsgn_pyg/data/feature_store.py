@@ -26,7 +26,7 @@ from avsgn_pyg.data import h5
 from avsgn_pyg.graph.views import flatten, length_mask, pad
 
 FORMAT: Final = "avsgn_pyg features"
-#: Of videos of one length, and of mixed lengths.
+#: Versions for videos of one length, and of mixed lengths.
 VERSION, MIXED_VERSION = 1, 2
 
 
@@ -55,7 +55,7 @@ class Features:
         audio: [N, T, da] float32.
         visual: [N, T, dv] float32.
         video_ids: one for each video; not unique (AVE repeats some).
-        rows: [N] row of each video in the annotation file; ``None`` if they are all rows, in order.
+        rows: [N] row of each video in the annotation file; ``None``: all rows, in order.
         categories: class names in index order.
         label_text: one row for each of `categories`, as wide as the features of its modality.
         provenance: encoders, weights, prompts, versions; JSON-ready.

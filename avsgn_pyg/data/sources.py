@@ -20,30 +20,30 @@ from avsgn_pyg.data.ave import Annotations
 from avsgn_pyg.data.feature_store import Features, LabelText
 from avsgn_pyg.data.legacy import legacy_shape, read_legacy_features
 
-#: Place of a row without features.
+#: Index of a row without features.
 ABSENT: Final = -1
 #: ``made by`` in the provenance of a store that :mod:`avsgn_pyg.features` extracted.
 EXTRACTION: Final = "avsgn_pyg.features"
-#: Files up to this size are hashed whole; of larger ones, as many evenly spread samples as add up to it.
+#: Files up to this size are hashed completely; of larger ones, evenly spread samples of this total size.
 DIGEST_BYTES = 64 * 2**20
 SAMPLES: Final = 64
 
 
 @dataclass(frozen=True)
 class Source:
-    """Features of M videos, and what is known of them before they are read.
+    """Features of M videos, and their properties, which are known before the features are read.
 
     Attributes:
         files: the h5 files.
         videos, segments, widths: M, T and (da, dv).
-        read: return all features, [M, T, da] and [M, T, dv] float32.
-        video_ids: of a store, one per video; checked against the annotations.
+        read: function that returns all features, [M, T, da] and [M, T, dv] float32.
+        video_ids: one per video, in a store; checked against the annotations.
         rows: [M] annotated row of each video; ``None`` if video k is row k.
         lengths: [M] seconds of each video if they are mixed.
         categories: class names in index order, if the files have them.
         label_text: the source's own label text, if it has one.
         provenance: JSON-ready.
-        failed: row -> why extraction found no features for it.
+        failed: row -> reason for which extraction failed.
     """
 
     files: tuple[Path, ...]

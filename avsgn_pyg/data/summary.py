@@ -26,13 +26,13 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
     """Describe an AVE-shaped folder, with or without features, or one feature store.
 
     Args:
-        path: a folder with ``Annotations.txt``, split files and perhaps features (the two h5 files of the AVE release,
-            feature stores), or a store's h5 file.
+        path: a folder with ``Annotations.txt``, split files and optionally features (the two h5 files of the AVE
+            release, feature stores), or a store's h5 file.
         splits: which kind of split files to read.
-        segments: T, if no feature file has it.
+        segments: T, used if there is no feature file.
 
     Raises:
-        DataError: a file cannot be used, or the features are of other rows than those annotated; names the files and
+        DataError: a file cannot be used, or features and annotations do not match; the message names the files and
             the place.
     """
     path = Path(path)

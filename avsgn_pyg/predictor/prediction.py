@@ -1,4 +1,4 @@
-"""The result for one video: :class:`Prediction`, second by second and as events.
+"""The result for one video, :class:`Prediction`, per second and as events.
 
 Shapes: S seconds of the video, C event classes (background is index C).
 """
@@ -38,7 +38,7 @@ class Prediction:
     """Events and scores of one video; all tensors are float32 on the CPU.
 
     Attributes:
-        name, path: the clip's; for features a name that the caller gave, and ``None``.
+        name, path: name and path of the clip; for features, the caller's name and ``None``.
         categories: C class names.
         duration: in seconds, not rounded.
         relevance: [S] probability that an event is both audible and visible in the second.
@@ -46,7 +46,7 @@ class Prediction:
         gates: ``audio`` and ``visual`` -> [S] in (0, 1), vector gates averaged over their width; empty for models
             without gates.
         labels: [S] class of the second, C for background.
-        tau: threshold of the relevance; ``None`` for models of C + 1 scores, which are decoded without one.
+        tau: threshold of the relevance; ``None`` for models with C + 1 scores, which are decoded without one.
         seen, heard: [S] fraction of each second that the video and the audio track contain; ``None`` for features.
         padded: seconds of padding that filled the model's window; the other fields do not contain them.
         source: folder of the checkpoint.
@@ -105,7 +105,7 @@ class Prediction:
         source = "" if self.source is None else f" | {self.source}"
         lines = [f"{self.name} | {self.duration:.2f} s | tau: {decoding}{source}", *self.notes]
         if self.padded:
-            lines.append(f"shorter than the model's window: {self.padded} s were added at the end and cut off again")
+            lines.append(f"shorter than the model's window: {self.padded} s of padding were added and removed again")
         found = [(e.category, f"{e.start:.2f}", f"{e.end:.2f}", f"{e.confidence:.3f}") for e in self.events]
         event_rows = [("event", "start", "end", "confidence"), *(found or [("none", "", "", "")])]
         return "\n".join([*lines, "", *_columns(event_rows), "", *_columns([*self._second_rows(top)])])

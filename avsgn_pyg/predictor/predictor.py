@@ -1,4 +1,4 @@
-"""From a clip to its events: a trained model behind the encoders that its features were made with.
+"""Localize the events of a clip with a trained model and the encoders of its training features.
 
     >>> from avsgn_pyg import Predictor
     >>> print(Predictor.from_checkpoint("runs/demo")("clip.mp4").table())
@@ -45,17 +45,17 @@ class Predictor:
 
     Args:
         checkpoint: weights, config and meta.
-        device: ``auto``, ``cpu``, ``cuda``, ``mps``; of the model and of the encoders.
-        precision: ``fp32``, ``bf16`` or ``fp16``, of the encoders; the model computes in fp32.
+        device: of model and encoders: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: of the encoders: ``fp32``, ``bf16`` or ``fp16``; the model computes in fp32.
         encoders: ``visual`` and ``audio`` -> an encoder or a choice of one, instead of the recorded ones: see
             :func:`.encoders.load_encoders`. They are loaded for the first clip; features do not need them.
-        batch_size: windows, and frames or sounds of an encoder, at once.
-        labels: two labels or more, the path of a file with one label a line, or a :class:`.vocabulary.Vocabulary`, in
-            place of the trained classes.
+        batch_size: number of windows per batch, and of frames or sounds per batch of an encoder.
+        labels: two or more labels, the path of a file with one label per line, or a :class:`.vocabulary.Vocabulary`;
+            they replace the trained classes.
         temperatures: of the labels' scores; ``None``: the default. A vocabulary has its own.
 
     Raises:
-        ConfigError: labels or temperatures that cannot be used, or a model that does not localize one event.
+        ConfigError: invalid labels or temperatures, or a model that does not localize one event.
         CheckpointError: weights, config and classes do not belong together.
         EncoderError: the device or the precision is not available.
     """

@@ -1,8 +1,7 @@
-"""What happens in a synthetic clip, and when: who is heard and seen in which second, where, and with which voice.
+"""The script of a synthetic clip: which classes are heard and seen in each second, where, and with which voice.
 
-An event is a class that is *both* heard and seen, as in AVE. Either modality alone misleads on purpose: background
-seconds keep the sound of the class without its picture or the other way round, other classes appear in one modality,
-and another may lie weakly under the whole clip. No other class is ever both heard and seen.
+An event is a class that is *both* heard and seen, as in AVE. A single modality is misleading on purpose: background
+seconds keep the sound of the class without its picture or vice versa, other classes appear in one modality, and another may be weakly present in the whole clip. No other class is ever both heard and seen.
 
 Shapes: N clips, T seconds of a clip.
 """
@@ -23,8 +22,8 @@ UNDER_STRENGTH = 0.35
 TRAITS = 8  #: numbers in [0, 1] that determine a look and a voice
 #: Clips in order of class take turns in this: 13 train, 3 val, 4 test.
 TURNS = tuple({"t": "train", "v": "val", "e": "test"}[letter] for letter in "tetvttettvtetttvtett")
-#: What drawing and voice share: at a beat of 0 and its change up to 1. Seconds from stroke to stroke, from chirp to
-#: chirp, of one turn of the siren; of the tractor, strokes of its engine in a second.
+#: Tempo of both drawing and voice: its value at a beat of 0, and its change up to 1. Seconds from stroke to stroke, from
+#: chirp to chirp, or per turn of the siren; for the tractor, strokes of its engine per second.
 TEMPOS = {"Bell": (0.9, -0.42), "Bird": (0.36, -0.18), "Drum": (0.42, -0.22), "Siren": (1.3, -0.7),
           "Tractor": (11.0, 10.0)}
 
@@ -35,7 +34,7 @@ class ScenesError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines a set of scenes: the same settings give the same frames and samples."""
+    """The settings of a set of scenes: equal settings give the same frames and samples."""
 
     videos: int = 240  #: N, at least one of each class
     seed: int = 0  #: of everything that is random
@@ -52,12 +51,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Actor:
-    """One class's part in a clip, with its own look and voice."""
+    """One class in a clip, with its own look and voice."""
 
     category: str  #: one of CLASSES
     heard: tuple[bool, ...]  #: [T] seconds with its sound
     seen: tuple[bool, ...]  #: [T] seconds in which it is in the picture
-    strength: float  #: 1, or less for what lies weakly under a clip
+    strength: float  #: 1, or less for weak background sound or pictures
     x: float  #: place, as a share of the frame's width
     y: float  #: the ground below it, as a share of the frame's height from below
     size: float  #: height, as a share of the frame's
