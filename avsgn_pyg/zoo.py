@@ -1,6 +1,6 @@
 """The table of models: name in a config -> functions that build the model and its objective.
 
-This is where configs end: models, layers and losses take plain arguments.
+Models, layers and losses take plain arguments, not configs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """PyG layers in forms whose messages are weighted by the attention of Eq. 7.
 
-SAGE, GIN and FiLM have no argument for an edge weight: on a complete graph their neighbours' term would be one vector
-for every node, whatever the attention. Each class here gives its formula; ``A_ij`` is the edge weight of j -> i, and
+SAGE, GIN and FiLM have no argument for an edge weight: on a complete graph their neighbour term would be the same
+vector for every node, independent of the attention. Each class gives its formula; ``A_ij`` is the weight of j -> i, and
 ``sum_j`` runs over the sources of i. Where the weights of a node sum to one, as Eq. 7 makes them, a weighted sum is a
 weighted mean.
 
@@ -9,7 +9,7 @@ PyG reads the types of a layer's messages from its comment ``propagate_type``.
 
 SG and ARMA divide by the degrees of both ends. Weights into a node sum to one, so its degree is one and that is
 the identity; if a node has only a part of its edges (one relation) or none, it would give zeros and NaN gradients.
-Their forms here leave the division out.
+The forms here omit the division.
 
 With a layer for each relation (``relations: typed``) the weights of one relation sum to less than one: there
 ``aggr="mean"`` of SAGE and FiLM is the weighted sum that it is written as, not a mean.

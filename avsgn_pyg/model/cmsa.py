@@ -50,9 +50,9 @@ class IntraAlignment(nn.Module):
 class InterAlignment(nn.Module):
     """Eq. 4-6: ``ReLU(Linear_{2d -> D}([X + Attn(P, X, X); X + Attn(Q, X, X)]))`` for a stream X and partners P, Q.
 
-    Without `residual` the two ``X +`` fall away, as printed. `partner_queries` says for each partner whether it queries
+    Without `residual` the two ``X +`` are omitted, as printed. `partner_queries`: for each partner, whether it queries
     the stream (as printed) or is queried by it, which allows text and seconds to differ in number. `window` limits the
-    first partner's attention, where stream and partner are both seconds.
+    first partner's attention, in which stream and partner are both seconds.
     """
 
     def __init__(self, width: int, dim: int, heads: int, *, residual: bool, partner_queries: tuple[bool, bool],
@@ -92,13 +92,13 @@ class CMSA(nn.Module):
 
     Args:
         width, dim: d of the input streams, D of the output streams.
-        heads: of every attention.
+        heads: number of heads of every attention.
         residual: where the stream is added back: ``both`` | ``intra`` | ``inter`` | ``none`` (as printed).
         intra_clip, intra_clap: Eq. 2 and 3; switched off, the stream passes unchanged.
         inter_visual, inter_audio, inter_text: Eq. 4, 5 and 6; switched off, :class:`NoAlignment`.
         text_queries: label text queries the seconds (as printed; needs as many text rows as seconds).
         dropout, attention_dropout: rates on attention outputs and streams, and on attention weights.
-        window: audio and visual seconds attend to each other at most so many seconds away; ``None``: to all.
+        window: largest distance in seconds at which audio and visual seconds attend to each other; ``None``: any.
     """
 
     def __init__(self, width: int, dim: int, *, heads: int = 4, residual: str = "both", intra_clip: bool = True,
@@ -124,7 +124,7 @@ class CMSA(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def offsets(self, segments: int, device: torch.device) -> Int[Tensor, "q k"]:
-        """Seconds from each query to each key between audio and visual seconds, laid out as their scores are."""
+        """Seconds from each query to each key (audio and visual), in the layout of the attention scores."""
         if self.window is not None:
             return block_offsets(self.window, segments, device)
         second = torch.arange(segments, device=device)

@@ -43,16 +43,16 @@ Outputs = tuple[Float[Tensor, "N T C"], Float[Tensor, "N T C"], Float[Tensor, "N
 
 def build_parser(config: ModelConfig, shape: zoo.Shape, label_text: zoo.LabelBanks | None = None,
                  evidence: str = "interaction") -> AVSGNParser:
-    """Build AVSGN with the head of parsing; arguments and errors are those of :func:`avsgn_pyg.zoo.build_model`.
+    """Build AVSGN with the parsing head; arguments and errors are those of :func:`avsgn_pyg.zoo.build_model`.
 
     Args:
-        evidence: from what a second's events are read, ``interaction`` or ``seconds``.
+        evidence: source of a second's events: ``interaction`` or ``seconds``.
 
     Raises:
         ConfigError: also for another model than ``avsgn``, and for settings of the head that this one replaces.
     """
     if config.name != "avsgn":
-        raise ConfigError(f"model.name={config.name}: videos are parsed (data.kind=llp) by avsgn alone")
+        raise ConfigError(f"model.name={config.name}: only avsgn parses videos (data.kind=llp)")
     if config.head != HeadConfig():
         raise ConfigError("model.head: its gates and segment scores localize one event; parsing has its own head")
     try:
@@ -95,7 +95,7 @@ def score(outputs: Outputs, videos: Videos) -> dict[str, dict[str, float]]:
     """Return the field's F-scores at its thresholds, as for :func:`avsgn_pyg.parsing.metrics.evaluate_parsing`.
 
     Raises:
-        DataError: the videos have no segment labels, as train has none.
+        DataError: the videos have no segment labels, as in train.
     """
     if not isinstance(videos, ParsingVideos) or videos.audible is None or videos.visible is None:
         raise DataError("these videos have no segment labels to score against; LLP annotates val and test")
@@ -109,14 +109,14 @@ class ParsingResult:
     """Scores of a parsing run on one split.
 
     Attributes:
-        folder: of the run, or of the checkpoint.
-        checkpoint: whose weights were scored.
-        epoch: after which they were saved.
+        folder: folder of the run, or of the checkpoint.
+        checkpoint: the scored checkpoint.
+        epoch: epoch of the checkpoint.
         dataset, synthetic: name of the data, and whether the features are synthetic.
-        split: which of its videos were scored.
-        videos: their number.
+        split: the scored split.
+        videos: number of scored videos.
         scores: ``segment`` and ``event`` -> the five F-scores, percent.
-        notes: what was found in the data.
+        notes: remarks on the data.
     """
 
     folder: Path

@@ -1,7 +1,7 @@
 """The encoders of a checkpoint, rebuilt from the record in the features of its training.
 
-Features of different encoders are not comparable, and their shape does not show it, so encoders are compared by
-revision. Features without a record need encoders that the caller names; a warning says that they are unchecked.
+Features of different encoders are not comparable even if their shapes agree, so encoders are compared by revision. For
+features without a record the caller names the encoders; a warning says that they are unchecked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from avsgn_pyg.features.encoder import (
 )
 
 KINDS: Final = ("visual", "audio")
-#: Cosine from which two label embeddings are the same; low precision changes one by less.
+#: Two label embeddings with at least this cosine count as equal; low precision changes it by less.
 SAME: Final = 0.99
 
 GivenEncoders = Mapping[str, EncoderChoice | FrameEncoder | AudioEncoder]
@@ -104,7 +104,7 @@ def _encoder(kind: str, checkpoint: Checkpoint, given: Any, placement: Mapping[s
     width = {"visual": checkpoint.meta.visual_width, "audio": checkpoint.meta.audio_width}[kind]
     if encoder.width != width:
         raise EncoderError(f"{checkpoint.path}: trained on {kind} features {width} wide, but the {kind} encoder "
-                           f"{encoder.name!r} makes features {encoder.width} wide; give the encoder of the training")
+                           f"{encoder.name!r} returns features {encoder.width} wide; give the encoder of the training")
     return encoder
 
 
@@ -121,7 +121,7 @@ def _check_given(kind: str, checkpoint: Checkpoint, record: Mapping[str, Any], g
 
 
 def _check_label_bank(checkpoint: Checkpoint, encoders: Encoders) -> None:
-    """Raise CheckpointError if a feature store's label bank is not the encoders' text of the class names."""
+    """Raise CheckpointError if the label bank of a store differs from the encoders' embeddings of the class names."""
     features, names = feature_record(checkpoint), checkpoint.meta.categories
     prompts, revisions = features.get("prompts"), features.get("label_text")
     has_bank = checkpoint.config.model.text.bank == "frozen" and "label_text.visual" in checkpoint.weights

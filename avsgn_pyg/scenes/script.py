@@ -1,7 +1,8 @@
 """The script of a synthetic clip: which classes are heard and seen in each second, where, and with which voice.
 
 An event is a class that is *both* heard and seen, as in AVE. A single modality is misleading on purpose: background
-seconds keep the sound of the class without its picture or vice versa, other classes appear in one modality, and another may be weakly present in the whole clip. No other class is ever both heard and seen.
+seconds keep the sound of the class without its picture or vice versa, other classes appear in one modality,
+and another may be weakly present in the whole clip. No other class is ever both heard and seen.
 
 Shapes: N clips, T seconds of a clip.
 """
@@ -22,7 +23,7 @@ UNDER_STRENGTH = 0.35
 TRAITS = 8  #: numbers in [0, 1] that determine a look and a voice
 #: Clips in order of class take turns in this: 13 train, 3 val, 4 test.
 TURNS = tuple({"t": "train", "v": "val", "e": "test"}[letter] for letter in "tetvttettvtetttvtett")
-#: Tempo of both drawing and voice: its value at a beat of 0, and its change up to 1. Seconds from stroke to stroke, from
+#: Tempo of both drawing and voice: its value at a beat of 0, and its change up to 1. Seconds from stroke to stroke,
 #: chirp to chirp, or per turn of the siren; for the tractor, strokes of its engine per second.
 TEMPOS = {"Bell": (0.9, -0.42), "Bird": (0.36, -0.18), "Drum": (0.42, -0.22), "Siren": (1.3, -0.7),
           "Tractor": (11.0, 10.0)}

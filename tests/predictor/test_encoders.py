@@ -72,7 +72,7 @@ def test_features_without_a_record_need_both_encoders_by_name(checkpoint, featur
 
 
 def test_another_width_or_kind_is_refused_even_unchecked(load) -> None:
-    with pytest.raises(EncoderError, match=r"visual features 16 wide.*'signal' makes features 32 wide"):
+    with pytest.raises(EncoderError, match=r"visual features 16 wide.*'signal' returns features 32 wide"):
         load({"visual": OTHER, "audio": SAME}, features={})
     with pytest.raises(EncoderError, match=r"\['video'\]: expected visual and audio"):
         load({"video": SAME})
