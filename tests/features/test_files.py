@@ -33,5 +33,5 @@ def test_class_names_stand_one_a_line(tmp_path: Path):
     assert read_labels(path) == ("Male speech, man speaking", "Bark")
     for text in ("", "a\na\n"):
         path.write_text(text)
-        with pytest.raises(DataError, match="each once"):
+        with pytest.raises(DataError, match="no duplicates"):
             read_labels(path)

@@ -47,7 +47,7 @@ class _MakesFolder:
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path):
     path = tmp_path / "weights.pt"
     torch.save({"state_dict": STATE, "extra": _MakesFolder(tmp_path / "made")}, path)
-    with pytest.raises(EncoderError, match=r"weights\.pt: would run code"):
+    with pytest.raises(EncoderError, match=r"weights\.pt: would run its own code"):
         read_state(path)
     assert not (tmp_path / "made").exists()
 

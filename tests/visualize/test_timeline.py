@@ -122,7 +122,7 @@ def test_loud_and_quiet_seconds_differ_and_silence_is_a_line():
 
 
 @pytest.mark.parametrize(("changes", "says"), [
-    ({"relevance": np.zeros(0, np.float32), "frames": None, "gates": {}}, "a second or more"),
+    ({"relevance": np.zeros(0, np.float32), "frames": None, "gates": {}}, "one or more seconds"),
     ({"relevance": np.full(10, 3.0, np.float32)}, "probabilities, not logits"),
     ({"gates": {"audio": np.full(10, -0.5, np.float32)}}, r"gates\['audio'\] lies in \[-0.5, -0.5\]"),
     ({"predicted": [Span("Bark", 4, 11)]}, r"predicted: Bark \[4, 11\)"),
