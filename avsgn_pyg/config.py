@@ -9,6 +9,7 @@ default.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -117,7 +118,8 @@ class DataConfig(Section):
     @field_validator("held_out")
     @classmethod
     def _sorted(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        _require_unique("held_out", names)
+        if len(set(names)) < len(names):
+            raise ValueError("names a class twice")
         return tuple(sorted(names))
 
     @model_validator(mode="after")
@@ -174,7 +176,8 @@ class CMGIConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> CMGIConfig:
-        _require_unique("subgraphs", self.subgraphs)
+        if len(set(self.subgraphs)) < len(self.subgraphs):
+            raise ValueError(f"subgraphs={list(self.subgraphs)} names one twice; give any subset of [av, vt, at]")
         if self.topology != "window" and self.window != self.default("window"):
             raise ValueError(f"window={self.window} is used with topology=window only, and this is "
                              f"topology={self.topology}; set that or leave window out")
@@ -489,24 +492,27 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
 def _explain(problem: Any, layers: list[tuple[str, dict[str, Any]]], default: str) -> str:
     """One problem that pydantic found, with its file, dotted key, and the closest valid key or the value."""
     location = tuple(str(part) for part in problem["loc"])
-    where = f"{_source(location, layers) or default}: {'.'.join(location)}"
+    message, key = problem["msg"].removeprefix("Value error, "), ".".join(location)
+    of_section = isinstance(problem["input"], (dict, BaseModel))
+    # A check of a section names the keys that exclude each other: the last file that sets one of them is at fault.
+    named = [(*location, *word.split(".")) for word in re.findall(r"[a-z_]+(?:\.[a-z_]+)*", message)]
+    mentioned = [path for path in named if of_section and ".".join(path) in _paths(Config)]
+    source = next((layer for layer, tree in reversed(layers) if any(_sets(tree, path) for path in mentioned)), None)
+    above = (location[:depth] for depth in range(len(location), 0, -1))
+    source = source or next((layer for path in above for layer, tree in reversed(layers) if _sets(tree, path)), default)
     if problem["type"] == "extra_forbidden":
-        return f"{where}: no such setting{_suggest(location)}"
-    message = problem["msg"].removeprefix("Value error, ")
-    came = "" if isinstance(problem["input"], (dict, BaseModel)) else f" (got {problem['input']!r})"
-    return f"{where}{': ' if location else ''}{message}{came}"
+        return f"{source}: {key}: no such setting{_suggest(location)}"
+    came = "" if of_section else f" (got {problem['input']!r})"
+    return f"{source}: {key}{': ' if location else ''}{message}{came}"
 
 
-def _source(location: tuple[str, ...], layers: list[tuple[str, dict[str, Any]]]) -> str | None:
-    """The last layer that sets the key at `location`, or else the closest key above it."""
-    for depth in range(len(location), 0, -1):
-        for source, tree in reversed(layers):
-            inner: Any = tree
-            for part in location[:depth]:
-                inner = inner.get(part, ...) if isinstance(inner, dict) else ...
-            if inner is not ...:
-                return source
-    return None
+def _sets(tree: Any, path: tuple[str, ...]) -> bool:
+    """Whether a file's mapping has a value at `path`."""
+    for part in path:
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
 
 
 def _suggest(location: tuple[str, ...]) -> str:

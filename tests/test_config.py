@@ -234,3 +234,11 @@ def test_check_keys_suggests_the_closest_key(setting: str, words: str) -> None:
 
 def test_check_keys_accepts_any_key_of_a_free_form_mapping() -> None:
     check_keys(["model.cmgi.conv_options.heads=2", "model.options={depth: 2}", "data.synthetic.videos=0"])
+
+
+def test_a_conflict_of_settings_names_the_file_that_sets_one_of_them(write):
+    base = write("base.yaml", "model: {dim: 16}")
+    child = write("child.yaml", "base: base.yaml\nmodel: {name: cmbs}")
+    with pytest.raises(ConfigError) as error:
+        load_config(child, ["model.options.hidden=7", "train.seed=1"])
+    assert str(error.value).startswith(f"{base}: model: dim ")

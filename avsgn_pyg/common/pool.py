@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 Task = TypeVar("Task")
@@ -64,7 +64,7 @@ class Pool(Generic[Task, Result]):
 
     def __exit__(self, *_: object) -> None:
         for worker in self.workers:
-            worker.kill()
+            worker.end()
         self.workers.clear()
 
     def start(self) -> None:
@@ -133,7 +133,8 @@ class _Worker:
 
     def _start(self) -> None:
         self.executor = ProcessPoolExecutor(1, self.pool.context, _initialize, self.pool.setup)
-        self.ready = self.executor.submit(os.getpid)
+        with _ignored_interrupts():
+            self.ready = self.executor.submit(os.getpid)
 
     def wait_until_ready(self) -> None:
         try:
@@ -178,6 +179,13 @@ class _Worker:
     def _note_start(self, _: Future) -> None:
         self.started = time.monotonic()  # of the next task
 
+    def end(self) -> None:
+        """End the process: one without a task by itself, which lets it clean up, a busy one at once."""
+        if self.running:
+            self.kill()
+        else:
+            self.executor.shutdown(wait=True)
+
     def kill(self) -> None:
         with suppress(BrokenProcessPool, PoolError):
             self.wait_until_ready()
@@ -192,6 +200,19 @@ class _Worker:
         waiting, self.running = self.running, deque()
         for task, _ in waiting:
             self._submit(task)
+
+
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C from their first instruction on, also while they import."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _initialize(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:

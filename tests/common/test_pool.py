@@ -80,3 +80,14 @@ def test_a_script_without_a_main_guard_is_an_error(tmp_path):
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert "__main__" in ended.stderr.splitlines()[-1]
+
+
+def test_idle_processes_end_by_themselves_and_leave_nothing_behind(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from avsgn_pyg.common.pool import Pool\n\n"
+        "def work(task):\n    from tqdm import tqdm\n    tqdm.get_lock()\n    return task\n\n"
+        'if __name__ == "__main__":\n    with Pool(work, 2) as pool:\n        print(sorted(pool.run([1, 2])))\n'
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("[(1, 1), (2, 2)]\n", "")
