@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import secrets
 import shutil
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +33,8 @@ def atomic(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise FileExistsError(f"{path}: exists already, and a folder is never replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    partial = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial")
-    _remove(partial)
+    _remove_leftovers(path.parent.resolve())
+    partial = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(3)}.partial")
     try:
         yield partial
         _flush(partial)
@@ -39,7 +42,8 @@ def atomic(path: Path) -> Iterator[Path]:
     except BaseException:
         _remove(partial)
         raise
-    _sync(path.parent)
+    with suppress(OSError):  # some file systems refuse this for folders
+        _sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -81,12 +85,21 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
         holder.release()
 
 
-def _remove_leftovers(path: Path) -> None:
-    start = f".{path.name}.{platform.node()}-"
-    for entry in os.scandir(path.parent):
-        process = entry.name.removeprefix(start).removesuffix(".partial")
-        if entry.name == f"{start}{process}.partial" and process.isdecimal() and not _is_running(int(process)):
-            _remove(Path(entry.path))
+@cache
+def _machine() -> str:
+    """Eight letters for the machine, and the container, whose process numbers are comparable."""
+    space = "/proc/self/ns/pid"
+    return f"{zlib.crc32(f'{platform.node()} {os.readlink(space) if os.path.exists(space) else str()}'.encode()):08x}"
+
+
+@cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove partial files of dead processes; once in each process, since a folder may have many files."""
+    for entry in os.scandir(folder):
+        found = re.fullmatch(rf"\..*\.{_machine()}-(\d{{1,9}})-[0-9a-f]{{6}}\.partial", entry.name)
+        if found and not _is_running(int(found[1])):
+            with suppress(OSError):  # another process removes it, too
+                _remove(Path(entry.path))
 
 
 def _is_running(process: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 Task = TypeVar("Task")
@@ -19,6 +20,10 @@ Result = TypeVar("Result")
 #: Not forked from here: this process has threads, and perhaps a CUDA context, that a fork would break. A fork server
 #: is as clean as a spawned process and imports the modules of its tasks once for all of them.
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+#: Seconds within which a process that crashed has ended.
+PATIENCE = 5.0
 
 
 class PoolError(RuntimeError):
@@ -91,7 +96,12 @@ class Pool(Generic[Task, Result]):
             yield from ((task, self._attempt(task)) for task in tasks)
             return
         self.start()
-        waiting = iter(tasks)
+        try:
+            yield from self._run(iter(tasks))
+        finally:
+            self._drop_unfinished()
+
+    def _run(self, waiting: Iterator[Task]) -> Iterator[tuple[Task, Result | Exception]]:
         while True:
             for worker in self.workers:
                 worker.fill(waiting)
@@ -100,6 +110,12 @@ class Pool(Generic[Task, Result]):
                 return
             for worker in self._finished(busy):
                 yield worker.collect()
+
+    def _drop_unfinished(self) -> None:
+        """Kill the processes that still have tasks, if the caller stops early; others start with the next run."""
+        for worker in [worker for worker in self.workers if worker.running]:
+            worker.kill()
+            self.workers.remove(worker)
 
     def _finished(self, busy: list[_Worker]) -> list[_Worker]:
         """Wait until the first task of one worker or more is done or too late."""
@@ -135,10 +151,11 @@ class _Worker:
         self.executor = ProcessPoolExecutor(1, self.pool.context, _initialize, self.pool.setup)
         with _ignored_interrupts():
             self.ready = self.executor.submit(os.getpid)
+        (self.process,) = self.executor._processes.values()
 
     def wait_until_ready(self) -> None:
         try:
-            self.process = self.ready.result()
+            self.ready.result()
         except BrokenProcessPool:
             raise PoolError(
                 "a process ended as it started; a script of your own must start its work under "
@@ -161,17 +178,22 @@ class _Worker:
             return task, TimeoutError(f"took longer than {self.pool.timeout:g} s")
         error = future.exception()
         if isinstance(error, BrokenProcessPool):
+            ending = self._ending()
             self._replace()
-            return task, ProcessDiedError("its process died: a crash, or too little memory")
+            return task, ProcessDiedError(f"its process died ({ending}): a crash, or too little memory")
         return task, future.result() if error is None else error
 
     def _submit(self, task: Any) -> None:
         if not self.running:
             self.started = time.monotonic()
         try:
-            future = self.executor.submit(self.pool.function, task)
+            future = self.executor.submit(_guarded, self.pool.function, task)
             future.add_done_callback(self._note_start)
-        except BrokenProcessPool as error:  # by an earlier task, whose collection submits this one again
+        except BrokenProcessPool as error:
+            if not self.running:  # it died after its last task
+                self._replace()
+                return self._submit(task)
+            # By an earlier task, whose collection submits this one again.
             future = Future()
             future.set_exception(error)
         self.running.append((task, future))
@@ -181,17 +203,19 @@ class _Worker:
 
     def end(self) -> None:
         """End the process: one without a task by itself, which lets it clean up, a busy one at once."""
-        if self.running:
+        if self.running or not self.ready.done():
             self.kill()
         else:
             self.executor.shutdown(wait=True)
 
     def kill(self) -> None:
-        with suppress(BrokenProcessPool, PoolError):
-            self.wait_until_ready()
-            with suppress(OSError):
-                os.kill(self.process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        self.process.kill()
         self.executor.shutdown(wait=True, cancel_futures=True)
+
+    def _ending(self) -> str:
+        self.process.join(PATIENCE)
+        code = self.process.exitcode
+        return signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
 
     def _replace(self) -> None:
         self.kill()
@@ -213,6 +237,20 @@ def _ignored_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _guarded(function: Callable[[Any], Any], task: Any) -> Any:
+    """Run a task; what it raises is sent as an exception that can be unpickled and does not end the caller."""
+    try:
+        return function(task)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        raise
+    except BaseException as error:
+        raise ProcessDiedError(f"ended by {type(error).__name__}") from None
 
 
 def _initialize(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:

@@ -1,7 +1,6 @@
 """Atomic writing and locks."""
 
 import os
-import platform
 import subprocess
 import sys
 
@@ -45,9 +44,12 @@ def test_a_folder_appears_complete_and_is_never_replaced(tmp_path):
 def test_partial_files_of_dead_processes_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    here = tmp_path / f".a.{platform.node()}-{dead.pid}.partial"
-    running = tmp_path / f".a.{platform.node()}-{os.getppid()}.partial"
-    elsewhere = tmp_path / f".a.other-machine-{dead.pid}.partial"
+    with atomic(tmp_path / "x" / "a") as partial:
+        partial.touch()
+    machine = partial.name.split(".")[2].split("-")[0]
+    here = tmp_path / f".a.{machine}-{dead.pid}-00ff00.partial"
+    running = tmp_path / f".a.{machine}-{os.getppid()}-00ff00.partial"
+    elsewhere = tmp_path / f".a.00000000-{dead.pid}-00ff00.partial"
     for path in (here, running, elsewhere):
         path.write_text("")
     write_json(tmp_path / "a", {})

@@ -23,6 +23,8 @@ def test_a_failing_task_does_not_end_the_others(ahead):
     assert sorted(task for task, _ in outcomes) == sorted(tasks)
     for task, outcome in outcomes:
         assert isinstance(outcome, ENDS[task]) if task in ENDS else outcome == int(task)
+    reasons = {task: str(outcome) for task, outcome in outcomes}
+    assert "exit status 7" in reasons[EXIT] and "SIGSEGV" in reasons[CRASH]
 
 
 def test_tasks_are_read_lazily():
@@ -43,6 +45,31 @@ def test_a_pool_runs_again():
         pool.start()
         assert [outcome for _, outcome in pool.run(["1", "2"])] == [1, 2]
         assert [outcome for _, outcome in pool.run([EXIT, "3"])][1] == 3
+
+
+def test_a_run_that_is_closed_early_leaves_nothing_to_the_next():
+    with Pool(eval, 2) as pool:
+        first = pool.run(["1", "2", "3", "4"])
+        next(first)
+        first.close()
+        assert sorted(outcome for _, outcome in pool.run(["5", "6"])) == [5, 6]
+
+
+def test_a_process_that_dies_after_its_task_is_replaced():
+    later = "[__import__('threading').Timer(0.3, __import__('os')._exit, [3]).start(), 1][1]"
+    with Pool(eval, 1) as pool:
+        assert [outcome for _, outcome in pool.run([later])] == [1]
+        time.sleep(1.0)
+        assert [outcome for _, outcome in pool.run(["2"])] == [2]
+
+
+def test_exceptions_that_cannot_be_unpickled_keep_their_text_and_exits_do_not_end_the_caller():
+    odd = "exec('class Odd(Exception):\\n def __init__(self, a, b): super().__init__(a + b)\\nraise Odd(*\"ab\")')"
+    with Pool(eval, 1) as pool:
+        (_, first), (_, second) = pool.run([odd, "__import__('sys').exit(2)"])
+    assert "Odd: ab" in str(first)
+    assert isinstance(second, ProcessDiedError)
+    assert "SystemExit" in str(second)
 
 
 SCRIPT = """

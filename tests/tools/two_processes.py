@@ -1,4 +1,4 @@
-"""Trains a config in every process that torchrun starts, and keeps what each of them ended with."""
+"""Trains a config in every process that torchrun starts, and saves the weights that each of them ends with."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from safetensors.torch import save_file
 from avsgn_pyg import recipes
 from avsgn_pyg.config import load_config
 from avsgn_pyg.engine.trainer import Trainer
-from avsgn_pyg.recipes import training
+
+fit = Trainer.fit
 
 
-class Keeping(Trainer):
-    def fit(self) -> Any:
-        progress = super().fit()
-        weights = {name: value.clone() for name, value in self.parts.model.state_dict().items()}
-        save_file(weights, self.config.run_dir / f"rank-{os.environ['RANK']}.safetensors")
-        return progress
+def fit_and_save(self: Trainer) -> Any:
+    progress = fit(self)
+    weights = {name: value.clone() for name, value in self.parts.model.state_dict().items()}
+    save_file(weights, self.config.run_dir / f"rank-{os.environ['RANK']}.safetensors")
+    return progress
 
 
-training.Trainer = Keeping  # type: ignore[misc]
+Trainer.fit = fit_and_save
 recipes.train(load_config(sys.argv[1], sys.argv[2:]), progress=False)

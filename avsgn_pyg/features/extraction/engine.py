@@ -8,7 +8,7 @@ import torch
 
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.common.pool import Pool, PoolError, cores
-from avsgn_pyg.features.encode import WindowEncoder, batched, find_not_finite
+from avsgn_pyg.features.encode import WindowEncoder, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
 from avsgn_pyg.features.extraction.progress import Encoded
 from avsgn_pyg.features.extraction.read import Decoded, Reader
@@ -39,10 +39,25 @@ class LocalEngine:
         """Yield the results of a batch of videos at a time; ExtractionError if processes cannot be started."""
         try:
             with self.pool:
-                for batch in batched(self.pool.run(videos), self.batch):
+                for batch in _batches(self.pool.run(videos), self.batch):
                     yield encode_videos(self.encode, batch)
         except PoolError as error:
             raise ExtractionError(f"{error}; or use no reading process: --workers 0") from None
+
+
+def _batches(
+    results: Iterable[tuple[Video, Decoded | Failure | Exception]], size: int
+) -> Generator[list[tuple[Video, Decoded | Failure | Exception]], None, None]:
+    """Gather `size` decoded videos at a time; failures join them and do not change what is encoded together."""
+    batch, decoded = [], 0
+    for video, result in results:
+        batch.append((video, result))
+        decoded += isinstance(result, Decoded)
+        if decoded in (0, size):
+            yield batch
+            batch, decoded = [], 0
+    if batch:
+        yield batch
 
 
 def videos_per_batch(batch_size: int, reader: Reader) -> int:
