@@ -320,6 +320,7 @@ def ave_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.filterwarnings("ignore:train.select=test")
 def test_runs_with_every_setting_of_data_and_training(run: str, ave_folder: Path, tmp_path: Path, monkeypatch):

@@ -15,6 +15,7 @@ CRASH = "__import__('os').kill(__import__('os').getpid(), 11)"
 ENDS = {EXIT: ProcessDiedError, CRASH: ProcessDiedError, RAISE: ZeroDivisionError, SLEEP: TimeoutError}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_a_failing_task_does_not_end_the_others(ahead):
     tasks = [EXIT, "1", RAISE, "2", SLEEP, "3", CRASH, CRASH, "4", "5", "6"]

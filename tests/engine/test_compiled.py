@@ -20,6 +20,8 @@ from avsgn_pyg.model.avsgn import AVSGN
 from avsgn_pyg.parsing.training import build_parser
 from avsgn_pyg.zoo import Shape, build_model
 
+pytestmark = pytest.mark.slow
+
 T, WIDTH, CLASSES = 3, 8, 4
 SMALL = ("model.dim=8", "model.cmsa.heads=2", "model.cmgi.layers=1")
 #: A part of the model, which compiles in a fraction of the time.

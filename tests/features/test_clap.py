@@ -19,7 +19,7 @@ from avsgn_pyg.features import clap
 from avsgn_pyg.features.clap import ClapEncoder, build, second_shares
 from avsgn_pyg.features.encoder import AudioEncoder, EncoderChoice, encoder_from_record, make_audio_encoder
 
-pytestmark = pytest.mark.usefixtures("no_network")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_network")]
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def test_missing_frames_and_sound_of_a_second_are_named(prediction: Prediction) 
 
 def test_the_table_shows_events_and_seconds(prediction: Prediction) -> None:
     lines = prediction.table(top=2).splitlines()
-    assert lines[0] == "clip.mp4 | 3.40 s | tau: 0.5" and "6 s were added" in lines[1]
+    assert lines[0] == "clip.mp4 | 3.40 s | tau: 0.5" and "6 s of padding" in lines[1]
     assert "bell   1.00   3.00  0.550" in lines
     assert lines[-1].split() == "3 dog 0.70 0.80 0.40 dog 0.80, bell 0.20 no picture, part of the sound".split()
     assert lines[-4].split()[1] == "-"

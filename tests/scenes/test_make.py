@@ -13,6 +13,8 @@ from avsgn_pyg.data.ave import read_annotations, read_splits
 from avsgn_pyg.scenes import CLASSES, ScenesError, make, make_scenes
 from avsgn_pyg.scenes.film import write_film
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"videos": 8, "seconds": 2, "workers": 1, "progress": False}
 
 

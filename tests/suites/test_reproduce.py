@@ -13,6 +13,8 @@ from avsgn_pyg import recipes
 from avsgn_pyg.common.errors import RunError
 from avsgn_pyg.suites import Reproduction, load_suite, reproduce
 
+pytestmark = pytest.mark.slow
+
 
 def again(written: Path, folder: Path, seeds=(0, 1), overrides=(), **options) -> Reproduction:
     suite = load_suite(written, overrides, supervisions=["full"])

@@ -20,7 +20,7 @@ def predict(load: Callable, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 def test_one_clip_is_printed_as_a_table_or_another_format(predict, run: Path, clip) -> None:
     code, out, err = predict(clip(3), "--checkpoint", run, "--top", 2, "--tau", 0.25)
     assert code == 0 and not err and out.startswith("clip3.mp4 | 3.0")
-    assert "tau: 0.25" in out and "2 likeliest classes" in out and "7 s were added" in out
+    assert "tau: 0.25" in out and "2 likeliest classes" in out and "7 s of padding" in out
     code, out, _ = predict(clip(3), "--checkpoint", run, "--format", "json")
     assert code == 0 and len(json.loads(out)["seconds"]) == 3
 

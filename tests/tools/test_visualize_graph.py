@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_tool_writes_its_files_and_names_them(small_run, tmp_path, capsys, load):
     arguments = [str(small_run), "--split", "val", "--out", str(tmp_path), "--format", "svg", "--layer", "rollout"]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOOLS = ("visualize_timeline", "visualize_graph")
 ENCODERS = ("--visual", "signal", "width=16", "--audio", "signal", "width=16")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("given", [True, False])
 def test_the_tool_writes_the_figure_where_it_is_asked_to_or_in_the_run(given, small_run, tmp_path, capsys, load):

@@ -46,6 +46,7 @@ class Frames(SignalFrames):
         return super().encode_frames(prepared.float())
 
 
+@pytest.mark.slow
 def test_processes_encode_as_the_caller_would_and_a_crash_costs_its_own_video(
     root: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ):
