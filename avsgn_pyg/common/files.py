@@ -24,7 +24,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, never a partial one, even after a kill. An existing file is replaced; an
     existing folder is an error. After an error nothing is left behind. Leftovers of killed processes of this machine
-    are removed first.
+    are removed when a process first writes to the folder.
 
     Raises:
         FileExistsError: `path` is a folder.

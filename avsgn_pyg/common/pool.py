@@ -20,8 +20,6 @@ Result = TypeVar("Result")
 #: Not forked from here: this process has threads, and perhaps a CUDA context, that a fork would break. A fork server
 #: is as clean as a spawned process and imports the modules of its tasks once for all of them.
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-
-
 #: Seconds within which a process that crashed has ended.
 PATIENCE = 5.0
 

@@ -39,13 +39,13 @@ class LocalEngine:
         """Yield the results of a batch of videos at a time; ExtractionError if processes cannot be started."""
         try:
             with self.pool:
-                for batch in _batches(self.pool.run(videos), self.batch):
+                for batch in batch_decoded(self.pool.run(videos), self.batch):
                     yield encode_videos(self.encode, batch)
         except PoolError as error:
             raise ExtractionError(f"{error}; or use no reading process: --workers 0") from None
 
 
-def _batches(
+def batch_decoded(
     results: Iterable[tuple[Video, Decoded | Failure | Exception]], size: int
 ) -> Generator[list[tuple[Video, Decoded | Failure | Exception]], None, None]:
     """Gather `size` decoded videos at a time; failures join them and do not change what is encoded together."""

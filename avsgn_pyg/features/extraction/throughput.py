@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avsgn_pyg.common.errors import ExtractionError
-from avsgn_pyg.features.encode import batched
 from avsgn_pyg.features.extraction.config import ExtractionConfig
-from avsgn_pyg.features.extraction.engine import encode_videos
+from avsgn_pyg.features.extraction.engine import batch_decoded, encode_videos
 from avsgn_pyg.features.extraction.extract import run_extraction
 from avsgn_pyg.features.extraction.videos import Failure
 
@@ -41,7 +40,7 @@ def measure(
         config = dataclasses.replace(config, out=Path(folder) / "features.h5", overwrite=True, progress=False)
         work = {
             "decoding": lambda: deque(engine.pool.run(plan.videos), maxlen=0),
-            "encoding": lambda: [encode_videos(engine.encode, batch) for batch in batched(decoded, engine.batch)],
+            "encoding": lambda: [encode_videos(engine.encode, batch) for batch in batch_decoded(decoded, engine.batch)],
             "extraction": lambda: run_extraction(config, plan=plan, encoders=encoders, engine=engine.run),
         }
         seconds: dict[str, list[float]] = {name: [] for name in work}

@@ -15,10 +15,10 @@ from torch import Tensor
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.common.pool import Pool, PoolError
 from avsgn_pyg.features.extraction import read
-from avsgn_pyg.features.extraction.engine import LocalEngine, Results
+from avsgn_pyg.features.extraction.engine import LocalEngine, Results, batch_decoded
 from avsgn_pyg.features.extraction.progress import Encoded
-from avsgn_pyg.features.extraction.read import Reader
-from avsgn_pyg.features.extraction.videos import Flags, Video
+from avsgn_pyg.features.extraction.read import Decoded, Reader
+from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
 from avsgn_pyg.features.media import MediaError
 from avsgn_pyg.features.signal import Shrink, SignalAudio, SignalFrames
 
@@ -104,3 +104,12 @@ def test_features_that_are_not_finite_are_a_failure(root: Path):
     engine = LocalEngine(SignalFrames(width=16, batch_size=4), Broken(width=16), Reader(2, 1, Shrink(64)), workers=0)
     results = run(engine, [Video("a", root / "videos" / "a.mp4")])
     assert not isinstance(results["a"], Encoded) and "audio encoder" in results["a"].reason
+
+
+def test_failures_do_not_change_which_videos_are_encoded_together():
+    videos = [Video(name, Path(name)) for name in "abcdef"]
+    decoded = Decoded(np.zeros((1, 1, 1), np.uint8), torch.float32, np.zeros((1, 48_000), np.float32), Flags())
+    results = [(video, Failure(video.id, (), "damaged") if video.id in "acd" else decoded) for video in videos]
+    batches = [[video.id for video, result in batch if result is decoded] for batch in batch_decoded(results, 2)]
+    assert [batch for batch in batches if batch] == [["b", "e"], ["f"]]
+    assert sum(map(len, batch_decoded(results, 2))) == len(videos)
