@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.features import media
-from avsgn_pyg.features.media import RATE, Clip, MediaError, probe, read_seconds, stack
+from avsgn_pyg.features.media import RATE, Clip, Limits, MediaError, container, probe, read_seconds, stack
 
 Make = Callable[..., Path]
 
@@ -335,3 +335,32 @@ def test_numbers_that_are_too_small_raise_at_the_call(clip_file: Make):
     for name, value in {"frames_per_segment": 0, "start": -1, "count": -1, "size": (0, 5), "threads": -1}.items():
         with pytest.raises(ValueError, match=name):
             read_seconds(clip_file(seconds=1.0), **{name: value})
+
+
+# --- Limits ----------------------------------------------------------------------------------------
+
+
+def test_a_picture_of_too_many_pixels_is_refused(clip_file: Make):
+    path = clip_file(seconds=1.0)
+    assert probe(path, limits=Limits(pixels=96 * 64)).width == 96
+    with pytest.raises(MediaError, match=r"96 x 64 .* limit"):
+        probe(path, limits=Limits(pixels=96 * 64 - 1))
+
+
+def test_more_seconds_than_the_limit_are_refused_unless_fewer_are_wanted(clip_file: Make):
+    path, limits = clip_file(), Limits(seconds=3)
+    assert len(read(path, count=3, limits=limits).seen) == len(read(path, start=1, limits=limits).seen) == 3
+    with pytest.raises(MediaError, match=r"4 s .* limit is 3"):
+        read_seconds(path, limits=limits)
+
+
+def test_the_deadline_counts_the_time_in_the_reader_alone(clip_file: Make, monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr(container, "monotonic", lambda: now[0])
+    seconds = read_seconds(clip_file(seconds=8.0), limits=Limits(deadline=5.0))
+    next(seconds)
+    now[0] += 100  # the caller's
+    next(seconds)
+    monkeypatch.setattr(container, "decode", lambda packet: now.append(now.pop() + 1) or packet.decode())
+    with pytest.raises(MediaError, match="deadline of 5 s"):
+        list(seconds)

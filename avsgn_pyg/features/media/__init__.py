@@ -15,11 +15,12 @@ from av import VideoFrame
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.features.media.container import MediaError, Source, end, frames, inspect
 from avsgn_pyg.features.media.pictures import Pictures, displayed_size
 from avsgn_pyg.features.media.sound import RATE, Sound
 
-__all__ = ["RATE", "TOLERANCE", "Clip", "MediaError", "MediaInfo", "Second", "probe", "read_seconds", "stack"]
+__all__ = ["RATE", "TOLERANCE", "Clip", "Limits", "MediaError", "MediaInfo", "Second", "probe", "read_seconds", "stack"]
 
 # A remainder shorter than this (s) is not a segment: codecs pad their last block, so 10.02 s means ten seconds.
 TOLERANCE = 0.1
@@ -41,6 +42,7 @@ class MediaInfo:
         frame_rate: mean frames per second; 0 without video.
         has_video, has_audio: whether pictures (other than cover art) or sound can be decoded.
         stated: the duration in the header, or `duration` if the header has none.
+        notes: sentences on what is unusual about the file.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class MediaInfo:
     has_video: bool
     has_audio: bool
     stated: float
+    notes: tuple[str, ...] = ()
 
     @property
     def breaks_off(self) -> bool:
@@ -88,13 +91,14 @@ class Clip:
     heard: Float[Tensor, "S"]
 
 
-def probe(path: Path | str) -> MediaInfo:
+def probe(path: Path | str, *, limits: Limits = Limits()) -> MediaInfo:  # noqa: B008
     """Describe a media file from its header, its first frames and its last packets.
 
     Raises:
-        MediaError: no such file, not a media file, or nothing in it can be decoded.
+        MediaError: no such file, not a media file, nothing in it can be decoded, or it exceeds the limit of pixels or
+            the deadline.
     """
-    return _info(inspect(Path(path)))
+    return _info(inspect(Path(path), limits))
 
 
 def _info(source: Source) -> MediaInfo:
@@ -109,7 +113,7 @@ def _info(source: Source) -> MediaInfo:
 
 def read_seconds(
     path: Path | str, *, frames_per_segment: int = 1, start: int = 0, count: int | None = None,
-    size: tuple[int, int] | None = None, threads: int = 1,
+    size: tuple[int, int] | None = None, threads: int = 1, limits: Limits = Limits(),  # noqa: B008
 ) -> Iterator[Second]:
     """Read the seconds of a media file one by one; memory does not grow with its length.
 
@@ -122,9 +126,11 @@ def read_seconds(
             Default: all of :attr:`MediaInfo.seconds`.
         size: height and width to scale every frame to; default: as displayed.
         threads: decoding threads per stream; 0 leaves the number to FFmpeg.
+        limits: of pixels, of the seconds to read, and of the time spent here, without that between two seconds.
 
     Raises:
-        MediaError: when called, as for :func:`probe`. A truncated file raises no error later: see
+        MediaError: when called, as for :func:`probe`, or for more seconds than the limit; later, where the deadline
+            passes or the file cannot be read further. A truncated file raises no error later: see
             :attr:`MediaInfo.breaks_off`.
         ValueError: a number is too small.
     """
@@ -133,8 +139,10 @@ def read_seconds(
     for name, (value, smallest) in least.items():
         if value < smallest:
             raise ValueError(f"{name} must be {smallest} or more, got {value}")
-    source = inspect(Path(path))
+    source = inspect(Path(path), limits)
     stop = _info(source).seconds if count is None else start + count
+    if stop - start > limits.seconds:
+        raise MediaError(f"{path}: {stop - start} s to read; the limit is {limits.seconds} s")
     pictures = Pictures(source, per_second=frames_per_segment, first=start, size=size)
     return _seconds(source, pictures, Sound(source, first=start), range(start, stop), threads)
 
@@ -152,7 +160,8 @@ def _seconds(source: Source, pictures: Pictures, sound: Sound, wanted: range, th
             (pictures if isinstance(frame, VideoFrame) else sound).feed(frame)
         pictures.repeat(index, video_end)
         (images, seen), (samples, heard) = pictures.take(), sound.take()
-        yield Second(index=index, frames=images, seen=seen, samples=samples, heard=heard)
+        with source.meter.paused():
+            yield Second(index=index, frames=images, seen=seen, samples=samples, heard=heard)
 
 
 def _complete(source: Source, pictures: Pictures, sound: Sound, index: int) -> bool:

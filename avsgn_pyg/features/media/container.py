@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 
 import av
 from av import AudioFrame, FFmpegError, Packet, VideoFrame
@@ -18,6 +19,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.features.limits import Limits
 
 # Containers whose header states the duration; elsewhere FFmpeg measures or guesses it.
 _STATED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "asf", "wav"}
@@ -34,6 +36,27 @@ class MediaError(DataError):
     """A media file that cannot be read; the message begins with its path."""
 
 
+class Meter:
+    """The time that the reader has taken for one file, from now on and except while it is paused.
+
+    Raises:
+        MediaError: by :meth:`check`, after the deadline.
+    """
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.path, self.limits, self.begun = path, limits, monotonic()
+
+    def check(self) -> None:
+        if monotonic() - self.begun > self.limits.deadline:
+            raise MediaError(f"{self.path}: reading it takes longer than the deadline of {self.limits.deadline:g} s")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        stopped = monotonic()
+        yield
+        self.begun += monotonic() - stopped
+
+
 @dataclass(frozen=True)
 class Source:
     """The decodable streams of a file, and its clock.
@@ -45,6 +68,7 @@ class Source:
         stated, video_end: the ends of file and video that the header states, or ``None``.
         frame_rate: mean frames per second; 0 without video.
         pixel_aspect: width of a pixel over its height.
+        meter: of the time that this file may take.
     """
 
     path: Path
@@ -56,6 +80,7 @@ class Source:
     video_end: Fraction | None
     frame_rate: float
     pixel_aspect: Fraction
+    meter: Meter
 
 
 @contextmanager
@@ -79,16 +104,20 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def inspect(path: Path) -> Source:
+def inspect(path: Path, limits: Limits) -> Source:
     """Open a file and decode the first frame of its video and of its audio.
 
     Raises:
-        MediaError: not a media file, or no stream of it can be decoded.
+        MediaError: not a media file, no stream of it can be decoded, or it exceeds a limit.
     """
+    meter = Meter(path, limits)
     with open_media(path) as container:
         streams = _best_streams(container)
+        for stream in streams:
+            if stream.type == "video":
+                check_pixels(path, stream.codec_context.width, stream.codec_context.height, limits)
         first: dict[str, VideoFrame | AudioFrame] = {}
-        for packet in packets(container, [stream.index for stream in streams]) if streams else ():
+        for packet in packets(container, [stream.index for stream in streams], meter) if streams else ():
             kind = packet.stream.type
             if kind not in first and (decoded := decode(packet)):
                 first[kind] = decoded[0]
@@ -107,7 +136,7 @@ def inspect(path: Path) -> Source:
             stated=_stated_end(streams, start) or (stated and Fraction(stated, av.time_base)),
             video_end=video and _stated_end([video], start),
             frame_rate=float(video.average_rate or video.guessed_rate or 0) if video else 0.0,
-            pixel_aspect=(video and video.sample_aspect_ratio) or Fraction(1),
+            pixel_aspect=(video and video.sample_aspect_ratio) or Fraction(1), meter=meter,
         )
 
 
@@ -134,7 +163,7 @@ def frames(source: Source, start: int, threads: int) -> Iterator[VideoFrame | Au
     with open_media(source.path) as container:
         if offset is not None:
             container.seek(offset)
-        for packet in packets(container, source.streams, threads):
+        for packet in packets(container, source.streams, source.meter, threads):
             yield from decode(packet)
 
 
@@ -144,7 +173,8 @@ def _seek_offset(source: Source, time: int) -> int | None:
         offset = round((time - margin + source.start) * av.time_base)
         with open_media(source.path) as container, suppress(FFmpegError):
             container.seek(offset)
-            keys = (packet.pts * packet.time_base - source.start for packet in packets(container, source.streams[:1])
+            found = packets(container, source.streams[:1], source.meter)
+            keys = (packet.pts * packet.time_base - source.start for packet in found
                     if packet.is_keyframe and packet.pts is not None)
             if next(keys, time) <= time - 1:
                 return offset
@@ -159,7 +189,13 @@ def decode(packet: Packet) -> list[VideoFrame | AudioFrame]:
         return []
 
 
-def packets(container: InputContainer, indices: Sequence[int], threads: int = 1) -> Iterator[Packet]:
+def check_pixels(path: Path, width: int, height: int, limits: Limits) -> None:
+    """Raise MediaError for a picture of more pixels than the limit."""
+    if width * height > limits.pixels:
+        raise MediaError(f"{path}: pictures of {width} x {height} pixels; the limit is {limits.pixels} pixels")
+
+
+def packets(container: InputContainer, indices: Sequence[int], meter: Meter, threads: int = 1) -> Iterator[Packet]:
     """Read the packets of the streams in file order, then an empty one for each stream, even if the file is cut.
 
     Args:
@@ -170,7 +206,9 @@ def packets(container: InputContainer, indices: Sequence[int], threads: int = 1)
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "NONE" if threads == 1 else "AUTO"
     try:
-        yield from container.demux(streams)
+        for packet in container.demux(streams):
+            meter.check()
+            yield packet
     except FFmpegError:
         for stream in streams:
             last = Packet()
@@ -191,7 +229,7 @@ def end(source: Source) -> Fraction:
 
 def _last_end(container: InputContainer, source: Source) -> Fraction:
     ends = [Fraction(0)]
-    for packet in packets(container, source.streams):
+    for packet in packets(container, source.streams, source.meter):
         time = packet.dts if packet.pts is None else packet.pts
         if time is not None and packet.size:
             ends.append((time + (packet.duration or 0)) * packet.time_base - source.start)
