@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -55,6 +59,22 @@ def ave_composite_root() -> Path:
 def llp_root() -> Path:
     """The real LLP csv files."""
     return _real("llp")
+
+
+@pytest.fixture(scope="session")
+def _no_locks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("a file system without locks is imitated by a library, which needs Linux and a C compiler")
+    library = tmp_path_factory.mktemp("no_locks") / "no_locks.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, ROOT / "tests" / "no_locks.c", "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture(params=["ENOLCK", "ENOSYS"])
+def without_locks(request: pytest.FixtureRequest, _no_locks: Path) -> dict[str, str]:
+    """The environment of a process to which no file system gives locks."""
+    return {**os.environ, "LD_PRELOAD": str(_no_locks), "NO_LOCKS": str(getattr(errno, request.param))}
 
 
 @pytest.fixture(autouse=True)

@@ -1,30 +1,44 @@
-"""Files and folders written completely or not at all, and locks between processes; needs neither torch nor PyG."""
+"""Files and folders written completely or not at all, and locks between processes; needs neither torch nor PyG.
+
+Nothing here follows a symbolic link that somebody else put in place of a file: temporary files have random names and
+are created exclusively; files with fixed names are opened with ``O_NOFOLLOW``.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import platform
 import re
 import secrets
 import shutil
-import zlib
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from filelock import FileLock, Timeout
+from avsgn_pyg.common.lease import check_folder, create, is_running, lease, machine, open_own, warn
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+_POLL: Final = 0.1
+#: Errors of file systems without locks, such as NFS without lockd and Lustre without flock.
+_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yield a hidden path next to `path` to write a file or a folder to; it is renamed to `path` at the end.
+def atomic(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """Yield an empty file, or folder, with a hidden, random name next to `path`; it is renamed to `path` at the end.
 
-    A reader sees the old file or the new one, never a partial one, even after a kill. An existing file is replaced; an
-    existing folder is an error. After an error nothing is left behind. Leftovers of killed processes of this machine
-    are removed when a process first writes to the folder.
+    A reader sees the old file or the new one, never a partial one, even after a kill. An existing file is replaced, and
+    so is a symbolic link, whose target stays as it is; an existing folder is an error. After an error nothing is left
+    behind. Leftovers of killed processes of this machine are removed when a process first writes to the folder.
 
     Raises:
         FileExistsError: `path` is a folder.
@@ -34,7 +48,8 @@ def atomic(path: Path) -> Iterator[Path]:
         raise FileExistsError(f"{path}: exists already, and a folder is never replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent.resolve())
-    partial = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(3)}.partial")
+    partial = path.with_name(f".{path.name[:40]}.{machine()}-{os.getpid()}-{secrets.token_hex(8)}.partial")
+    partial.mkdir() if folder else create(partial)
     try:
         yield partial
         _flush(partial)
@@ -66,56 +81,70 @@ def write_json(path: Path, value: Any) -> None:
 def lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold the lock file `path`, which ends with the process, however that ends.
 
+    On a file system without locks a warning says so, once, and :func:`avsgn_pyg.common.lease.lease` holds
+    ``<path>.lease`` instead.
+
     Args:
         wait: until the process that holds it releases it; otherwise yield at once.
 
     Yields:
         Whether the lock is held; always true with `wait`.
+
+    Raises:
+        DataError: the lock file or its folder is a symbolic link, or belongs to another user.
+        OSError: the folder is not writable.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = FileLock(path)
+    while True:
+        with ExitStack() as stack:
+            if (held := _acquire(path, stack)) or not wait:
+                yield held
+                return
+        time.sleep(_POLL)
+
+
+def _acquire(path: Path, stack: ExitStack) -> bool:
+    """Return whether the lock is held, from now until `stack` closes."""
+    check_folder(path.parent)
+    handle = open_own(path)
+    stack.callback(os.close, handle)
     try:
-        holder.acquire(timeout=-1 if wait else 0)
-    except Timeout:
-        yield False
+        _lock_file(handle)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        warn(f"{path.parent}: this file system has no locks ({error.strerror}); write to it from one process only")
+        return stack.enter_context(lease(path.with_name(f"{path.name}.lease")))
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(handle), os.stat(path)):
+            return True
+    return _acquire(path, stack)  # the last holder removed the file
+
+
+def _lock_file(handle: int) -> None:
+    """Lock an open file; BlockingIOError, which is EWOULDBLOCK, if another process holds it."""
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return
     try:
-        yield True
-    finally:
-        holder.release()
-
-
-@cache
-def _machine() -> str:
-    """Eight letters for the machine, and the container, whose process numbers are comparable."""
-    space = "/proc/self/ns/pid"
-    return f"{zlib.crc32(f'{platform.node()} {os.readlink(space) if os.path.exists(space) else str()}'.encode()):08x}"
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    except PermissionError as error:
+        raise BlockingIOError(*error.args) from None
 
 
 @cache
 def _remove_leftovers(folder: Path) -> None:
     """Remove partial files of dead processes; once in each process, since a folder may have many files."""
     for entry in os.scandir(folder):
-        found = re.fullmatch(rf"\..*\.{_machine()}-(\d{{1,9}})-[0-9a-f]{{6}}\.partial", entry.name)
-        if found and not _is_running(int(found[1])):
+        found = re.fullmatch(rf"\..*\.{machine()}-(\d{{1,9}})-[0-9a-f]{{6}}\.partial", entry.name)
+        if found and not is_running(int(found[1])):
             with suppress(OSError):  # another process removes it, too
                 _remove(Path(entry.path))
 
 
-def _is_running(process: int) -> bool:
-    if os.name == "nt":  # os.kill would end it there
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -51,8 +51,7 @@ def save_checkpoint(
     Raises:
         FileExistsError: `folder` exists; nothing is overwritten.
     """
-    with atomic(folder) as partial:
-        partial.mkdir()
+    with atomic(folder, folder=True) as partial:
         save_file(on_cpu(weights), partial / MODEL)
         save_config(config, partial / CONFIG)
         (partial / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")

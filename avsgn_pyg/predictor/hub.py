@@ -61,7 +61,7 @@ def save(checkpoint: Checkpoint, folder: Path, license: str) -> Path:
     try:
         if folder.exists():
             folder.rmdir()
-        with atomic(folder) as partial:
+        with atomic(folder, folder=True) as partial:
             HubModel.of(checkpoint, license).save_pretrained(partial)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None

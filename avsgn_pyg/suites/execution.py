@@ -7,11 +7,10 @@ import logging
 import os
 import platform
 import sys
-import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
@@ -19,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, ConfigError, RunError
+from avsgn_pyg.common.lease import repeat, touch
 from avsgn_pyg.common.pool import Pool, cores
 from avsgn_pyg.suites.runs import Run, train
 
@@ -129,7 +129,7 @@ def show_progress(runs: Sequence[Run]) -> Iterator[None]:
 
     total = sum(run.config.train.epochs for run in runs)
     with tqdm(total=total, initial=count(), desc="reproduce", unit="epoch", disable=None) as bar:
-        with _repeat(lambda: bar.update(count() - bar.n)):
+        with repeat(lambda: bar.update(count() - bar.n), INTERVAL):
             yield
 
 
@@ -142,7 +142,7 @@ def use_alone(out: Path) -> Iterator[None]:
     """
     own = out / f".used-by-{platform.node()}"
     out.mkdir(parents=True, exist_ok=True)
-    own.touch()
+    touch(own)
     try:
         for mark in out.glob(".used-by-*"):
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
@@ -151,28 +151,10 @@ def use_alone(out: Path) -> Iterator[None]:
                         f"{out}: {mark.name.removeprefix('.used-by-')} runs a suite there, and this is "
                         f"{platform.node()}. Give each machine its part, --shard 1/2 and --shard 2/2, or start one "
                         f"for all with --engine ray. If that one was killed, wait {STALE:g} s")
-        with _repeat(own.touch):
+        with repeat(lambda: touch(own), INTERVAL):
             yield
     finally:
         own.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _repeat(action: Callable[[], object]) -> Iterator[None]:
-    """Call `action` every :data:`INTERVAL` seconds in a thread."""
-    ended = threading.Event()
-
-    def loop() -> None:
-        while not ended.wait(INTERVAL):
-            action()
-
-    thread = threading.Thread(target=loop, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @contextlib.contextmanager

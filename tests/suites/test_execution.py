@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.common.errors import ConfigError, RunError
+from avsgn_pyg.common.errors import ConfigError, DataError, RunError
 from avsgn_pyg.common.pool import ProcessDiedError
 from avsgn_pyg.suites import execution, load_suite, reproduce, run_on_processes, run_on_ray
 from avsgn_pyg.suites.cluster import check_resources
@@ -109,6 +109,13 @@ def test_this_machine_and_a_killed_one_do_not_block_a_folder(tmp_path: Path, mac
     with execution.use_alone(tmp_path):
         assert (tmp_path / f".used-by-{platform.node()}").exists()
     assert not (tmp_path / f".used-by-{platform.node()}").exists()
+
+
+def test_a_mark_that_is_a_link_is_refused_and_its_target_kept(tmp_path: Path):
+    (tmp_path / f".used-by-{platform.node()}").symlink_to(tmp_path / "victim")
+    with pytest.raises(DataError, match="symbolic link"), execution.use_alone(tmp_path):
+        pass
+    assert not (tmp_path / "victim").exists()
 
 
 def test_another_machine_needs_a_shard_of_its_own(written: Path, tmp_path: Path):

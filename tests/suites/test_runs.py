@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from avsgn_pyg.common.errors import CheckpointError, DataError, RunError
+from avsgn_pyg.common.files import lock
 from avsgn_pyg.config import save_config
 from avsgn_pyg.engine.run_folder import RunFolder
 from avsgn_pyg.suites import load_suite
@@ -52,7 +52,7 @@ def test_damaged_scores_are_refused(run: Run, edit: Callable):
 
 
 def test_two_processes_never_train_one_run(run: Run):
-    with FileLock(run.out / ".locks" / "full-ours-seed-0"), pytest.raises(RunError, match="another process"):
+    with lock(run.out / ".locks" / "full-ours-seed-0"), pytest.raises(RunError, match="another process"):
         train(run)
 
 

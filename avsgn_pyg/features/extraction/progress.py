@@ -146,7 +146,7 @@ def _agree(folder: Path, settings: dict[str, Any], replace: bool) -> bool:
     old = _read_manifest(path)
     if replace and old != new:
         for entry in folder.iterdir():
-            if entry.name != "lock":
+            if entry.stem != "lock":
                 entry.unlink()
         old = None
     if old is None:

@@ -1,0 +1,38 @@
+"""Foreign text, such as labels and ids, in formats that would misread it; needs neither torch nor PyG."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+#: What XML 1.0 forbids, lone surrogates included, which UTF-8 has no bytes for.
+_UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: What Windows, and partly macOS, forbids in a file name: some characters, a last dot or space, names of devices.
+_UNNAMEABLE = re.compile(r'[\x00-\x1f<>:"/\\|?*\x7f\ud800-\udfff]|[. ]+$|^(?=(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))',
+                         re.IGNORECASE)
+
+
+def printable(text: str) -> str:
+    """Return `text` without the characters that XML 1.0 forbids, which are never visible, and lone surrogates."""
+    return _UNPRINTABLE.sub("", text)
+
+
+def csv_cell(value: object) -> object:
+    """Return a cell of a CSV file; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def file_name(text: str) -> str:
+    """Return a file name for `text` that Linux, Windows and macOS can hold; it is `text` itself wherever possible.
+
+    Other texts get ``_`` for what is forbidden, are cut to 200 bytes, and end with eight letters of their hash, so that
+    two texts never share a name.
+    """
+    name = _UNNAMEABLE.sub("_", text)
+    name = name if len(name.encode()) <= 200 else name.encode()[:191].decode(errors="ignore")
+    if name == text and name:
+        return name
+    return f"{name}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
