@@ -112,6 +112,7 @@ class DataConfig(Section):
     drop_leaking: Switch = False
     held_out: tuple[str, ...] = ()
     missing: Literal["refuse", "drop"] = "refuse"
+    padded_events: Literal["keep", "background", "drop"] = "keep"
     regions: Literal["pool", "keep"] = "pool"
     synthetic: SyntheticConfig = SyntheticConfig()
 

@@ -277,10 +277,11 @@ RUNS = {
         "data.audio_features=a.h5", "data.visual_features=maps.h5",
     ],
     "store": [
-        "data.features=store.h5", "data.missing=drop", "data.held_out=[class 1]", "train.schedule=cosine",
-        "train.early_stop=1", "train.select=val", "evaluate.split=val", "train.compile=true", "train.batch_size=32",
-        "model.cmgi.subgraphs=[av]", "model.cmgi.layers=1",
+        "data.features=store.h5", "data.missing=drop", "data.padded_events=drop", "data.held_out=[class 1]",
+        "train.schedule=cosine", "train.early_stop=1", "train.select=val", "evaluate.split=val",
+        "train.compile=true", "train.batch_size=32", "model.cmgi.subgraphs=[av]", "model.cmgi.layers=1",
     ],
+    "padded": ["data.features=store.h5", "data.padded_events=background", "train.epochs=1"],
 }
 SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]
 
@@ -315,7 +316,9 @@ def ave_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with h5py.File(root / "maps.h5", "w") as file:
         file["avadataset"] = draw.normal(size=(videos, 10, 7, 7, WIDTH))
     names = tuple(f"class {c}" for c in range(C))
-    features = Features(audio, visual, ids, categories=names, label_text=LabelText(*text))
+    record = {"made by": "avsgn_pyg.features", "label_text": {},
+              "incomplete": [{"id": "id 03", "unheard": 2, "unseen": 2, "padded": 2}]}
+    features = Features(audio, visual, ids, categories=names, label_text=LabelText(*text), provenance=record)
     write_store(root / "store.h5", features)
     return root
 

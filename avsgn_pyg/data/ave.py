@@ -9,9 +9,7 @@ Shapes: N annotated videos, T segments of one second, C event classes (backgroun
 
 from __future__ import annotations
 
-import difflib
 import logging
-import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,10 +22,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.data.files import SPLIT_FILES, check_train_split, read_text
+from avsgn_pyg.data.files import SPLIT_FILES, check_train_split
 from avsgn_pyg.data.legacy import read_order
+from avsgn_pyg.data.rows import Row, class_index, format_some, near_duplicates, read_lines
 
-HEADER: Final = ("category", "videoid", "quality", "starttime", "endtime")
 SPLITS: Final = ("train", "val", "test")
 SplitSource = Literal["order", "txt"]
 
@@ -75,6 +73,19 @@ class Annotations:
         return ["&".join(map(str, row)) for row in rows]
 
 
+    @property
+    def doubtful_classes(self) -> list[str]:
+        """A sentence on every two classes that differ by case, blanks or one letter."""
+        counts = self.category.bincount(minlength=len(self.categories)).tolist()
+        found = []
+        for rare, common in near_duplicates(dict(zip(self.categories, counts, strict=True))):
+            index = self.categories.index(rare)
+            rows = (self.category == index).nonzero().flatten().tolist()
+            found.append(f"{self.path.name}: the class {rare!r} (index {index}, row {format_some(rows)}) differs from "
+                         f"{common!r} by case, blanks or one letter only; if they are one class, correct these rows")
+        return found
+
+
 class Splits(NamedTuple):
     """Rows of the annotation file, each split in its file's own order; ``None`` for a split without a file."""
 
@@ -109,7 +120,7 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
             is empty (other than ``0&0``) or ends after T, or a class not in `categories`.
     """
     path = Path(path)
-    rows = [_Row.parse(path, line, fields, segments) for line, fields in _lines(path)]
+    rows = [Row.parse(path, line, fields, segments) for line, fields in read_lines(path)]
     if not rows:
         raise DataError(f"{path}: contains no annotations")
     known = tuple(dict.fromkeys(row.category for row in rows) if categories is None else categories)
@@ -124,15 +135,6 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
         start=torch.tensor([row.start for row in rows]),
         end=torch.tensor([row.end for row in rows]),
     )
-
-
-def class_index(name: str, index: dict[str, int], where: str) -> int:
-    """Return the index of a class; DataError with `where` and the closest name if there is no such class."""
-    if name not in index:
-        near = difflib.get_close_matches(name, index, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(index)}"
-        raise DataError(f"{where}: unknown class {name!r}; {hint}")
-    return index[name]
 
 
 def read_splits(root: str | Path, annotations: Annotations, source: SplitSource = "order") -> Splits:
@@ -219,44 +221,6 @@ def without_leaks(splits: Splits, annotations: Annotations) -> Splits:
     return splits._replace(train=splits.train[~torch.isin(splits.train, dropped)])
 
 
-class _Row(NamedTuple):
-    line: int
-    category: str
-    video_id: str
-    quality: str
-    start: int
-    end: int
-
-    @classmethod
-    def parse(cls, path: Path, line: int, fields: tuple[str, ...], segments: int) -> _Row:
-        where = f"{path}, line {line}"
-        if len(fields) != len(HEADER):
-            form = "Category&VideoID&Quality&StartTime&EndTime"
-            raise DataError(f"{where}: {len(fields)} fields instead of the 5 of {form}: {'&'.join(fields)!r}")
-        category, video_id, quality, *times = fields
-        if not category or not video_id:
-            raise DataError(f"{where}: an empty class or video id: {'&'.join(fields)!r}")
-        for time in times:
-            if not re.fullmatch("[0-9]{1,9}", time):
-                raise DataError(f"{where}: start and end must be whole seconds, 0 to {segments}; got {time!r}")
-        start, end = int(times[0]), int(times[1])
-        if end > segments:
-            raise DataError(f"{where}: the event ends at {end}, but a video has {segments} seconds")
-        if start >= end and (start, end) != (0, 0):
-            raise DataError(f"{where}: an event from {start} to {end} is empty; 'no event' is written 0&0")
-        return cls(line, category, video_id, quality, start, end)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield line number from 1 and stripped fields of every line except a header and trailing blanks."""
-    text = read_text(path)
-    # Not splitlines(): it also splits at characters that names may contain.
-    for number, line in enumerate(text.rstrip().split("\n") if text.strip() else (), start=1):
-        fields = tuple(part.strip() for part in line.split("&"))
-        if number > 1 or tuple(part.lower() for part in fields) != HEADER:
-            yield number, fields
-
-
 def _read_order_files(paths: list[Path], annotations: Annotations) -> Iterator[Tensor]:
     taken: dict[int, str] = {}
     for path in paths:
@@ -277,8 +241,8 @@ def _read_text_files(paths: list[Path], annotations: Annotations) -> Iterator[Te
         free[line].append(row)
     for path in paths:
         rows = []
-        for line, fields in _lines(path):
-            key = "&".join(map(str, _Row.parse(path, line, fields, annotations.segments)[1:]))
+        for line, fields in read_lines(path):
+            key = "&".join(map(str, Row.parse(path, line, fields, annotations.segments)[1:]))
             if not free.get(key):
                 why = "is in no row of" if key not in free else "is more often in the split files than in"
                 raise DataError(f"{path}, line {line}: {'&'.join(fields)!r} {why} {annotations.path}")

@@ -20,6 +20,8 @@ from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.feature_store import LabelText, format_span, read_store, width_mismatches
 from avsgn_pyg.data.files import SPLIT_FILES, check_files, feature_files, label_files, root_of
 from avsgn_pyg.data.legacy import Maps, open_maps, read_label_text
+from avsgn_pyg.data.padding import UNKNOWN, label_padded
+from avsgn_pyg.data.rows import format_some
 from avsgn_pyg.data.sources import ABSENT, EXTRACTION, Source, file_record, legacy_source, store_source
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.data.videos import Dataset, Videos
@@ -55,20 +57,23 @@ def _load_ave(config: DataConfig) -> Dataset:
     source = legacy_source(**files) if store is None else store_source(store, read_store(store))
     annotations = ave.read_annotations(root / config.annotations, source.segments, source.categories)
     places = source.places(annotations)
-    _check_times(annotations, places, source)
+    _check_times(annotations, source)
     found = ave.read_splits(root, annotations, config.splits)
     ave.check_coverage(annotations, found, root, config.splits)
     ave.check_forms_agree(root, annotations)
     splits = ave.without_leaks(found, annotations) if config.drop_leaking else found
     _check_not_empty(splits, "all its videos are also in val or test")
     splits, dropped = _without_failed(config, annotations, splits, places, source)
+    labelled, left_out, padded = label_padded(config, annotations, source, places)
+    splits = Splits(*(rows if rows is None else rows[~left_out[rows]] for rows in splits))
+    _check_not_empty(splits, "all its events end after their clips")
     label_text = _label_text(config, annotations, source)
     maps = open_maps(root / config.visual_features) if config.regions == "keep" else None
     features = source.read()
     return Dataset(
         name=config.name,
         categories=annotations.categories,
-        **{split: _videos(annotations, rows, features, places, source, maps)
+        **{split: _videos(labelled, rows, features, places, source, maps)
            for split, rows in splits.present().items()},
         label_text=label_text,
         provenance={
@@ -77,6 +82,7 @@ def _load_ave(config: DataConfig) -> Dataset:
             "files": _file_records(config, root, source, found),
         },
         notes=(*_notes(annotations, found, splits), *dropped, *_notes_on_lengths(annotations, places, source)),
+        warnings=(*annotations.doubtful_classes, *padded),
     )
 
 
@@ -97,10 +103,10 @@ def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tens
     )
 
 
-def _check_times(annotations: Annotations, places: Tensor, source: Source) -> None:
+def _check_times(annotations: Annotations, source: Source) -> None:
     """Raise a DataError if the segments of the features cannot be the seconds of the annotations.
 
-    With one length, an event must reach the last segment; with mixed lengths, none may end after its own video.
+    With one length, an event must reach the last segment.
     """
     files, last = ", ".join(map(str, source.files)), int(annotations.end.max())
     if source.lengths is None:
@@ -109,11 +115,6 @@ def _check_times(annotations: Annotations, places: Tensor, source: Source) -> No
                 f"{files}: {annotations.segments} segments in a video, but the last event of {annotations.path} ends "
                 f"at second {last}; segments must be seconds. Are the features cut into segments of another length, "
                 f"or their axes transposed? They must be [N, {last}, width]")
-        return
-    seconds = torch.where(places == ABSENT, annotations.segments, source.lengths[places])
-    for row in (annotations.end > seconds).nonzero().flatten().tolist():
-        raise DataError(f"{annotations.path}: the event of row {row} ({annotations.video_ids[row]}) ends at "
-                        f"{int(annotations.end[row])}, but the video has {int(seconds[row])} seconds in {files}")
 
 
 def _label_text(config: DataConfig, annotations: Annotations, source: Source) -> LabelText | None:
@@ -164,7 +165,7 @@ def _without_failed(config: DataConfig, annotations: Annotations, splits: Splits
             raise DataError(_absence(config, annotations, source, f"{len(absent)} of {len(rows)} {split}", absent))
         if absent:
             reasons = Counter(source.failed[row] for row in absent).most_common()
-            listed = _some([f"{reason} ({count})" for reason, count in reasons], most=3)
+            listed = format_some([f"{reason} ({count})" for reason, count in reasons], most=3)
             notes.append(f"{split} rows without features, left out: {len(absent)} of {len(rows)}: {listed}")
         left[split] = rows[places[rows] != ABSENT]
     splits = splits._replace(**left)
@@ -195,28 +196,25 @@ def _notes(annotations: Annotations, found: Splits, used: Splits) -> Iterator[st
         yield f"train shares video ids with other splits ({where}); train rows {done}: {rows}"
     silent = (~annotations.relevance.bool().any(-1)).nonzero().flatten().tolist()
     if silent:
-        yield f"rows without any event second, all background and without a class to learn: {_some(silent)}"
+        yield f"rows without any event second, all background and without a class to learn: {format_some(silent)}"
     unused = len(annotations) - sum(len(rows) for rows in found.present().values())
     if unused:
         yield f"annotated rows in no split: {unused}"
     trained = set(annotations.category[used.train].tolist())
     untrained = [name for index, name in enumerate(annotations.categories) if index not in trained]
     if untrained:
-        yield f"classes without a train video: {_some(untrained)}"
+        yield f"classes without a train video: {format_some(untrained)}"
 
 
 def _notes_on_lengths(annotations: Annotations, places: Tensor, source: Source) -> Iterator[str]:
+    if source.seconds is None:
+        yield UNKNOWN
     if source.lengths is None:
         return
     yield f"videos of mixed lengths: {format_span((int(source.lengths.min()), int(source.lengths.max())))} seconds"
     present = places != ABSENT
     if bool((2 * annotations.end[present] <= source.lengths[places[present]]).all()):
         yield "no event ends in the second half of its video; are the segments seconds?"
-
-
-def _some(values: list, most: int = 8) -> str:
-    rest = f" and {len(values) - most} more" if len(values) > most else ""
-    return ", ".join(map(str, values[:most])) + rest
 
 
 def _file_records(config: DataConfig, root: Path, source: Source, found: Splits) -> dict[str, dict[str, Any]]:

@@ -27,10 +27,17 @@ GRIDS: Final = {3: (), 4: (49,), 5: (7, 7)}
 CHUNK_BYTES = 64 * 2**20
 
 
-def legacy_shape(path: str | Path, key: str = KEY) -> tuple[int, int, int]:
-    """Return (N, T, d) of a feature file after pooling, without reading the features."""
+def legacy_shape(path: str | Path, key: str = KEY, *, regions: bool = True) -> tuple[int, int, int]:
+    """Return (N, T, d) of a feature file after pooling, without reading the features.
+
+    Raises:
+        DataError: it cannot be used, or has maps and `regions` is false, as for sound.
+    """
     with h5.opened(Path(path)) as file:
         shape = _dataset(Path(path), file, key).shape
+    if len(shape) > 3 and not regions:
+        raise DataError(f"{path}: {key!r} is {list(shape)}, maps of regions of a picture, and sound has none; are the "
+                        "audio and the visual file swapped?")
     return shape[0], shape[1], shape[-1]
 
 

@@ -40,6 +40,7 @@ class Source:
         video_ids: one per video, in a store; checked against the annotations.
         rows: [M] annotated row of each video; ``None`` if video k is row k.
         lengths: [M] seconds of each video if they are mixed.
+        seconds: [M] seconds that each clip has itself, without padding; ``None`` if that is not recorded.
         categories: class names in index order, if the files have them.
         label_text: the source's own label text, if it has one.
         provenance: JSON-ready.
@@ -54,6 +55,7 @@ class Source:
     video_ids: tuple[str, ...] | None = None
     rows: Int[Tensor, "M"] | None = None
     lengths: Int[Tensor, "M"] | None = None
+    seconds: Int[Tensor, "M"] | None = None
     categories: tuple[str, ...] | None = None
     label_text: LabelText | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -92,13 +94,28 @@ def store_source(path: Path, features: Features) -> Source:
         files=(path,), videos=len(audio), segments=audio.shape[1], widths=(audio.shape[2], visual.shape[2]),
         read=lambda: (audio, visual), video_ids=features.video_ids, rows=features.rows, lengths=features.lengths,
         categories=features.categories, label_text=features.label_text, provenance=provenance,
-        failed={row: each["reason"] for each in failed for row in each["rows"]},
+        failed={row: each["reason"] for each in failed for row in each["rows"]}, seconds=_own_seconds(features),
     )
+
+
+def _own_seconds(features: Features) -> Int[Tensor, "M"] | None:
+    """Return the seconds of each clip before padding; ``None`` if the store does not record them for all."""
+    if features.lengths is not None:
+        return features.lengths
+    if features.provenance.get("made by") != EXTRACTION:
+        return None
+    # Earlier versions recorded no padding; a clip that lacks no sound, or no picture, has none.
+    padded = {each["id"]: each.get("padded", -min(each["unheard"], each["unseen"]))
+              for each in features.provenance.get("incomplete", ())}
+    if min(padded.values(), default=0) < 0:
+        return None
+    return torch.tensor([features.audio.shape[1] - padded.get(key, 0) for key in features.video_ids])
 
 
 def legacy_source(audio: Path, visual: Path) -> Source:
     """Return the two h5 files of the AVE release as a source, of which only the shapes are read yet."""
-    (videos, segments, audio_width), (others, seconds, visual_width) = legacy_shape(audio), legacy_shape(visual)
+    videos, segments, audio_width = legacy_shape(audio, regions=False)
+    others, seconds, visual_width = legacy_shape(visual)
     if (videos, segments) != (others, seconds):
         raise DataError(f"{audio} has {videos} videos of {segments} segments, {visual} {others} of {seconds}; they "
                         "must be the same videos")

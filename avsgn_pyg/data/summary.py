@@ -17,6 +17,7 @@ from avsgn_pyg.data.ave import Annotations, Splits, SplitSource
 from avsgn_pyg.data.feature_store import FORMAT, Features, format_span, read_store
 from avsgn_pyg.data.files import check_folder
 from avsgn_pyg.data.legacy import legacy_shape
+from avsgn_pyg.data.padding import UNKNOWN, find_padded
 from avsgn_pyg.data.sources import ABSENT, store_source
 
 LEGACY_FILES: Final = ("audio_feature.h5", "visual_feature.h5")
@@ -39,7 +40,8 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
     check_folder(path, splits)
     if path.is_file():
         return list(_store(path.name, read_store(path)))
-    shapes = {name: legacy_shape(path / name) for name in LEGACY_FILES if (path / name).is_file()}
+    shapes = {name: legacy_shape(path / name, regions=name != LEGACY_FILES[0])
+              for name in LEGACY_FILES if (path / name).is_file()}
     stores = {file.name: read_store(file) for file in sorted(path.glob("*.h5")) if _is_store(file)}
     spans = {name: (shape[1], shape[1]) for name, shape in shapes.items()}
     spans |= {name: store.span for name, store in stores.items()}
@@ -48,7 +50,8 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
         raise DataError(f"{path}: feature files of different lengths: {found}")
     _, longest = next(iter(spans.values()), (segments, segments))
     annotations = ave.read_annotations(path / "Annotations.txt", longest)
-    places = {name: store_source(path / name, store).places(annotations) for name, store in stores.items()}
+    sources = {name: store_source(path / name, store) for name, store in stores.items()}
+    places = {name: source.places(annotations) for name, source in sources.items()}
     seconds = torch.full((len(annotations),), annotations.segments)
     mixed = next((name for name, store in stores.items() if store.lengths is not None), None)
     if mixed is not None:  # 0 for a row that the store lacks
@@ -58,7 +61,9 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
     for name, store in stores.items():
         covered = int((places[name] != ABSENT).sum())
         lines.append(f"{name}: a feature store, with {covered} of {len(annotations)} rows")
-        lines += [f"  {line}" for line in _store(name, store)]
+        padded = find_padded(annotations, sources[name], places[name])[1]
+        unknown = [UNKNOWN] if sources[name].seconds is None else []
+        lines += [f"  {line}" for line in (*_store(name, store), *padded, *unknown)]
     return lines
 
 
@@ -72,6 +77,7 @@ def _annotations(annotations: Annotations) -> Iterator[str]:
     counts = annotations.category.bincount(minlength=len(annotations.categories)).tolist()
     for index, (name, count) in enumerate(zip(annotations.categories, counts, strict=True)):
         yield f"  class {index:2d}  {name}: {count} rows"
+    yield from annotations.doubtful_classes
     yield f"video ids in more than one row: {len(ave.duplicates(annotations))}"
     yield f"rows without event seconds: {(annotations.end == 0).nonzero().flatten().tolist()}"
 
@@ -101,6 +107,8 @@ def _legacy(folder: Path, shapes: dict[str, tuple[int, int, int]], annotations: 
             raise DataError(f"{folder / name} has {videos} videos, {annotations.path} has {len(annotations)} rows; "
                             "row k must be video k")
         yield f"{name}: {videos} videos of {segments} segments, {width} wide"
+    if shapes:
+        yield UNKNOWN
 
 
 def _store(name: str, features: Features) -> Iterator[str]:

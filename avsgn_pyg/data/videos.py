@@ -142,6 +142,7 @@ class Dataset:
         synthetic: whether the data are generated, not recorded.
         provenance: origin of annotations and features; JSON-ready.
         notes: facts that a reader should know: duplicates, leaks, dropped rows, unusual labels.
+        warnings: probable mistakes in the data: classes that differ by a letter, events that end after their clip.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Dataset:
     synthetic: bool = False
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Videos]:

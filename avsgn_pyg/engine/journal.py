@@ -9,7 +9,7 @@ import math
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -87,8 +87,8 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def note_environment(path: Path, accelerator: Accelerator, after: int) -> None:
-    """Add an entry on this start of the run to ``environment.json``: versions, device, command, git revision."""
+def note_environment(path: Path, accelerator: Accelerator, after: int, notes: Sequence[str] = ()) -> None:
+    """Add an entry on this start to ``environment.json``: versions, device, command, git revision, data `notes`."""
     device = accelerator.device
     name = f"{device}: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
     start = {
@@ -103,6 +103,7 @@ def note_environment(path: Path, accelerator: Accelerator, after: int) -> None:
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
         "git": git_revision(Path.cwd()),
+        "data_notes": list(notes),
     }
     write_json(path, [*(read_json(path) if path.exists() else []), start])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from accelerate import Accelerator
@@ -48,6 +48,7 @@ class Trainer:
         run: the folder, whose state was checked.
         accelerator: from :func:`avsgn_pyg.engine.devices.make_accelerator`.
         progress: show a bar on a terminal.
+        notes: on the data, for the run's folder.
     """
 
     #: Model and objective as one module; another task passes another target to its objective.
@@ -55,11 +56,11 @@ class Trainer:
 
     def __init__(
         self, config: Config, model: nn.Module, objective: Any, train: Videos, selecting: Videos | None,
-        *, meta: Meta, run: RunFolder, accelerator: Accelerator, progress: bool = False,
+        *, meta: Meta, run: RunFolder, accelerator: Accelerator, progress: bool = False, notes: Sequence[str] = (),
     ) -> None:
         self.config, self.recipe, self.objective = config, config.train, objective
         self.segment_labels = config.objective.supervision == "full"
-        self.run, self.accelerator, self.show = run, accelerator, progress
+        self.run, self.accelerator, self.show, self.notes = run, accelerator, progress, notes
         self.meta = meta.model_copy(
             update={"versions": versions(), "seed": config.train.seed, "selected_on": config.train.select})
         device = accelerator.device
@@ -88,7 +89,7 @@ class Trainer:
         main = self.accelerator.is_main_process
         if main:
             self.run.begin(self.config)
-            note_environment(self.run.path / "environment.json", self.accelerator, self.progress.epoch)
+            note_environment(self.run.path / "environment.json", self.accelerator, self.progress.epoch, self.notes)
         self.accelerator.wait_for_everyone()
         first = self.progress.epoch + 1
         with Journal(self.run.path, after=self.progress.epoch, write=main) as journal, self._bar() as bar:

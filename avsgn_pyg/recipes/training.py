@@ -73,8 +73,9 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
         runs = {folder / f"seed-{seed}": _with_seed(config, seed) for seed in config.train.seeds}
     _check(config, dataset)
     first = _build(next(iter(runs.values())), dataset)  # refused, if it cannot be built, before a file is written
-    for note in dataset.notes:
-        logger.info("%s: %s", dataset.name, note)
+    for level, sentences in ((logging.WARNING, dataset.warnings), (logging.INFO, dataset.notes)):
+        for sentence in sentences:
+            logger.log(level, "%s: %s", dataset.name, sentence)
     accelerator = start(config, folder, overwrite=overwrite)
     main = accelerator.is_main_process
     if several:
@@ -153,7 +154,7 @@ def fit(
     model = build()
     set_seed(config.train.seed, device_specific=True)  # each process draws its own dropout and augmentation
     trainer(config, model, objective, dataset.train, selecting_split(config, dataset), meta=meta_of(dataset), run=run,
-            accelerator=accelerator, progress=progress).fit()
+            accelerator=accelerator, progress=progress, notes=(*dataset.warnings, *dataset.notes)).fit()
 
 
 def _with_seed(config: Config, seed: int) -> Config:

@@ -136,6 +136,9 @@ def test_features_at_another_time_scale_are_refused(root: Path) -> None:
     (lambda root: (root / "valSet.txt").write_text(LINES[0]), r"val_order\.h5, entry 0: 'Flute&e&good&0&6'"),
     (lambda root: h5(root / "audio_feature.h5", "avadataset", np.zeros((5, SEGMENTS, 4))),
      r"audio_feature\.h5 has 5 videos .*visual_feature\.h5 6 of 6"),
+    (lambda root: [(root / f"{old}.h5").rename(root / f"{new}.h5") for old, new in (
+        ("audio_feature", "x"), ("visual_feature", "audio_feature"), ("x", "visual_feature"))],
+     r"audio_feature\.h5: .*\[6, 6, 49, 5\].*swapped"),
     (lambda root: [h5(root / f"{name}_feature.h5", "avadataset", np.zeros((5, SEGMENTS, 4)))
                    for name in ("audio", "visual")], r"5 videos, but .*Annotations\.txt has 6 rows"),
     *((lambda root, name=name: (root / name).unlink(), name)
@@ -227,7 +230,7 @@ def test_label_text_of_another_encoder_than_the_features_is_refused(root: Path) 
     ([0, 1], {"rows": None}, r"2 videos, .* has 6 rows; .*'rows'"),
     (None, {"categories": ("Flute", "Dog")}, r"Annotations\.txt, line 1: unknown class 'Bark'"),
     (None, {"lengths": torch.tensor([6, 3, 2, 5, 4, 6])},
-     r"the event of row 3 \(d\) ends at 6, .* 5 seconds in .*store\.h5"),
+     r"store\.h5: .*row 3 \(d\) ends at 6, its clip has 5 s.*data\.padded_events"),
 ])
 def test_a_store_of_other_videos_is_refused(root: Path, rows: list[int] | None, changes: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -100,6 +100,19 @@ def test_shares_of_mixed_lengths_are_of_real_seconds(folder: Path) -> None:
     assert "  mixed.h5: 3 videos of 5 to 10 segments" in lines
 
 
+def test_events_that_end_after_their_clip_and_classes_that_differ_by_a_slip_are_named(folder: Path) -> None:
+    record = {"made by": "avsgn_pyg.features", "failed": [], "label_text": {},
+              "incomplete": [{"id": "a", "unheard": 4, "unseen": 4, "padded": 4}]}
+    make_store(folder / "clip.h5", ("a", "a", "b"), provenance=record)
+    for name in ("Annotations.txt", "trainSet.txt"):
+        (folder / name).write_text((folder / name).read_text().replace("Cat&b", "cat&b"))
+    text = "\n".join(summarize(folder, splits="txt"))
+    assert "events that end after their clip: 1: row 0 (a) ends at 10, its clip has 6 s" in text
+    assert "class 'cat' (index 2, row 2) differs from 'Cat'" in text and "not recorded" not in text
+    make_store(folder / "clip.h5", ("a", "a", "b"))
+    assert "not recorded" in "\n".join(summarize(folder, splits="txt"))
+
+
 def test_the_tool_prints_the_summary_or_the_error(folder: Path, capsys: pytest.CaptureFixture) -> None:
     main = runpy.run_path(str(TOOL))["main"]
     assert main([str(folder), "--splits", "txt"]) == 0

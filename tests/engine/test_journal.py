@@ -46,9 +46,10 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
 def test_every_start_is_added_to_the_environment(tmp_path: Path) -> None:
     accelerator = make_accelerator(TrainConfig(device="cpu"))
     for after in (0, 3):
-        note_environment(tmp_path / "environment.json", accelerator, after)
+        note_environment(tmp_path / "environment.json", accelerator, after, ["a note"])
     starts = json.loads((tmp_path / "environment.json").read_text())
     assert [start["after_epoch"] for start in starts] == [0, 3]
+    assert starts[0]["data_notes"] == ["a note"]
     assert starts[0]["packages"].keys() >= {"torch", "accelerate", "safetensors"}
     assert (starts[0]["device"], starts[0]["precision"], starts[0]["processes"]) == ("cpu", "no", 1)
 

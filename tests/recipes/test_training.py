@@ -76,6 +76,16 @@ def test_a_run_has_the_files_that_docs_runs_lists(trained: Result) -> None:
     assert "(synthetic) | test: 6 videos" in trained.table() and trained.as_dict()["summary"] is None
 
 
+def test_what_is_odd_about_the_data_is_warned_of_and_in_the_folder(
+    make_config: Make, change_data: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    change_data(warnings=("row 2 is longer than its clip",))
+    folder = train(make_config(epochs=1)).folder
+    assert any(record.levelname == "WARNING" and "row 2" in record.message for record in caplog.records)
+    [started] = json.loads((folder / "environment.json").read_text())
+    assert started["data_notes"][0] == "row 2 is longer than its clip" and len(started["data_notes"]) > 1
+
+
 def test_a_finished_run_is_evaluated_and_not_trained_again(run: Path, make_config: Make, trained: Result) -> None:
     before = (run / "journal.jsonl").read_bytes()
     again = train(make_config()).as_dict()["evaluations"][0]

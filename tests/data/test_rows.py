@@ -1,0 +1,41 @@
+"""Rows as people write them are read, and classes that differ by a slip of the pen are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avsgn_pyg.data.rows import Row, near_duplicates, read_lines
+
+
+def parse(line: str) -> Row:
+    return Row.parse(Path("a.txt"), 1, tuple(line.split("&")), 10)
+
+
+@pytest.mark.parametrize("times", ["0&10", "0.0&10.0", "0.000&10.", "00&10&"])
+def test_whole_seconds_may_be_written_with_a_point_and_a_line_may_end_with_a_separator(times: str):
+    assert str(parse(f"Bark&x&good&{times}")) == "Bark&x&good&0&10"
+
+
+@pytest.mark.parametrize("header", [
+    "Category&VideoID&Quality&StartTime&EndTime", "category & videoid & quality & starttime & endtime&"])
+def test_a_header_is_no_row(tmp_path: Path, header: str):
+    path = tmp_path / "a.txt"
+    path.write_bytes(f"\ufeff{header}\r\nBark & x&good&0&1\r\n\r\n".encode())
+    assert list(read_lines(path)) == [(2, ("Bark", "x", "good", "0", "1"))]
+
+
+@pytest.mark.parametrize(("slip", "name"), [
+    ("red, low", "Red, low"), ("Red,low", "Red, low"), ("Red\N{NO-BREAK SPACE}low", "Red low"),
+    ("Church bel", "Church bell"), ("Chruch bell", "Church bell"), ("Church belll", "Church bell"),
+    ("Charch bell", "Church bell"), ("Frying_(food)", "Frying (food)"), ("cafe\u0301", "caf\u00e9"), ("Dgo", "Dog"),
+])
+def test_a_slip_of_the_pen_is_found(slip: str, name: str):
+    assert list(near_duplicates({name: 20, slip: 1})) == list(near_duplicates({slip: 1, name: 20})) == [(slip, name)]
+
+
+@pytest.mark.parametrize("names", [("Car", "Cat"), ("class 1", "class 2"), ("class 1", "class 11"), ("Goat", "Horse"),
+                                   ("Male speech, man speaking", "Female speech, woman speaking")])
+def test_other_classes_are_not(names: tuple[str, str]):
+    assert not list(near_duplicates(dict.fromkeys(names, 5)))
