@@ -8,16 +8,24 @@ default.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from avsgn_pyg.common.errors import ConfigError
+from avsgn_pyg.common.errors import ConfigError, did_you_mean
 
 
 def _not_a_bool(value: Any) -> Any:
@@ -49,6 +57,8 @@ NonNegative = Annotated[float, Field(ge=0.0), NUMBER]
 Integer = Annotated[int, Field(strict=True)]
 Count = Annotated[Integer, Field(ge=1)]
 Switch = Annotated[bool, Field(strict=True)]
+#: A path, in which ~ is the home folder.
+Place = Annotated[Path, AfterValidator(Path.expanduser)]
 Subgraph = Literal["av", "vt", "at"]
 Loss = Literal["category", "relevance", "gate", "consistency", "mil", "pasted", "segment"]
 
@@ -101,7 +111,7 @@ class DataConfig(Section):
 
     kind: Literal["ave", "synthetic", "llp"] = "ave"
     name: str = "AVE"
-    root: Path | None = None
+    root: Place | None = None
     annotations: str = "Annotations.txt"
     splits: Literal["order", "txt"] = "order"
     features: str | None = None
@@ -340,7 +350,7 @@ class Config(Section):
     """One experiment."""
 
     name: str = "avsgn"
-    run_dir: Path = Path("runs")
+    run_dir: Place = Path("runs")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -437,9 +447,8 @@ def read_tree(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-        raise ConfigError(f"{path}: no such file{hint}") from None
+        near = did_you_mean(str(path), map(str, path.parent.glob("*.yaml")))
+        raise ConfigError(f"{path}: no such file{near}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:
@@ -504,6 +513,8 @@ def _explain(problem: Any, layers: list[tuple[str, dict[str, Any]]], default: st
     if problem["type"] == "extra_forbidden":
         return f"{source}: {key}: no such setting{_suggest(location)}"
     came = "" if of_section else f" (got {problem['input']!r})"
+    if problem["type"] == "literal_error":
+        came += did_you_mean(str(problem["input"]), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
     return f"{source}: {key}{': ' if location else ''}{message}{came}"
 
 
@@ -520,9 +531,9 @@ def _suggest(location: tuple[str, ...]) -> str:
     section: Any = Config
     for part in location[:-1]:
         section = section.model_fields[part].annotation
-    near = difflib.get_close_matches(location[-1], section.model_fields, n=1)
+    near = did_you_mean(location[-1], section.model_fields)
     if near:
-        return f"; did you mean {'.'.join((*location[:-1], near[0]))}?"
+        return near.replace("mean ", "mean " + "".join(f"{part}." for part in location[:-1]))
     same_name = [path for path in _paths(Config) if path.split(".")[-1] == location[-1]]
     return f"; did you mean {same_name[0]}?" if same_name else f"; there are: {', '.join(section.model_fields)}"
 

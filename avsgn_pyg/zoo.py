@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fusion, psp, vscg
 from avsgn_pyg.baselines.options import build_with
+from avsgn_pyg.common.errors import did_you_mean
 from avsgn_pyg.config import ConfigError, ModelConfig, ObjectiveConfig
 from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_weights
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
@@ -144,7 +145,8 @@ def find_row(name: str) -> Row:
         ConfigError: no such model; lists the models.
     """
     if name not in MODELS:
-        raise ConfigError(f"model.name: {name!r} is not a model; choose one of {sorted(MODELS)}")
+        raise ConfigError(f"model.name: {name!r} is not a model; choose one of {sorted(MODELS)}"
+                          f"{did_you_mean(name, MODELS)}")
     return MODELS[name]
 
 

@@ -2,7 +2,7 @@
 
     python tools/benchmark.py                    about ten minutes of one CPU core
     python tools/benchmark.py --quick            a minute: fewer videos, sizes and samples, no memory peaks
-    python tools/benchmark.py --rows cmgi step   these groups alone
+    python tools/benchmark.py --rows cmgi,step   these groups alone
     python tools/benchmark.py --against DIR      this checkout's speed over that of another one, in DIR
     python tools/benchmark.py --out results      also benchmark.json and .md in results/, kept row by row
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.config import ConfigError, load_config
 
 #: Of avsgn_pyg.benchmark (GROUPS, Workload), which import torch; a test compares them.
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted model.* settings")
+    parser = Parser(__doc__)
+    parser.add_overrides("dotted model.* settings")
     parser.add_argument("--quick", action="store_true", help="fewer videos, samples and sizes")
-    parser.add_argument("--rows", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP",
-                        help=f"what to measure: {', '.join(GROUPS)}")
-    parser.add_argument("--against", type=Path, metavar="DIR", help="compare with another checkout")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for benchmark.json and .md")
+    parser.add_list("--rows", choices=GROUPS, default=GROUPS, metavar="GROUP",
+                    help=f"what to measure: {', '.join(GROUPS)}")
+    parser.add_argument("--against", type=path, metavar="DIR", help="compare with another checkout")
+    parser.add_argument("--out", type=path, metavar="FOLDER", help="folder for benchmark.json and .md")
     parser.add_argument("--threads", type=positive, default=1, help="torch's threads; default 1")
     parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {ROUNDS}")
     parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {EPOCHS}")
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             chosen = against_groups(options.against)
         measured = results.measure(chosen, workload(options), keep=options.out, progress=not options.quiet)
     except (ConfigError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped" + (f"; rows so far are in {options.out}" if options.out else ""), file=sys.stderr)

@@ -14,23 +14,25 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from avsgn_pyg.common.command_line import Parser, is_setting, local, own_words, path, setting
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.choice import AUDIO_ENCODERS, FRAME_ENCODERS, OPTIONS
 from avsgn_pyg.features.files import media_files
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("videos", nargs="?", type=Path, metavar="VIDEOS", help="a folder; default: synthetic clips")
+    parser = Parser(__doc__)
+    parser.add_argument("videos", nargs="?", type=path, metavar="VIDEOS", help="a folder; default: synthetic clips")
     parser.add_argument("--count", type=int, default=24, metavar="N", help="videos to take, or to create; default 24")
     parser.add_argument("--segments", type=int, default=10, metavar="T")
     parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="signal")
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="signal")
     for option, (_, _, help_text) in OPTIONS.items():
-        parser.add_argument(f"--{option}", metavar="TEXT", help=help_text)
+        parser.add_argument(f"--{option}", type=local, metavar="TEXT", help=help_text)
     for kind in ("visual", "audio"):
-        parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="its options")
+        parser.add_list(f"--{kind}-options", commas=False, own=is_setting, type=setting, default=[],
+                        metavar="KEY=VALUE", help="its options")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             print(run(options, Path(folder)))
     except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     return 0
 

@@ -11,23 +11,23 @@ import argparse
 import json
 import logging
 import sys
-from pathlib import Path
 
 from avsgn_pyg import recipes
+from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS = ("train", "val", "test")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run (all seeds) or a checkpoint")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted data.* and evaluate.* settings")
+    parser = Parser(__doc__)
+    parser.add_argument("run", type=path, metavar="RUN", help="folder of a run (all seeds) or a checkpoint")
+    parser.add_overrides("dotted data.* and evaluate.* settings")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
     threshold.add_argument("--tau-from", choices=SPLITS, metavar="SPLIT", help="use the best tau of this split")
-    parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
+    parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     return parser.parse_intermixed_args(arguments)
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             progress=not options.json,
         )
     except recipes.EXPECTED_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))

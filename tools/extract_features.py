@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
 
+from avsgn_pyg.common.command_line import Parser, is_setting, local, own_words, path, setting
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import check_file
 from avsgn_pyg.features.choice import AUDIO_ENCODERS, ENGINES, FRAME_ENCODERS, OPTIONS, PRECISIONS
@@ -20,20 +20,21 @@ from avsgn_pyg.features.files import check_inputs
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("videos", type=Path, metavar="VIDEOS", help="a folder, searched with its subfolders")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the store to write")
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="encode only the videos of this AVE file")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names in index order, one per line")
+    parser = Parser(__doc__)
+    parser.add_argument("videos", type=path, metavar="VIDEOS", help="a folder, searched with its subfolders")
+    parser.add_argument("--out", type=path, required=True, metavar="FILE.h5", help="the store to write")
+    parser.add_argument("--annotations", type=path, metavar="FILE", help="encode only the videos of this AVE file")
+    parser.add_argument("--labels", type=path, metavar="FILE", help="class names in index order, one per line")
     parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds per video; default 10")
     parser.add_argument("--own-length", action="store_true", help="do not pad shorter videos")
     parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="frames per second; default 1")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="clip")
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="clap")
     for option, (_, _, help_text) in OPTIONS.items():
-        parser.add_argument(f"--{option}", metavar="TEXT", help=help_text)
+        parser.add_argument(f"--{option}", type=local, metavar="TEXT", help=help_text)
     for kind in ("visual", "audio"):
-        parser.add_argument(f"--{kind}-options", nargs="+", default=(), metavar="KEY=VALUE", help="more options")
+        parser.add_list(f"--{kind}-options", commas=False, own=is_setting, type=setting, default=[],
+                        metavar="KEY=VALUE", help="more options")
     parser.add_argument("--download", action="store_true", help="download missing weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = ExtractionConfig(**given, progress=not options.quiet)
         report = run_extraction(config) if options.verify is None else verify(config, options.verify)
     except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept, and the same command resumes", file=sys.stderr)

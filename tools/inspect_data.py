@@ -10,19 +10,16 @@ Exits with 2 where something in it cannot be used, such as features of other row
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
+from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import check_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("path", type=Path, help="an AVE-shaped folder, or the h5 file of a feature store")
+    parser = Parser(__doc__)
+    parser.add_argument("path", type=path, help="an AVE-shaped folder, or the h5 file of a feature store")
     parser.add_argument("--splits", choices=("order", "txt"), default="order", help="split files to read")
     parser.add_argument("--segments", type=int, default=10, help="seconds in a video, without features")
     options = parser.parse_args(arguments)
@@ -32,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         lines = summarize(options.path, splits=options.splits, segments=options.segments)
     except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     print("\n".join(lines))
     return 0

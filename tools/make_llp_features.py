@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.parsing.checks import check_llp_files
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, metavar="LLP", help="the folder of the csv files")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the store to write")
+    parser = Parser(__doc__)
+    parser.add_argument("root", type=path, metavar="LLP", help="the folder of the csv files")
+    parser.add_argument("--out", type=path, required=True, metavar="FILE.h5", help="the store to write")
     parser.add_argument("--width", type=int, default=64, metavar="D", help="of both modalities; default 64")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         features = make_features(read_llp(options.root), width=options.width, seed=options.seed)
         write_store(options.out, features)
     except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     print(f"{options.out}: {len(features.video_ids)} videos, synthetic features {options.width} wide")
     return 0

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.scenes import ScenesError, make_scenes
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="created if it does not exist")
+    parser = Parser(__doc__)
+    parser.add_argument("folder", type=path, metavar="FOLDER", help="created if it does not exist")
     parser.add_argument("--videos", type=int, default=240, metavar="N", help="clips, at least 8 (default: 240)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--seconds", type=int, default=10, metavar="T", help="length of a clip (default: 10)")
@@ -38,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             progress=not options.quiet,
         )
     except (ScenesError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; finished clips are kept, and the same call resumes", file=sys.stderr)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.config import load_config
 from avsgn_pyg.data.files import check_files
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, metavar="CONFIG|RUN", help="a YAML file with data settings, or a run")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as data.root=DIR")
+    parser = Parser(__doc__)
+    parser.add_argument("source", type=path, metavar="CONFIG|RUN", help="a YAML file with data settings, or a run")
+    parser.add_overrides("dotted settings, such as data.root=DIR")
     parser.add_argument("--split", choices=("train", "val", "test"), help="default: val; of a run, its evaluate.split")
     parser.add_argument("--held-out", type=int, metavar="K", help="with CONFIG: classes per draw; default 7")
     parser.add_argument("--draws", type=int, metavar="N", help="with CONFIG: number of draws; default 20")
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         found = measure(options)
     except EXPECTED_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     print(json.dumps(found.values, indent=2, ensure_ascii=False) if options.json else found.table)
     return 0

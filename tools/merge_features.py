@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.files import check_shards
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, metavar="FILE.h5", help="the store to write")
-    parser.add_argument("shards", type=Path, nargs="+", metavar="SHARD.h5", help="all shards of one extraction")
+    parser = Parser(__doc__)
+    parser.add_argument("out", type=path, metavar="FILE.h5", help="the store to write")
+    parser.add_argument("shards", type=path, nargs="+", metavar="SHARD.h5", help="all shards of one extraction")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.h5")
     return parser.parse_args(arguments)
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         report = merge(options.out, options.shards, overwrite=options.overwrite)
     except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     print(f"{report.table()}\n\n{report.path}")
     return 0

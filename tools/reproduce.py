@@ -1,9 +1,8 @@
 """Reproduce a table of the paper or of this project: train every row and compare with the paper's numbers.
 
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5
-python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5 --jobs 8 --devices cuda:0 cuda:1
+python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5 --jobs 8 --devices cuda:0,cuda:1
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5 --shard 2/8   one of 8 machines
-
 Finished runs are kept and stopped ones resume: give the same command again. docs/suites.md describes the rest.
 """
 
@@ -15,6 +14,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from avsgn_pyg.common.command_line import Parser, is_name, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.config import check_keys, read_tree
 
@@ -41,15 +41,15 @@ def seeds(text: str) -> tuple[int, ...]:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suite", type=Path, metavar="SUITE", help="a YAML file of configs/suites")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings of all rows")
+    parser = Parser(__doc__)
+    parser.add_argument("suite", type=path, metavar="SUITE", help="a YAML file of configs/suites")
+    parser.add_overrides("dotted settings of all rows")
     parser.add_argument("--seeds", type=seeds, metavar="N", help="number of seeds, or a list: 0,3,4 or 3,")
-    parser.add_argument("--out", type=Path, default=Path("runs/suites"), metavar="DIR", help="default: runs/suites")
-    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="only these rows and the reference")
-    parser.add_argument("--supervision", nargs="+", default=[], choices=("full", "weak"), help="default: both")
+    parser.add_argument("--out", type=path, default=Path("runs/suites"), metavar="DIR", help="default: runs/suites")
+    parser.add_list("--rows", own=is_name, default=[], metavar="ROW", help="only these rows and the reference")
+    parser.add_list("--supervision", default=[], choices=("full", "weak"), help="default: both")
     parser.add_argument("--jobs", type=whole, metavar="N", help="parallel runs; default: one per device")
-    parser.add_argument("--devices", nargs="+", default=[], metavar="D", help="cuda:0, cpu, auto; default: every GPU")
+    parser.add_list("--devices", own=is_name, default=[], metavar="D", help="cuda:0, cpu, auto; default: every GPU")
     parser.add_argument("--engine", choices=("processes", "ray"), default="processes", help="ray: on a Ray cluster")
     parser.add_argument("--cpus", type=whole, metavar="N", help="ray: CPUs for each run; default 1")
     parser.add_argument("--gpus", type=float, metavar="X", help="ray: GPUs for each run; default 1 if there are any")
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = reproduce(suite, seeds=options.seeds, out=options.out, shard=options.shard, engine=engine,
                           progress=not options.quiet, train=not options.finished)
     except EXPECTED_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command resumes", file=sys.stderr)

@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from avsgn_pyg import recipes
+from avsgn_pyg.common.command_line import Parser, own_words, path, setting
 from avsgn_pyg.config import load_config
 from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config
 from avsgn_pyg.recipes.checks import check_config
@@ -26,10 +27,11 @@ FIRST = Path(__file__).resolve().parent.parent / "configs" / "synthetic.yaml"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help=f"a YAML file; default configs/{FIRST.name}")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="resume this run with its saved config")
+    parser = Parser(__doc__)
+    parser.add_argument("config", nargs="?", type=setting, metavar="CONFIG",
+                        help=f"a YAML file; default configs/{FIRST.name}")
+    parser.add_overrides("dotted settings, such as train.epochs=5")
+    parser.add_argument("--resume", type=path, metavar="RUN", help="resume this run with its saved config")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
     parser.add_argument("--quiet", action="store_true", help="print only the table")
     options = parser.parse_intermixed_args(arguments)
@@ -61,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.nullcontext() if options.quiet else logging_redirect_tqdm():
             result = run(options)
     except recipes.EXPECTED_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{how_to_continue('tools/train.py', options.resume)}", file=sys.stderr)

@@ -11,9 +11,9 @@ import argparse
 import json
 import logging
 import sys
-from pathlib import Path
 
 from avsgn_pyg import parsing
+from avsgn_pyg.common.command_line import Parser, own_words, path, setting
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.config import load_config
 from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config, run_folder
@@ -21,11 +21,12 @@ from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file with data.kind: llp")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted settings, such as train.epochs=5")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="resume this run with its saved config")
-    parser.add_argument("--score", type=Path, metavar="RUN", help="only score this run or checkpoint")
+    parser = Parser(__doc__)
+    parser.add_argument("config", nargs="?", type=setting, metavar="CONFIG",
+                        help="a YAML file with data.kind: llp")
+    parser.add_overrides("dotted settings, such as train.epochs=5")
+    parser.add_argument("--resume", type=path, metavar="RUN", help="resume this run with its saved config")
+    parser.add_argument("--score", type=path, metavar="RUN", help="only score this run or checkpoint")
     parser.add_argument("--split", choices=("val", "test"), help="with --score; default: the config's evaluate.split")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="with --score; default: auto")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = run(options)
     except EXPECTED_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{how_to_continue('tools/train_parsing.py', options.resume)}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Draw Fig. 5: t-SNE of sound and sight after the encoder, after CMSA and after CMGI, coloured by class.
 
 python tools/visualize_tsne.py runs/avsgn_full
-python tools/visualize_tsne.py runs/avsgn_full/seed-0 --split val --points 1000 --out pictures --format png svg pdf
+python tools/visualize_tsne.py runs/avsgn_full/seed-0 --split val --points 1000 --out pictures --format png,svg,pdf
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg import recipes
+from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
 from avsgn_pyg.recipes.checks import check_run
 
@@ -18,17 +19,17 @@ SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run or a checkpoint")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dotted data.* settings")
+    parser = Parser(__doc__)
+    parser.add_argument("run", type=path, metavar="RUN", help="folder of a run or a checkpoint")
+    parser.add_overrides("dotted data.* settings")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
-    parser.add_argument("--data", metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
+    parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--points", type=int, default=2000, help="maximum number of seconds; default 2000")
     parser.add_argument("--perplexity", type=float, default=30.0, help="of t-SNE; default 30")
     parser.add_argument("--seed", type=int, default=0, help="of sampling and t-SNE")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/pictures/SPLIT")
-    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="default: png")
+    parser.add_argument("--out", type=path, metavar="DIR", help="default: RUN/pictures/SPLIT")
+    parser.add_list("--format", choices=FORMATS, default=["png"], help="default: png")
     return parser.parse_intermixed_args(arguments)
 
 
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         paths = run(options)
     except (*EXPECTED_ERRORS, PictureError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class ConfigError(ValueError):
     """Raised when a setting is invalid; the message names its file, its key and what would work."""
@@ -37,3 +40,14 @@ class PictureError(ValueError):
 
 #: Errors that a tool prints as a plain sentence, without a traceback.
 EXPECTED_ERRORS = (ConfigError, DataError, CheckpointError, RunError, TrainingError)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean NAME?`` with the closest of the known names, or nothing if none is close.
+
+    Initials are close, too: ``lr`` for ``learning_rate``.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1) or [
+        name for name in names if len(word) > 1 and word == "".join(part[:1] for part in name.split("_"))]
+    return f"; did you mean {near[0]}?" if near else ""

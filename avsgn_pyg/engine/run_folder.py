@@ -18,6 +18,7 @@ from avsgn_pyg.common.errors import CheckpointError, RunError
 from avsgn_pyg.common.files import write_json, write_text
 from avsgn_pyg.config import Config, dump_config, load_config
 from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_json, read_meta
+from avsgn_pyg.engine.foreign import describe
 
 #: What a run, and the tools that draw it, write into its folder; overwriting removes these and nothing else.
 PARTS: Final = ("config.yaml", "environment.json", "journal.jsonl", "tensorboard", "checkpoints", "summary-*.json",
@@ -195,9 +196,9 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         CheckpointError: there is none; the message says what was found.
     """
-    if (path / MODEL).is_file():
+    if (path / MODEL).is_file() and any((path / name).exists() for name in (META, CONFIG)):
         return path
-    if not path.is_dir():
+    if not path.exists():
         raise CheckpointError(f"{path}: no such folder; give a run's folder or one of its checkpoints")
     index = RunFolder(path).index
     if index is not None:
@@ -207,6 +208,10 @@ def find_checkpoint(path: Path) -> Path:
         raise CheckpointError(f"{path}: a run of several seeds; choose one of {', '.join(p.name for p in seeds)}")
     if (path / CONFIG).is_file():
         raise CheckpointError(f"{path}: this run has no checkpoint yet")
+    other = describe(path)
+    if other is not None or path.is_file():
+        raise CheckpointError(f"{path}: {other or 'a file'}; a model of avsgn_pyg is a run's folder, one of its "
+                              "checkpoints, or a folder of save_pretrained")
     raise CheckpointError(f"{path}: neither a run's folder nor a checkpoint (no {CONFIG}, no {MODEL})")
 
 

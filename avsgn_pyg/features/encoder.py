@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from avsgn_pyg.common.errors import EncoderError
+from avsgn_pyg.common.errors import EncoderError, did_you_mean
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.features.choice import AUDIO_ENCODERS, FRAME_ENCODERS, EncoderChoice, Kind, not_installed
 from avsgn_pyg.features.compute import choose_device, out_of_memory
@@ -136,7 +136,8 @@ def encoder_from_record(
 def _make(kind: Kind, choice: EncoderChoice, device: str, precision: str, batch_size: int) -> Any:
     table = FRAME_ENCODERS if kind == "visual" else AUDIO_ENCODERS
     if choice.name not in table:
-        raise EncoderError(f"no {kind} encoder is called {choice.name!r}; choose one of {', '.join(sorted(table))}")
+        raise EncoderError(f"no {kind} encoder is called {choice.name!r}; choose one of {', '.join(sorted(table))}"
+                           f"{did_you_mean(choice.name, table)}")
     if batch_size < 1:
         raise EncoderError(f"batch_size must be 1 or more, got {batch_size}")
     place = choose_device(device, precision)
@@ -155,7 +156,8 @@ def _check_options(cls: type, choice: EncoderChoice) -> None:
     known = [name for name in inspect.signature(cls).parameters if name not in _PLACEMENT]
     for key, value in choice.options.items():
         if key not in known:
-            raise EncoderError(f"encoder {choice.name!r} has no option {key!r}; it has {', '.join(known) or 'none'}")
+            raise EncoderError(f"encoder {choice.name!r} has no option {key!r}; it has {', '.join(known) or 'none'}"
+                               f"{did_you_mean(key, known)}")
         try:
             TypeAdapter(hints.get(key, Any)).validate_python(value, strict=True)
         except ValidationError as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from avsgn_pyg.common.errors import ConfigError, DataError
+from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError
 from avsgn_pyg.config import Config
-from avsgn_pyg.engine.files import MODEL, check_files, read_config
+from avsgn_pyg.engine.files import FORMAT, MODEL, OTHER_VERSION, check_files, read_config, read_json
+from avsgn_pyg.engine.foreign import describe
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.files import media_files, read_labels
 
+LIBRARY: Final = "avsgn_pyg"
 #: Name of the settings in a folder of ``save_pretrained``.
 SAVED_CONFIG: Final = "config.json"
 #: Name of an output format -> its description.
@@ -46,9 +48,23 @@ def is_saved(path: Path) -> bool:
     return (path / SAVED_CONFIG).is_file() and (path / MODEL).is_file()
 
 
+def read_saved(folder: Path) -> dict[str, Any]:
+    """Read ``config.json`` of ``save_pretrained``; CheckpointError for another library's or another format."""
+    path = folder / SAVED_CONFIG
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("library_name") != LIBRARY:
+        raise CheckpointError(f"{path}: not a model of {LIBRARY}, but {describe(folder) or 'something else'}")
+    if values.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {values.get('format')!r}, this version reads format {FORMAT}; "
+                              f"{OTHER_VERSION}")
+    return values
+
+
 def check_model(path: Path) -> None:
     """Raise CheckpointError for a folder without a complete model, ConfigError for one that is not for prediction."""
-    if not is_saved(path):
+    if is_saved(path):
+        read_saved(path)
+    else:
         checkpoint = find_checkpoint(path)
         check_files(checkpoint)
         check_config(read_config(checkpoint), checkpoint)

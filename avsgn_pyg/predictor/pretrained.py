@@ -14,10 +14,9 @@ from pydantic import ValidationError
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.config import Config
 from avsgn_pyg.engine.checkpoint import Checkpoint, read_tensors
-from avsgn_pyg.engine.files import FORMAT, MODEL, OTHER_VERSION, Meta, read_json
-from avsgn_pyg.predictor.inputs import SAVED_CONFIG, is_saved
+from avsgn_pyg.engine.files import FORMAT, MODEL, Meta, read_json
+from avsgn_pyg.predictor.inputs import LIBRARY, SAVED_CONFIG, is_saved, read_saved
 
-LIBRARY: Final = "avsgn_pyg"
 #: Scores of an evaluation that are saved with the model.
 SCORES: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc")
 #: Suffixes of the files that settings and encoders name.
@@ -38,12 +37,7 @@ def is_repository(where: str | Path, revision: str | None = None) -> bool:
 def read_folder(folder: Path) -> Checkpoint:
     """Read a saved folder; CheckpointError for a missing or damaged file, or another format."""
     path = folder / SAVED_CONFIG
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("library_name") != LIBRARY:
-        raise CheckpointError(f"{path}: not a model of {LIBRARY}")
-    if values.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {values.get('format')!r}, this version reads format {FORMAT}; "
-                              f"{OTHER_VERSION}")
+    values = read_saved(folder)
     try:
         config, meta = Config.model_validate(values.get("config")), Meta.model_validate(values.get("meta"))
     except ValidationError as error:

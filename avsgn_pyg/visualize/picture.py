@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from avsgn_pyg.common.errors import PictureError
+from avsgn_pyg.common.errors import PictureError, did_you_mean
 from avsgn_pyg.common.files import write_text
 from avsgn_pyg.visualize.edges import rollout
 from avsgn_pyg.visualize.events import Span
@@ -72,7 +72,8 @@ class Picture:
         self._need_graph()
         layer = self.layers[0] if layer is None else layer
         if layer not in self.layers:
-            raise PictureError(f"layer={layer!r}: this model has {', '.join(map(repr, self.layers))}")
+            raise PictureError(f"layer={layer!r}: this model has {', '.join(map(repr, self.layers))}"
+                               f"{did_you_mean(layer, self.layers)}")
         adjacency = {subgraph: found[layer] for subgraph, found in self.adjacency.items()}
         return graph_figure(**self._parts(*_SHOWN), adjacency=adjacency, seconds=len(self.relevance), share=share,
                             threshold=threshold, arrangement=arrangement, note=f"attention: {layer}")

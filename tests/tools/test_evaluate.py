@@ -25,7 +25,7 @@ def test_json_is_all_that_is_printed(tool: ModuleType, small_run: Path, capsys: 
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (["train.epochs=3"], "train.epochs"), (["--tau", "2"], "tau=2.0"), (["data.synthetic.width=32"], "audio_width"),
+    (["train.epochs=3"], "train.epochs"), (["--tau", "2"], "--tau 2.0"), (["data.synthetic.width=32"], "audio_width"),
 ])
 def test_a_mistake_is_one_sentence_and_exit_code_2(
     tool: ModuleType, small_run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str

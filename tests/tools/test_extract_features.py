@@ -132,7 +132,7 @@ def test_shards_join_to_what_one_process_makes(tool: ModuleType, made: Path, tmp
         (["--shard", "0/2"], "numbers from 1"),
         (["--tokenizer", "x"], "'tokenizer'"),
         (["--visual-options", "width=4"], "width=4"),
-        (["--device", "abacus"], "device=abacus"),
+        (["--device", "abacus"], "--device abacus"),
         (["--labels", "absent.txt"], "absent.txt"),
         (["--verify"], "no such file"),
     ],

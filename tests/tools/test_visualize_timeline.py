@@ -42,8 +42,8 @@ def test_a_run_without_write_access_is_an_error_that_names_out(name, small_run, 
 
 @pytest.mark.parametrize("name", TOOLS)
 @pytest.mark.parametrize(("arguments", "says"), [
-    (["{run}", "--row", "9999"], "row=9999"),
-    (["{run}", "--tau", "2"], "tau=2.0"),
+    (["{run}", "--row", "9999"], "--row 9999"),
+    (["{run}", "--tau", "2"], "--tau 2.0"),
     (["{run}", "--media", "{run}/absent.mp4"], "absent.mp4"),
     (["{run}", "--video", "{run}/config.yaml"], "encoder"),
 ])
