@@ -13,10 +13,11 @@ import logging
 import sys
 
 from avsgn_pyg.common.command_line import Parser, is_setting, local, own_words, path, setting
-from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.errors import DataError, NothingExtractedError
 from avsgn_pyg.data.files import check_file
 from avsgn_pyg.features.choice import AUDIO_ENCODERS, ENGINES, FRAME_ENCODERS, OPTIONS, PRECISIONS
 from avsgn_pyg.features.files import check_inputs
+from avsgn_pyg.features.limits import add_limits, take_limits
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -24,6 +25,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("videos", type=path, metavar="VIDEOS", help="a folder, searched with its subfolders")
     parser.add_argument("--out", type=path, required=True, metavar="FILE.h5", help="the store to write")
     parser.add_argument("--annotations", type=path, metavar="FILE", help="encode only the videos of this AVE file")
+    parser.add_argument("--ids", type=path, metavar="FILE", help="encode only these ids, one per line; or a table with "
+                        "columns id and start, the second of the file at which each begins")
     parser.add_argument("--labels", type=path, metavar="FILE", help="class names in index order, one per line")
     parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds per video; default 10")
     parser.add_argument("--own-length", action="store_true", help="do not pad shorter videos")
@@ -45,7 +48,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only this part, into FILE.I-of-N.h5")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing store")
     parser.add_argument("--retry-failed", action="store_true", help="retry permanent failures, too")
-    parser.add_argument("--strict", action="store_true", help="exit code 1 if any video failed")
+    add_limits(parser)
+    parser.add_argument("--strict", action="store_true", help="exit code 1 also if an annotated id has no file")
     parser.add_argument("--verify", nargs="?", type=int, const=8, metavar="N", help="compare N videos, encoded again")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_args(arguments)
@@ -54,17 +58,21 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    given = {name: value for name, value in vars(options).items() if name not in ("strict", "verify", "quiet")}
     try:
-        shard = check_inputs(options.videos, options.annotations, options.labels, options.shard)
+        limits = take_limits(options)
+        given = {name: value for name, value in vars(options).items() if name not in ("strict", "verify", "quiet")}
+        shard = check_inputs(options.videos, options.annotations, options.labels, options.shard, options.ids)
         if options.verify is not None:
             check_file(shard.name(options.out))
         from avsgn_pyg.features.extraction.config import ExtractionConfig
         from avsgn_pyg.features.extraction.extract import run_extraction
         from avsgn_pyg.features.extraction.verify import verify
 
-        config = ExtractionConfig(**given, progress=not options.quiet)
+        config = ExtractionConfig(**given, limits=limits, progress=not options.quiet)
         report = run_extraction(config) if options.verify is None else verify(config, options.verify)
+    except NothingExtractedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except DataError as error:
         print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
@@ -72,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nstopped; what is finished is kept, and the same command resumes", file=sys.stderr)
         return 130
     print(f"{report.table()}\n\n{report.path}")
-    return int((options.strict or options.verify is not None) and not report.passed)
+    return int(not report.passed or (options.strict and bool(report.failures)))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ class ExtractionError(DataError):
     """Raised when an extraction cannot start or continue; finished videos are kept."""
 
 
+class NothingExtractedError(ExtractionError):
+    """Raised when no video of an extraction could be encoded; the message lists all reasons."""
+
+
 class CheckpointError(RuntimeError):
     """Raised when a checkpoint cannot be used; the message names the file, what is wrong, and what would work."""
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from avsgn_pyg.common.errors import DataError, ExtractionError
 from avsgn_pyg.data.files import check_file, read_text
 
-#: Suffixes of media files, in upper or lower case.
-SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .wmv .flv .3gp .ogv "
-    ".wav .flac .mp3 .m4a .aac .ogg .opus .wma".split()
+#: Suffixes, in lower case, of files that have pictures, and of files that have sound alone.
+PICTURES = frozenset(
+    ".264 .265 .3g2 .3gp .amv .asf .avi .divx .dv .f4v .flv .gif .h261 .h263 .h264 .h265 .hevc .ivf .m1v .m2t .m2ts "
+    ".m2v .m4v .mjpeg .mjpg .mkv .mod .mov .mp4 .mpe .mpeg .mpg .mpv .mts .mxf .nut .ogm .ogv .ogx .qt .rm .rmvb .tod "
+    ".ts .vob .webm .wmv .wtv .y4m".split()
 )
+SOUNDS = frozenset(
+    ".aac .ac3 .aif .aifc .aiff .amr .ape .au .awb .caf .dts .eac3 .flac .m4a .m4b .mka .mp2 .mp3 .mpa .oga .ogg .opus "
+    ".ra .snd .spx .tta .w64 .wav .wma .wv".split()
+)
+
+#: Names of columns that :func:`read_ids` knows.
+ID_COLUMNS = ("id", "filename", "video_id", "videoid", "ytid")
+START_COLUMNS = ("start", "start_seconds")
+
+_WHOLE = re.compile(r"[0-9]{1,9}(\.0*)?")
 
 Item = TypeVar("Item")
 
@@ -43,7 +57,14 @@ class Shard(NamedTuple):
 
 
 def media_files(folder: Path) -> list[Path]:
-    """List the media files below `folder`, sorted; skips hidden files and folders, and does not follow linked folders.
+    """List the media files below `folder` as :func:`find_media` does."""
+    return find_media(folder)[0]
+
+
+def find_media(folder: Path) -> tuple[list[Path], dict[str, int]]:
+    """Return the media files below `folder`, sorted, and how many others it has of each suffix.
+
+    Hidden files and folders are neither; linked folders are not followed.
 
     Raises:
         ExtractionError: no folder, a folder that cannot be listed, or no media file.
@@ -54,17 +75,56 @@ def media_files(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise ExtractionError(f"{error.filename}: cannot be listed ({error.strerror})") from None
 
-    paths = []
+    found, skipped = [], Counter()
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(place) / name for name in names]
-    found = [path for path in paths if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
-    for path in found:
-        if str(path).encode(errors="replace").decode() != str(path):
-            raise ExtractionError(f"{str(path)!r}: its name is not valid text and cannot be an id; rename it")
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() in PICTURES | SOUNDS:
+                found.append(path)
+            else:
+                skipped[as_text(path.suffix.lower()) or "without suffix"] += 1
     if not found:
-        raise ExtractionError(f"{folder}: no media file among its {len(paths)} files; looked for {suffixes()}")
-    return sorted(found)
+        raise ExtractionError(f"{folder}: no media file; {describe_skipped(skipped)}")
+    return sorted(found), dict(skipped.most_common())
+
+
+def describe_skipped(skipped: Mapping[str, int]) -> str:
+    """Return ``skipped 3 files: 2 .txt, 1 .jpg``."""
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in skipped.items())
+    return f"skipped {sum(skipped.values())} files{': ' * bool(counts)}{counts}"
+
+
+def as_text(name: str) -> str:
+    """Return a file name with every byte that is no UTF-8 written as ``\\xff``."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def read_ids(path: Path) -> dict[str, int]:
+    """Read ids, one per line, or a table with a column of ids and perhaps one of starts; return id -> first second.
+
+    The table has a header, tabs or commas between its columns, a column ``id``, ``filename``, ``video_id`` or ``ytid``,
+    and perhaps a column ``start`` or ``start_seconds``: the whole second of the file at which the segment starts.
+
+    Raises:
+        DataError: file and row of an empty id, one with two starts, or a start that is no whole second.
+    """
+    lines = [line for line in read_text(path).split("\n") if line.strip()] or [""]
+    rows = list(csv.reader(lines, delimiter="\t" if "\t" in lines[0] else ",", skipinitialspace=True))
+    head = [name.strip(" #").lower() for name in rows[0]]
+    column, first = (next((place for place, name in enumerate(head) if name in names), None)
+                     for names in (ID_COLUMNS, START_COLUMNS))
+    if column is None and len(head) > 1:
+        raise DataError(f"{path}: expected a header with one of the columns {', '.join(ID_COLUMNS)}; got {head}")
+    found: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1):
+        if number == 1 and column is not None:
+            continue
+        cells = [*map(str.strip, row), *[""] * max(1, len(head))]
+        key, text = cells[column or 0], "0" if first is None else cells[first]
+        if not key or not _WHOLE.fullmatch(text) or found.setdefault(key, int(float(text))) != float(text):
+            raise DataError(f"{path}, row {number}: expected an id and its one start in whole seconds; got {key!r}, "
+                            f"{text!r}")
+    return found
 
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
@@ -76,13 +136,17 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     return names
 
 
-def check_inputs(videos: Path, annotations: Path | None, labels: Path | None, shard: str) -> Shard:
+def check_inputs(
+    videos: Path, annotations: Path | None, labels: Path | None, shard: str, ids: Path | None = None
+) -> Shard:
     """Check the inputs of an extraction and return its shard; DataError where something is missing."""
     if labels is not None:
         read_labels(labels)
     part = Shard.parse(shard)
     if annotations is not None:
         read_text(annotations)
+    if ids is not None:
+        read_ids(ids)
     media_files(videos)
     return part
 
@@ -93,8 +157,3 @@ def check_shards(out: Path, shards: Sequence[Path], overwrite: bool) -> None:
         raise ExtractionError(f"{out}: exists already; give another name, or --overwrite")
     for path in shards:
         check_file(path)
-
-
-def suffixes() -> str:
-    """Return all suffixes, for an error message."""
-    return " ".join(sorted(SUFFIXES))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass, fields
+
+from avsgn_pyg.common.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,22 @@ class Limits:
         for name, value in vars(self).items():
             if not value > 0:
                 raise ValueError(f"limit of {name}: must be greater than 0, got {value}")
+
+
+def add_limits(parser: ArgumentParser) -> None:
+    """Add ``--max-pixels``, ``--max-seconds`` and ``--deadline``."""
+    for option, name, kind, text in (
+        ("--max-pixels", "pixels", int, "pixels of a picture"), ("--max-seconds", "seconds", int, "seconds to read"),
+        ("--deadline", "deadline", float, "seconds that reading a file may take"),
+    ):
+        parser.add_argument(option, dest=name, type=kind, default=getattr(Limits, name), metavar="N",
+                            help=f"most {text}, or the file fails; default %(default)s")
+
+
+def take_limits(options: Namespace) -> Limits:
+    """Return the limits of :func:`add_limits`, which leave `options`; DataError for one that is not positive."""
+    given = {each.name: vars(options).pop(each.name) for each in fields(Limits)}
+    try:
+        return Limits(**given)
+    except ValueError as error:
+        raise DataError(str(error)) from None

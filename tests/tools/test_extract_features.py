@@ -89,19 +89,25 @@ def test_a_bar_shows_the_rate_and_the_time_left(
     assert re.search(r"extract: .*12/12 \[\d\d:\d\d<\d\d:\d\d, .*(video/s|s/video)", said.err)
 
 
-def test_a_bad_file_is_printed_with_its_reason_and_changes_the_exit_code_on_request(
+def test_a_bad_file_is_printed_with_its_reason_and_changes_the_exit_code(
     tool: ModuleType, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "videos").mkdir()
     shutil.copy(made / "videos" / "v00.mp4", tmp_path / "videos")
     (tmp_path / "videos" / "bad.mp4").write_bytes(b"nothing")
     given = [str(tmp_path / "videos"), "--out", str(tmp_path / "f.h5"), *SIGNAL, "--workers", "0", "--quiet"]
-    assert tool.main(given) == 0
+    assert tool.main(given) == 1
     assert "  bad: not a media file" in capsys.readouterr().out
-    assert tool.main([*given, "--strict"]) == 1
     (tmp_path / "videos" / "v00.mp4").write_bytes(b"nothing")
-    assert tool.main([*given, "--overwrite"]) == 2
+    assert tool.main([*given, "--overwrite"]) == 1
     assert "error: none of 2 videos" in capsys.readouterr().err
+
+
+def test_ids_without_a_file_change_the_exit_code_on_request(tool: ModuleType, made: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("v00\ngone\n")
+    given = [str(made / "videos"), "--out", str(tmp_path / "f.h5"), *SIGNAL, "--workers", "0", "--quiet",
+             "--ids", str(tmp_path / "ids.txt")]
+    assert (tool.main(given), tool.main([*given, "--strict"])) == (0, 1)
 
 
 def test_a_verification_passes_on_its_own_videos_and_fails_on_others(
@@ -133,6 +139,7 @@ def test_shards_join_to_what_one_process_makes(tool: ModuleType, made: Path, tmp
         (["--tokenizer", "x"], "'tokenizer'"),
         (["--visual-options", "width=4"], "width=4"),
         (["--device", "abacus"], "--device abacus"),
+        (["--deadline", "0"], "deadline"),
         (["--labels", "absent.txt"], "absent.txt"),
         (["--verify"], "no such file"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.features.encode import WindowEncoder
 from avsgn_pyg.features.encoder import EncoderChoice, make_audio_encoder, make_frame_encoder
-from avsgn_pyg.features.extraction.engine import Results, encode_videos, videos_per_batch
+from avsgn_pyg.features.extraction.engine import Results, encode_videos, make_pool, videos_per_batch
 from avsgn_pyg.features.extraction.read import Reader
 from avsgn_pyg.features.extraction.videos import Video
 
@@ -52,10 +52,10 @@ class RayEngine:
         try:
             rows = [{"value": pickle.dumps(video)} for video in videos]
             # Another share of a core than the actors', or Ray would fuse the two, and each actor read for itself.
-            decoded = ray.data.from_items(rows).map(_Read(self.reader), num_cpus=0.5)
+            size = videos_per_batch(self.placement["batch_size"], self.reader)
+            decoded = ray.data.from_items(rows).map_batches(_Read(self.reader), num_cpus=0.5, batch_size=size)
             encoded = decoded.map_batches(
-                _Encode, fn_constructor_args=(self.choices, self.placement), concurrency=self.actors,
-                batch_size=videos_per_batch(self.placement["batch_size"], self.reader),
+                _Encode, fn_constructor_args=(self.choices, self.placement), concurrency=self.actors, batch_size=size,
                 **gpus_of_actor(self.placement["device"], self.actors, ray.cluster_resources()),
             )
             for row in encoded.iter_rows():
@@ -76,14 +76,14 @@ def gpus_of_actor(device: str, actors: int, resources: Mapping[str, float]) -> d
 
 
 class _Read:
-    """Decodes a video; rows are pickled, which keeps every type."""
+    """Decodes videos in a process of its own, which a file may crash; rows are pickled, which keeps every type."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
 
-    def __call__(self, row: Mapping[str, Any]) -> dict[str, bytes]:
-        video = pickle.loads(row["value"])
-        return {"value": pickle.dumps((video, self.reader(video)))}
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
+        with make_pool(self.reader, 1) as pool:
+            return {"value": list(map(pickle.dumps, pool.run(map(pickle.loads, batch["value"]))))}
 
 
 class _Encode:

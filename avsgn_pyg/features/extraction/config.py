@@ -14,7 +14,8 @@ from avsgn_pyg.features.encoder import PROMPTS, AudioEncoder, FrameEncoder, make
 from avsgn_pyg.features.extraction.engine import LocalEngine
 from avsgn_pyg.features.extraction.read import Reader
 from avsgn_pyg.features.extraction.videos import Plan, make_plan
-from avsgn_pyg.features.files import Shard, read_labels
+from avsgn_pyg.features.files import Shard, read_ids, read_labels
+from avsgn_pyg.features.limits import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class ExtractionConfig:
         visual_options, audio_options: further options of the encoders, as ``KEY=VALUE``.
         download: let the encoders fetch weights that are not on this machine.
         workers: reading processes; ``None``: number of cores - 1, at most 16; 0 reads in this process.
+        ids: a table of ids and, perhaps, of the seconds at which they start in their files.
+        limits: of what one file may cost.
         prompts: templates of the label text, for ``visual`` and ``audio``.
 
     Raises:
@@ -35,6 +38,7 @@ class ExtractionConfig:
     out: Path
     annotations: Path | None = None
     labels: Path | None = None
+    ids: Path | None = None
     segments: int = 10
     frames_per_segment: int = 1
     own_length: bool = False
@@ -59,6 +63,7 @@ class ExtractionConfig:
     overwrite: bool = False
     retry_failed: bool = False
     progress: bool = True
+    limits: Limits = field(default_factory=Limits)
     prompts: Mapping[str, str] = field(default_factory=lambda: PROMPTS)
 
     def __post_init__(self) -> None:
@@ -69,9 +74,9 @@ class ExtractionConfig:
     def plan(self) -> Plan:
         """Return the videos to encode; DataError for folders, annotations or labels that cannot be used."""
         names, shard = None if self.labels is None else read_labels(self.labels), Shard.parse(self.shard)
-        if self.annotations is None:
-            return make_plan(self.videos, categories=names, shard=shard)
-        return make_plan(self.videos, read_annotations(self.annotations, self.segments, names), shard=shard)
+        annotations = None if self.annotations is None else read_annotations(self.annotations, self.segments, names)
+        starts = None if self.ids is None else read_ids(self.ids)
+        return make_plan(self.videos, annotations, categories=names, shard=shard, starts=starts)
 
     def choice(self, kind: Kind) -> EncoderChoice:
         """Return the choice of one encoder; EncoderError if an option is not ``KEY=VALUE``."""
@@ -97,7 +102,8 @@ class ExtractionConfig:
 
     def make_engine(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> Any:
         """Return a LocalEngine or a RayEngine; ExtractionError if it cannot be used."""
-        reader = Reader(self.segments, self.frames_per_segment, frame_encoder.preparation, self.own_length)
+        reader = Reader(self.segments, self.frames_per_segment, frame_encoder.preparation, self.own_length,
+                        self.limits)
         if self.engine == "processes":
             return LocalEngine(frame_encoder, audio_encoder, reader, self.workers)
         from avsgn_pyg.features.extraction.cluster import RayEngine

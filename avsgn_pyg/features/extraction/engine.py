@@ -32,8 +32,7 @@ class LocalEngine:
         self.encode = WindowEncoder(frame_encoder, audio_encoder)
         self.batch = videos_per_batch(frame_encoder.batch_size, reader)
         # While one batch of videos is encoded, the processes decode the next.
-        self.pool = Pool(reader, count, ahead=self.batch // max(1, count) + 1, initializer=torch.set_num_threads,
-                         initargs=(1,), preload=(Reader.__module__,))
+        self.pool = make_pool(reader, count, ahead=self.batch // max(1, count) + 1)
 
     def run(self, videos: Sequence[Video]) -> Generator[Results, None, None]:
         """Yield the results of a batch of videos at a time; ExtractionError if processes cannot be started."""
@@ -43,6 +42,12 @@ class LocalEngine:
                     yield encode_videos(self.encode, batch)
         except PoolError as error:
             raise ExtractionError(f"{error}; or use no reading process: --workers 0") from None
+
+
+def make_pool(reader: Reader, processes: int, *, ahead: int = 0) -> Pool:
+    """Return reading processes; one that stays in a decoder long after the reader's deadline is killed."""
+    return Pool(reader, processes, ahead=ahead, timeout=60.0 + reader.limits.deadline, initargs=(1,),
+                initializer=torch.set_num_threads, preload=(Reader.__module__,))
 
 
 def batch_decoded(
@@ -66,19 +71,24 @@ def videos_per_batch(batch_size: int, reader: Reader) -> int:
 
 
 def encode_videos(encode: WindowEncoder, videos: Iterable[tuple[Video, Decoded | Failure | Exception]]) -> Results:
-    """Encode what was decoded, each video as one window; features that are not finite are a failure."""
-    found: dict[Video, Decoded | Failure | Exception] = dict(videos)
-    results: Results = {video.id: _failure(video, result) for video, result in found.items()
-                        if not isinstance(result, Decoded)}
-    decoded = {video: result for video, result in found.items() if isinstance(result, Decoded)}
-    features = encode([result.window() for result in decoded.values()]) if decoded else ()
-    for (video, result), (audio, visual) in zip(decoded.items(), features, strict=True):
+    """Encode what was decoded, each video as one window.
+
+    Features that are not finite are a failure. If encoding a batch fails, its videos are encoded one by one.
+    """
+    results, decoded = {}, []
+    for video, result in videos:
+        if isinstance(result, Decoded):
+            decoded.append((video, result))
+        else:  # a process may have died because of the file, or of the machine (for example too little memory)
+            results[video.id] = result if isinstance(result, Failure) else video.failure(result, retryable=True)
+    try:
+        features = encode([result.window() for _, result in decoded]) if decoded else ()
+    except Exception as error:
+        if len(decoded) == 1:
+            return results | {decoded[0][0].id: decoded[0][0].failure(error, retryable=True)}
+        return results | {key: result for one in decoded for key, result in encode_videos(encode, [one]).items()}
+    for (video, result), (audio, visual) in zip(decoded, features, strict=True):
         problem = find_not_finite(audio, visual)
         results[video.id] = (Encoded(audio, visual, result.flags, video.size) if problem is None
-                             else Failure(video.id, video.rows, problem))
+                             else video.failure(problem))
     return results
-
-
-def _failure(video: Video, result: Failure | Exception) -> Failure:
-    # A process may have died because of the file, or of the machine (for example too little memory).
-    return result if isinstance(result, Failure) else Failure(video.id, video.rows, str(result), retryable=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from avsgn_pyg.common.errors import DataError, ExtractionError
+from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtractedError
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder, label_text
 from avsgn_pyg.features.extraction import provenance
@@ -25,7 +25,7 @@ from avsgn_pyg.features.extraction.progress import (
     open_progress,
     refuse_other_settings,
 )
-from avsgn_pyg.features.extraction.report import Report, list_failures
+from avsgn_pyg.features.extraction.report import Report, describe, list_failures
 from avsgn_pyg.features.extraction.videos import NO_FILE, Flags, Plan
 
 #: Row (``None`` without annotations), id, audio [T, da] and visual [T, dv] features.
@@ -39,16 +39,17 @@ def run_extraction(
     """Encode every video that the store lacks, and write the store.
 
     A run that ends early, for any reason, leaves ``<out>.parts/``, from which the next run resumes. An existing store
-    is extended by what it lacks. Videos that failed for good are retried only with ``retry_failed``.
+    is extended by what it lacks. Videos that failed for good are retried if their file's size changed, or with
+    ``retry_failed``.
 
     Args:
         config: the settings; with a shard, the store's name gets the shard's number.
         plan, encoders, engine: instead of those that `config` makes.
 
     Raises:
-        ExtractionError: the existing store was made with other settings, or from files that no longer exist; no video
-            succeeded (a shard is then written for the merge instead); a file cannot be written; another process is
-            extracting to the same store.
+        ExtractionError: the existing store was made with other settings, or from files that no longer exist; a file
+            cannot be written; another process is extracting to the same store.
+        NothingExtractedError: no video succeeded (a shard is then written for the merge instead).
         DataError: videos, annotations or encoders that cannot be used.
     """
     plan, encoders = plan or config.plan(), encoders or config.encoders()
@@ -64,7 +65,7 @@ def run_extraction(
         entries = _entries(plan, progress)
         if not entries and plan.shard.count == 1:
             failures = provenance.failures_of(record)
-            raise ExtractionError(
+            raise NothingExtractedError(
                 "\n".join([f"none of {len(failures)} videos could be encoded", *list_failures(failures)])
             )
         with explain_disk_errors(out):
@@ -73,7 +74,11 @@ def run_extraction(
             else:
                 provenance.write_empty(out, record)
         progress.done = True
-    return _report(plan, out, entries, record, encoded)
+    failures = provenance.failures_of(record)
+    empty = () if entries else ("no video of this shard succeeded; the merge takes only its failures",)
+    lines = (f"{len({entry[1] for entry in entries})} videos in {len(entries)} entries; encoded now: {encoded}",
+             *describe(record, (*plan.notes, *empty)))
+    return Report(out, len(entries), encoded, failures, lines)
 
 
 def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str, Any]) -> None:
@@ -166,26 +171,3 @@ def assemble(
         provenance=dict(record),
         lengths=torch.tensor([len(seconds) for seconds in audio]),
     )
-
-
-def _report(plan: Plan, out: Path, entries: Sequence[Entry], record: Mapping[str, Any], encoded: int) -> Report:
-    failures, flags = provenance.failures_of(record), provenance.flags_of(record)
-    absent = sum(failure.reason == NO_FILE for failure in failures)
-    temporary = sum(failure.retryable for failure in failures)
-    lasting = len(failures) - absent - temporary
-    cut = [key for key, flag in flags.items() if flag.breaks_off]
-    notes = (
-        (len(cut), f"of these, files that end before their header says: {len(cut)}, first {(cut or [''])[0]}"),
-        (not entries, "no video of this shard succeeded; the merge takes only its failures"),
-        (lasting, f"failed for good: {lasting}; try them again with --retry-failed"),
-        (temporary, f"failed for a temporary reason: {temporary}; the same command tries them again"),
-        (plan.unannotated, f"media files that no annotated row names, ignored: {plan.unannotated}"),
-    )
-    lines = (
-        f"{len({entry[1] for entry in entries})} videos in {len(entries)} entries; encoded now: {encoded}",
-        f"failed: {len(failures) - absent}, without a file: {absent}",
-        f"with seconds that lack picture or sound (padded, listed in the provenance): {len(flags)}",
-        *(note for condition, note in notes if condition),
-        *list_failures(failures),
-    )
-    return Report(out, len(entries), encoded, failures, not failures, lines)

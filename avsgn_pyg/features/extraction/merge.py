@@ -12,7 +12,7 @@ from avsgn_pyg.data.feature_store import Features, write_store
 from avsgn_pyg.features.extraction import provenance
 from avsgn_pyg.features.extraction.extract import assemble
 from avsgn_pyg.features.extraction.progress import explain_disk_errors, refuse_other_settings
-from avsgn_pyg.features.extraction.report import Report, list_failures
+from avsgn_pyg.features.extraction.report import Report, describe
 from avsgn_pyg.features.files import Shard, check_shards
 
 
@@ -44,9 +44,9 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, overwrite: bool = Fa
         write_store(out, features)
     failures = provenance.failures_of(features.provenance)
     entries, empty = len(features.video_ids), [path for path in paths if path not in stores]
-    lines = (f"{len(paths)} of {len(paths)} shards joined: {entries} entries; failed: {len(failures)}",
-             *(f"no video succeeded in {path}" for path in empty), *list_failures(failures))
-    return Report(out, entries, 0, failures, not failures, lines)
+    lines = (f"{len(paths)} of {len(paths)} shards joined: {entries} entries",
+             *describe(features.provenance, [f"no video succeeded in {path}" for path in empty]))
+    return Report(out, entries, 0, failures, lines)
 
 
 def _entries(store: Features) -> list[tuple[int | None, str, Any, Any]]:

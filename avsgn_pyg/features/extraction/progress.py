@@ -65,10 +65,10 @@ class Progress:
 
     def lacks(self, video: Video, retry_failed: bool = False) -> bool:
         """Return whether `video` is to be encoded: it is new, its file was replaced, or it failed and is retried."""
-        known = self.finished.get(video.id)
+        known, failure = self.finished.get(video.id), self.failed.get(video.id)
         if known is not None:
-            return video.size not in (known.size, -1)
-        return retry_failed or video.id not in self.failed
+            return video.start != known.flags.start or video.size not in (known.size, -1)
+        return retry_failed or failure is None or failure.size not in (video.size, -1)
 
     def add(self, results: Mapping[str, Encoded | Failure]) -> None:
         """Keep results, in one new file; ExtractionError if it cannot be written."""

@@ -42,6 +42,7 @@ def describe(
             "samples_per_second": RATE,
             **({"own_length": True} if config.own_length else {}),
             "source": plan.source,
+            "skipped": plan.skipped,
             "shard": list(plan.shard),
         },
         "versions": {
@@ -85,13 +86,14 @@ def record_versions(runs: Iterable[dict[str, str]]) -> dict[str, Any]:
 
 
 def record_flags(flags: Mapping[str, Flags]) -> list[dict[str, Any]]:
-    """Return the padded videos, by id, with what they lack; JSON-ready."""
+    """Return the videos that are unusual, by id; JSON-ready."""
     return [{"id": key, **flags[key]._asdict()} for key in sorted(flags) if any(flags[key])]
 
 
 def flags_of(provenance: Mapping[str, Any]) -> dict[str, Flags]:
-    """Return the flags of a store's padded videos, by id."""
-    return {each["id"]: Flags(*(each[name] for name in Flags._fields)) for each in provenance["incomplete"]}
+    """Return the flags of a store's unusual videos, by id; earlier versions recorded fewer."""
+    return {each["id"]: Flags(**{name: each[name] for name in Flags._fields if name in each})
+            for each in provenance["incomplete"]}
 
 
 def failures_of(provenance: Mapping[str, Any]) -> tuple[Failure, ...]:

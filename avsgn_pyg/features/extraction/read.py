@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from avsgn_pyg.features.encode import Segment
 from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
-from avsgn_pyg.features.media import MediaError, probe, read_seconds
+from avsgn_pyg.features.limits import Limits
+from avsgn_pyg.features.media import TOLERANCE, MediaError, probe, read_seconds
 
 #: Errors of a disk, a mount, a network, or a machine without resources.
 RETRYABLE = frozenset(
@@ -57,36 +58,49 @@ class Reader:
         frames_per_segment: k.
         preparation: the frame encoder's.
         own_length: shorter videos are not padded.
+        limits: of what one file may cost.
     """
 
     segments: int
     frames_per_segment: int
     preparation: Callable[[UInt8[Tensor, "F H W 3"]], Tensor]
     own_length: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     def __call__(self, video: Video) -> Decoded | Failure:
         """Return the decoded video, or a failure with its reason."""
         try:
-            return self.read(video.path)
+            return self.read(video.path, video.start)
         except Exception as error:
-            # A store must not name the folders of the machine that wrote it.
-            message = str(error).replace(f"{video.path}: ", "", 1).replace(str(video.path), video.path.name)
-            reason = message if isinstance(error, MediaError) else f"{type(error).__name__}: {message}"
-            return Failure(video.id, video.rows, reason, is_retryable(error) or not video.path.exists())
+            return video.failure(error, is_retryable(error) or not video.path.exists())
 
-    def read(self, path: Path) -> Decoded:
-        """Decode a file; MediaError if it cannot be read. Frames are prepared as they are read, to save memory."""
-        frames, samples, unheard, unseen = [], [], 0, 0
-        count = min(self.segments, probe(path).seconds) if self.own_length else self.segments
-        for second in read_seconds(path, frames_per_segment=self.frames_per_segment, count=count):
+    def read(self, path: Path, start: int = 0) -> Decoded:
+        """Decode a file from the second `start` on; MediaError if it cannot be read.
+
+        Frames are prepared as they are read, to save memory.
+        """
+        frames, samples, heard, seen, count, longer = [], [], [], [], self.segments, False
+        if self.own_length:
+            count = max(1, min(count, probe(path, limits=self.limits).seconds - start))
+        # One second more than is encoded tells whether the file goes on.
+        limits = replace(self.limits, seconds=self.limits.seconds + 1)
+        for second in read_seconds(path, frames_per_segment=self.frames_per_segment, start=start, count=count + 1,
+                                   limits=limits):
+            if len(frames) == count:
+                longer = second.heard > TOLERANCE or bool(second.seen.any())
+                break
             frames.append(self.preparation(second.frames))
             samples.append(second.samples)
-            unheard += second.heard < 0.5
-            unseen += not bool(second.seen.any())
-        breaks_off = bool(unheard or unseen) and probe(path).breaks_off
+            heard.append(second.heard)
+            seen.append(bool(second.seen.any()))
+        lasts = max((place for place in range(count) if seen[place] or heard[place] > TOLERANCE), default=-1) + 1
+        if start and not lasts:
+            raise MediaError(f"{path}: ends before second {start}, at which its segment starts")
+        unheard, unseen = sum(share < 0.5 for share in heard), count - sum(seen)
+        breaks_off = bool(unheard or unseen) and probe(path, limits=self.limits).breaks_off
         pictures = torch.stack(frames)
         return Decoded(pictures.view(torch.uint8).numpy(), pictures.dtype, torch.stack(samples).numpy(),
-                       Flags(unheard, unseen, breaks_off))
+                       Flags(unheard, unseen, breaks_off, count - lasts, longer, start))
 
 
 def is_retryable(error: BaseException | None) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from avsgn_pyg.features.extraction.videos import Failure
+from avsgn_pyg.features.extraction.provenance import failures_of, flags_of
+from avsgn_pyg.features.extraction.videos import NO_FILE, Failure
 
-#: Failures that a message lists before it counts the rest.
+#: Ids without a file that a message lists before it counts the rest.
 SHOWN = 20
 
 
@@ -21,23 +23,54 @@ class Report:
         entries: N, its rows.
         encoded: videos that were encoded now.
         failures: videos without features, annotated ids without a file among them.
-        passed: nothing failed.
         lines: the result for a reader.
+        agrees: of a verification, whether the features are those of the store.
     """
 
     path: Path
     entries: int
     encoded: int
     failures: tuple[Failure, ...]
-    passed: bool
     lines: tuple[str, ...]
+    agrees: bool = True
+
+    @property
+    def passed(self) -> bool:
+        """Whether no file failed; ids without a file do not count."""
+        return self.agrees and all(failure.reason == NO_FILE for failure in self.failures)
 
     def table(self) -> str:
         """Return the lines for a reader."""
         return "\n".join(self.lines)
 
 
-def list_failures(failures: Sequence[Failure]) -> list[str]:
-    """Return a line for each of the first failures, and the number of the others."""
-    more = len(failures) - SHOWN
-    return [*(f"  {each}" for each in failures[:SHOWN]), *([f"  and {more} more"] if more > 0 else [])]
+def describe(record: Mapping[str, Any], notes: Sequence[str] = ()) -> Iterator[str]:
+    """Yield what a provenance says about its videos, `notes`, and the failures."""
+    failures, flags = failures_of(record), flags_of(record)
+    absent = sum(failure.reason == NO_FILE for failure in failures)
+    temporary = sum(failure.retryable for failure in failures)
+    segments = record["extraction"]["segments"]
+    yield f"failed: {len(failures) - absent}, without a file: {absent}"
+    yield ("with seconds that lack picture or sound (padded, listed in the provenance): "
+           f"{sum(bool(flag.unheard or flag.unseen) for flag in flags.values())}")
+    for name, text in (("breaks_off", "of these, files that end before their header says"),
+                       ("longer", f"files longer than {segments} seconds, of which the first {segments} were taken"),
+                       ("start", "segments that begin later than their file")):
+        marked = [key for key, flag in flags.items() if getattr(flag, name)]
+        if marked:
+            yield f"{text}: {len(marked)}, first {marked[0]}"
+    if len(failures) - absent - temporary:
+        yield (f"failed for good: {len(failures) - absent - temporary}; the same command tries those again whose size "
+               "changed, --retry-failed all")
+    if temporary:
+        yield f"failed for a temporary reason: {temporary}; the same command tries them again"
+    yield from notes
+    yield from list_failures(failures)
+
+
+def list_failures(failures: Sequence[Failure]) -> Iterator[str]:
+    """Yield a line for each failure, the first of the ids without a file, and the number of the other ids."""
+    absent = [failure for failure in failures if failure.reason == NO_FILE]
+    yield from (f"  {failure}" for failure in failures if failure not in absent[SHOWN:])
+    if len(absent) > SHOWN:
+        yield f"  and {len(absent) - SHOWN} more without a file"

@@ -62,8 +62,7 @@ def verify(config: ExtractionConfig, count: int = 8) -> Report:
     agreements = [_compare(what, *map(torch.cat, zip(*found, strict=True)), least) for what, found in pairs.items()]
     lines = (f"encoded again: {len(sample)} videos", *(line for _, line in agreements),
              *(f"FAIL  {failure}" for failure in failures))
-    passed = not failures and all(agrees for agrees, _ in agreements)
-    return Report(path, len(store.video_ids), len(sample), failures, passed, lines)
+    return Report(path, len(store.video_ids), len(sample), failures, lines, all(agrees for agrees, _ in agreements))
 
 
 def _rebuild(config: ExtractionConfig, record: Mapping[str, Any], settings: Mapping[str, Any], kind: str) -> Any:

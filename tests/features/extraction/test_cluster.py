@@ -53,8 +53,8 @@ def test_videos_and_their_failures_pass_through_the_rows_of_a_cluster(root: Path
     plan = replace(HERE, videos=root / "videos").plan()
     decode, encode = cluster._Read(Reader(2, 2, Shrink(64), own_length=True)), cluster._Encode(
         (HERE.choice("visual"), HERE.choice("audio")), HERE.placement)
-    rows = [decode({"value": cluster.pickle.dumps(video)})["value"] for video in plan.videos]
-    results = dict(map(cluster.pickle.loads, encode({"value": rows})["value"]))
+    rows = decode({"value": list(map(cluster.pickle.dumps, plan.videos))})
+    results = dict(map(cluster.pickle.loads, encode(rows)["value"]))
     assert {key: getattr(result, "audio", None) is None for key, result in results.items()} == {
         "a": False, "b": False, "bad": True, "c": False, "short": False}
     assert results["short"].audio.shape == (1, 16)

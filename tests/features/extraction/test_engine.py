@@ -62,7 +62,7 @@ def test_processes_encode_as_the_caller_would_and_a_crash_costs_its_own_video(
     deadly = results.pop("deadly")
     assert deadly.retryable and "process died" in deadly.reason
     assert results["bad"] == wanted["bad"] and not results["bad"].retryable
-    assert results["short"].flags == Flags(unheard=1, unseen=1)
+    assert results["short"].flags == Flags(unheard=1, unseen=1, padded=1)
     assert set(results) == set(wanted)
     for key in ("a", "b", "c", "short"):
         assert torch.equal(results[key].audio, wanted[key].audio)
@@ -104,6 +104,20 @@ def test_features_that_are_not_finite_are_a_failure(root: Path):
     engine = LocalEngine(SignalFrames(width=16, batch_size=4), Broken(width=16), Reader(2, 1, Shrink(64)), workers=0)
     results = run(engine, [Video("a", root / "videos" / "a.mp4")])
     assert not isinstance(results["a"], Encoded) and "audio encoder" in results["a"].reason
+
+
+def test_a_video_that_an_encoder_cannot_take_fails_alone(root: Path):
+    class Choosy(SignalAudio):
+        def encode_audio(self, samples: Tensor) -> Tensor:
+            if samples[..., :14400].abs().amax(-1).eq(0).any():
+                raise MemoryError
+            return super().encode_audio(samples)
+
+    engine = LocalEngine(SignalFrames(width=16), Choosy(width=16), Reader(2, 1, Shrink(64)), workers=0)
+    videos = [Video(name, root / "videos" / f"{name}.mp4") for name in "abc"]  # c begins with 0.4 s of silence
+    results = next(engine.run(videos))
+    assert [isinstance(results[name], Encoded) for name in "abc"] == [True, True, False]
+    assert results["c"].reason == "MemoryError" and results["c"].retryable
 
 
 def test_failures_do_not_change_which_videos_are_encoded_together():

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from avsgn_pyg.common import files
-from avsgn_pyg.common.errors import DataError, ExtractionError
+from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtractedError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store
@@ -25,6 +25,7 @@ from avsgn_pyg.features.extraction.extract import run_extraction
 from avsgn_pyg.features.extraction.merge import merge
 from avsgn_pyg.features.extraction.report import Report
 from avsgn_pyg.features.extraction.videos import Video
+from avsgn_pyg.features.limits import Limits
 
 T = 2
 
@@ -131,6 +132,37 @@ def test_a_finished_store_is_extended_and_failures_are_retried_only_on_request(r
     assert encoded(root, retry_failed=True) == ["bad"]
     run(root, "whole.h5")
     assert same(root / "whole.h5", root / "features.h5")
+
+
+def test_a_failed_file_is_tried_again_when_it_has_another_size(root: Path):
+    (root / "videos" / "c.mp4").write_bytes(b"cut short")
+    assert "failed for good: 2" in run(root).table() and encoded(root) == []
+    shutil.copy(root / "videos" / "a.mp4", root / "videos" / "c.mp4")
+    assert encoded(root) == ["c"]
+
+
+def test_longer_files_and_segments_within_files_are_reported_and_recorded(root: Path):
+    (root / "ids.csv").write_text("id,start\na,0\nb,1\nc_1_2,0\nshort,1\n")
+    report = run(root, annotations=None, ids=root / "ids.csv", segments=1)
+    assert "longer than 1 seconds, of which the first 1 were taken: 1, first a" in report.table()
+    assert "segments that begin later than their file: 2, first b" in report.table()
+    assert "  short: ends before second 1" in report.table() and not report.passed
+    store = read_store(root / "features.h5")
+    flags = provenance.flags_of(store.provenance)
+    assert (flags["a"].longer, flags["b"].start, flags["c_1_2"].start) == (True, 1, 1)
+    whole = read_store(run(root, "whole.h5", annotations=None).path)
+    torch.testing.assert_close(store.visual[1, 0], whole.visual[1, 1])
+    torch.testing.assert_close(store.audio[1, 0], whole.audio[1, 1], rtol=0, atol=1e-3)
+    (root / "ids.csv").write_text("id,start\na,1\nb,1\nc_1_2,0\n")
+    assert encoded(root, annotations=None, ids=root / "ids.csv", segments=1) == ["a"]
+
+
+def test_a_file_that_exceeds_a_limit_fails_alone(root: Path, make_clip: Callable[..., Path]):
+    make_clip(root / "videos" / "gone.mp4", seconds=2.0, size=(128, 96))
+    report = run(root, limits=Limits(pixels=64 * 48))
+    assert [each.id for each in report.failures] == ["bad", "gone"] and report.encoded == 4
+    with pytest.raises(NothingExtractedError, match="deadline"):
+        run(root, "late.h5", limits=Limits(deadline=1e-9))
 
 
 def test_a_replaced_file_is_encoded_again_and_its_old_features_go(root: Path):

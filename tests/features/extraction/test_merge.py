@@ -58,7 +58,8 @@ def test_shards_in_any_order_make_the_whole_in_its_own_order(tmp_path: Path, row
     assert record["extraction"]["shard"] == [1, 1] and record["sizes"] == {"v0": 10, "v1": 11, "v2": 12, "v3": 13}
     assert record["files digest"] == files_digest(record["sizes"])
     assert record["versions"] == {"torch": "3"} and record["other versions"] == [{"torch": "2"}]
-    assert "2 of 2 shards joined: 4 entries; failed: 1\n  gone (row 4): no file" in report.table()
+    assert "2 of 2 shards joined: 4 entries\nfailed: 0, without a file: 1" in report.table()
+    assert report.lines[-1] == "  gone (row 4): no file" and report.passed
 
 
 def test_missing_and_repeated_shards_are_named(tmp_path: Path):

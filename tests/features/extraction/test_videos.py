@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,17 +34,40 @@ def test_an_annotated_id_is_taken_once_and_one_without_a_file_is_missing(tmp_pat
         Video("-a", tmp_path / "-a.MP4", (0, 2), 3), Video("b", tmp_path / "deep/b.webm", (1,), 3)
     )
     assert [str(each) for each in plan.missing] == ["gone (row 3): no file"]
-    assert plan.unannotated == 1 and plan.categories == ("Bark", "Flute")
+    assert plan.notes == ("skipped 2 files: 2 .txt", "media files of other ids, ignored: 1")
+    assert plan.categories == ("Bark", "Flute")
 
 
-def test_two_files_with_one_id_are_refused_where_the_id_is_used(tmp_path: Path, annotations: Annotations):
+def test_two_videos_with_one_id_fail_alone_and_are_named(tmp_path: Path, annotations: Annotations):
     touch(tmp_path, "-a.mp4", "b.mp4", "deep/b.avi", "x.mp4", "x.avi")
-    with pytest.raises(ExtractionError, match=r"'b': .*b\.mp4 and .*deep/b\.avi"):
-        make_plan(tmp_path, annotations)
-    (tmp_path / "deep/b.avi").unlink()
-    assert len(make_plan(tmp_path, annotations).videos) == 2
-    with pytest.raises(ExtractionError, match=r"'x': .*x\.avi and .*x\.mp4"):
-        make_plan(tmp_path)
+    plan = make_plan(tmp_path, annotations)
+    assert [video.id for video in plan.videos] == ["-a"] and plan.missing[0].retryable
+    assert str(plan.missing[0]) == "b (row 1): several files: b.mp4, deep/b.avi; leave one"
+    assert [each.id for each in make_plan(tmp_path).missing] == ["x"]
+
+
+def test_a_video_wins_over_the_sound_of_the_same_name(tmp_path: Path, annotations: Annotations):
+    touch(tmp_path, "b.wav", "b.mp4", "-a.flac", "-a.wav")
+    plan = make_plan(tmp_path, annotations)
+    assert [video.path.name for video in plan.videos] == ["b.mp4"] and plan.missing[0].id == "-a"
+    assert plan.notes[1:] == ("sound files beside a video of the same name, not read: 1, first b.wav",)
+
+
+def test_a_segment_is_found_in_the_longer_file_that_its_id_names(tmp_path: Path):
+    touch(tmp_path, "y_1.mp4", "z_5_15.mp4", "z.mp4", "w.mp4")
+    plan = make_plan(tmp_path, starts={"y_1_20_30": 0, "z_5_15": 0, "w": 7, "w_a_1": 0})
+    assert [(video.id, video.path.name, video.start) for video in plan.videos] == [
+        ("y_1_20_30", "y_1.mp4", 20), ("z_5_15", "z_5_15.mp4", 0), ("w", "w.mp4", 7)]
+    assert [each.id for each in plan.missing] == ["w_a_1"]
+
+
+def test_a_name_that_is_not_utf8_is_an_id_with_its_bytes_written_out(tmp_path: Path):
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"abc")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    touch(tmp_path, "a.mp4")
+    assert [(video.id, video.size) for video in make_plan(tmp_path).videos] == [("a", 3), ("caf\\xe9", 3)]
 
 
 def test_any_folder_is_taken_by_name_and_place(tmp_path: Path):
@@ -72,5 +96,5 @@ def test_an_empty_folder_an_absent_one_and_one_of_other_videos_differ(tmp_path: 
     with pytest.raises(ExtractionError, match="no media file"):
         make_plan(tmp_path)
     touch(tmp_path, "else.mp4")
-    with pytest.raises(ExtractionError, match=r"none of the 3 ids .* -a\.mp4"):
+    with pytest.raises(ExtractionError, match=r"none of the 3 .* ids .* -a\.mp4"):
         make_plan(tmp_path, annotations)
