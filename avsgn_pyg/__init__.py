@@ -16,7 +16,7 @@ from avsgn_pyg.common.lazy import attach
 if TYPE_CHECKING:
     from avsgn_pyg.config import Config, ConfigError, load_config
     from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
-    from avsgn_pyg.localization import Event, Localization, decode, events
+    from avsgn_pyg.graph.localization import Event, Localization, decode, events
     from avsgn_pyg.model.avsgn import AVSGN
     from avsgn_pyg.predictor import Prediction, Predictor
     from avsgn_pyg.recipes import evaluate_run, train
@@ -27,7 +27,7 @@ __version__ = "0.2.0"
 __getattr__, __dir__ = attach(__name__, {
     "config": ("Config", "ConfigError", "load_config"),
     "data.dataset": ("Dataset", "Videos", "load_dataset"),
-    "localization": ("Event", "Localization", "decode", "events"),
+    "graph.localization": ("Event", "Localization", "decode", "events"),
     "model.avsgn": ("AVSGN",),
     "predictor": ("Prediction", "Predictor"),
     "recipes": ("evaluate_run", "train"),

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from avsgn_pyg.graph.schema import AUDIO, NO_EVENT, VISUAL
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.graph.localization import Localization
+from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, RELEVANCE, VISUAL
 
 Scalar = Float[Tensor, ""]
 Mask = Bool[Tensor, "B T"] | None
@@ -177,6 +177,9 @@ class Objective:
         supervision: ``full`` or ``weak``.
         full, weak: the terms of each, in the order of the log.
     """
+
+    #: The labels of a batch that a call takes after the output.
+    labels = (CATEGORY, RELEVANCE)
 
     def __init__(self, supervision: str, *, full: Mapping[str, Term], weak: Mapping[str, Term]) -> None:
         self.supervision = supervision

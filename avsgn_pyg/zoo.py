@@ -16,7 +16,6 @@ from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fu
 from avsgn_pyg.baselines.options import build_with
 from avsgn_pyg.common.errors import did_you_mean
 from avsgn_pyg.config import ConfigError, ModelConfig, ObjectiveConfig
-from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_weights
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import Topology
 from avsgn_pyg.layers.convolution import Convolution, TypedConvolution
@@ -107,7 +106,16 @@ def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
         raise ConfigError(f"model: {error}") from error
 
 
-def load_model(checkpoint: Checkpoint, shape: Shape | None = None) -> nn.Module:
+@runtime_checkable
+class Trained(Protocol):
+    """A checkpoint: its settings and metadata, and a function that loads its weights into a model."""
+
+    config: Any
+    meta: Any
+    load_into: Callable[[nn.Module], None]
+
+
+def load_model(checkpoint: Trained, shape: Shape | None = None) -> nn.Module:
     """Rebuild a checkpoint's model with its weights, in evaluation mode, on the CPU; the random state is not changed.
 
     Args:
@@ -121,7 +129,7 @@ def load_model(checkpoint: Checkpoint, shape: Shape | None = None) -> nn.Module:
     shape = shape or Shape(meta.audio_width, meta.visual_width, meta.segments, len(meta.categories))
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, shape, supervision=config.objective.supervision)
-    load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
+    checkpoint.load_into(model)
     return model.eval()
 
 

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxtyping import install_import_hook
 
@@ -17,6 +19,9 @@ install_import_hook("avsgn_pyg", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+
+if TYPE_CHECKING:
+    from avsgn_pyg.data.videos import Videos
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,6 +80,30 @@ def _no_locks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def without_locks(request: pytest.FixtureRequest, _no_locks: Path) -> dict[str, str]:
     """The environment of a process to which no file system gives locks."""
     return {**os.environ, "LD_PRELOAD": str(_no_locks), "NO_LOCKS": str(getattr(errno, request.param))}
+
+
+@pytest.fixture(scope="session")
+def make_videos() -> Callable[..., Videos]:
+    """Videos of 3 classes and 4 seconds, whose class and event can be read off the features, 6 wide."""
+    from avsgn_pyg.data.videos import Videos
+
+    def make(count: int = 24, seed: int = 0) -> Videos:
+        draw = torch.Generator().manual_seed(seed)
+        category = torch.arange(count) % 3
+        relevance = (torch.rand(count, 4, generator=draw) < 0.6).float()
+        relevance[:, 0] = 1.0
+        audio, visual = (torch.randn(count, 4, 6, generator=draw) for _ in range(2))
+        audio[..., :3] += 2.0 * torch.nn.functional.one_hot(category, 3)[:, None]
+        visual[..., -1] += 2.0 * relevance
+        names = tuple(f"v{number}" for number in range(count))
+        return Videos(audio, visual, category, relevance, torch.arange(count) + 100, names, 4)
+
+    return make
+
+
+@pytest.fixture
+def videos(make_videos: Callable[..., Videos]) -> Videos:
+    return make_videos()
 
 
 @pytest.fixture(autouse=True)

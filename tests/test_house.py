@@ -25,6 +25,9 @@ UNMIRRORED = {
 LONGEST = {"avsgn_pyg": 300, "tools": 90}
 LONGER = {"avsgn_pyg/config.py", "tools/bootstrap.py"}
 
+#: Most pairs of rooms of which one imports from the other; fewer is better.
+MOST_ARROWS = 64
+
 #: Packages that are slow to load, or optional: no import of the library may load them.
 HEAVY = {"av", "open_clip", "laion_clap", "matplotlib", "transformers", "torchvision", "gradio", "tensorboard"}
 
@@ -66,6 +69,23 @@ def test_prediction_loads_no_figures_no_compiler_and_no_hub_client():
         "assert {name for name in avsgn_pyg.__all__ if getattr(avsgn_pyg, name)} <= set(dir(avsgn_pyg))",
     )
     assert not ({*HEAVY, "torch._dynamo", "accelerate", "httpx", "httpx2"} - {"av"}) & prediction
+
+
+def test_few_rooms_know_each_other():
+    """A room is a folder or file at the top of the package; an arrow leads from it to each room that it imports from.
+
+    Late imports and those for type checkers count, the package's own ``__init__`` does not.
+    """
+    rooms = {path.stem for path in PACKAGE.iterdir()} - {"__init__", "__pycache__"}
+    arrows = set()
+    for path in LIBRARY:
+        here = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(path.read_text())) if here != "__init__" else ():
+            names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            modules = [f"{node.module}.{name}" for name in names] if isinstance(node, ast.ImportFrom) else names
+            arrows |= {(here, part) for module in modules for part in module.split(".")[1:2]
+                       if module.startswith("avsgn_pyg.") and part in rooms - {here}}
+    assert len(arrows) <= MOST_ARROWS, sorted(arrows)
 
 
 # --- Library code --------------------------------------------------------------------------------

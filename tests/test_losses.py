@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from avsgn_pyg.baselines.common import from_segment_scores
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import NO_EVENT
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.losses import (
     AVSGNObjective,
     Objective,

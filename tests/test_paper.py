@@ -16,8 +16,8 @@ from torch import Tensor
 from avsgn_pyg.config import load_config
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.edges import subgraph_edges
+from avsgn_pyg.graph.localization import Localization, decode
 from avsgn_pyg.layers.convolution import Convolution
-from avsgn_pyg.localization import Localization, decode
 from avsgn_pyg.losses import AVSGNObjective, class_loss, consistency_loss, relevance_loss
 from avsgn_pyg.model.attention import CrossAttention
 from avsgn_pyg.model.cmgi import CMGI, Adjacency, GraphLayer

@@ -37,7 +37,7 @@ from avsgn_pyg.baselines.suppression import (
     activation_term,
     gate_term,
 )
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
 
 

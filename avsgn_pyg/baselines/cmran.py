@@ -32,8 +32,8 @@ from avsgn_pyg.baselines.relation import (
     RegionFeatures,
     TemporalRelation,
 )
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
 
 

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.graph.views import dense_view
-from avsgn_pyg.localization import Localization
 
 #: For a class's ``only`` (:func:`avsgn_pyg.baselines.options.build_with`): the option needs that supervision.
 FULL_ONLY: Final = ("supervision", "full")

@@ -37,8 +37,8 @@ from avsgn_pyg.baselines.pairs import (
     video_triplet_loss,
 )
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, joint_term, relevance_term
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, streams
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.losses import at_least_single
 
 #: Key of the streams after propagation: ``output.stages[PROPAGATED]["audio"]``; "fused" is their mean.

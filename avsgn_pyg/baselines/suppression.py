@@ -29,8 +29,8 @@ from avsgn_pyg.baselines.relation import (
     RegionFeatures,
     TemporalRelation,
 )
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.losses import Loss, at_least_single, class_loss
 
 Stream = Float[Tensor, "B T D"]

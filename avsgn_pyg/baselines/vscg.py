@@ -31,8 +31,8 @@ from torch_geometric.data import HeteroData
 from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
 from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, RecurrentStreams, mean_of, pair_term
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
 
 

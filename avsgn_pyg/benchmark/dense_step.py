@@ -18,7 +18,7 @@ from torch import Tensor
 
 from avsgn_pyg.benchmark.workload import Engine, Workload
 from avsgn_pyg.config import CMGIConfig, CMSAConfig, ConfigError, ModelConfig
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.graph.localization import Localization
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,7 @@ from avsgn_pyg.benchmark.workload import (
     trainer_step,
 )
 from avsgn_pyg.blocks import count_paths
-from avsgn_pyg.graph.schema import AUDIO, VISUAL
 from avsgn_pyg.layers.convs import CONVS
-from avsgn_pyg.model.avsgn import Aligned
-from avsgn_pyg.model.cmsa import Streams
 
 BACKENDS, RECIPE, CMBS = ("blocks", "native"), "avsgn_full.yaml", "baselines/cmbs_full.yaml"
 #: Operations that compute nothing, though their schema does not call them views.
@@ -125,13 +122,15 @@ def cmgi_pass(workload: Workload, form: str) -> Callable[[], tuple[torch.Tensor,
     streams, upstream = (torch.randn(shape, device=workload.device) for _ in range(2))
     leaves = [streams.requires_grad_(), *model.cmgi.parameters()]
     network = DenseNetwork(dict(model.named_parameters()), config) if form == "hand-written" else None
+    with torch.no_grad():
+        aligned = model.align(batch)
 
     def run() -> tuple[torch.Tensor, ...]:
         if network is not None:
             outputs = network.interact(*streams)
         else:
-            nodes = model.interact(Aligned({}, Streams(*streams), None), batch).nodes
-            outputs = tuple(nodes[name].view(shape[1:]) for name in (AUDIO, VISUAL))
+            given = aligned._replace(streams=type(aligned.streams)(*streams))
+            outputs = model.interacted(model.interact(given, batch), batch)[:2]
         return torch.autograd.grad(outputs, leaves, tuple(upstream[:2]), allow_unused=True)
 
     return run

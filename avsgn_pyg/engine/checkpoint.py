@@ -37,6 +37,10 @@ class Checkpoint:
     meta: Meta
     weights: dict[str, Tensor]
 
+    def load_into(self, model: nn.Module) -> None:
+        """Load the weights into a model; CheckpointError if they do not fit."""
+        load_weights(model, self.weights, self.path / MODEL)
+
 
 def save_checkpoint(
     folder: Path, weights: Mapping[str, Tensor], config: Config, meta: Meta,

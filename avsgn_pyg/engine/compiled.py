@@ -23,7 +23,6 @@ from avsgn_pyg.common.errors import TrainingError
 from avsgn_pyg.graph.edges import Complete, subgraph_edges
 from avsgn_pyg.graph.schema import AUDIO, TEXT, VISUAL
 from avsgn_pyg.graph.views import as_batch, node_counts
-from avsgn_pyg.model.avsgn import AVSGN
 
 #: Most programs of one model. Each takes about a minute to compile, so a run that needs more should not compile.
 MOST: Final = 8
@@ -42,11 +41,11 @@ class CompiledModel(nn.Module):
     numbers at every call, but not those that the model itself would draw. Forward hooks are not run.
 
     Args:
-        model: on its final device, in its final dtype.
+        model: an :class:`~avsgn_pyg.model.avsgn.AVSGN`, on its final device, in its final dtype.
         backend: of ``torch.compile``; :data:`BACKEND` by default.
     """
 
-    def __init__(self, model: AVSGN, backend: str | None = None) -> None:
+    def __init__(self, model: nn.Module, backend: str | None = None) -> None:
         super().__init__()
         self.model, self.backend = model, backend or BACKEND
         self.programs: dict[tuple, Callable[..., Any]] = {}
@@ -73,7 +72,7 @@ class CompiledModel(nn.Module):
             raise CompileError(f"the compiled forward pass failed (backend={self.backend!r}): {error}") from error
 
 
-def _structure(model: AVSGN, batch: Batch) -> tuple:
+def _structure(model: nn.Module, batch: Batch) -> tuple:
     """Everything besides the inputs on which the traced operations depend."""
     counts = {name: set(node_counts(batch, name)) for name in (AUDIO, VISUAL, TEXT)}
     if any(len(found) > 1 for found in counts.values()):
@@ -87,7 +86,7 @@ def _structure(model: AVSGN, batch: Batch) -> tuple:
             torch.is_autocast_enabled(inputs[0][2].type))
 
 
-def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch], Any]:
+def _trace(model: nn.Module, batch: Batch, backend: str) -> Callable[[nn.Module, Batch], Any]:
     """Compile the program of batches like this one."""
     names = [name for name, _ in (*model.named_parameters(), *model.named_buffers())]
     found: dict[str, Any] = {}
@@ -112,11 +111,11 @@ def _trace(model: AVSGN, batch: Batch, backend: str) -> Callable[[AVSGN, Batch],
     options = {"fallback_random": True} if backend == "inductor" and device.type == "cpu" else None
     code = torch.compile(graph, backend=backend, fullgraph=True, dynamic=False, options=options)
 
-    def program(model: AVSGN, batch: Batch) -> Any:
+    def program(model: nn.Module, batch: Batch) -> Any:
         return found["kind"](**pytree.tree_unflatten(code(*_inputs(model, batch)), found["spec"]))
 
     return program
 
 
-def _inputs(model: AVSGN, batch: Batch) -> tuple[Tensor, ...]:
+def _inputs(model: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
     return batch[AUDIO].x, batch[VISUAL].x, *model.parameters(), *model.buffers()

@@ -1,4 +1,4 @@
-"""A model's outputs for a whole split, and the scores that choose among epochs."""
+"""A model's outputs for a whole split."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from avsgn_pyg import metrics
 from avsgn_pyg.data.dataset import Videos
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.graph.localization import Localization
+from avsgn_pyg.graph.schema import AUDIO, VISUAL
 
 
 def predict(
@@ -52,21 +52,24 @@ def run_batches(
     return tuple(None if parts[0] is None else torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
 
 
-def labels(found: Localization, tau: float) -> Int[Tensor, "N T"]:
-    """Return the predicted label of every segment; background is C."""
-    return metrics.predict(found.category, found.relevance, tau, found.segment_scores, found.mask)
+@torch.inference_mode()
+def stage_features(
+    model: nn.Module, videos: Videos, seconds: Bool[Tensor, "N T"], *, device: torch.device, batch_size: int
+) -> dict[str, dict[str, Float[Tensor, "M d"]]]:
+    """Run `model`, which is on `device`, over `videos` and return features of the marked seconds, on the CPU.
 
-
-def selection_scores(found: Localization, videos: Videos, tau: float) -> dict[str, float]:
-    """Return the scores that are cheap enough for every epoch, percent; the first one selects."""
-    category = videos.category.cpu()
-    relevance = metrics.zero_padding(videos.relevance.cpu(), videos.mask)
-    target = metrics.segment_targets(category, relevance, found.category.shape[-1])
-    return {
-        "segment_accuracy": metrics.accuracy(labels(found, tau), target, videos.mask),
-        "class_accuracy": metrics.class_accuracy(found.category, category),
-        "relevance_auc": metrics.relevance_auc(found.relevance, relevance, videos.mask),
-    }
+    Returns:
+        stage -> ``audio`` and ``visual`` -> features; stages that have both, in the order of the model.
+    """
+    found: dict[str, dict[str, list[Tensor]]] = {}
+    for index in torch.arange(len(videos)).split(batch_size):
+        for stage, streams in model(videos.batch(index).to(device)).stages.items():
+            for modality in (AUDIO, VISUAL) if {AUDIO, VISUAL} <= streams.keys() else ():
+                rows = streams[modality].float().cpu()
+                rows = rows[seconds[index, : rows.shape[1]]]
+                found.setdefault(stage, {}).setdefault(modality, []).append(rows)
+    return {stage: {modality: torch.cat(rows) for modality, rows in streams.items()}
+            for stage, streams in found.items()}
 
 
 def _heads(found: Localization, segments: int) -> tuple[Tensor, Tensor, Tensor | None]:

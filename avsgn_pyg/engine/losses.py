@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.common.errors import TrainingError
-from avsgn_pyg.graph.schema import CATEGORY, PASTED, RELEVANCE
+from avsgn_pyg.graph.schema import PASTED
 
 
 class Learner(nn.Module):
@@ -20,7 +20,8 @@ class Learner(nn.Module):
     Its outputs are the losses alone, so parts of the model that no loss uses are found to be unused.
 
     Args:
-        objective: with `names`, a call that returns named losses, and `total`, as :class:`avsgn_pyg.losses.Objective`.
+        objective: with `names`, the `labels` of a batch that it takes, a call that returns named losses, and `total`:
+            see :class:`avsgn_pyg.losses.Objective`.
     """
 
     def __init__(self, model: nn.Module, objective: Any) -> None:
@@ -29,7 +30,7 @@ class Learner(nn.Module):
 
     def forward(self, batch: HeteroData) -> tuple[dict[str, Tensor], Tensor]:
         pasted = {PASTED: batch[PASTED]} if PASTED in self.objective.names else {}
-        losses = self.objective(self.model(batch), batch[CATEGORY], batch[RELEVANCE], **pasted)
+        losses = self.objective(self.model(batch), *(batch[name] for name in self.objective.labels), **pasted)
         return losses, self.objective.total(losses)
 
 

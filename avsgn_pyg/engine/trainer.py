@@ -5,29 +5,27 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from accelerate import Accelerator
 from torch import nn
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Batch
 from tqdm import tqdm
 
 from avsgn_pyg.config import Config
+from avsgn_pyg.data.augment import augment
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.data.loaders import make_loader
 from avsgn_pyg.engine import resume
-from avsgn_pyg.engine.augment import augment
 from avsgn_pyg.engine.checkpoint import save_checkpoint
 from avsgn_pyg.engine.compiled import CompiledModel
 from avsgn_pyg.engine.devices import mean_everywhere, place, same_everywhere, share_batches
-from avsgn_pyg.engine.evaluator import predict, selection_scores
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.journal import Journal, note_environment, versions
 from avsgn_pyg.engine.losses import Learner, LossLog, check_weights
 from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule
 from avsgn_pyg.engine.run_folder import Index, RunFolder
-from avsgn_pyg.graph.schema import CATEGORY
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +47,15 @@ class Trainer:
         accelerator: from :func:`avsgn_pyg.engine.devices.make_accelerator`.
         progress: show a bar on a terminal.
         notes: on the data, for the run's folder.
+        judge: returns a model's scores on `selecting`, percent; the first one selects.
     """
-
-    #: Model and objective as one module; another task passes another target to its objective.
-    learner_type: type[Learner] = Learner
 
     def __init__(
         self, config: Config, model: nn.Module, objective: Any, train: Videos, selecting: Videos | None,
         *, meta: Meta, run: RunFolder, accelerator: Accelerator, progress: bool = False, notes: Sequence[str] = (),
+        judge: Callable[[nn.Module, Videos], dict[str, float]] | None = None,
     ) -> None:
-        self.config, self.recipe, self.objective = config, config.train, objective
+        self.config, self.recipe, self.objective, self.judge = config, config.train, objective, judge
         self.segment_labels = config.objective.supervision == "full"
         self.run, self.accelerator, self.show, self.notes = run, accelerator, progress, notes
         self.meta = meta.model_copy(
@@ -113,7 +110,7 @@ class Trainer:
         steps = math.ceil(len(self.loader) / self.recipe.accumulate)
         self.schedule = build_schedule(self.parts.optimizer, self.recipe, steps, self.progress.step)
         model = CompiledModel(self.parts.model) if self.recipe.compile else self.parts.model
-        self.learner = self.accelerator.prepare_model(self.learner_type(model, self.objective))
+        self.learner = self.accelerator.prepare_model(Learner(model, self.objective))
         self.optimizer = self.accelerator.prepare_optimizer(self.parts.optimizer)
         if checkpoint is not None:
             if self.accelerator.scaler is not None and self.progress.scaler:
@@ -144,13 +141,13 @@ class Trainer:
         return {"epoch": epoch, "step": self.progress.step, "learning_rate": rate, "loss": losses,
                 "gradient_norm": log.gradient_norm, "seconds": time.perf_counter() - started}
 
-    def _step(self, batch: HeteroData, log: LossLog) -> None:
+    def _step(self, batch: Batch, log: LossLog) -> None:
         losses, total = self.learner(augment(batch, self.recipe.augment, segment_labels=self.segment_labels))
         self.accelerator.backward(total)
         norm, moves = None, self.accelerator.sync_gradients
         if moves and self.recipe.clip_norm is not None:
             norm = self.accelerator.clip_grad_norm_(self.learner.parameters(), self.recipe.clip_norm)
-        log.add(losses, total, len(batch[CATEGORY]), norm)
+        log.add(losses, total, batch.num_graphs, norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if moves and not self.accelerator.optimizer_step_was_skipped:
@@ -171,11 +168,6 @@ class Trainer:
             weights = self.parts.average.module.state_dict()
             self.best = {"weights": {name: value.clone() for name, value in weights.items()}, "meta": self._meta()}
         return {self.recipe.select: scores, "evaluation_seconds": time.perf_counter() - started}
-
-    def judge(self, model: nn.Module, videos: Videos) -> dict[str, float]:
-        """Return scores of the selecting split, percent; the first one selects."""
-        found = predict(model, videos, device=self.accelerator.device, batch_size=self.recipe.batch_size)
-        return selection_scores(found, videos, self.config.evaluate.tau)
 
     def _finished(self) -> str | None:
         if self.progress.epoch == self.recipe.epochs:

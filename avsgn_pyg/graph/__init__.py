@@ -1,1 +1,1 @@
-"""Node types, subgraphs and edges: features become HeteroData and batches."""
+"""A model's input and output: features become HeteroData and batches; a Localization is decoded into events."""

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, RELEVANCE, ROW, VISUAL
 from avsgn_pyg.graph.views import to_heterodata
-from avsgn_pyg.localization import Localization
 
 
 def to_networkx(data: HeteroData) -> nx.MultiDiGraph:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from avsgn_pyg.localization import NO_EVENT as NO_EVENT
-
 AUDIO: Final = "audio"
 VISUAL: Final = "visual"
 TEXT: Final = "text"
@@ -28,6 +26,9 @@ def relations(subgraph: str) -> tuple[tuple[str, str, str], ...]:
 
 #: The twelve edge types of the three subgraphs.
 RELATIONS: Final = tuple(relation for subgraph in SUBGRAPHS for relation in relations(subgraph))
+
+#: Category of a video without an event.
+NO_EVENT: Final = -1
 
 #: Names of the attributes of a video's HeteroData, apart from its nodes.
 CATEGORY: Final = "category"  #: [1] class of the video's event; NO_EVENT if it has none

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import SUBGRAPHS, relations
-from avsgn_pyg.localization import Localization
 
 
 def as_batch(data: HeteroData) -> Batch:

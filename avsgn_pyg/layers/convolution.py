@@ -2,6 +2,7 @@
 
 ``A H W`` with A from Eq. 7, or any PyG convolution in its place. Both backends run the same, unmodified convolution:
 along an edge list as PyG means it, or on a :class:`~avsgn_pyg.blocks.CompleteIndex`, where it becomes dense algebra.
+`edges` are those of :mod:`avsgn_pyg.graph.edges`; their `index` is one of the two.
 
 Shapes: M nodes of a subgraph in the whole batch, E edges, D width.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,8 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Aggregation, MessagePassing, SumAggregation
 from torch_geometric.utils import scatter
 
-from avsgn_pyg.blocks import FallbackError, count_layer
-from avsgn_pyg.graph.edges import Complete, EdgeList
+from avsgn_pyg.blocks import CompleteIndex, FallbackError, count_layer
 from avsgn_pyg.layers.convs import EDGE_ATTR, build_conv, find_conv
 
 try:
@@ -30,6 +30,13 @@ except ImportError:  # PyG's own scatter gives the same sums
 #: ``auto`` runs complete subgraphs as dense algebra and others along their edge list; ``blocks`` raises where the
 #: subgraph or the layer does not allow dense algebra; ``native`` always runs along the edge list.
 BACKENDS = ("auto", "blocks", "native")
+
+
+@runtime_checkable
+class Edges(Protocol):
+    """A subgraph's edges: `index` is a list [2, E], or a :class:`~avsgn_pyg.blocks.CompleteIndex`."""
+
+    index: Tensor
 
 
 class ScatterSum(Aggregation):
@@ -70,7 +77,7 @@ class Convolution(nn.Module):
             if type(layer.aggr_module) is SumAggregation:
                 layer.aggr_module = ScatterSum()
 
-    def forward(self, x: Float[Tensor, "M D"], edges: EdgeList | Complete,
+    def forward(self, x: Float[Tensor, "M D"], edges: Edges,
                 weight: Float[Tensor, "..."]) -> Float[Tensor, "M D"]:
         """Messages along `edges`, weighted by `weight` as :class:`~avsgn_pyg.model.cmgi.Adjacency` gives it.
 
@@ -78,7 +85,7 @@ class Convolution(nn.Module):
             FallbackError: ``backend="blocks"``, and the layer uses an operation that has no dense form.
             ValueError: ``backend="blocks"``, and the subgraph is not complete.
         """
-        if isinstance(edges, EdgeList):
+        if not isinstance(edges.index, CompleteIndex):
             if self.backend == "blocks":
                 raise ValueError("backend=blocks needs complete subgraphs of equally long videos, got edges that are "
                                  "not exactly those of build_batch; use backend=auto")
@@ -98,7 +105,7 @@ class Convolution(nn.Module):
         count_layer(self.name, "complete")
         return output
 
-    def along(self, x: Float[Tensor, "M D"], edges: EdgeList, weight: Float[Tensor, "E"]) -> Float[Tensor, "M D"]:
+    def along(self, x: Float[Tensor, "M D"], edges: Edges, weight: Float[Tensor, "E"]) -> Float[Tensor, "M D"]:
         """Messages along an edge list.
 
         A layer that sums weighted sources takes a sparse matrix, PyG's ``adj_t``, and stores no messages [E, D]; this
@@ -142,7 +149,7 @@ class TypedConvolution(nn.Module):
                                  f"K={conv.hops} hops along it: between two modalities there is no second hop. Use "
                                  "conv_options={K: 1}, a layer of one hop such as gcn, or relations=shared")
 
-    def forward(self, x: Float[Tensor, "M D"], edges: EdgeList, weight: Float[Tensor, "E"]) -> Float[Tensor, "M D"]:
+    def forward(self, x: Float[Tensor, "M D"], edges: Edges, weight: Float[Tensor, "E"]) -> Float[Tensor, "M D"]:
         """Sums of the two relations into each modality."""
         parts = []
         for number, conv in enumerate(self.convs.values()):

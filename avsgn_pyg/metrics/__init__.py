@@ -7,7 +7,7 @@ Scores are percent; a share of nothing (0/0) is ``nan``.
 
 from __future__ import annotations
 
-from avsgn_pyg.metrics.event import THRESHOLDS, count_events, event_f1, iou
+from avsgn_pyg.metrics.event import THRESHOLDS, count_events, event_f1
 from avsgn_pyg.metrics.interval import (
     Difference,
     Interval,
@@ -23,6 +23,7 @@ from avsgn_pyg.metrics.segment import (
     class_accuracy,
     confusion_matrix,
     correct_per_video,
+    labels,
     predict,
     relevance_auc,
     segment_targets,
@@ -33,6 +34,6 @@ from avsgn_pyg.metrics.threshold import best_tau
 __all__ = [
     "BACKGROUND", "THRESHOLDS", "Difference", "Interval", "Report", "Row", "Summary", "VideoRecord", "accuracy",
     "best_tau", "bootstrap_interval", "class_accuracy", "confusion_matrix", "correct_per_video", "count_events",
-    "evaluate", "event_f1", "iou", "mean_std_interval", "paired_bootstrap", "predict", "relevance_auc",
+    "evaluate", "event_f1", "labels", "mean_std_interval", "paired_bootstrap", "predict", "relevance_auc",
     "segment_targets", "video_records", "zero_padding",
 ]

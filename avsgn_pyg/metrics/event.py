@@ -8,19 +8,11 @@ from typing import Final
 from jaxtyping import Int
 from torch import Tensor
 
-from avsgn_pyg.localization import Event, events
+from avsgn_pyg.graph.localization import Event, events, overlap
 from avsgn_pyg.metrics.segment import percent
 
 #: IoU at which a predicted event counts as found. 0.5 alone is near-trivial on AVE, whose events are long.
 THRESHOLDS: Final = (0.5, 0.7, 0.9)
-
-
-def iou(one: Event, other: Event) -> float:
-    """Return the shared seconds over the joint seconds; 0 between events of different classes."""
-    shared = min(one.end, other.end) - max(one.start, other.start)
-    if one.category != other.category or shared <= 0:
-        return 0.0
-    return shared / ((one.end - one.start) + (other.end - other.start) - shared)
 
 
 def count_events(
@@ -57,7 +49,7 @@ def _match(found: Sequence[Event], truth: Sequence[Event], threshold: float) -> 
     """
     free = list(truth)
     for event in found:
-        fitting = next((other for other in free if iou(event, other) >= threshold), None)
+        fitting = next((other for other in free if overlap(event, other) >= threshold), None)
         if fitting is not None:
             free.remove(fitting)
     return len(truth) - len(free)

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from avsgn_pyg.localization import NO_EVENT, Event, events
+from avsgn_pyg.graph.localization import Event, events
+from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.metrics import segment
 from avsgn_pyg.metrics.event import event_f1
 from avsgn_pyg.metrics.interval import Interval, bootstrap_interval

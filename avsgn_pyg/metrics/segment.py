@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
-from avsgn_pyg.localization import NO_EVENT, decode, decode_segments
+from avsgn_pyg.graph.localization import Localization, decode, decode_segments
+from avsgn_pyg.graph.schema import NO_EVENT
 
 Mask = Bool[Tensor, "N T"] | None
 
@@ -116,6 +117,11 @@ def predict(
         return decode(category, relevance, tau, mask)
     labels = decode_segments(segment_scores)
     return labels if mask is None else labels.masked_fill(~mask, category.shape[-1])
+
+
+def labels(output: Localization, tau: float) -> Int[Tensor, "N T"]:
+    """Return :func:`predict` of a model's output."""
+    return predict(output.category, output.relevance, tau, output.segment_scores, output.mask)
 
 
 def accuracy(predicted: Int[Tensor, "N T"], target: Int[Tensor, "N T"], mask: Mask = None) -> float:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.graph.edges import subgraph_edges
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, RELATIONS, TEXT, VISUAL
 from avsgn_pyg.graph.views import as_batch, flatten, node_counts, pad, padded_view
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.cmgi import CMGI, Interaction
 from avsgn_pyg.model.cmsa import CMSA, Streams
 from avsgn_pyg.model.inputs import LabelText

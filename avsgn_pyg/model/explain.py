@@ -25,9 +25,9 @@ from torch_geometric.explain import ModelConfig
 from torch_geometric.nn import MessagePassing
 
 from avsgn_pyg.graph.edges import Complete, EdgeList
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, VISUAL, relations
 from avsgn_pyg.graph.views import to_heterodata
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.model.avsgn import AVSGN
 
 

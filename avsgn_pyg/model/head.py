@@ -22,7 +22,7 @@ def over_time(rows: Float[Tensor, "B T w"], mask: Mask) -> Float[Tensor, "B w"]:
 
 
 class Localized(NamedTuple):
-    """The head's output for a batch; the fields are those of :class:`avsgn_pyg.localization.Localization`."""
+    """The head's output for a batch; the fields are those of :class:`avsgn_pyg.graph.localization.Localization`."""
 
     category: Float[Tensor, "B C"]
     relevance: Float[Tensor, "B T"]

@@ -29,8 +29,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from avsgn_pyg.localization import events
-from avsgn_pyg.metrics import iou as event_iou
+from avsgn_pyg.graph.localization import events, overlap
 
 NAMES: Final = ("audio", "visual", "audio_visual", "type_av", "event_av")
 
@@ -86,7 +85,7 @@ def _count_events(predicted: Bool[Tensor, "N T C"], true: Bool[Tensor, "N T C"],
     counts = torch.zeros(3, len(predicted), predicted.shape[-1], dtype=torch.int64)
     for video, category in (predicted | true).any(1).nonzero().tolist():
         found, truth = (events(marks[video, :, category].long(), 0) for marks in (predicted, true))
-        hits = sum(any(event_iou(one, other) >= iou for other in truth) for one in found)
-        missed = sum(all(event_iou(one, other) < iou for one in found) for other in truth)
+        hits = sum(any(overlap(one, other) >= iou for other in truth) for one in found)
+        missed = sum(all(overlap(one, other) < iou for one in found) for other in truth)
         counts[:, video, category] = torch.tensor([hits, len(found) - hits, missed])
     return counts

@@ -26,6 +26,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -38,6 +39,8 @@ from avsgn_pyg.model.avsgn import AVSGN
 
 #: Smallest distance of a probability from 0 and 1 before a logarithm; that of the published code.
 CLAMP = 1e-7
+#: Name of a batch's video labels, [B, C].
+LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Parsing:
         audio, visual: [B, T, C] logits of the event being audible (visible) in the second.
         video: [B, C] evidence of the event anywhere in the video, both modalities pooled; in [0, 2).
         video_audio, video_visual: [B, C] the same of one modality, a probability.
-        adjacency, stages, mask: as for :class:`~avsgn_pyg.localization.Localization`.
+        adjacency, stages, mask: as for :class:`~avsgn_pyg.graph.localization.Localization`.
     """
 
     audio: Float[Tensor, "B T C"]
@@ -137,6 +140,8 @@ class ParsingObjective:
     audio_smoothing: float = 0.0
     visual_smoothing: float = 0.1
     guided: bool = True
+
+    labels: ClassVar = (LABELS,)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,24 +15,21 @@ import torch
 from accelerate.utils import set_seed
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.data import HeteroData
 
 from avsgn_pyg import zoo
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import write_json
 from avsgn_pyg.config import Config, ConfigError, HeadConfig, ModelConfig, TrainConfig
 from avsgn_pyg.data.dataset import Dataset, Videos
-from avsgn_pyg.engine.checkpoint import MODEL, Checkpoint, load_checkpoint, load_weights
+from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import run_batches
 from avsgn_pyg.engine.files import read_config
-from avsgn_pyg.engine.losses import Learner
 from avsgn_pyg.engine.run_folder import find_checkpoint, read_run_config, run_folder
-from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 from avsgn_pyg.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
-from avsgn_pyg.parsing.videos import LABELS, ParsingVideos, load_llp
+from avsgn_pyg.parsing.videos import ParsingVideos, load_llp
 from avsgn_pyg.recipes.parts import check_fits, selecting_split, shape_of, split_of
 from avsgn_pyg.recipes.training import fit, start
 
@@ -65,25 +62,11 @@ def build_parser(config: ModelConfig, shape: zoo.Shape, label_text: zoo.LabelBan
         raise ConfigError(f"model: {error}") from error
 
 
-class ParsingLearner(Learner):
-    """Passes the videos' labels to the objective, and nothing else."""
-
-    def forward(self, batch: HeteroData) -> tuple[dict[str, Tensor], Tensor]:
-        losses = self.objective(self.model(batch), batch[LABELS])
-        return losses, self.objective.total(losses)
-
-
-class ParsingTrainer(Trainer):
-    """:class:`~avsgn_pyg.engine.trainer.Trainer` for parsers; segment-level Type@AV selects the epoch."""
-
-    learner_type = ParsingLearner
-
-    def judge(self, model: nn.Module, videos: Videos) -> dict[str, float]:
-        """Return the scores of the selecting split, percent; segment-level Type@AV comes first."""
-        outputs = parse(model, videos, device=self.accelerator.device, batch_size=self.recipe.batch_size)
-        levels = score(outputs, videos)
-        named = {f"{level}_{name}": value for level, scores in levels.items() for name, value in scores.items()}
-        return {"segment_type_av": named["segment_type_av"]} | named
+def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:
+    """Return the scores of the selecting split, percent; segment-level Type@AV comes first and selects."""
+    levels = score(parse(model, videos, device=device, batch_size=config.train.batch_size), videos)
+    named = {f"{level}_{name}": value for level, scores in levels.items() for name, value in scores.items()}
+    return {"segment_type_av": named["segment_type_av"]} | named
 
 
 def parse(model: nn.Module, videos: Videos, *, device: torch.device | str = "cpu", batch_size: int = 64) -> Outputs:
@@ -193,7 +176,7 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
     model = _build(config, dataset)  # an invalid model raises an error before a file is written
     accelerator = start(config, folder, overwrite=overwrite)
     objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
-    fit(config, folder, dataset, accelerator, lambda: model, objective, progress=progress, trainer=ParsingTrainer)
+    fit(config, folder, dataset, accelerator, lambda: model, objective, progress=progress, judge=judge)
     checkpoint = load_checkpoint(find_checkpoint(folder))
     result = _evaluate(checkpoint, folder, dataset, config.evaluate.split, accelerator.device)
     return _write(result) if accelerator.is_main_process else result
@@ -221,7 +204,7 @@ def _evaluate(
     check_fits(checkpoint, dataset)
     config, videos = checkpoint.config, split_of(dataset, split, "evaluate.split")
     model = build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
-    load_weights(model, checkpoint.weights, checkpoint.path / MODEL)
+    checkpoint.load_into(model)
     outputs = parse(model.to(device), videos, device=device, batch_size=config.train.batch_size)
     return ParsingResult(folder, checkpoint.path, checkpoint.meta.epoch, dataset.name, dataset.synthetic, split,
                          len(videos), score(outputs, videos), dataset.notes)

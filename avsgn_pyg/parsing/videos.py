@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,10 +22,8 @@ from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.schema import NO_EVENT, ROW
 from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES, check_llp
 from avsgn_pyg.parsing.llp import CATEGORIES, LLP, BeyondEndError, Split, read_llp
+from avsgn_pyg.parsing.model import LABELS
 from avsgn_pyg.parsing.synthetic import MAKER
-
-#: Name of a batch's video labels, [B, C].
-LABELS: Final = "labels"
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch_geometric.data import Batch
 from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.features.media import probe, read_seconds
 from avsgn_pyg.graph.export import save_attention
+from avsgn_pyg.graph.localization import Localization, events
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
-from avsgn_pyg.localization import Localization, events
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.windows import window_starts

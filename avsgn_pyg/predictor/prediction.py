@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from avsgn_pyg.localization import events
+from avsgn_pyg.graph.localization import events
 
 #: Label of a second without an event.
 BACKGROUND = "background"

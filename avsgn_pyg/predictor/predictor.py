@@ -26,8 +26,8 @@ from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.features.encoder import choose_device
 from avsgn_pyg.graph.build import build_batch
-from avsgn_pyg.localization import Localization
-from avsgn_pyg.model.open_vocabulary import Temperatures
+from avsgn_pyg.graph.localization import Localization
+from avsgn_pyg.graph.open_vocabulary import Temperatures
 from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders, load_encoders
 from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, pad
 from avsgn_pyg.predictor.inputs import check_config, is_saved, read_label_list

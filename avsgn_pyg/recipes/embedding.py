@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float, Int
 
 from avsgn_pyg import metrics
 from avsgn_pyg.config import ConfigError, TrainConfig
-from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.devices import make_accelerator
-from avsgn_pyg.graph.schema import AUDIO, VISUAL
+from avsgn_pyg.engine.evaluator import stage_features
 from avsgn_pyg.recipes.parts import open_run
 from avsgn_pyg.visualize.theme import save_figure
 from avsgn_pyg.visualize.tsne import SEEDS, make_panel, tsne_figure
@@ -44,7 +41,6 @@ class Embedding:
     names: tuple[str, ...]
 
 
-@torch.inference_mode()
 def embed_run(
     run: Path, *, split: str | None = None, overrides: Sequence[str] = (), most: int = 2000, seed: int = 0,
     device: str = "auto",
@@ -72,9 +68,9 @@ def embed_run(
     events = metrics.zero_padding(videos.relevance.cpu(), videos.mask) > 0
     labels = videos.category.cpu()[:, None].expand_as(events)[events].numpy()
     kept = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
-    found = _features(model.to(where), videos, events, config.train.batch_size, where)
-    stages = {stage: {modality: torch.cat(rows).numpy()[kept] for modality, rows in streams.items()}
-              for stage, streams in found.items() if set(streams) == {AUDIO, VISUAL}}
+    found = stage_features(model.to(where), videos, events, device=where, batch_size=config.train.batch_size)
+    stages = {stage: {modality: rows.numpy()[kept] for modality, rows in streams.items()}
+              for stage, streams in found.items()}
     if not stages:
         raise ConfigError(f"{checkpoint.path}: model.name={config.model.name} has no stage with features of both "
                           "modalities, so there is nothing to draw")
@@ -82,20 +78,6 @@ def embed_run(
     count = f"{len(kept)}" + (f" of {len(labels)}" if len(kept) < len(labels) else "")
     title = f"{name}, {split}: t-SNE of {count} event seconds"
     return Embedding(split, title, stages, labels[kept], dataset.categories)
-
-
-def _features(
-    model: nn.Module, videos: Videos, events: Bool[Tensor, "N T"], batch_size: int, device: torch.device
-) -> dict[str, dict[str, list[Tensor]]]:
-    """Stage -> modality -> its rows at the event seconds, one tensor per batch."""
-    found: dict[str, dict[str, list[Tensor]]] = {}
-    for index in torch.arange(len(videos)).split(batch_size):
-        for stage, streams in model(videos.batch(index).to(device)).stages.items():
-            for modality in {AUDIO, VISUAL} & streams.keys():
-                rows = streams[modality].float().cpu()
-                rows = rows[events[index, : rows.shape[1]]]
-                found.setdefault(stage, {}).setdefault(modality, []).append(rows)
-    return found
 
 
 def write_tsne(
@@ -107,10 +89,10 @@ def write_tsne(
         PictureError: scikit-learn is not installed, the perplexity cannot be used, or there are too few seconds or
             classes.
     """
-    panels = {
-        modality: {STAGES.get(stage, f"after {stage}"): make_panel(streams[modality], embedding.labels,
-                                                                   perplexity=perplexity, seed=seed)
-                   for stage, streams in embedding.stages.items()}
-        for modality in (AUDIO, VISUAL)}
+    panels: dict[str, dict[str, Any]] = {}
+    for stage, streams in embedding.stages.items():
+        for modality, rows in streams.items():
+            panel = make_panel(rows, embedding.labels, perplexity=perplexity, seed=seed)
+            panels.setdefault(modality, {})[STAGES.get(stage, f"after {stage}")] = panel
     figure = tsne_figure(title=embedding.title, panels=panels, labels=embedding.labels, names=embedding.names)
     return [save_figure(figure, folder / f"tsne.{suffix}") for suffix in formats]

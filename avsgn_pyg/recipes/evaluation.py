@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
 from avsgn_pyg import metrics, zoo
 from avsgn_pyg.config import Config, ConfigError, TrainConfig
@@ -15,11 +17,10 @@ from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.engine.files import read_config
-from avsgn_pyg.engine.result import Evaluation, Result, join
 from avsgn_pyg.engine.run_folder import RunFolder, seed_folders
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.recipes.checks import check_run, check_tau
 from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
+from avsgn_pyg.recipes.result import Evaluation, Result, join
 
 Split = Literal["train", "val", "test"]
 
@@ -84,10 +85,7 @@ def evaluate_checkpoint(
     check_fits(checkpoint, dataset)
     videos = split_of(dataset, split, "evaluate.split")
     model = zoo.load_model(checkpoint, shape_of(dataset)).to(device)
-
-    def outputs(which: Videos) -> Localization:
-        return predict(model, which, device=device, batch_size=config.train.batch_size, progress=progress)
-
+    outputs = partial(predict, model, device=device, batch_size=config.train.batch_size, progress=progress)
     if tau_from is not None:
         tuning = split_of(dataset, tau_from, "tau_from")
         found = outputs(tuning)
@@ -104,6 +102,19 @@ def evaluate_checkpoint(
         mask=videos.mask)
     evaluation = Evaluation(checkpoint.path, checkpoint.meta, tau, report, found)
     return Result(folder or checkpoint.path, dataset.name, dataset.synthetic, split, videos, (evaluation,), tau_from)
+
+
+def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:
+    """Return scores of the selecting split that are cheap enough for every epoch, percent; the first one selects."""
+    found = predict(model, videos, device=device, batch_size=config.train.batch_size)
+    category = videos.category.cpu()
+    relevance = metrics.zero_padding(videos.relevance.cpu(), videos.mask)
+    target = metrics.segment_targets(category, relevance, found.category.shape[-1])
+    return {
+        "segment_accuracy": metrics.accuracy(metrics.labels(found, config.evaluate.tau), target, videos.mask),
+        "class_accuracy": metrics.class_accuracy(found.category, category),
+        "relevance_auc": metrics.relevance_auc(found.relevance, relevance, videos.mask),
+    }
 
 
 def write_outputs(result: Result) -> None:

@@ -23,8 +23,7 @@ from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
 from avsgn_pyg.engine.evaluator import predict
-from avsgn_pyg.graph.schema import NO_EVENT
-from avsgn_pyg.model.open_vocabulary import DEFAULT, Temperatures, label_scores
+from avsgn_pyg.graph.open_vocabulary import DEFAULT, Temperatures, label_scores
 from avsgn_pyg.recipes.parts import open_run
 
 #: Temperatures that are tried for each modality.
@@ -135,7 +134,7 @@ def fit_temperatures(
     Raises:
         DataError: there is no such video.
     """
-    rows = torch.isin(category, classes) & (category != NO_EVENT)
+    rows = torch.isin(category, classes)
     if not rows.any():
         raise DataError(f"temperatures are fitted on train's videos of the {len(classes)} classes that are not held "
                         "out, and there is none; hold out fewer classes")

@@ -13,7 +13,7 @@ from avsgn_pyg import metrics
 from avsgn_pyg.config import ConfigError
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.graph.export import save_attention
-from avsgn_pyg.localization import Localization, events
+from avsgn_pyg.graph.localization import Localization, events
 from avsgn_pyg.recipes.checks import check_folder, check_tau
 from avsgn_pyg.recipes.parts import Opened, open_run
 from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names, write_graph
@@ -95,7 +95,7 @@ def _number(videos: Videos, row: int | None, split: str) -> int:
 def _picture(opened: Opened, number: int, found: Localization, tau: float) -> Picture:
     videos, names, config = opened.videos, opened.dataset.categories, opened.config.model
     here, end = slice(number, number + 1), int(videos.seconds[number])
-    predicted = metrics.predict(found.category, found.relevance, tau, found.segment_scores)[0]
+    predicted = metrics.labels(found, tau)[0]
     truth = metrics.segment_targets(videos.category[here], videos.relevance[here, :end], len(names))[0]
     return Picture(
         title=f"{opened.dataset.name}, {opened.split}, row {int(videos.row[number])}, {videos.video_ids[number]}",

@@ -19,7 +19,6 @@ from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.devices import make_accelerator
-from avsgn_pyg.engine.result import Result, join
 from avsgn_pyg.engine.run_folder import (
     RunFolder,
     check_seeds,
@@ -30,8 +29,9 @@ from avsgn_pyg.engine.run_folder import (
     write_config,
 )
 from avsgn_pyg.engine.trainer import Trainer
-from avsgn_pyg.recipes.evaluation import evaluate_checkpoint, write_outputs
+from avsgn_pyg.recipes.evaluation import evaluate_checkpoint, judge, write_outputs
 from avsgn_pyg.recipes.parts import check_same_data, meta_of, open_dataset, selecting_split, shape_of, split_of
+from avsgn_pyg.recipes.result import Result, join
 
 logger = logging.getLogger(__name__)
 
@@ -140,9 +140,14 @@ def start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
 
 def fit(
     config: Config, folder: Path, dataset: Dataset, accelerator: Accelerator, build: Callable[[], nn.Module],
-    objective: Any, *, progress: bool, trainer: type[Trainer] = Trainer,
+    objective: Any, *, progress: bool, judge: Callable[..., dict[str, float]] = judge,
 ) -> None:
-    """Train one seed unless its run is finished; `build` returns a new model."""
+    """Train one seed unless its run is finished.
+
+    Args:
+        build: returns a new model.
+        judge: ``(model, videos, config=, device=) -> scores`` of the selecting split; the first one selects.
+    """
     run = RunFolder(folder)
     state = run.state(config)
     accelerator.wait_for_everyone()
@@ -153,8 +158,9 @@ def fit(
         return
     model = build()
     set_seed(config.train.seed, device_specific=True)  # each process draws its own dropout and augmentation
-    trainer(config, model, objective, dataset.train, selecting_split(config, dataset), meta=meta_of(dataset), run=run,
-            accelerator=accelerator, progress=progress, notes=(*dataset.warnings, *dataset.notes)).fit()
+    Trainer(config, model, objective, dataset.train, selecting_split(config, dataset), meta=meta_of(dataset), run=run,
+            accelerator=accelerator, progress=progress, notes=(*dataset.warnings, *dataset.notes),
+            judge=partial(judge, config=config, device=accelerator.device)).fit()
 
 
 def _with_seed(config: Config, seed: int) -> Config:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avsgn_pyg.baselines.common import from_segment_scores
-from avsgn_pyg.localization import decode, decode_segments
+from avsgn_pyg.graph.localization import decode, decode_segments
 
 
 def test_segment_scores_give_category_and_relevance():

@@ -14,11 +14,12 @@ from torch import nn
 from avsgn_pyg.config import Config
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.run_folder import RunFolder
 from avsgn_pyg.engine.trainer import Trainer
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.views import dense_view
-from avsgn_pyg.localization import Localization
 
 CLASSES, SEGMENTS, WIDTH = 3, 4, 6
 
@@ -46,7 +47,7 @@ class TinyModel(nn.Module):
 class TinyObjective:
     """Two named losses; `poison` makes the one of a given call infinite."""
 
-    names = ("category", "relevance")
+    names = labels = ("category", "relevance")
 
     def __init__(self, poison: int | None = None) -> None:
         self.poison, self.calls = poison, 0
@@ -61,22 +62,10 @@ class TinyObjective:
         return losses["category"] + 0.5 * losses["relevance"]
 
 
-def make_videos(count: int = 24, seed: int = 0) -> Videos:
-    """Videos whose class and event can be read off the features."""
-    generator = torch.Generator().manual_seed(seed)
-    category = torch.arange(count) % CLASSES
-    relevance = (torch.rand(count, SEGMENTS, generator=generator) < 0.6).float()
-    relevance[:, 0] = 1.0
-    audio, visual = (torch.randn(count, SEGMENTS, WIDTH, generator=generator) for _ in range(2))
-    audio[..., :CLASSES] += 2.0 * F.one_hot(category, CLASSES)[:, None]
-    visual[..., -1] += 2.0 * relevance
-    return Videos(audio, visual, category, relevance, torch.arange(count) + 100, tuple(f"v{i}" for i in range(count)),
-                  SEGMENTS)
-
-
-@pytest.fixture
-def videos() -> Videos:
-    return make_videos()
+def judge(model: nn.Module, videos: Videos) -> dict[str, float]:
+    """The share of videos whose class is right."""
+    right = predict(model, videos).category.argmax(1) == videos.category
+    return {"class_accuracy": 100.0 * float(right.float().mean())}
 
 
 @pytest.fixture
@@ -96,7 +85,7 @@ def meta() -> Meta:
 
 
 @pytest.fixture(scope="session")
-def make_trainer(meta: Meta) -> Callable[..., Trainer]:
+def make_trainer(meta: Meta, make_videos: Callable[..., Videos]) -> Callable[..., Trainer]:
     """A trainer of the tiny model in a folder; keyword arguments replace ``train`` settings of a quick recipe."""
 
     def make(folder: Path, *, objective: TinyObjective | None = None, dropout: float = 0.3, count: int = 24,
@@ -109,6 +98,6 @@ def make_trainer(meta: Meta) -> Callable[..., Trainer]:
         run = RunFolder(folder)
         run.state(config)
         return Trainer(config, TinyModel(dropout), objective or TinyObjective(), make_videos(count), selecting,
-                       meta=meta, run=run, accelerator=accelerator)
+                       meta=meta, run=run, accelerator=accelerator, judge=judge)
 
     return make

@@ -85,7 +85,7 @@ def test_training_finds_what_is_in_the_features(make_trainer: Make, tmp_path: Pa
     make_trainer(tmp_path, epochs=15, learning_rate=0.05, dropout=0.0).fit()
     lines = journal(tmp_path)
     assert len(lines) == 15 and lines[-1]["loss"]["total"] < 0.5 * lines[0]["loss"]["total"]
-    assert max(line["val"]["segment_accuracy"] for line in lines) > 80
+    assert max(line["val"]["class_accuracy"] for line in lines) > 80
 
 
 def test_the_journal_has_every_loss_and_their_weighted_sum_and_the_log_a_line_an_epoch(
@@ -183,7 +183,7 @@ def test_bf16_trains_and_evaluates_in_float32(make_trainer: Make, tmp_path: Path
 def test_selection_keeps_the_best_epoch_and_does_not_change_the_training(make_trainer: Make, tmp_path: Path) -> None:
     for select in ("val", "last"):
         make_trainer(tmp_path / select, epochs=6, checkpoint_every=4, select=select).fit()
-    scores = [line["val"]["segment_accuracy"] for line in journal(tmp_path / "val")]
+    scores = [line["val"]["class_accuracy"] for line in journal(tmp_path / "val")]
     meta = load_checkpoint(find_checkpoint(tmp_path / "val")).meta
     assert (meta.epoch, meta.selection_score) == (1 + scores.index(max(scores)), max(scores))
     unselected = load_checkpoint(find_checkpoint(tmp_path / "last")).meta

@@ -11,8 +11,8 @@ from torch_geometric.data import HeteroData
 
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.export import save_attention, save_graph, to_networkx
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.views import to_heterodata
-from avsgn_pyg.localization import Localization
 
 SECONDS, ROWS = 3, 2
 

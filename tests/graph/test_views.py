@@ -12,9 +12,9 @@ from torch_geometric.transforms import ToUndirected
 from torch_geometric.utils import to_networkx
 
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.graph.views import dense_view, padded_view, set_edges, to_heterodata
-from avsgn_pyg.localization import Localization
 
 
 def batch_of(videos: int, segments: int) -> tuple[torch.Tensor, Batch]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avsgn_pyg.data.ave import read_annotations, read_splits
-from avsgn_pyg.localization import Event
+from avsgn_pyg.graph.localization import Event
 from avsgn_pyg.metrics import best_tau, count_events, evaluate, segment_targets, video_records
 
 SEEDS = st.integers(0, 10**6)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avsgn_pyg.localization import decode
+from avsgn_pyg.graph.localization import decode
 from avsgn_pyg.metrics import best_tau, segment_targets
 
 BARK = torch.tensor([[1.0, 0.0]])

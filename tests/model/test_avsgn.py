@@ -17,9 +17,9 @@ from torch_geometric.loader import DataLoader
 from avsgn_pyg.blocks import count_paths
 from avsgn_pyg.config import load_config
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.topology import Topology
 from avsgn_pyg.graph.views import to_heterodata
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.zoo import build_objective, topology
 
 C, D, T = 2, 8, 5

@@ -13,9 +13,9 @@ from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.config import load_config
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.layers.convs import CONVS
-from avsgn_pyg.localization import Localization
 from avsgn_pyg.zoo import topology
 
 pytestmark = pytest.mark.usefixtures("double")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.features.encoder import label_text
-from avsgn_pyg.model.open_vocabulary import Temperatures, label_scores
+from avsgn_pyg.graph.open_vocabulary import Temperatures, label_scores
 from avsgn_pyg.predictor import Predictor
 from avsgn_pyg.predictor.vocabulary import Vocabulary
 

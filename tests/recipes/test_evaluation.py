@@ -17,12 +17,13 @@ from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.checkpoint import load_checkpoint
-from avsgn_pyg.engine.evaluator import labels, predict
-from avsgn_pyg.engine.result import Result
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.engine.evaluator import predict
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.recipes import parts
 from avsgn_pyg.recipes.embedding import embed_run
+from avsgn_pyg.recipes.evaluation import judge
 from avsgn_pyg.recipes.pictures import answer_row
+from avsgn_pyg.recipes.result import Result
 
 Make = Callable[..., Config]
 SYNTHETIC = {"videos": 60, "classes": 3, "width": 16, "segments": [3, 7]}
@@ -74,8 +75,9 @@ def test_scores_of_a_mixed_split_are_counted_from_its_videos_alone(
     assert report.all_foreground_oracle == pytest.approx(100 * int(videos.relevance.sum()) / report.segments)
     logits = torch.cat([found.relevance[0] for found, _ in alone])[None]
     assert report.relevance_auc == pytest.approx(metrics.relevance_auc(logits, videos.relevance[videos.mask][None]))
-    counts = [metrics.count_events(labels(found, tau), metrics.segment_targets(video.category, video.relevance, 3), 3,
-                                   0.5) for found, video in alone]
+    counts = [metrics.count_events(metrics.labels(found, tau),
+                                   metrics.segment_targets(video.category, video.relevance, 3), 3, 0.5)
+              for found, video in alone]
     hits, predicted, true = (sum(values) for values in zip(*counts, strict=True))
     assert report.event_f1[0.5] == pytest.approx(200 * hits / (predicted + true))
 
@@ -99,6 +101,14 @@ def test_the_best_tau_of_a_mixed_split_is_the_best_and_selection_scores_it_alike
 
     assert accuracy() == pytest.approx(run.evaluations[0].meta.selection_score)
     assert accuracy(tau_from="val") >= max(accuracy(tau=tau) for tau in (0.3, 0.5, 0.7))
+
+
+def test_the_scores_that_select_are_those_of_the_report(run: Result) -> None:
+    checkpoint = load_checkpoint(run.evaluations[0].checkpoint)
+    found = recipes.evaluate_run(run.folder, split="val", device="cpu", progress=False)
+    scores = judge(zoo.load_model(checkpoint), found.videos, config=checkpoint.config, device=torch.device("cpu"))
+    assert next(iter(scores)) == "segment_accuracy"
+    assert scores == {name: getattr(found.evaluations[0].report, name) for name in scores}
 
 
 def test_values_of_padding_do_not_change_the_training(

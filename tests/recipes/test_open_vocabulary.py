@@ -14,7 +14,7 @@ from avsgn_pyg import metrics, recipes
 from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.config import DataConfig, SyntheticConfig
 from avsgn_pyg.data.dataset import Dataset, load_dataset
-from avsgn_pyg.model.open_vocabulary import Temperatures, label_scores
+from avsgn_pyg.graph.open_vocabulary import Temperatures, label_scores
 from avsgn_pyg.recipes.open_vocabulary import GRID, fit_temperatures, measure_held_out, measure_unseen
 from avsgn_pyg.recipes.parts import open_run
 

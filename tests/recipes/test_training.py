@@ -16,9 +16,9 @@ from avsgn_pyg.common.errors import CheckpointError, RunError, TrainingError
 from avsgn_pyg.config import Config, ConfigError, load_config
 from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.engine.checkpoint import load_checkpoint
-from avsgn_pyg.engine.result import Result
 from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint
 from avsgn_pyg.recipes import parts
+from avsgn_pyg.recipes.result import Result
 
 Make = Callable[..., Config]
 

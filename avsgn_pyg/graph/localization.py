@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-
-#: Category of a video without an event.
-NO_EVENT: Final = -1
 
 
 @dataclass(frozen=True)
@@ -83,3 +80,11 @@ def events(labels: Int[Tensor, "T"], background: int) -> list[Event]:
                 found.append(Event(values[start], start, second))
             start = second
     return found
+
+
+def overlap(one: Event, other: Event) -> float:
+    """Return the shared seconds of two events over their joint seconds (IoU); 0 if their classes differ."""
+    shared = min(one.end, other.end) - max(one.start, other.start)
+    if one.category != other.category or shared <= 0:
+        return 0.0
+    return shared / ((one.end - one.start) + (other.end - other.start) - shared)

@@ -7,8 +7,8 @@ import torch
 from torch_geometric.data import Batch
 
 from avsgn_pyg.config import AugmentConfig
+from avsgn_pyg.data.augment import Seconds, augment, paste_boundaries
 from avsgn_pyg.data.videos import Videos
-from avsgn_pyg.engine.augment import Seconds, augment, paste_boundaries
 from avsgn_pyg.graph.regions import with_regions
 from avsgn_pyg.graph.views import dense_view, padded_view
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avsgn_pyg.model.open_vocabulary import Temperatures, label_scores, pooled
+from avsgn_pyg.graph.open_vocabulary import Temperatures, label_scores, pooled
 
 B, T, L, DA, DV = 3, 5, 4, 6, 8
 

@@ -15,11 +15,16 @@ import torch
 from avsgn_pyg import metrics
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.files import Meta
-from avsgn_pyg.engine.result import Evaluation, Result, join
-from avsgn_pyg.localization import Localization
+from avsgn_pyg.graph.localization import Localization
+from avsgn_pyg.recipes.result import Evaluation, Result, join
 
 Make = Callable[..., Result]
 CIRCUMSTANCES = ("synthetic", "split", "tau_from")
+
+
+@pytest.fixture
+def meta() -> Meta:
+    return Meta(categories=("a", "b", "c"), audio_width=6, visual_width=6, segments=4, dataset="tiny", synthetic=True)
 
 
 @pytest.fixture

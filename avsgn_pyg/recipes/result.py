@@ -16,7 +16,6 @@ from torch import Tensor
 from avsgn_pyg import metrics
 from avsgn_pyg.common.files import write_json, write_text
 from avsgn_pyg.data.dataset import Videos
-from avsgn_pyg.engine.evaluator import labels
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.journal import plain
 
@@ -109,7 +108,7 @@ class Result:
         relevance = metrics.zero_padding(videos.relevance.cpu(), videos.mask)
         target = metrics.segment_targets(videos.category.cpu(), relevance, classes)
         return torch.stack([
-            metrics.correct_per_video(labels(one.predictions, one.tau), target, videos.mask)
+            metrics.correct_per_video(metrics.labels(one.predictions, one.tau), target, videos.mask)
             for one in self.evaluations])
 
     @property
