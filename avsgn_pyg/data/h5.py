@@ -1,4 +1,7 @@
-"""The one importer of h5py: typed reading with errors that name the file, and atomic writing."""
+"""The one importer of h5py: typed reading with errors that name the file, and atomic writing.
+
+Reading takes no lock, follows no link to another file, and allocates no memory for values that the file does not hold.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -14,15 +18,25 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import atomic
 from avsgn_pyg.data.files import check_file
 
+#: Bytes of a chunk, which has one checksum, and the most that a stored byte can hold if it is compressed (deflate).
+CHUNK: Final = 2**21
+DENSEST: Final = 1032
+_SIZE_KEEPING: Final = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
     """Open an h5 file for reading; errors of h5py about a missing, foreign or damaged file become a DataError."""
     check_file(path)
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
+            if (link := file.id.links.visit(_leads_away, info=True)) is not None:
+                raise DataError(f"{path}: {link!r} is a link to another file, which is not followed; copy the data "
+                                "into one file")
             yield file
     except (OSError, RuntimeError) as error:
+        if "lock file" in str(error):
+            raise DataError(f"{path}: cannot be locked ({error}); unset HDF5_USE_FILE_LOCKING") from None
         raise DataError(f"{path}: not a readable h5 file, or cut short ({error})") from error
 
 
@@ -30,16 +44,22 @@ def write(path: Path, datasets: Mapping[str, np.ndarray | list[str]], attributes
     """Write an h5 file as :func:`avsgn_pyg.common.files.atomic` does.
 
     It is built in memory first, because h5py closes a file on a full disk without an error and leaves a damaged one.
+    Datasets have checksums (fletcher32).
 
     Raises:
         OSError: the disk is full or the path is not writable.
     """
     content = io.BytesIO()
-    with h5py.File(content, "w") as file:
+    with h5py.File(content, "w", libver=("v110", "v110")) as file:  # whose headers have checksums, too
         file.attrs.update(attributes)
         for key, values in datasets.items():
-            dtype = h5py.string_dtype() if isinstance(values, list) else values.dtype
-            file.create_dataset(key, data=values, dtype=dtype)
+            if isinstance(values, list):  # of equal length, since checksums do not cover others
+                encoded = [text.encode(errors="surrogateescape") for text in values]
+                kind = h5py.string_dtype(length=max(1, *map(len, encoded)) if encoded else 1)
+                values = np.array(encoded, kind)
+            rows = min(len(values), max(1, CHUNK // max(1, values[:1].nbytes)))
+            checked = {"chunks": (rows, *values.shape[1:]), "fletcher32": True} if values.size else {}
+            file.create_dataset(key, data=values, **checked)
     with atomic(path) as partial:
         partial.write_bytes(content.getbuffer())
 
@@ -47,9 +67,25 @@ def write(path: Path, datasets: Mapping[str, np.ndarray | list[str]], attributes
 def dataset(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
     """Return the dataset called `key`; DataError with the existing keys if there is none."""
     found = file.get(key)
-    if not isinstance(found, h5py.Dataset):
+    if not isinstance(found, h5py.Dataset) or found.shape is None:
         raise DataError(f"{path}: no dataset {key!r}; there are {sorted(file)}")
+    if found.is_virtual or found.external:
+        raise DataError(f"{path}: the values of {key!r} are in other files, which are not read; copy all into one file")
+    declared, stored = found.size * found.dtype.itemsize, found.id.get_storage_size()
+    filters = found.id.get_create_plist()
+    packed = {filters.get_filter(at)[0] for at in range(filters.get_nfilters())} - _SIZE_KEEPING
+    if declared > stored * (DENSEST if packed else 1):
+        raise DataError(f"{path}: {key!r} declares {declared:,} bytes, and the file has {stored:,} for them; it was "
+                        "not written to its end")
     return found
+
+
+def read(path: Path, key: str, found: Any, rows: Any = ()) -> np.ndarray:
+    """Return values of the dataset called `key`; a DataError names it if its checksum is wrong."""
+    try:
+        return found[rows]
+    except OSError as error:
+        raise DataError(f"{path}: not a readable h5 file, or cut short: {key!r} is damaged ({error})") from error
 
 
 def floats(path: Path, file: h5py.File, key: str) -> np.ndarray:
@@ -57,7 +93,7 @@ def floats(path: Path, file: h5py.File, key: str) -> np.ndarray:
     found = dataset(path, file, key)
     if found.dtype.kind != "f":
         raise DataError(f"{path}: {key!r} must be floats, got {found.dtype}")
-    values = found.astype(np.float32)[()]
+    values = read(path, key, found.astype(np.float32))
     check_finite(path, key, values)
     return values
 
@@ -68,7 +104,7 @@ def integers(path: Path, file: h5py.File, key: str) -> np.ndarray:
     if found.dtype.kind not in "iu" or found.ndim != 1 or not len(found):
         raise DataError(f"{path}: {key!r} must be a list of integers [K], not empty; got {found.dtype} "
                         f"{list(found.shape)}")
-    return found[()].astype(np.int64)
+    return read(path, key, found).astype(np.int64)
 
 
 def texts(path: Path, file: h5py.File, key: str) -> tuple[str, ...]:
@@ -76,7 +112,7 @@ def texts(path: Path, file: h5py.File, key: str) -> tuple[str, ...]:
     found = dataset(path, file, key)
     if h5py.check_string_dtype(found.dtype) is None or found.ndim != 1:
         raise DataError(f"{path}: {key!r} must be a list of texts; got {found.dtype} {list(found.shape)}")
-    return tuple(found.asstr()[()])
+    return tuple(read(path, key, found.asstr(errors="surrogateescape")))
 
 
 def check_finite(path: Path, name: str, values: np.ndarray, first: int = 0) -> None:
@@ -87,3 +123,7 @@ def check_finite(path: Path, name: str, values: np.ndarray, first: int = 0) -> N
     place = tuple(np.argwhere(~finite)[0].tolist())
     where = f"row {place[0] + first}" + (f", segment {place[1]}" if len(place) > 2 else "")
     raise DataError(f"{path}: {name!r} contains {values[place]} (not finite, or beyond float32) at {where}")
+
+
+def _leads_away(name: bytes, link: Any) -> str | None:
+    return None if link.type in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT) else name.decode(errors="replace")

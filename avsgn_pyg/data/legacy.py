@@ -60,7 +60,7 @@ def read_legacy_features(path: str | Path, key: str = KEY) -> Float[Tensor, "N T
         result = np.empty((*dataset.shape[:2], dataset.shape[-1]), np.float32)
         videos = max(1, CHUNK_BYTES // max(1, dataset.nbytes // len(dataset)))
         for start in range(0, len(dataset), videos):
-            chunk = dataset[start : start + videos]
+            chunk = h5.read(path, key, dataset, slice(start, start + videos))
             # Sums of 49 half floats overflow; a float64 beyond float32 shows as infinity below.
             wide = np.promote_types(chunk.dtype, np.float32)
             with np.errstate(over="ignore", invalid="ignore"):
@@ -116,7 +116,7 @@ class Maps:
             found = np.empty((len(rows), dataset.shape[1], self.regions, dataset.shape[-1]), np.float32)
             for number, row in sorted(enumerate(rows), key=lambda pair: pair[1]):
                 with np.errstate(over="ignore"):
-                    found[number] = dataset[row].reshape(found.shape[1:])
+                    found[number] = h5.read(self.path, KEY, dataset, row).reshape(found.shape[1:])
                 h5.check_finite(self.path, KEY, found[number : number + 1], row)
         return torch.from_numpy(found)
 
