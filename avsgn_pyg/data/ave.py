@@ -24,7 +24,7 @@ from torch import Tensor
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import SPLIT_FILES, check_train_split
 from avsgn_pyg.data.legacy import read_order
-from avsgn_pyg.data.rows import Row, class_index, format_some, near_duplicates, read_lines
+from avsgn_pyg.data.rows import class_index, format_some, near_duplicates, read_rows
 
 SPLITS: Final = ("train", "val", "test")
 SplitSource = Literal["order", "txt"]
@@ -120,9 +120,10 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
             is empty (other than ``0&0``) or ends after T, or a class not in `categories`.
     """
     path = Path(path)
-    rows = [Row.parse(path, line, fields, segments) for line, fields in read_lines(path)]
-    if not rows:
+    found = list(read_rows(path, segments))
+    if not found:
         raise DataError(f"{path}: contains no annotations")
+    rows = [row for _, row in found]
     known = tuple(dict.fromkeys(row.category for row in rows) if categories is None else categories)
     index = {name: number for number, name in enumerate(known)}
     return Annotations(
@@ -131,7 +132,7 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
         categories=known,
         video_ids=tuple(row.video_id for row in rows),
         quality=tuple(row.quality for row in rows),
-        category=torch.tensor([class_index(row.category, index, f"{path}, line {row.line}") for row in rows]),
+        category=torch.tensor([class_index(row.category, index, where) for where, row in found]),
         start=torch.tensor([row.start for row in rows]),
         end=torch.tensor([row.end for row in rows]),
     )
@@ -241,11 +242,11 @@ def _read_text_files(paths: list[Path], annotations: Annotations) -> Iterator[Te
         free[line].append(row)
     for path in paths:
         rows = []
-        for line, fields in read_lines(path):
-            key = "&".join(map(str, Row.parse(path, line, fields, annotations.segments)[1:]))
+        for where, row in read_rows(path, annotations.segments):
+            key = str(row)
             if not free.get(key):
                 why = "is in no row of" if key not in free else "is more often in the split files than in"
-                raise DataError(f"{path}, line {line}: {'&'.join(fields)!r} {why} {annotations.path}")
+                raise DataError(f"{where}: {key!r} {why} {annotations.path}")
             rows.append(free[key].popleft())
         if not rows:
             raise DataError(f"{path}: contains no rows")

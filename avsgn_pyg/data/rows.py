@@ -17,9 +17,8 @@ FORM: Final = "Category&VideoID&Quality&StartTime&EndTime"
 
 
 class Row(NamedTuple):
-    """One annotation; `line` is the number that an editor shows."""
+    """One annotation."""
 
-    line: int
     category: str
     video_id: str
     quality: str
@@ -27,9 +26,8 @@ class Row(NamedTuple):
     end: int
 
     @classmethod
-    def parse(cls, path: Path, line: int, fields: tuple[str, ...], segments: int) -> Row:
-        """Return the row of a line's fields; DataError with file and line if it is not one (see read_annotations)."""
-        where = f"{path}, line {line}"
+    def parse(cls, where: str, fields: Sequence[str], segments: int) -> Row:
+        """Return the row of a line's fields; DataError with `where` if it is not one (see read_annotations)."""
         if len(fields) == 6 and not fields[-1]:  # a separator after the last field
             fields = fields[:-1]
         if len(fields) != 5:
@@ -45,20 +43,21 @@ class Row(NamedTuple):
             raise DataError(f"{where}: the event ends at {end}, but a video has {segments} seconds")
         if start >= end and (start, end) != (0, 0):
             raise DataError(f"{where}: an event from {start} to {end} is empty; 'no event' is written 0&0")
-        return cls(line, category, video_id, quality, start, end)
+        return cls(category, video_id, quality, start, end)
 
     def __str__(self) -> str:
-        return "&".join(map(str, self[1:]))
+        return "&".join(map(str, self))
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield line number from 1 and stripped fields of every line except a header and trailing blanks."""
+def read_rows(path: Path, segments: int) -> Iterator[tuple[str, Row]]:
+    """Yield every row with its file and line; a header is no row."""
     text = read_text(path)
     # Not splitlines(): it also splits at characters that names may contain.
     for number, line in enumerate(text.rstrip().split("\n") if text.strip() else (), start=1):
-        fields = tuple(part.strip() for part in line.split("&"))
+        fields = [part.strip() for part in line.split("&")]
         if number > 1 or "&".join(fields).lower().rstrip("&") != FORM.lower():
-            yield number, fields
+            where = f"{path}, line {number}"
+            yield where, Row.parse(where, fields, segments)
 
 
 def class_index(name: str, index: Mapping[str, int], where: str) -> int:

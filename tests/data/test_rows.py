@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.data.rows import Row, near_duplicates, read_lines
+from avsgn_pyg.data.rows import Row, near_duplicates, read_rows
 
 
 def parse(line: str) -> Row:
-    return Row.parse(Path("a.txt"), 1, tuple(line.split("&")), 10)
+    return Row.parse("a.txt, line 1", line.split("&"), 10)
 
 
 @pytest.mark.parametrize("times", ["0&10", "0.0&10.0", "0.000&10.", "00&10&"])
@@ -23,7 +23,7 @@ def test_whole_seconds_may_be_written_with_a_point_and_a_line_may_end_with_a_sep
 def test_a_header_is_no_row(tmp_path: Path, header: str):
     path = tmp_path / "a.txt"
     path.write_bytes(f"\ufeff{header}\r\nBark & x&good&0&1\r\n\r\n".encode())
-    assert list(read_lines(path)) == [(2, ("Bark", "x", "good", "0", "1"))]
+    assert list(read_rows(path, 10)) == [(f"{path}, line 2", Row("Bark", "x", "good", 0, 1))]
 
 
 @pytest.mark.parametrize(("slip", "name"), [
