@@ -20,7 +20,7 @@ ROW = 135
 
 # Where torch_scatter is compiled, the clips are made meanwhile; the second line then finds them made.
 demo:
-	@$(PYTHON) tools/bootstrap.py --beside tools/make_scenes.py runs/scenes --quiet
+	@$(PYTHON) tools/bootstrap.py --meanwhile tools/make_scenes.py runs/scenes --quiet
 	.venv/bin/python tools/make_scenes.py runs/scenes
 	.venv/bin/python tools/extract_features.py runs/scenes/videos --annotations runs/scenes/Annotations.txt \
 	  --visual signal --audio signal --out runs/scenes/features.h5

@@ -152,13 +152,13 @@ def test_a_row_is_of_its_runs(of: Of):
         assert line[column] == mean(SCORES[column], of), column
 
 
-def test_every_run_stands_in_a_table_and_no_seed_twice():
+def test_every_run_is_in_a_table_and_no_seed_twice():
     assert set(runs()) == set(rows())
     assert all(len({run["seed"] for run in many}) == len(many) for many in runs().values())
 
 
 @pytest.mark.parametrize("of", sorted(videos().keys() - {ORACLE}), ids="/".join)
-def test_kept_answers_are_of_measured_runs(of: Of):
+def test_kept_outputs_are_of_measured_runs(of: Of):
     measured = {run["seed"]: float(run["segment_accuracy"]) for run in runs()[of]}
     for seed, right in videos()[of].items():
         assert measured[seed] == pytest.approx(100 * sum(right) / (SECONDS * len(right)), abs=1e-5), seed

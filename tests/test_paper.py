@@ -194,7 +194,7 @@ def test_sums_over_subgraphs():
     torch.testing.assert_close(out["text"], t_vt + t_at)
 
 
-def test_no_subgraph_leaves_the_aligned_features():
+def test_without_subgraphs_the_features_stay_as_aligned():
     given = {name: torch.randn(B * T, D) for name in ("audio", "visual", "text")}
     nodes, adjacency = CMGI(D, lambda subgraph: Convolution(D), subgraphs=())(given, {})
     assert all(torch.equal(nodes[name], given[name]) for name in given) and adjacency == {}

@@ -5,7 +5,7 @@
     TORCH=cpu python3 tools/bootstrap.py              or cu126, cu130, rocm6.4: PyTorch's own index
     EXTRAS=dev python3 tools/bootstrap.py             extras of setup.cfg; default dev,extract (CLIP and CLAP)
     SCATTER=0 python3 tools/bootstrap.py              without torch_scatter; PyG's scatter sums alike
-    python3 tools/bootstrap.py --beside tools/make_scenes.py runs/scenes --quiet
+    python3 tools/bootstrap.py --meanwhile tools/make_scenes.py runs/scenes --quiet
                                                       runs this tool while torch_scatter is compiled, if it is
 
 torch_scatter is PyG's prebuilt wheel if there is one for this torch, and is compiled otherwise; either is kept
@@ -57,7 +57,7 @@ SOURCES, EVERY = 7, 30.0
 def main(arguments: list[str] | None = None) -> int:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
-    parser.add_argument("--beside", nargs=argparse.REMAINDER, default=[], metavar="TOOL", help="and its arguments")
+    parser.add_argument("--meanwhile", nargs=argparse.REMAINDER, default=[], metavar="TOOL", help="and its arguments")
     options = parser.parse_args(arguments)
     if not (3, 10) <= sys.version_info[:2] < (3, 13):
         sys.exit(f"Python 3.10 to 3.12 is needed (laion_clap pins numpy<2); this is {sys.version.split()[0]}")
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     constraints = write_constraints(version)
     step(f"avsgn_pyg[{extras}]", lambda: pip("install", "-c", constraints, "-e", f"{ROOT}[{extras}]"))
     if scatter_wanted != "0":
-        install_scatter(options.beside)
+        install_scatter(options.meanwhile)
     STAMP.write_text(stamp)
     return 0
 
@@ -154,14 +154,14 @@ def torch_build(version: str, cuda: str | None, hip: str | None, kernels: bool) 
     return version if kernels or flavour == "cpu" else f"{version}-cpu_kernels"
 
 
-def install_scatter(beside: Sequence[str] = ()) -> None:
+def install_scatter(meanwhile: Sequence[str] = ()) -> None:
     """Install torch_scatter: the wheel kept for this torch, Python and machine, else PyG's own, else a compiled one.
 
     The folder's name carries all three because pip's own cache does not, and would serve a wheel that was compiled
     against another torch.
 
     Args:
-        beside: a tool and its arguments, to run while torch_scatter is compiled.
+        meanwhile: a tool and its arguments, to run while torch_scatter is compiled.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     told = json.loads(ask(ASK_TORCH))
@@ -172,7 +172,7 @@ def install_scatter(beside: Sequence[str] = ()) -> None:
         if not problem:
             return print("  torch_scatter: PyG's prebuilt wheel", flush=True)
         print(f"  no prebuilt torch_scatter ({problem}): compiling it", flush=True)
-        with running(beside):
+        with running(meanwhile):
             compile_scatter(folder, cpu_alone=not told[-1])
     step("torch_scatter", lambda: install_wheel(folder))
 

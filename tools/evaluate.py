@@ -2,7 +2,7 @@
 
 python tools/evaluate.py runs/demo
 python tools/evaluate.py runs/avsgn_full --split test --tau-from val
-python tools/evaluate.py runs/avsgn_full --data /data/ave data.splits=txt
+python tools/evaluate.py runs/avsgn_full --data /data/AVE data.splits=txt
 """
 
 from __future__ import annotations

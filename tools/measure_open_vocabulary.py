@@ -1,8 +1,8 @@
 """Measure how well videos are classified by the text of labels that were not trained, on held-out classes.
 
-python tools/measure_open_vocabulary.py configs/ave_composite_full.yaml data.root=/data/ave-composite
+python tools/measure_open_vocabulary.py configs/ave_composite_full.yaml data.root=/data/AVE-Composite
     by text alone, classes held out by chance, nothing trained
-python tools/measure_open_vocabulary.py runs/held_out data.root=/data/ave-composite
+python tools/measure_open_vocabulary.py runs/held_out data.root=/data/AVE-Composite
     a run trained with data.held_out=[...]: its relevance and the labels' text, on the videos of those classes
 """
 

@@ -1,8 +1,8 @@
 """Reproduce a table of the paper or of this project: train every row and compare with the paper's numbers.
 
-python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5
-python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5 --jobs 8 --devices cuda:0,cuda:1
-python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/ave --seeds 5 --shard 2/8   one of 8 machines
+python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --seeds 5
+python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --seeds 5 --jobs 8 --devices cuda:0,cuda:1
+python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --seeds 5 --shard 2/8   one of 8 machines
 Finished runs are kept and stopped ones resume: give the same command again. docs/suites.md describes the rest.
 """
 

@@ -16,7 +16,7 @@ from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
 from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices
 from avsgn_pyg.recipes.checks import check_run
 
-SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"), ("beside", "stacked", "overlaid")
+SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"), ("side-by-side", "stacked", "overlaid")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--layer", help='"layer 1", ... or "rollout"; default: the first')
     parser.add_argument("--share", type=float, default=0.1, help="fraction of edges to draw; default 0.1")
     parser.add_argument("--threshold", type=float, help="draw edges of at least this weight")
-    parser.add_argument("--arrangement", choices=ARRANGEMENTS, default="beside", help="layout of the subgraphs")
+    parser.add_argument("--arrangement", choices=ARRANGEMENTS, default="side-by-side", help="layout of the subgraphs")
     parser.add_argument("--out", type=path, metavar="DIR", help="default: RUN/pictures/row-N or clip-NAME-from-0")
     parser.add_list("--format", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)

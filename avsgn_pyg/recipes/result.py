@@ -83,7 +83,7 @@ class Result:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Choices that were made on the scored split or on test and flatter the scores; every table row shows them."""
+        """Choices made on the scored split or on test, which make scores optimistic; every table row shows them."""
         selected = (f"selected on {self.selected_on}",) if self.selected_on in (self.split, "test") else ()
         tuned = (f"tau from {self.tau_from}",) if self.tau_from in (self.split, "test") else ()
         return selected + tuned

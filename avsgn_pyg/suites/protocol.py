@@ -61,7 +61,7 @@ def remarks(result: Result, ours: Result | None, own: Mapping[str, str], shared:
         found.append(f"{len(result.seeds)} of {result.asked} seeds{seeds}: the others failed or are not finished")
     if ours is not None and result.seeds and ours.seeds and result.rows != ours.rows:
         found.append(f"compared with ours on the {len(set(result.rows) & set(ours.rows))} videos that both have")
-    found += [f"flattered: {mark}" for mark in result.marks]
+    found += [f"optimistic: {mark}" for mark in result.marks]
     found += [f"{topic}: {text}" for topic, text in own.items()
               if text != shared[topic] and not (topic == "seeds" and incomplete)]
     return found

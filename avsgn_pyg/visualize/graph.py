@@ -20,7 +20,7 @@ from avsgn_pyg.visualize.events import Span, event_rows
 from avsgn_pyg.visualize.strips import Row
 from avsgn_pyg.visualize.theme import COLOURS, EDGE, TEXT_WIDTH, start_figure, styled, text_width
 
-Arrangement = Literal["beside", "stacked", "overlaid"]
+Arrangement = Literal["side-by-side", "stacked", "overlaid"]
 #: Titles of the subgraphs.
 TITLES: Final = {"av": "audio and visual", "vt": "visual and text", "at": "audio and text"}
 _GAP, _KEY, _HEAD = 0.12, 0.17, 0.3
@@ -31,7 +31,7 @@ def graph_figure(
     *, title: str, category: str, adjacency: Mapping[str, Float[np.ndarray, "_ _"]], seconds: int,
     frames: UInt8[np.ndarray, "T H W 3"] | None, waveform: Float[np.ndarray, "samples"] | None,
     predicted: Sequence[Span], truth: Sequence[Span] | None, share: float = 0.1, threshold: float | None = None,
-    most: int = MOST, arrangement: Arrangement = "beside", note: str = "", width: float = TEXT_WIDTH,
+    most: int = MOST, arrangement: Arrangement = "side-by-side", note: str = "", width: float = TEXT_WIDTH,
 ) -> Figure:
     """Draw the strongest edges of a video's subgraphs, wider and darker by weight.
 
@@ -45,7 +45,7 @@ def graph_figure(
         share: the fraction of each subgraph's edges that is drawn.
         threshold: instead of `share`, every edge of at least this weight.
         most: largest number of edges to draw per subgraph.
-        arrangement: of the subgraphs: ``beside`` each other, ``stacked``, or ``overlaid`` in one panel of three lanes.
+        arrangement: of the subgraphs: ``side-by-side``, ``stacked``, or ``overlaid`` in one panel of three lanes.
         note: name of the layer, below the title.
 
     Raises:
@@ -60,7 +60,7 @@ def graph_figure(
     totals = {name: int(np.count_nonzero(weights)) for name, weights in adjacency.items()}
     overlaid = arrangement == "overlaid"
     groups = [tuple(edges)] if overlaid else [(name,) for name in edges]
-    columns = len(groups) if arrangement == "beside" else 1
+    columns = len(groups) if arrangement == "side-by-side" else 1
 
     # Further columns repeat only the names of the lanes.
     names = NODE_TYPES if truth is None else (*NODE_TYPES, "ground truth")

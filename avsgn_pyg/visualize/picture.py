@@ -63,7 +63,7 @@ class Picture:
         return timeline_figure(**self._parts(*_SHOWN, "relevance", "gates", "tau"))
 
     def graph(self, *, layer: str | None = None, share: float = 0.1, threshold: float | None = None,
-              arrangement: Arrangement = "beside") -> Figure:
+              arrangement: Arrangement = "side-by-side") -> Figure:
         """Draw the attention graph of one layer; ``None``: the first.
 
         Raises:

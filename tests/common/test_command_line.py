@@ -74,7 +74,7 @@ def test_home_is_expanded(parse) -> None:
     (["-absent.mp4"], "./-absent.mp4 or put --"), (["https://a/b.mp4"], "not fetched"),
     (["youtu.be/x"], "not fetched"), (["--weights", "s3://b/w.pt"], "not fetched"),
 ])
-def test_a_mistake_is_told_with_the_way_out(parse, capsys, words: list[str], says: str) -> None:
+def test_a_mistake_is_named_with_its_remedy(parse, capsys, words: list[str], says: str) -> None:
     with pytest.raises(SystemExit):
         parse(*words)
     assert says in capsys.readouterr().err

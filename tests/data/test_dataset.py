@@ -94,7 +94,7 @@ def test_the_notes_say_what_was_found(root: Path) -> None:
     assert "annotated rows in no split: 1" in notes
 
 
-def test_dropping_leaks_removes_the_train_rows_and_says_so(root: Path) -> None:
+def test_dropping_leaks_removes_the_train_rows_with_a_note(root: Path) -> None:
     data = load_dataset(config(root, drop_leaking=True))
     assert data.train.row.tolist() == [3, 2, 1]
     assert data.test.row.tolist() == ORDERS["test"]

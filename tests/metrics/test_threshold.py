@@ -46,7 +46,7 @@ def test_no_other_threshold_decodes_better(make_outputs, pad, seed, videos, scal
         assert best_of_all(outputs, mask, tau) and tau == best_tau(*pad(plain, -2.0)[0], mask)
 
 
-def test_neighbouring_floats_are_told_apart():
+def test_neighbouring_floats_are_distinguished():
     steps = torch.tensor(0.7).logit() + 2.0**-22 * torch.arange(60)
     rounded_up = 0
     for pair in itertools.pairwise(steps):

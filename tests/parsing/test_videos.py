@@ -66,7 +66,7 @@ def test_train_has_labels_and_the_other_splits_have_times(load):
     assert dataset.test.visible.nonzero().tolist() == [[0, 9, 4]]
 
 
-def test_a_batch_carries_labels_and_comes_apart_again(load):
+def test_a_batch_has_labels_and_separates_into_its_videos(load):
     videos = load().train
     batch = videos.batch(torch.tensor([2, 0]))
     assert torch.equal(batch["labels"], videos.labels[[2, 0]])

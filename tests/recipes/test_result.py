@@ -50,7 +50,7 @@ def make_result(videos: Videos, meta: Meta, tmp_path: Path) -> Make:
     ("val", "test", "test", ("tau from test",)), ("val", "val", "val", ("selected on val", "tau from val")),
 ])
 @pytest.mark.parametrize("several", [False, True])
-def test_every_row_marks_a_choice_that_flatters_it(
+def test_every_row_marks_a_choice_that_makes_it_optimistic(
     make_result: Make, selected_on: str, split: str, tau_from: str | None, marks: tuple[str, ...], several: bool
 ) -> None:
     found = make_result(split=split, tau_from=tau_from, selected_on=selected_on)

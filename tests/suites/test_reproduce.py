@@ -73,7 +73,7 @@ def test_other_splits_are_scored_without_training_and_have_a_table_each(rewritte
     assert again(path, copied, seeds=(0,)).done == 0
 
 
-def test_scores_at_another_tau_are_made_again(written: Path, copied: Path):
+def test_scores_at_another_tau_are_computed_again(written: Path, copied: Path):
     recipes.evaluate_run(copied / "full" / "ours" / "seed-0", tau=0.01, progress=False, device="cpu")
     assert again(written, copied).done == 1
 

@@ -88,7 +88,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_paper_s_numbers_stand_beside_their_rows(name: str):
+def test_the_paper_s_numbers_are_in_their_rows(name: str):
     found = {row.name: tuple(row.paper.values()) for row in suite(name).file.rows}
     assert found == TABLES[name]
 

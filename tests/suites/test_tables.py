@@ -40,7 +40,7 @@ def cell(line: Line, heading: str) -> str:
     return line.cells[HEADINGS.index(heading) - 1]
 
 
-def test_our_numbers_stand_beside_the_paper_s(complete: Table, out: Path):
+def test_our_numbers_are_next_to_the_paper_s(complete: Table, out: Path):
     found = line(complete, "✗")
     scores = [json.loads((out / f"full/no_av/seed-{seed}/evaluation-test/metrics.json").read_text())["scores"]
               for seed in (0, 1)]
@@ -92,12 +92,12 @@ def test_a_row_that_differs_has_footnotes(written: Path, copied: Path, edit: Cal
     for seed in (0, 1):
         edit(copied / f"full/no_av/seed-{seed}/evaluation-test/metrics.json", select_on_test)
     found = table(written, copied)
-    assert found.footnotes[2] == "flattered: selected on test"
+    assert found.footnotes[2] == "optimistic: selected on test"
     assert found.footnotes[3].startswith("selection: the epoch that is best on test.")
     assert line(found, "✗").marks == (2, 3, 4) and "best on val" in " ".join(found.notes)
     edit(copied / "full/ours/seed-1/evaluation-test/metrics.json", lambda record: record.update(marks=["tau"]))
     found = table(written, copied)  # one seed is enough
-    assert found.footnotes.index("flattered: tau") + 1 in line(found, "✓").marks
+    assert found.footnotes.index("optimistic: tau") + 1 in line(found, "✓").marks
     assert [record["marks"] for record in found.records[1:]] == ["tau", "selected on test"]
 
 

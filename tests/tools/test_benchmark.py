@@ -67,7 +67,7 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_status_2(tool, capsys, mo
     assert capsys.readouterr().err == "error: model.cmgi.conv: no\n"
 
 
-def test_ctrl_c_says_where_the_rows_are_and_ends_with_130(tool, capsys, monkeypatch, tmp_path):
+def test_ctrl_c_prints_where_the_rows_are_and_ends_with_130(tool, capsys, monkeypatch, tmp_path):
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 

@@ -18,7 +18,7 @@ def tool(load: Callable[[str], ModuleType]) -> ModuleType:
     return load("make_scenes")
 
 
-def test_the_tool_makes_a_folder_and_says_what_is_in_it(
+def test_the_tool_creates_a_folder_and_lists_its_files(
     tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("avsgn_pyg.scenes.make.make_clip", lambda clip: write_bytes(clip[0], b"a clip"))
@@ -40,7 +40,7 @@ def test_a_wrong_setting_is_an_error_in_one_line(
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
 
 
-def test_ctrl_c_says_that_the_clips_are_kept(
+def test_ctrl_c_prints_that_the_clips_are_kept(
     tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     def stopped(*_: object, **__: object) -> None:

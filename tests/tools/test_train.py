@@ -57,7 +57,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert said.startswith("error: ") and "train.precision=fp16" in said and not (tmp_path / "runs").exists()
 
 
-def test_control_c_says_how_to_continue(
+def test_ctrl_c_prints_how_to_continue(
     tool: ModuleType, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:

@@ -53,7 +53,7 @@ def test_requests_that_contradict_themselves_are_refused(tool, given):
         tool.main(given)
 
 
-def test_an_interrupt_tells_how_to_continue(tool, words, capsys, monkeypatch):
+def test_an_interrupt_prints_how_to_continue(tool, words, capsys, monkeypatch):
     def stop(config, **__):
         folder = config.run_dir / config.name
         folder.mkdir(parents=True)

@@ -52,7 +52,7 @@ def edges_of(figure, subgraph):
 
 
 @pytest.mark.parametrize(("arrangement", "seconds", "rows", "media", "axes"), [
-    ("beside", 10, 56, True, 3), ("stacked", 120, 10, True, 1), ("overlaid", 10, 56, False, 1),
+    ("side-by-side", 10, 56, True, 3), ("stacked", 120, 10, True, 1), ("overlaid", 10, 56, False, 1),
 ])
 def test_all_texts_are_readable_and_truth_and_prediction_are_below_each_column(
     arrangement, seconds, rows, media, axes, draw, texts_of
@@ -88,7 +88,7 @@ def test_edges_within_a_lane_bend_out_of_the_way_and_two_directions_lie_apart(cu
     assert np.abs(one - other[::-1]).max() > 0.05
 
 
-@pytest.mark.parametrize("arrangement", ["beside", "overlaid"])
+@pytest.mark.parametrize("arrangement", ["side-by-side", "overlaid"])
 def test_a_share_of_the_edges_is_drawn_the_strongest_widest_darkest_and_on_top(arrangement, draw):
     figure = draw(arrangement=arrangement, share=0.05)
     for subgraph in ("av", "vt", "at"):

@@ -39,7 +39,7 @@ def test_a_panel_shows_its_adjacency_on_the_scale_of_all():
         assert axes.images[0].get_clim() == (0, pytest.approx(highest))
 
 
-def test_a_border_lies_between_the_modalities_and_each_counts_its_nodes_from_0():
+def test_a_line_separates_the_modalities_and_each_numbers_its_nodes_from_0():
     axes = next(axes for axes in heatmap_figure(**parts(10, 4, subgraphs=("vt",))).axes if axes.images)
     assert [line.get_xdata()[0] for line in axes.lines if line.get_xdata()[0] == line.get_xdata()[1]] == [9.5]
     labels = [(tick.get_position()[0], tick.get_text()) for tick in axes.get_xticklabels()]

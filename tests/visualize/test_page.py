@@ -65,7 +65,7 @@ def data_of(page):
     return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)[1])
 
 
-def test_weights_scores_events_and_pictures_come_back_from_the_page(parts):
+def test_the_page_holds_weights_scores_events_and_pictures(parts):
     given = parts()
     data = data_of(graph_page(**given))
     kinds = {"source": "<u2", "target": "<u2", "weight": "<f4"}

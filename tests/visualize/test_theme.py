@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from avsgn_pyg.visualize.theme import save_figure, styled
 
 
-def test_the_style_is_gone_after_the_figure():
+def test_a_figure_does_not_change_matplotlib_s_style():
     before = dict(matplotlib.rcParams)
     with styled():
         assert matplotlib.rcParams["pdf.fonttype"] == 42

@@ -61,7 +61,7 @@ def test_all_texts_are_readable_and_the_rows_are_in_the_papers_order(given, text
     ({"frames": None, "truth": None}, {"frames", "ground truth"}),
     ({"waveform": None, "gates": {}}, {"sound", "visual score", "audio score"}),
 ])
-def test_what_is_missing_leaves_its_row_out(changes, missing):
+def test_a_missing_part_has_no_row(changes, missing):
     assert list(rows_of(timeline_figure(**parts(10, **changes)))) == [name for name in ROWS if name not in missing]
 
 

@@ -45,7 +45,7 @@ def test_actors_take_the_gpus_of_the_cluster(device: str, gpus: int, wanted: dic
         gpus_of_actor("cuda", 3, {"GPU": float(gpus)})
 
 
-def test_encoders_beside_a_cluster_are_on_the_cpu():
+def test_encoders_on_the_machine_that_starts_a_cluster_are_on_the_cpu():
     assert replace(HERE, device="cuda").encoders()[0].device.type == "cpu"
 
 
