@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from avsgn_pyg import predictor, recipes
-from avsgn_pyg.common.command_line import Parser, is_setting, local, own_words, path, setting
+from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
-from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices
+from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices, find_clips
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"), ("side-by-side", "stacked", "overlaid")
@@ -25,10 +26,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_overrides("with --row: dotted data.* settings")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
-    which.add_argument("--video", type=path, metavar="CLIP", help="draw this media file, not a row")
-    for kind in ("visual", "audio"):
-        parser.add_list(f"--{kind}", commas=False, own=is_setting, type=setting, metavar="NAME|KEY=VALUE",
-                        help="with --video: the encoder")
+    parser.add_list("--video", to=which, commas=False, type=path, metavar="CLIP", help="a file or folder, not a row")
+    parser.add_encoders("with --video")
     parser.add_argument("--start", type=int, metavar="SECOND", help="with --video: first second of the window")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
@@ -41,41 +40,50 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=path, metavar="DIR", help="default: RUN/pictures/row-N or clip-NAME-from-0")
     parser.add_list("--format", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
-    of_rows = options.overrides or options.split or options.data or options.media
-    if of_rows if options.video is not None else options.visual or options.audio or options.start is not None:
+    rows = options.overrides or options.split or options.data or options.media
+    if rows if options.video is not None else options.visual or options.audio or options.start is not None:
         parser.error("--visual, --audio and --start need --video; --split, --data, --media and KEY=VALUE exclude it")
     return options
 
 
-def run(options: argparse.Namespace) -> list[Path]:
+def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | None]]:
     given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
     encoders, start = encoder_choices(visual=options.visual, audio=options.audio), options.start or 0
     drawing = {name: getattr(options, name) for name in ("layer", "share", "threshold", "arrangement")}
-    check_clips(options.video, options.media)
+    check_clips(options.media)
     if options.video is not None:
+        clips = find_clips(options.video)
         check_model(options.run)
-        folder = options.out or recipes.pictures.folder_in(options.run, f"clip-{options.video.stem}-from-{start}")
-        return predictor.pictures.write_clip_graph(options.run, options.video, folder, options.format, start=start,
-                                                   tau=options.tau, drawing=drawing, encoders=encoders)
+        model = predictor.Predictor.from_checkpoint(options.run, encoders=encoders)
+        yield from predictor.pictures.write_clips(
+            model, clips, predictor.pictures.write_clip_graph, options.format, out=options.out, tau=options.tau,
+            default=lambda stem: recipes.pictures.folder_in(options.run, f"clip-{stem}-from-{start}"), start=start,
+            drawing=drawing)
+        return
     check_run(options.run, given, "a picture", tau=options.tau)
-    asked = {"row": options.row, "split": options.split, "tau": options.tau, "overrides": given}
-    answer = recipes.pictures.answer_row(options.run, **asked)
-    if options.media is not None:
+    asked = {name: getattr(options, name) for name in ("row", "split", "tau")}
+    answer = recipes.pictures.answer_row(options.run, **asked, overrides=given)
+    if options.media:
         answer = answer._replace(picture=predictor.pictures.with_media(answer.picture, options.media))
     folder = options.out or recipes.pictures.folder_in(options.run, f"row-{answer.row}")
-    return recipes.pictures.write_answer(answer, folder, options.format, drawing)
+    yield recipes.pictures.write_answer(answer, folder, options.format, drawing), None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
+    options, failed = parse(arguments), False
     try:
-        print(*run(options), sep="\n")
-        return 0
+        for paths, error in draw(options):
+            if error is None:
+                print(*paths, sep="\n")
+            else:
+                print(f"failed: {own_words(error, options)}", file=sys.stderr)
+            failed |= error is not None
     except (*EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from avsgn_pyg import predictor, recipes
-from avsgn_pyg.common.command_line import Parser, is_setting, local, own_words, path, setting
+from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
-from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices
+from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices, find_clips
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
@@ -26,10 +27,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_overrides("with --row: dotted data.* settings")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
-    which.add_argument("--video", type=path, metavar="CLIP", help="draw this media file, not a row")
-    for kind in ("visual", "audio"):
-        parser.add_list(f"--{kind}", commas=False, own=is_setting, type=setting, metavar="NAME|KEY=VALUE",
-                        help="with --video: the encoder")
+    parser.add_list("--video", to=which, commas=False, type=path, metavar="CLIP",
+                    help="draw this media file or those of a folder, not a row; may be repeated")
+    parser.add_encoders("with --video")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--media", type=path, metavar="CLIP", help="video file of the row, for frames and audio")
@@ -43,15 +43,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> list[Path]:
+def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | None]]:
     given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
     encoders = encoder_choices(visual=options.visual, audio=options.audio)
-    check_clips(options.video, options.media)
+    check_clips(options.media)
     if options.video is not None:
+        clips = find_clips(options.video)
         check_model(options.run)
-        folder = options.out or recipes.pictures.folder_in(options.run, f"clip-{options.video.stem}")
-        return predictor.pictures.write_clip_timeline(options.run, options.video, folder, options.format,
-                                                      tau=options.tau, encoders=encoders)
+        model = predictor.Predictor.from_checkpoint(options.run, encoders=encoders)
+        yield from predictor.pictures.write_clips(
+            model, clips, predictor.pictures.write_clip_timeline, options.format, out=options.out, tau=options.tau,
+            default=lambda stem: recipes.pictures.folder_in(options.run, f"clip-{stem}"))
+        return
     check_run(options.run, given, "a picture", tau=options.tau)
     answer = recipes.pictures.answer_row(options.run, row=options.row, split=options.split, tau=options.tau,
                                          overrides=given)
@@ -60,19 +63,24 @@ def run(options: argparse.Namespace) -> list[Path]:
     folder = options.out or recipes.pictures.folder_in(options.run, f"row-{answer.row}")
     from avsgn_pyg.visualize.picture import write_timeline
 
-    return write_timeline(answer.picture, folder, options.format)
+    yield write_timeline(answer.picture, folder, options.format), None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
+    options, failed = parse(arguments), False
     try:
-        print(*run(options), sep="\n")
+        for paths, error in draw(options):
+            if error is None:
+                print(*paths, sep="\n")
+            else:
+                print(f"failed: {own_words(error, options)}", file=sys.stderr)
+            failed |= error is not None
     except (*EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

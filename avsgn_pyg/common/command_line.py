@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from avsgn_pyg.common.errors import did_you_mean
+from avsgn_pyg.common.text import printable
 
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+://|(www\.)?youtu(\.be|be\.com)/|www\.", re.IGNORECASE)
 
@@ -76,18 +77,24 @@ class Parser(argparse.ArgumentParser):
         """Add the positional argument ``KEY=VALUE ...``."""
         self.add_argument("overrides", nargs="*", type=setting, metavar="KEY=VALUE", help=help)
 
-    def add_list(self, flag: str, *, own: Callable[[str], object] = lambda word: False, commas: bool = True,
-                 type: Callable[[str], Any] = str, **options: Any) -> None:
+    def add_encoders(self, when: str) -> None:
+        """Add ``--visual NAME KEY=VALUE ...`` and ``--audio``."""
+        for kind in ("visual", "audio"):
+            self.add_list(f"--{kind}", commas=False, own=is_setting, type=setting, metavar="NAME|KEY=VALUE",
+                          help=f"the {kind} encoder and its options, {when}")
+
+    def add_list(self, flag: str, *, to: Any = None, own: Callable[[str], object] = lambda word: False,
+                 commas: bool = True, type: Callable[[str], Any] = str, **options: Any) -> None:
         """Add an option that may be repeated and, with `commas`, takes several values at once.
 
         Args:
+            to: a group of the parser.
             own: whether a word that follows the first value can only be another value. One of `choices` always is.
         """
         choices = options.get("choices", ())
         self._lists[flag] = lambda word: own(word) or word in choices
-        self.add_argument(flag, action=_Values,
-                          type=lambda text: [*map(type, filter(None, text.split(",")) if commas else [text])],
-                          **options)
+        (to or self).add_argument(flag, action=_Values, **options, type=lambda text: [
+            *map(type, filter(None, text.split(",")) if commas else [text])])
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """Parse as the base class does; an unknown option is an error that suggests the closest one."""
@@ -133,4 +140,4 @@ def own_words(error: BaseException, options: argparse.Namespace) -> str:
     """Return an error's message with options in place of arguments: ``--tau 2`` for ``tau=2``, ``--download``."""
     names = "|".join(map(re.escape, vars(options)))
     return re.sub(rf"(?<![\w.\-/])({names})=([Tt]rue\b)?",
-                  lambda found: f"--{found[1].replace('_', '-')}{'' if found[2] else ' '}", str(error))
+                  lambda found: f"--{found[1].replace('_', '-')}{'' if found[2] else ' '}", printable(str(error)))

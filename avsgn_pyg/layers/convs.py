@@ -8,6 +8,7 @@ adjacency of every row.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import torch_geometric.nn as pyg
 from torch import nn
 
-from avsgn_pyg.common.errors import did_you_mean
 from avsgn_pyg.layers.weighted import LinearAPPNP, PlainARMA, PlainSG, WeightedFiLM, WeightedGIN, WeightedSAGE
 
 EDGE_WEIGHT, EDGE_ATTR = "edge_weight", "edge_attr"
@@ -69,8 +69,10 @@ def find_conv(name: str) -> ConvRow:
         ValueError: no such row; lists the names.
     """
     if name not in CONVS:
-        raise ValueError(f"conv={name!r} is not in the table{did_you_mean(str(name), CONVS) or '.'} Choose one of "
-                         f"{sorted(CONVS)}, or add a row (docs/add_a_layer.md)")
+        near = difflib.get_close_matches(str(name), CONVS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise ValueError(f"conv={name!r} is not in the table{hint} Choose one of {sorted(CONVS)}, or add a row "
+                         "(docs/add_a_layer.md)")
     return CONVS[name]
 
 

@@ -1,64 +1,118 @@
-"""Prediction of many clips, one after the other; a bad clip does not stop the others."""
+"""Prediction of many clips, one after the other; a failure of one does not stop the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.predictor.formats import write
+from avsgn_pyg.common.errors import EXPECTED_ERRORS, DataError, PictureError
+from avsgn_pyg.predictor.cuts import write_cuts
+from avsgn_pyg.predictor.formats import FORMATS, render
 from avsgn_pyg.predictor.inputs import check_formats
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
+from avsgn_pyg.predictor.record import OutputFolder, state
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class ClipResult:
+    """What became of one clip.
+
+    Attributes:
+        prediction: ``None`` after an error, and for a clip whose files were there already.
+        error: why there is no prediction, or not all of its files.
+        files: what was written, or was there.
+    """
+
+    clip: Path
+    prediction: Prediction | None = None
+    error: Exception | None = None
+    files: tuple[Path, ...] = ()
 
 
 def predict_clips(
     predictor: Predictor, clips: Sequence[Path], *, out: Path | None = None, formats: Sequence[str] = (),
-    tau: float | None = None, top: int = 1, progress: bool = False,
-) -> Iterator[tuple[Path, Prediction | DataError]]:
+    tau: float | None = None, top: int = 1, cut: bool = False, overwrite: bool = False, progress: bool = False,
+) -> Iterator[ClipResult]:
     """Predict clips in their order; settings, output and encoders are checked before the first one.
 
+    In `out`, a clip is skipped if it was predicted there with the same model and settings, and nothing has changed; any
+    other file in the way is an error of that clip (:mod:`avsgn_pyg.predictor.record`).
+
     Args:
-        out: folder of the files ``<stem><suffix>``; ``None`` writes nothing.
+        out: folder of the files ``<stem><suffix>``, their record and ``summary.csv``; ``None`` writes nothing.
         formats: of :data:`avsgn_pyg.predictor.formats.FORMATS`.
         top: classes per second in a table.
+        cut: also write a clip and a picture of every event.
+        overwrite: replace files that are not the record's, and predictions of other settings.
         progress: show a bar on a terminal.
 
     Yields:
-        Each clip with its prediction, or with the error of reading it or of writing its files.
+        A result for each clip, and one with the error of ``summary.csv`` if that could not be written.
 
     Raises:
         ConfigError, EncoderError, CheckpointError: no clip can be predicted.
-        DataError: two clips would write the same files, or `out` cannot be written.
+        DataError: `out` cannot be written.
     """
     check_formats(formats)
-    predictor.check_tau(tau)
-    if out is not None:
-        _check_output(clips, out)
-    _ = predictor.encoders
-    for path in tqdm(clips, desc="predict", unit="clip", disable=None if progress and len(clips) > 1 else True):
-        try:
-            result: Prediction | DataError = predictor(path, tau=tau)
-            if out is not None:
-                write(result, out, formats, top)
-        except DataError as error:
-            result = error
-        except OSError as error:
-            result = DataError(f"{error.filename or path}: {error.strerror or error}")
-        yield path, result
+    tau_used = predictor.check_tau(tau)
+    folder = None if out is None else OutputFolder(out, overwrite)
+    stems = {} if folder is None else folder.stems(clips)
+    _ = predictor.encoders, predictor.vocabulary
+    settings = folder and {**predictor.identity(), "tau": tau_used, "formats": formats, "top": top, "cut": cut}
 
+    def predict(clip: Path) -> ClipResult:
+        if folder is None:
+            return ClipResult(clip, predictor(clip, tau=tau))
+        names = [f"{stems[clip]}{FORMATS[form].suffix}" for form in formats]
+        found = state(clip, settings)
+        if folder.is_done(clip, found, names):
+            return ClipResult(clip, files=folder.files(clip))
+        prediction = predictor(clip, tau=tau)
+        for name, text in zip(names, render(prediction, formats, top), strict=True):
+            with folder.place(name) as partial:
+                partial.write_text(text, encoding="utf-8")
+        names += write_cuts(prediction, folder.place, stems[clip], predictor.limits) if cut else ()
+        folder.finish(clip, found, stems[clip], names, duration=f"{prediction.duration:.2f}",
+                      events=[str(event) for event in prediction.events], notes=prediction.notes)
+        return ClipResult(clip, prediction, files=folder.files(clip))
 
-def _check_output(clips: Sequence[Path], out: Path) -> None:
-    """Create the folder; raise DataError if that fails, or if two clips have the same stem."""
-    first: dict[str, Path] = {}
-    for path in clips:
-        other = first.setdefault(path.stem, path)
-        if other is not path:
-            raise DataError(f"{other} and {path} would both write {out / path.stem}.*; predict them into different "
-                            "folders, or rename one")
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for clip, result, error in each(clips, predict, "predict" if progress else None):
+            if error is not None and folder is not None:
+                folder.fail(clip, str(error))
+            yield result or ClipResult(clip, error=error)
+    finally:
+        problem = None if folder is None else _failure(folder.folder, folder.write_summary)[1]
+    if problem is not None:
+        yield ClipResult(folder.folder, error=problem)
+
+
+def each(
+    clips: Sequence[Path], act: Callable[[Path], Result], bar: str | None = None
+) -> Iterator[tuple[Path, Result | None, Exception | None]]:
+    """Call `act` for each clip; yield its result, or the error, whatever it is, as one sentence with the clip's path.
+
+    Args:
+        bar: name of a bar that is shown on a terminal.
+    """
+    for clip in tqdm(clips, desc=bar, unit="clip", disable=None if bar and len(clips) > 1 else True):
+        yield (clip, *_failure(clip, act, clip))
+
+
+def _failure(path: Path, act: Callable[..., Result], *arguments: Any) -> tuple[Result | None, Exception | None]:
+    try:
+        return act(*arguments), None
+    except (*EXPECTED_ERRORS, PictureError) as error:
+        return None, error
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from None
+        reason = f"{error.filename or path}: {error.strerror or error}"
+    except Exception as error:  # a defect that one file shows must not end the others
+        reason = f"{path}: {type(error).__name__}: {error}"
+    return None, DataError(reason)

@@ -17,7 +17,7 @@ from torch import Tensor
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.encode import Segment, WindowEncoder, batched, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
-from avsgn_pyg.features.media import MediaInfo, probe, read_seconds
+from avsgn_pyg.features.media import Limits, MediaInfo, probe, read_seconds
 from avsgn_pyg.predictor.windows import hop, window_starts
 
 #: Seconds that are encoded together.
@@ -47,20 +47,21 @@ class EncodedClip:
 
 
 def encode_clip(
-    path: Path, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int, frames_per_segment: int
+    path: Path, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int, frames_per_segment: int,
+    limits: Limits = Limits(),  # noqa: B008
 ) -> EncodedClip:
     """Read a clip and encode its windows of `segments` seconds; one shorter than a window is padded as in extraction.
 
     Raises:
-        MediaError: the file cannot be read.
+        MediaError: the file cannot be read, or exceeds a limit.
         DataError: an encoder returned NaN or infinity.
     """
-    info = probe(path)
+    info = probe(path, limits=limits)
     length = max(info.seconds, segments)
     starts, seen, heard = window_starts(length, segments), [], []
 
     def read() -> Iterator[Segment]:
-        for second in read_seconds(path, frames_per_segment=frames_per_segment, count=length):
+        for second in read_seconds(path, frames_per_segment=frames_per_segment, count=length, limits=limits):
             seen.append(second.seen.float().mean())
             heard.append(float(second.heard))
             # Prepared at once: few full-size pictures are held.
@@ -94,6 +95,7 @@ def _windows(seconds: Iterable[Segment], starts: list[int], segments: int) -> It
 
 
 def _notes(info: MediaInfo) -> Iterator[str]:
+    yield from info.notes
     if info.breaks_off:
         yield f"the file ends early: its header states {info.stated:.2f} s, there are {info.duration:.2f}"
     for present, what in ((info.has_video, "picture"), (info.has_audio, "sound")):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError
+from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, did_you_mean
 from avsgn_pyg.config import Config
 from avsgn_pyg.engine.files import FORMAT, MODEL, OTHER_VERSION, check_files, read_config, read_json
 from avsgn_pyg.engine.foreign import describe
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.features.choice import EncoderChoice
-from avsgn_pyg.features.files import media_files, read_labels
+from avsgn_pyg.features.files import PICTURES, SOUNDS, as_text, describe_skipped, find_media, read_labels
+from avsgn_pyg.predictor.record import recorded_files
 
 LIBRARY: Final = "avsgn_pyg"
 #: Name of the settings in a folder of ``save_pretrained``.
@@ -25,15 +27,35 @@ FORMS: Final = {
     "csv": "one line per second",
     "events": "one line per event",
     "vtt": "WebVTT captions",
+    "srt": "SubRip subtitles",
+    "audacity": "labels of Audacity",
     "eaf": "an ELAN document",
 }
 
 
 def find_clips(paths: Sequence[Path]) -> list[Path]:
     """Return the files and every media file of the folders, each once; DataError if there are none."""
+    return search_clips(paths)[0]
+
+
+def search_clips(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the clips of :func:`find_clips`, and sentences about files that were left out.
+
+    Left out are files of a folder that are no media or that a prediction wrote, and the sound of a video beside it.
+    """
     check_clips(*paths)
-    found = (media_files(path) if path.is_dir() else [path] for path in paths)
-    return list(dict.fromkeys(chain.from_iterable(found)))
+    found, skipped = [], Counter()
+    for path in paths:
+        files, others = find_media(path) if path.is_dir() else ([path], {})
+        written = {folder / name for folder in {file.parent for file in files} for name in recorded_files(folder)}
+        found += [file for file in files if file == path or file not in written]
+        skipped.update(others)
+    clips = list({os.path.abspath(path): path for path in found}.values())
+    videos = {path.with_suffix("") for path in clips if path.suffix.lower() in PICTURES}
+    sounds = [path for path in clips if path.suffix.lower() in SOUNDS and path.with_suffix("") in videos]
+    notes = [describe_skipped(skipped)] if skipped else []
+    notes += [f"{as_text(str(path))} is left out: the video of this name has its sound" for path in sounds]
+    return [path for path in clips if path not in sounds], notes
 
 
 def check_clips(*paths: Path | None) -> None:
@@ -103,7 +125,7 @@ def check_formats(names: Iterable[str]) -> None:
     """Raise ConfigError for an unknown output format."""
     for name in names:
         if name not in FORMS:
-            raise ConfigError(f"format {name!r}: choose one of {', '.join(FORMS)}")
+            raise ConfigError(f"format {name!r}: choose one of {', '.join(FORMS)}{did_you_mean(name, FORMS)}")
 
 
 def encoder_choices(**words: Sequence[str] | None) -> dict[str, EncoderChoice]:

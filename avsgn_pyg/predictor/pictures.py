@@ -6,7 +6,8 @@ Shapes: S seconds of the clip, T segments of a window.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +17,17 @@ from jaxtyping import Float, UInt8
 from torch_geometric.data import Batch
 
 from avsgn_pyg.common.errors import ConfigError
-from avsgn_pyg.features.media import probe, read_seconds
+from avsgn_pyg.features.media import Limits, probe, read_seconds
 from avsgn_pyg.graph.export import save_attention
-from avsgn_pyg.graph.localization import Localization, events
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
+from avsgn_pyg.predictor.clips import each
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
+from avsgn_pyg.predictor.record import file_stems
 from avsgn_pyg.predictor.windows import window_starts
-from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names, write_graph, write_timeline
+from avsgn_pyg.visualize.events import Span
+from avsgn_pyg.visualize.picture import Picture, named_layers, text_names, write_graph, write_timeline
 from avsgn_pyg.visualize.strips import outline, shrunk
 
 #: Largest side of a frame in pixels, and points of the waveform per second.
@@ -39,14 +43,15 @@ class ClipWindow(NamedTuple):
 
 
 def read_media(
-    clip: Path, *, start: int = 0, count: int | None = None
+    clip: Path, *, start: int = 0, count: int | None = None, limits: Limits = Limits(),  # noqa: B008
 ) -> tuple[UInt8[np.ndarray, "S H W 3"] | None, Float[np.ndarray, "samples"] | None]:
     """Return a small frame of each second, and the waveform's outline; ``None`` for a missing track.
 
     MediaError for a file that cannot be read.
     """
-    info, frames, waveform = probe(clip), [], []
-    for second in read_seconds(clip, start=start, count=info.seconds if count is None else count):
+    info, frames, waveform = probe(clip, limits=limits), [], []
+    count = info.seconds if count is None else count
+    for second in read_seconds(clip, start=start, count=count, limits=limits):
         frames.append(shrunk(second.frames[0].numpy(), _PIXELS))
         waveform.append(np.stack(outline(second.samples.numpy(), _POINTS), axis=1).ravel())  # minima and maxima in turn
     return np.stack(frames) if info.has_video else None, np.concatenate(waveform) if info.has_audio else None
@@ -61,15 +66,18 @@ def with_media(picture: Picture, clip: Path, start: int = 0) -> Picture:
 def clip_picture(prediction: Prediction, start: int = 0, end: int | None = None) -> Picture:
     """Return a prediction's seconds [start, end) as a picture, with frames and waveform if it was made from a file."""
     end, names = len(prediction) if end is None else end, prediction.categories
-    found = spans(events(prediction.labels[start:end], len(names)), names)
+    shown = prediction.between(start, end)
+    found = tuple(Span(event.label, event.start - start, float(math.ceil(event.end) - start), not event.note)
+                  for event in shown)
     likeliest = names[int(prediction.category[start:end].mean(0).argmax())]
     picture = Picture(
         title=prediction.name if end - start == len(prediction) else f"{prediction.name}, seconds {start} to {end}",
-        category=", ".join(dict.fromkeys(span.label for span in found)) or f"{likeliest} (below tau throughout)",
+        category=", ".join(dict.fromkeys(event.category for event in shown)) or f"{likeliest} (below tau throughout)",
         relevance=prediction.relevance[start:end].numpy(),
         gates={name: gate[start:end].numpy() for name, gate in prediction.gates.items()},
         tau=prediction.tau,
         predicted=found,
+        notes=prediction.notes,
     )
     return picture if prediction.path is None else with_media(picture, prediction.path, start)
 
@@ -102,25 +110,49 @@ def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float 
     return ClipWindow(picture, batch, output)
 
 
+def write_clips(
+    predictor: Predictor, clips: Sequence[Path], write: Callable[..., list[Path]], formats: Sequence[str] = ("png",), *,
+    out: Path | None, default: Callable[[str], Path], tau: float | None = None, **options: Any,
+) -> Iterator[tuple[list[Path], Exception | None]]:
+    """Write the figures of each clip, whatever happens to the others; yield the paths, or the error.
+
+    Args:
+        write: :func:`write_clip_timeline` or :func:`write_clip_graph`, which take `options`.
+        out: the folder of a single clip; of several, each has its own in it.
+        default: the folder of a clip without `out`, by a name that no other of the clips has.
+
+    Raises:
+        ConfigError, EncoderError: no clip can be drawn.
+    """
+    predictor.check_tau(tau)
+    _, stems = predictor.encoders, file_stems(clips)
+
+    def draw(clip: Path) -> list[Path]:
+        stem = stems[clip]
+        folder = default(stem) if out is None else out / stem if len(clips) > 1 else out
+        return write(predictor, clip, folder, formats, tau=tau, **options)
+
+    for _, paths, error in each(clips, draw):
+        yield paths or [], error
+
+
 def write_clip_timeline(
-    checkpoint: Path, clip: Path, folder: Path, formats: Sequence[str] = ("png",), *, tau: float | None = None,
-    **options: Any,
+    predictor: Predictor, clip: Path, folder: Path, formats: Sequence[str] = ("png",), *, tau: float | None = None
 ) -> list[Path]:
-    """Write ``timeline.<format>`` of a clip into `folder`; `options` and errors are the :class:`Predictor`'s."""
-    prediction = Predictor.from_checkpoint(checkpoint, **options)(clip, tau=tau)
-    return write_timeline(clip_picture(prediction), folder, formats)
+    """Write ``timeline.<format>`` of a clip into `folder`; errors are those of a call of the predictor."""
+    return write_timeline(clip_picture(predictor(clip, tau=tau)), folder, formats)
 
 
 def write_clip_graph(
-    checkpoint: Path, clip: Path, folder: Path, formats: Sequence[str] = ("png",), *, start: int = 0,
-    tau: float | None = None, drawing: dict[str, Any] | None = None, **options: Any,
+    predictor: Predictor, clip: Path, folder: Path, formats: Sequence[str] = ("png",), *, start: int = 0,
+    tau: float | None = None, drawing: dict[str, Any] | None = None,
 ) -> list[Path]:
     """Write figures, page and exported graph of the window at `start` (see :func:`clip_window`) into `folder`.
 
     `drawing` contains layer, share, threshold and arrangement of :func:`avsgn_pyg.visualize.picture.write_graph`, whose
-    PictureError is raised; `options` and other errors are the :class:`Predictor`'s.
+    PictureError is raised; other errors are those of a call of the predictor.
     """
-    picture, batch, output = clip_window(Predictor.from_checkpoint(checkpoint, **options), clip, start=start, tau=tau)
+    picture, batch, output = clip_window(predictor, clip, start=start, tau=tau)
     predicted = "; ".join(f"{span.label} {span.start:g} to {span.end:g} s" for span in picture.predicted)
     facts = {"clip": clip.name, "title": picture.title, "predicted": predicted,
              "predicted_relevance": " ".join(f"{value:.4g}" for value in picture.relevance.tolist())}

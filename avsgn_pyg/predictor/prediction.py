@@ -19,18 +19,44 @@ from avsgn_pyg.graph.localization import events
 BACKGROUND = "background"
 #: Digits of a probability in files.
 DIGITS = 6
+#: Part of a second that a track may lack at an edge, as codecs leave it.
+ROUNDING = 0.1
 
 
 class FoundEvent(NamedTuple):
     """A maximal run of seconds with one class; `start` and `end` in seconds, the last second ends with the video.
 
     `confidence` is the mean over its seconds of relevance times class probability, in [0, 1]; it is not calibrated.
+    `seen` and `heard` are the fractions of its time in which the file has a picture and sound; ``None`` for features.
     """
 
     category: str
     start: float
     end: float
     confidence: float
+    seen: float | None = None
+    heard: float | None = None
+
+    @property
+    def note(self) -> str:
+        """What the file lacks during the event, such as ``no sound`` or ``picture for 40%``; usually empty."""
+        shares = (("picture", self.seen), ("sound", self.heard))
+        return ", ".join(f"no {what}" if share == 0 else f"{what} for {min(max(round(100 * share), 1), 99)}%"
+                         for what, share in shares if share is not None and share < 1)
+
+    def __str__(self) -> str:
+        return f"{self.category} {self.start:g}-{self.end:g} s{f' [{self.note}]' if self.note else ''}"
+
+    @property
+    def label(self) -> str:
+        """The class, with the note in brackets: ``bell [no sound]``."""
+        return f"{self.category} [{self.note}]" if self.note else self.category
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields and the note, with six digits."""
+        values = {name: round(value, DIGITS) if name in ("confidence", "seen", "heard") and value is not None else value
+                  for name, value in self._asdict().items()}
+        return values | {"note": self.note}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +100,17 @@ class Prediction:
     @property
     def events(self) -> list[FoundEvent]:
         """Maximal runs of one class other than background, in time order."""
+        return self.between(0, len(self))
+
+    def between(self, first: int, last: int) -> list[FoundEvent]:
+        """Return the events, or their parts, in the seconds [first, last)."""
         found = []
-        for index, start, end in events(self.labels, len(self.categories)):
+        runs = events(self.labels[first:last], len(self.categories))
+        for index, start, end in ((index, first + start, first + end) for index, start, end in runs):
             score = self.relevance[start:end] * self.category[start:end, index]
-            found.append(FoundEvent(self.categories[index], float(start), self.end_of(end - 1), float(score.mean())))
+            shares = (self._share(what, start, end) for what in ("seen", "heard"))
+            found.append(FoundEvent(self.categories[index], float(start), self.end_of(end - 1), float(score.mean()),
+                                    *shares))
         return found
 
     def end_of(self, second: int) -> float:
@@ -95,9 +128,23 @@ class Prediction:
 
     def missing(self, second: int) -> list[str]:
         """Return what the file lacks in a second, such as ``no picture`` or ``part of the sound``."""
-        shares = (("picture", self.seen), ("sound", self.heard))
-        return [f"{'no' if share[second] == 0 else 'part of the'} {what}"
-                for what, share in shares if share is not None and share[second] < 1]
+        shares = (("picture", self._share("seen", second)), ("sound", self._share("heard", second)))
+        return [f"{'no' if share == 0 else 'part of the'} {what}"
+                for what, share in shares if share is not None and share < 1]
+
+    def _share(self, track: str, start: int, end: int | None = None) -> float | None:
+        """Return the fraction of the seconds [start, end), by default one, that a track covers; rounding is 1."""
+        given, covered, length = getattr(self, track), 0.0, 0.0
+        if given is None:
+            return None
+        for second in range(start, start + 1 if end is None else end):
+            part, share = self.end_of(second) - second, float(given[second])
+            if track == "seen" and part < 1 and second:
+                # A frame stands for the time around it, which may lie behind the end of a short last second.
+                share = max(share, part * float(given[second - 1]))
+            covered += part if share >= part - ROUNDING else share
+            length += part
+        return covered / length
 
     def table(self, top: int = 1) -> str:
         """Return the events, then every second with its `top` likeliest classes, in columns for a terminal."""
@@ -106,8 +153,9 @@ class Prediction:
         lines = [f"{self.name} | {self.duration:.2f} s | tau: {decoding}{source}", *self.notes]
         if self.padded:
             lines.append(f"shorter than the model's window: {self.padded} s of padding were added and removed again")
-        found = [(e.category, f"{e.start:.2f}", f"{e.end:.2f}", f"{e.confidence:.3f}") for e in self.events]
-        event_rows = [("event", "start", "end", "confidence"), *(found or [("none", "", "", "")])]
+        found = [(e.category, f"{e.start:.2f}", f"{e.end:.2f}", f"{e.confidence:.3f}", *shares(e), e.note)
+                 for e in self.events]
+        event_rows = [("event", "start", "end", "confidence", "seen", "heard", ""), *(found or [("none", *[""] * 6)])]
         return "\n".join([*lines, "", *_columns(event_rows), "", *_columns([*self._second_rows(top)])])
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,7 +169,7 @@ class Prediction:
             "padded": self.padded,
             "notes": list(self.notes),
             "categories": list(self.categories),
-            "events": [{**event._asdict(), "confidence": round(event.confidence, DIGITS)} for event in self.events],
+            "events": [event.as_dict() for event in self.events],
             "seconds": [self._second(second) for second in range(len(self))],
         }
 
@@ -137,6 +185,7 @@ class Prediction:
             "gates": {name: value(gate) for name, gate in self.gates.items()},
             "seen": value(self.seen),
             "heard": value(self.heard),
+            "note": ", ".join(self.missing(second)),
             "category": [round(share, DIGITS) for share in self.category[second].tolist()],
         }
 
@@ -149,6 +198,11 @@ class Prediction:
             classes = ", ".join(f"{name} {value:.2f}" for name, value in self.top(second, top))
             yield (str(second), "-" if label == BACKGROUND else label, *scores, classes,
                    ", ".join(self.missing(second)))
+
+
+def shares(event: FoundEvent) -> list[str]:
+    """Return `seen` and `heard` with two digits, or empty for features."""
+    return ["" if share is None else f"{share:.2f}" for share in (event.seen, event.heard)]
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:

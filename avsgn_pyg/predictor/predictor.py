@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,6 +26,7 @@ from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.run_folder import find_checkpoint
 from avsgn_pyg.features.encoder import choose_device
+from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import Temperatures
@@ -53,6 +55,7 @@ class Predictor:
         labels: two or more labels, the path of a file with one label per line, or a :class:`.vocabulary.Vocabulary`;
             they replace the trained classes.
         temperatures: of the labels' scores; ``None``: the default. A vocabulary has its own.
+        limits: what one media file may cost; a clip that exceeds one is refused.
 
     Raises:
         ConfigError: invalid labels or temperatures, or a model that does not localize one event.
@@ -64,11 +67,12 @@ class Predictor:
         self, checkpoint: Checkpoint, *, device: str = "auto", precision: str = "fp32",
         encoders: GivenEncoders | None = None, batch_size: int = 64,
         labels: Sequence[str] | str | Path | Vocabulary | None = None, temperatures: Temperatures | None = None,
+        limits: Limits = Limits(),  # noqa: B008
     ) -> None:
         check_config(checkpoint.config, checkpoint.path)
         self.checkpoint, self.meta, self.config = checkpoint, checkpoint.meta, checkpoint.config
         self.device = choose_device(device, precision)
-        self._batch_size, self._given_encoders = batch_size, encoders
+        self._batch_size, self._given_encoders, self.limits = batch_size, encoders, limits
         self._placement = {"device": str(self.device), "precision": precision, "batch_size": batch_size}
         self._labels = labels if labels is None or isinstance(labels, Vocabulary) else read_label_list(labels)
         self._temperatures = check_temperatures(temperatures, with_labels=isinstance(self._labels, tuple))
@@ -135,6 +139,19 @@ class Predictor:
             return self._labels
         return encode_labels(self._labels, self.checkpoint, self.encoders, self._temperatures)
 
+    def identity(self) -> dict[str, Any]:
+        """Return, JSON-ready, what decides a clip's prediction besides tau; loads the encoders."""
+        from avsgn_pyg.features.weights import fingerprint  # the hub's client in it is slow to load
+
+        settings = {"model": self.config.model.model_dump(mode="json"), "segments": self.segments}
+        found = {"model": fingerprint(self.checkpoint.weights, settings), "labels": self.categories,
+                 "encoders": [self.encoders.visual.revision, self.encoders.audio.revision],
+                 "precision": self._placement["precision"]}
+        if self.vocabulary is not None:
+            text = {"audio": self.vocabulary.text.audio, "visual": self.vocabulary.text.visual}
+            found["label text"] = fingerprint(text, {"temperatures": self.vocabulary.temperatures})
+        return found
+
     def __call__(self, clip: str | Path, *, tau: float | None = None) -> Prediction:
         """Localize the events of a clip of any length.
 
@@ -153,7 +170,7 @@ class Predictor:
     def encode(self, clip: Path) -> EncodedClip:
         """Return the features of a clip's windows; errors are those of a call."""
         return encode_clip(clip, self.encoders.visual, self.encoders.audio, segments=self.segments,
-                           frames_per_segment=self.encoders.frames_per_segment)
+                           frames_per_segment=self.encoders.frames_per_segment, limits=self.limits)
 
     def localize_encoded(self, clip: Path, encoded: EncodedClip, *, tau: float | None = None) -> Prediction:
         """Localize the events of a clip that :meth:`encode` encoded; errors are those of a call."""
@@ -162,18 +179,30 @@ class Predictor:
                        notes=encoded.notes)
 
     def localize(
-        self, audio: Float[Tensor, "S da"], visual: Float[Tensor, "S2 dv"], *, tau: float | None = None,
+        self, audio: Tensor | np.ndarray, visual: Tensor | np.ndarray, *, tau: float | None = None,
         name: str = "features",
     ) -> Prediction:
         """Localize the events of a video given by its features; below T seconds, the last one is repeated.
 
-        DataError for no second, or other lengths or widths than the model's; ConfigError as for a call.
+        Args:
+            audio, visual: [S, da] and [S, dv], tensors or arrays of numbers.
+
+        Raises:
+            DataError: no second, another shape than the model's, NaN or infinity.
+            ConfigError: as for a call.
         """
-        seconds, widths = len(audio), (self.meta.audio_width, self.meta.visual_width)
-        if not seconds or len(visual) != seconds or (audio.shape[-1], visual.shape[-1]) != widths:
+        widths, given = (self.meta.audio_width, self.meta.visual_width), (audio, visual)
+        shapes = [list(np.shape(rows)) for rows in given]
+        seconds = shapes[0][0] if shapes[0] else 0
+        if not seconds or shapes != [[seconds, width] for width in widths]:
             raise DataError(f"{name}: expected audio [S, {widths[0]}] and visual [S, {widths[1]}] of the same S >= 1 "
-                            f"seconds, got {list(audio.shape)} and {list(visual.shape)}")
-        windows = (cut(pad(rows.float().cpu(), self.segments), self.segments) for rows in (audio, visual))
+                            f"seconds, got {shapes[0]} and {shapes[1]}")
+        audio, visual = (rows.float().cpu() if isinstance(rows, Tensor) else torch.tensor(np.asarray(rows, np.float32))
+                         for rows in given)
+        for kind, rows in (("audio", audio), ("visual", visual)):
+            if bool((bad := ~rows.isfinite().all(-1)).any()):
+                raise DataError(f"{name}: {kind} features have NaN or infinity in second {int(bad.nonzero()[0])}")
+        windows = (cut(pad(rows, self.segments), self.segments) for rows in (audio, visual))
         return self._predict(name, *windows, seconds, tau)
 
     @torch.inference_mode()

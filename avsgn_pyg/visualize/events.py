@@ -20,11 +20,12 @@ _SHORTEST: Final = 0.01
 
 
 class Span(NamedTuple):
-    """One event: its name, and the seconds [start, end)."""
+    """One event: its name, the seconds [start, end), and whether it is both heard and seen throughout."""
 
     label: str
     start: float
     end: float
+    complete: bool = True
 
 
 def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds: int, second: float, above: float
@@ -68,6 +69,9 @@ def _draw(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:
         wide = max(span.end - span.start, _SHORTEST / second)
         axes.add_patch(Rectangle((span.start, 0), wide, height, facecolor=COLOURS["event"], edgecolor="white",
                                  linewidth=0.6 if wide * second > 5 * _SHORTEST else 0.0))
+        if not span.complete and wide * second > 10 * _SHORTEST:  # hollow
+            inner = 0.025 / second
+            axes.add_patch(Rectangle((span.start + inner, 0.025), wide - 2 * inner, height - 0.05, facecolor=TRACK))
         place = _place(spans, at, names[span.label], seconds, second)
         if place is not None:
             where, align, colour = place
@@ -80,7 +84,7 @@ def _place(spans: Sequence[Span], at: int, text: str, seconds: int, second: floa
     """Return seconds, alignment and colour of an event's name: in its box, right of it, left of it, or nowhere."""
     span, need, pad = spans[at], (text_width(text, _FONT) + 2 * _PAD) / second, _PAD / second
     if need <= span.end - span.start:
-        return (span.start + span.end) / 2, "center", "white"
+        return (span.start + span.end) / 2, "center", "white" if span.complete else COLOURS["ink"]
     after = min((other.start for other in spans if other.start > span.start), default=seconds)
     if need <= after - span.end:
         return span.end + pad, "left", COLOURS["ink"]

@@ -37,6 +37,7 @@ class Picture:
     Attributes:
         title, category, relevance, gates, tau, predicted, truth, frames, waveform: see
             :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
+        notes: remarks on the video, such as that it has no sound.
         adjacency: subgraph -> name of the layer -> [N, N]; empty for models without a graph.
         text: names of the text nodes, if they have any.
     """
@@ -50,6 +51,7 @@ class Picture:
     truth: tuple[Span, ...] | None = None
     frames: UInt8[np.ndarray, "T H W 3"] | None = None
     waveform: Float[np.ndarray, "samples"] | None = None
+    notes: tuple[str, ...] = ()
     adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]] = field(default_factory=dict)
     text: tuple[str, ...] = ()
 
@@ -60,7 +62,7 @@ class Picture:
 
     def timeline(self) -> Figure:
         """Draw Fig. 4 of the paper."""
-        return timeline_figure(**self._parts(*_SHOWN, "relevance", "gates", "tau"))
+        return timeline_figure(**self._parts(*_SHOWN, "relevance", "gates", "tau", "notes"))
 
     def graph(self, *, layer: str | None = None, share: float = 0.1, threshold: float | None = None,
               arrangement: Arrangement = "side-by-side") -> Figure:
@@ -75,8 +77,9 @@ class Picture:
             raise PictureError(f"layer={layer!r}: this model has {', '.join(map(repr, self.layers))}"
                                f"{did_you_mean(layer, self.layers)}")
         adjacency = {subgraph: found[layer] for subgraph, found in self.adjacency.items()}
+        note = "; ".join((f"attention: {layer}", *self.notes))
         return graph_figure(**self._parts(*_SHOWN), adjacency=adjacency, seconds=len(self.relevance), share=share,
-                            threshold=threshold, arrangement=arrangement, note=f"attention: {layer}")
+                            threshold=threshold, arrangement=arrangement, note=note)
 
     def heatmaps(self) -> Figure:
         """Draw every adjacency; PictureError for a model without a graph."""

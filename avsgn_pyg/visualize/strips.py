@@ -30,6 +30,8 @@ FRAME_HEIGHTS: Final = (0.24, 0.62)
 NAME_FONT, NAME_PAD = 7.0, 4.0 / 72.0
 
 _NUMBER_FONT, _TICK_FONT, _PAD = 6.5, 7.0, 0.03
+#: Seconds from which on an axis has h:mm:ss.
+_LONG: Final = 600
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 #: Columns of the sound's outline, more than a printed page shows, and pixels of a picture, at 600 per inch.
 _COLUMNS, _PIXELS = 1500, 180
@@ -59,9 +61,10 @@ def draw_rows(figure: Figure, rows: Sequence[Row], left: float, top: float, widt
         row.draw(axes)
         if named and row.name:
             draw_name(axes, row.name, row.height / 2 if row.middle is None else row.middle)
-    axes.set_xticks(np.arange(0, seconds + 1e-9, tick_step(seconds, width / seconds, _TICK_FONT, 0.08)))
+    ticks = range(0, seconds + 1, tick_step(seconds, width / seconds, _TICK_FONT, 0.08, clock))
+    axes.set_xticks(ticks, [clock(tick, seconds) for tick in ticks])
     axes.tick_params(axis="x", length=2, width=0.5, pad=1.5, labelsize=_TICK_FONT)
-    axes.set_xlabel("time (s)", labelpad=1.5, size=7.0)
+    axes.set_xlabel("time (s)" if seconds < _LONG else "time (h:mm:ss)", labelpad=1.5, size=7.0)
 
 
 def add_row(figure: Figure, left: float, bottom: float, width: float, height: float, seconds: int) -> Axes:
@@ -86,9 +89,15 @@ def measures(axes: Axes) -> tuple[int, float, float]:
     return seconds, float(across / seconds), float(axes.get_ylim()[1])
 
 
-def tick_step(count: int, wide: float, font: float, pad: float) -> int:
+def clock(time: int, seconds: int) -> str:
+    """Return a time as a number of seconds, or as h:mm:ss on an axis of ten minutes or more."""
+    return str(time) if seconds < _LONG else f"{time // 3600}:{time // 60 % 60:02}:{time % 60:02}"
+
+
+def tick_step(count: int, wide: float, font: float, pad: float,
+              text: Callable[[int, int], str] = lambda number, count: str(number)) -> int:
     """Return the smallest round step at which the numbers up to `count`, `wide` inches apart, do not meet."""
-    need = text_width(str(count), font) + pad
+    need = text_width(text(count, count), font) + pad
     return next((step for step in _STEPS if step * wide >= need), _STEPS[-1])
 
 

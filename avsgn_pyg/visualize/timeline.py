@@ -28,7 +28,7 @@ def timeline_figure(
     *, title: str, category: str, frames: UInt8[np.ndarray, "T H W 3"] | None,
     waveform: Float[np.ndarray, "samples"] | None, relevance: Float[np.ndarray, "T"],
     gates: Mapping[str, Float[np.ndarray, "T"]], tau: float | None, predicted: Sequence[Span],
-    truth: Sequence[Span] | None, width: float = TEXT_WIDTH,
+    truth: Sequence[Span] | None, notes: Sequence[str] = (), width: float = TEXT_WIDTH,
 ) -> Figure:
     """Draw a video's scores and events over time; what is missing leaves its row out.
 
@@ -42,6 +42,7 @@ def timeline_figure(
         tau: the relevance above which a second belongs to the event; ``None`` for models without a threshold.
         predicted: the model's events, possibly none.
         truth: the annotated events, possibly none; ``None`` without annotation.
+        notes: remarks on the video, such as that it has no sound, below the class.
         width: inches.
 
     Raises:
@@ -79,6 +80,6 @@ def timeline_figure(
     events, key = event_rows(truth, predicted, seconds, second, _GAP)
     rows += events
     body = sum(row.above + row.height for row in rows) + strips.AXIS
-    figure, top = start_figure(title, width, body, notes=[f"predicted class: {category}"], key=key)
+    figure, top = start_figure(title, width, body, notes=[f"predicted class: {category}", *notes], key=key)
     strips.draw_rows(figure, rows, left, top, across, seconds)
     return figure

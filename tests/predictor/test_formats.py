@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from avsgn_pyg.common.errors import ConfigError
-from avsgn_pyg.predictor.formats import FORMATS, render, write
+from avsgn_pyg.predictor.formats import FORMATS, render
 from avsgn_pyg.predictor.inputs import FORMS
 from avsgn_pyg.predictor.prediction import Prediction
 
@@ -25,7 +25,7 @@ def prediction(tmp_path: Path) -> Prediction:
     path = tmp_path / "a clip ü.mp4"
     return Prediction(path.name, path, NAMES, 3.4, torch.full((4,), 0.75), torch.tensor([[0.5, 0.5]] * 4),
                       {"audio": torch.full((4,), 0.25), "visual": torch.full((4,), 0.5)}, torch.tensor([2, 0, 0, 1]),
-                      0.5, torch.ones(4), torch.ones(4))
+                      0.5, torch.ones(4), torch.tensor([1.0, 1.0, 1.0, 0.0]))
 
 
 def text(prediction: Prediction, name: str) -> str:
@@ -42,15 +42,16 @@ def test_csv_has_one_row_a_second_or_an_event(prediction: Prediction) -> None:
     assert [float(row["end"]) for row in rows] == pytest.approx([1, 2, 3, 3.4])
     assert {(row["audio_gate"], row["seen"], row["p(bell, church)"]) for row in rows} == {("0.25", "1.0", "0.5")}
     assert list(csv.reader(io.StringIO(text(prediction, "events")))) == [
-        ["category", "start", "end", "confidence"],
-        [NAMES[0], "1.0", "3.0", "0.375"], [NAMES[1], "3.0", "3.4", "0.375"]]
+        ["category", "start", "end", "confidence", "seen", "heard", "note"],
+        [NAMES[0], "1.0", "3.0", "0.375", "1.0", "1.0", ""],
+        [NAMES[1], "3.0", "3.4", "0.375", "1.0", "0.0", "no sound"]]
 
 
 def test_webvtt_has_a_cue_an_event(prediction: Prediction) -> None:
     assert text(prediction, "vtt").split("\n\n") == [
         "WEBVTT",
         "1\n00:00:01.000 --> 00:00:03.000\nbell, church (0.38)",
-        "2\n00:00:03.000 --> 00:00:03.400\nrain &amp; &lt;wind&gt; (0.38)\n",
+        "2\n00:00:03.000 --> 00:00:03.400\nrain &amp; &lt;wind&gt; (0.38) [no sound]\n",
     ]
     labels = torch.full((3724,), 2).index_fill(0, torch.tensor([3723]), 0)
     longer = replace(prediction, labels=labels, relevance=torch.ones(3724), category=torch.ones(3724, 2), gates={},
@@ -61,7 +62,7 @@ def test_webvtt_has_a_cue_an_event(prediction: Prediction) -> None:
 def test_elan_has_class_times_and_confidence(prediction: Prediction) -> None:
     document = xml.fromstring(text(prediction, "eaf").encode())
     assert document.tag == "ANNOTATION_DOCUMENT" and document.attrib["VERSION"] == "3.0"
-    assert [child.tag for child in document] == ["HEADER", "TIME_ORDER", "TIER", "TIER", "LINGUISTIC_TYPE"]
+    assert [child.tag for child in document] == ["HEADER", "TIME_ORDER", *["TIER"] * 5, "LINGUISTIC_TYPE"]
     assert document.find("HEADER").attrib["TIME_UNITS"] == "milliseconds"
     assert document.find("HEADER/MEDIA_DESCRIPTOR").attrib["MEDIA_URL"] == prediction.path.as_uri()
     slots = {slot.attrib["TIME_SLOT_ID"]: int(slot.attrib["TIME_VALUE"]) for slot in document.iter("TIME_SLOT")}
@@ -69,21 +70,51 @@ def test_elan_has_class_times_and_confidence(prediction: Prediction) -> None:
         (each.findtext("ANNOTATION_VALUE"), *(slots[each.attrib[f"TIME_SLOT_REF{end}"]] for end in (1, 2)))
         for each in tier.iter("ALIGNABLE_ANNOTATION")] for tier in document.iter("TIER")}
     assert found == {"event": [(NAMES[0], 1000, 3000), (NAMES[1], 3000, 3400)],
-                     "confidence": [("0.375", 1000, 3000), ("0.375", 3000, 3400)]}
-    assert len({each.attrib["ANNOTATION_ID"] for each in document.iter("ALIGNABLE_ANNOTATION")}) == 4
+                     "confidence": [("0.375", 1000, 3000), ("0.375", 3000, 3400)],
+                     "seen": [("1.00", 1000, 3000), ("1.00", 3000, 3400)],
+                     "heard": [("1.00", 1000, 3000), ("0.00", 3000, 3400)], "note": [("no sound", 3000, 3400)]}
+    assert len({each.attrib["ANNOTATION_ID"] for each in document.iter("ALIGNABLE_ANNOTATION")}) == 9
 
 
-def test_every_format_can_be_written_without_events(prediction: Prediction, tmp_path: Path) -> None:
+def test_subtitles_and_labels_have_a_line_an_event(prediction: Prediction) -> None:
+    assert text(prediction, "srt") == (
+        "1\n00:00:01,000 --> 00:00:03,000\nbell, church (0.38)\n\n"
+        "2\n00:00:03,000 --> 00:00:03,400\nrain & <wind> (0.38) [no sound]\n")
+    assert text(prediction, "audacity") == (
+        "1.000000\t3.000000\tbell, church\n3.000000\t3.400000\train & <wind> [no sound]\n")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_event_without_sound_carries_its_note_in_every_format(prediction: Prediction, name: str) -> None:
+    assert "no sound" in text(prediction, name)
+    assert "no sound" not in text(replace(prediction, heard=torch.ones(4)), name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_strange_labels_break_no_format(prediction: Prediction, name: str) -> None:
+    strange = ("=cmd|'/C calc'!A0\x07", "a --> b\tc\n\nd\udc80")
+    written = text(replace(prediction, categories=strange, name="x\udcff.mp4", path=Path("x\udcff.mp4")), name)
+    written.encode()
+    if name == "eaf":
+        values = [each.text for each in xml.fromstring(written.encode()).iter("ANNOTATION_VALUE")]
+        assert values[0] == "=cmd|'/C calc'!A0"
+    if name == "events":
+        assert next(csv.DictReader(io.StringIO(written)))["category"].startswith("'=cmd")
+    if name in ("vtt", "srt"):
+        assert written.count("-->") == 2 and len(written.strip().split("\n\n")) == 2 + (name == "vtt")
+    if name == "audacity":
+        assert [line.count("\t") for line in written.splitlines()] == [2, 2]
+
+
+def test_every_format_can_be_written_without_events_and_for_features(prediction: Prediction) -> None:
     silent = Prediction("x.mp4", None, NAMES, 4.0, prediction.relevance, prediction.category, {}, torch.full((4,), 2),
                         None)
-    written = write(silent, tmp_path / "out", list(FORMATS))
-    assert list(FORMATS) == list(FORMS) and [path.name for path in written] == [
-        "x.txt", "x.json", "x.seconds.csv", "x.events.csv", "x.vtt", "x.eaf"]
-    xml.fromstring((tmp_path / "out" / "x.eaf").read_bytes())
-    assert (tmp_path / "out" / "x.vtt").read_text() == "WEBVTT\n"
+    assert list(FORMATS) == list(FORMS)
+    xml.fromstring(text(silent, "eaf").encode())
+    assert text(silent, "vtt") == "WEBVTT\n" and text(silent, "srt") == text(silent, "audacity") == ""
+    assert all(text(replace(silent, labels=prediction.labels), name) for name in FORMATS)
 
 
-def test_an_unknown_format_is_refused_before_anything_is_written(prediction: Prediction, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'srt': choose one of table, json"):
-        write(prediction, tmp_path, ["json", "srt"])
-    assert not list(tmp_path.iterdir())
+def test_an_unknown_format_is_refused_with_the_closest(prediction: Prediction) -> None:
+    with pytest.raises(ConfigError, match=r"'jsn': choose one of table, json.*did you mean json"):
+        render(prediction, ["json", "jsn"])

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from avsgn_pyg.common.errors import ConfigError
-from avsgn_pyg.predictor.pictures import clip_picture, clip_window, read_media, write_clip_graph
+from avsgn_pyg.predictor.pictures import (
+    clip_picture,
+    clip_window,
+    read_media,
+    write_clip_graph,
+    write_clip_timeline,
+    write_clips,
+)
 
 
 def test_a_second_has_its_frame_and_its_sound(clip):
@@ -22,7 +31,9 @@ def test_a_timeline_shows_the_prediction(predictor, clip):
     picture = clip_picture(prediction)
     assert np.array_equal(picture.relevance, prediction.relevance.numpy())
     assert picture.frames is None and len(picture.waveform) % 13 == 0
-    assert [span.label for span in picture.predicted] == [event.category for event in prediction.events]
+    assert [span.label for span in picture.predicted] == [event.label for event in prediction.events]
+    assert all("[no picture]" in span.label and not span.complete for span in picture.predicted)
+    assert picture.notes == prediction.notes and "no picture" in picture.notes[0]
     assert picture.truth is None and not picture.adjacency
 
 
@@ -41,8 +52,17 @@ def test_padding_is_not_shown(predictor, clip):
     assert np.array_equal(picture.adjacency["av"][picture.layers[0]], whole[np.ix_(shown, shown)])
 
 
-def test_figures_page_and_graph_of_a_clip_are_written(checkpoint, clip, tmp_path):
-    paths = write_clip_graph(checkpoint(), clip(4), tmp_path / "new", ("svg",), device="cpu", drawing={"share": 0.2})
+def test_a_clip_that_cannot_be_drawn_does_not_stop_the_others(predictor, clip, tmp_path):
+    (tmp_path / "bad.mp4").write_text("no video")
+    clips = [tmp_path / "bad.mp4", clip(3), clip(4)]
+    found = list(write_clips(predictor, clips, write_clip_timeline, ("svg",), out=tmp_path / "out", default=Path))
+    assert [paths for paths, _ in found] == [[], *([tmp_path / "out" / f"clip{n}" / "timeline.svg"] for n in (3, 4))]
+    assert "bad.mp4" in str(found[0][1]) and all(error is None for _, error in found[1:])
+    assert all(path.is_file() for paths, _ in found for path in paths)
+
+
+def test_figures_page_and_graph_of_a_clip_are_written(predictor, clip, tmp_path):
+    paths = write_clip_graph(predictor, clip(4), tmp_path / "new", ("svg",), drawing={"share": 0.2})
     assert [path.name for path in paths] == ["graph.svg", "adjacency.svg", "graph.html", "graph.graphml", "graph.json",
                                              "graph.pt"]
     data = torch.load(paths[-1], weights_only=False)

@@ -14,6 +14,7 @@ from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, Enc
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.checkpoint import load_checkpoint, load_weights
 from avsgn_pyg.engine.evaluator import predict
+from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.predictor import Predictor
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
@@ -123,10 +124,36 @@ def test_features_need_no_encoders_and_clips_do(checkpoint, features, clip) -> N
         predictor(clip(3))
 
 
-@pytest.mark.parametrize(("audio", "visual"), [((0, 16), (0, 16)), ((5, 16), (4, 16)), ((5, 16), (5, 8))])
+@pytest.mark.parametrize(("audio", "visual"), [
+    ((0, 16), (0, 16)), ((5, 16), (4, 16)), ((5, 16), (5, 8)), ((16,), (16,)), ((), ()), ((5, 7, 16), (5, 7, 16)),
+])
 def test_features_of_another_shape_are_refused(predictor, audio, visual) -> None:
     with pytest.raises(DataError, match=r"audio \[S, 16\] and visual \[S, 16\]"):
         predictor.localize(torch.zeros(audio), torch.zeros(visual))
+
+
+def test_features_may_be_arrays_and_must_be_finite(predictor, features) -> None:
+    arrays = [rows.double().numpy() for rows in features]
+    torch.testing.assert_close(predictor.localize(*arrays).relevance, predictor.localize(*features).relevance)
+    arrays[1][7, 3] = float("nan")
+    with pytest.raises(DataError, match="visual features have NaN or infinity in second 7"):
+        predictor.localize(*arrays)
+
+
+def test_the_identity_tells_models_labels_and_encoders_apart(checkpoint, predictor) -> None:
+    def identity(name: str = "again", labels=None, **options):
+        return Predictor.from_checkpoint(checkpoint(name, **options), device="cpu", labels=labels).identity()
+
+    assert identity() == predictor.identity()
+    others = [identity("dim", model={"dim": 24}), identity("labels", labels=["siren", "dog"]),
+              identity("names", labels=["bell", "dog", "rain & wind"])]
+    assert all(other != predictor.identity() for other in others)
+
+
+def test_a_clip_beyond_a_limit_is_refused(checkpoint, clip) -> None:
+    model = Predictor.from_checkpoint(checkpoint(), device="cpu", limits=Limits(seconds=2))
+    with pytest.raises(DataError, match=r"clip3\.mp4: .*limit"):
+        model(clip(3))
 
 
 @pytest.mark.parametrize("tau", [-0.1, float("nan")])

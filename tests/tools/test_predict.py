@@ -30,11 +30,53 @@ def test_files_of_a_folder_are_written_and_errors_come_last(predict, run: Path, 
     folder.mkdir()
     shutil.copy(clip(3), folder / "good.mp4")
     (folder / "bad.mp4").write_text("no video")
-    code, printed, err = predict(folder, "--checkpoint", run, "--out", out, "--format", "csv", "vtt", "eaf")
+    code, printed, err = predict(folder, "--checkpoint", run, "--out", out, "--format", "csv,vtt,eaf")
     assert code == 1 and printed.startswith(f"{folder / 'good.mp4'}: ") and printed.count("\n") == 1
-    assert f"failed: {folder / 'bad.mp4'}" in err and "1 of 2 clips failed; the others are done" in err
+    assert f"failed: {folder / 'bad.mp4'}" in err and "1 of 2 clips failed" in err
     names = sorted(path.name for path in out.iterdir())
-    assert names == ["good.eaf", "good.seconds.csv", "good.vtt"] and all(name in printed for name in names)
+    assert names == ["good.eaf", "good.seconds.csv", "good.vtt", "predictions.jsonl", "summary.csv"]
+    assert all(name in printed for name in names[:3])
+    code, printed, _ = predict(folder, "--checkpoint", run, "--out", out, "--format", "csv,vtt,eaf")
+    assert code == 1 and "unchanged" in printed
+
+
+def test_files_of_others_are_kept_unless_overwrite_is_given(predict, run: Path, clip, tmp_path: Path) -> None:
+    (tmp_path / "clip3.eaf").write_text("a week of work")
+    words = (clip(3), "--checkpoint", run, "--out", tmp_path, "--format", "eaf")
+    code, _, err = predict(*words)
+    assert code == 1 and "clip3.eaf" in err and "--overwrite" in err and "overwrite=" not in err
+    assert (tmp_path / "clip3.eaf").read_text() == "a week of work"
+    assert predict(*words, "--overwrite")[0] == 0 and "ANNOTATION" in (tmp_path / "clip3.eaf").read_text()
+
+
+def test_a_sound_beside_its_video_and_files_that_are_no_media_are_noted(predict, run, clip, tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.wav", "b.wav"):
+        shutil.copy(clip(3, picture=name.endswith("mp4")), tmp_path / name)
+    (tmp_path / "a.txt").touch()
+    code, out, err = predict(tmp_path, "--checkpoint", run)
+    assert code == 0 and out.count(" | tau: ") == 2 and "a.wav is left out" in err and "1 .txt" in err
+
+
+def test_files_that_a_prediction_wrote_are_no_clips(predict, run: Path, clip, tmp_path: Path) -> None:
+    shutil.copy(clip(3), tmp_path / "a.mp4")
+    words = (tmp_path, "--checkpoint", run, "--out", tmp_path, "--cut", "--tau", 0)
+    assert predict(*words)[0] == 0 and (tmp_path / "a.event-1.mp4").is_file()
+    code, out, _ = predict(*words)
+    assert code == 0 and out.count("unchanged") == len(out.splitlines()) == 1
+
+
+def test_a_clip_whose_name_begins_with_a_dash_is_predicted(predict, run: Path, clip, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip(3), "-PE8geTWt-g.mp4")
+    code, out, _ = predict("--checkpoint", run, "-PE8geTWt-g.mp4", "--format", "json", "csv")
+    assert code == 0 and '"name": "-PE8geTWt-g.mp4"' in out and "start,end,label" in out
+
+
+def test_limits_are_options(predict, run: Path, clip) -> None:
+    code, _, err = predict(clip(3), "--checkpoint", run, "--max-seconds", 2)
+    assert code == 1 and "limit" in err
+    code, _, err = predict(clip(3), "--checkpoint", run, "--deadline", 0)
+    assert code == 2 and "deadline" in err
 
 
 def test_encoders_without_a_record_are_used_with_a_warning(predict, checkpoint, clip) -> None:
@@ -46,9 +88,9 @@ def test_encoders_without_a_record_are_used_with_a_warning(predict, checkpoint, 
 
 @pytest.mark.parametrize(("words", "word"), [
     (["--checkpoint", "{run}/absent"], "no such folder"),
-    (["--checkpoint", "{run}", "--tau", "2"], "tau=2.0"),
+    (["--checkpoint", "{run}", "--tau", "2"], "--tau 2.0"),
     (["--checkpoint", "{run}", "--visual", "signal", "width=32"], "revision"),
-    (["--checkpoint", "{run}", "--audio", "signal", "width"], "is not KEY=VALUE"),
+    (["--checkpoint", "{run}", "--audio", "signal", "--audio", "width"], "is not KEY=VALUE"),
     (["{run}/absent.mp4", "--checkpoint", "{run}"], "no such file or folder"),
 ])
 def test_a_mistake_is_one_sentence_and_exit_code_2(predict, run: Path, clip, words: list[str], word: str) -> None:
@@ -60,6 +102,10 @@ def test_labels_that_were_not_trained_replace_the_classes(predict, run: Path, cl
     (tmp_path / "names.txt").write_text("whistle\nthunder\n")
     code, out, _ = predict(clip(3), "--checkpoint", run, "--labels", tmp_path / "names.txt", "--top", 2)
     assert code == 0 and "whistle" in out and "thunder" in out and "bell" not in out
+    code, again, _ = predict(clip(3), "--checkpoint", run, "--label", "Race car, auto racing", "--label", "thunder")
+    assert code == 0 and "Race car, auto racing" in again
+    code, _, err = predict(clip(3), "--checkpoint", run, "--label", "thunder")
+    assert code == 2 and "two or more labels" in err
 
 
 def test_an_interrupt_ends_with_exit_code_130(predict, run: Path, clip, monkeypatch: pytest.MonkeyPatch) -> None:

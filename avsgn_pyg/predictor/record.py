@@ -1,0 +1,224 @@
+"""The record of a prediction's output folder: which files in it are ours, of which clips, with which settings.
+
+``predictions.jsonl`` has a line for every file, added before the file appears under its name, and one for every
+finished clip. A file is ours if a line names it with the hash that it has; no other file is replaced without
+``overwrite``. An interrupted prediction goes on with the clips that have no line. ``summary.csv`` is one table of all.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.files import atomic
+from avsgn_pyg.common.text import csv_cell, file_name
+
+RECORD: Final = "predictions.jsonl"
+SUMMARY: Final = "summary.csv"
+#: First line of a record.
+HEADER: Final = {"record": "predictions of avsgn_pyg", "format": 1}
+COLUMNS: Final = ("file", "duration", "events", "notes", "failure", "written")
+
+
+class OutputFolder:
+    """The folder of the files of many clips, and its record.
+
+    Args:
+        folder: created if it does not exist.
+        overwrite: replace files that are not ours, and the files of clips that have changed.
+
+    Raises:
+        DataError: the folder cannot be written, or its ``predictions.jsonl`` is no record.
+    """
+
+    def __init__(self, folder: Path, overwrite: bool = False) -> None:
+        self.folder, self.overwrite = folder, overwrite
+        self._hashes: dict[str, set[str]] = {}
+        self._clips: dict[str, dict[str, Any]] = {}
+        self._failures: dict[str, str] = {}
+        self._torn = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._read()
+            self._append()
+        except OSError as error:
+            raise DataError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
+
+    def stems(self, clips: Sequence[Path]) -> dict[Path, str]:
+        """Return :func:`file_stems`; a clip keeps the names that it has in the record."""
+        recorded = {clip: entry["stem"] for clip, entry in self._clips.items() if os.path.lexists(clip)}
+        return file_stems(clips, recorded)
+
+    def is_done(self, clip: Path, state: Mapping[str, Any], names: Sequence[str]) -> bool:
+        """Return whether the clip and all of its files are as the record says.
+
+        Args:
+            state: of :func:`state`.
+            names: the files that would be written.
+
+        Raises:
+            DataError: they are not, and without `overwrite` something would be lost.
+        """
+        entry = self._clips.get(os.path.abspath(clip))
+        changed = _changed(entry, state) if entry else []
+        if entry and not changed and all(self._hash(name) == digest for name, digest in entry["files"].items()):
+            return True
+        if changed and not self.overwrite:
+            raise DataError(f"{clip}: was predicted into {self.folder} before, and since then {'; '.join(changed)} "
+                            "changed; overwrite=True replaces its files, another folder keeps them")
+        for name in (*(entry["files"] if entry else ()), *names):
+            self._check(name)
+        return False
+
+    def files(self, clip: Path) -> tuple[Path, ...]:
+        """Return the files that the record names for a clip."""
+        return tuple(self.folder / name for name in self._clips.get(os.path.abspath(clip), {}).get("files", ()))
+
+    @contextmanager
+    def place(self, name: str) -> Iterator[Path]:
+        """Yield a path to write a file to, which appears under its name when it is complete and recorded.
+
+        DataError for an existing file that is not ours; OSError if it cannot be written.
+        """
+        self._check(name)
+        with atomic(self.folder / name) as partial:
+            yield partial
+            self._add({"file": name, "sha256": _sha256(partial)})
+
+    def finish(self, clip: Path, state: Mapping[str, Any], stem: str, files: Sequence[str], **summary: Any) -> None:
+        """Add the line of a clip whose `files` are written; `summary` are duration, events and notes."""
+        hashes = {name: self._hash(name) for name in files}
+        self._add({"clip": os.path.abspath(clip), **state, "stem": stem, "files": hashes, **summary})
+
+    def fail(self, clip: Path, reason: str) -> None:
+        """Add the line of a clip that failed; an earlier prediction of it stays recorded."""
+        self._add({"failed": os.path.abspath(clip), "reason": reason})
+
+    def write_summary(self) -> Path:
+        """Write ``summary.csv``, one line for every clip of the record; DataError if such a file is not ours."""
+        rows = []
+        for clip in sorted({*self._clips, *self._failures}):
+            entry = self._clips.get(clip, {})
+            rows.append((clip, entry.get("duration", ""), *("; ".join(entry.get(key, ())) for key in
+                         ("events", "notes")), self._failures.get(clip, ""), " ".join(entry.get("files", ()))))
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(map(csv_cell, row) for row in rows)])
+        with self.place(SUMMARY) as partial:
+            partial.write_text(text.getvalue(), encoding="utf-8")
+        return self.folder / SUMMARY
+
+    def _hash(self, name: str) -> str | None:
+        path = self.folder / name
+        return _sha256(path) if path.is_file() and not path.is_symlink() else None
+
+    def _check(self, name: str) -> None:
+        """Raise DataError for an existing file that is not ours."""
+        ours = not os.path.lexists(self.folder / name) or self._hash(name) in self._hashes.get(name, ())
+        if not ours and not self.overwrite:
+            how = "was changed after it was written" if name in self._hashes else "was not written by a prediction"
+            raise DataError(f"{self.folder / name}: {how}, and is kept; move it, or overwrite=True replaces it")
+
+    def _read(self) -> None:
+        path = self.folder / RECORD
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+            raise DataError(f"{path}: a link or no file, which is not followed; remove it")
+        lines = path.read_bytes().split(b"\n") if path.exists() and path.stat().st_size else []
+        for number, line in enumerate(lines):
+            with suppress(ValueError, KeyError, TypeError, AttributeError):  # a line that a kill cut short
+                self._note(json.loads(line)) if number else None
+        if lines and lines[0] != json.dumps(HEADER).encode():
+            raise DataError(f"{path}: not a record of predictions of this version; choose another folder")
+        self._torn = bool(lines and lines[-1])
+
+    def _note(self, line: Mapping[str, Any]) -> None:
+        """Take a line of the record into account."""
+        if "file" in line:
+            self._hashes.setdefault(line["file"], set()).add(line["sha256"])
+        elif "failed" in line:
+            self._failures[line["failed"]] = line["reason"]
+        elif line["stem"] == file_name(line["stem"]):  # not in another folder
+            self._clips[line["clip"]] = {**line}
+            self._failures.pop(line["clip"], None)
+
+    def _add(self, line: Mapping[str, Any]) -> None:
+        self._append(line)
+        self._note(line)
+
+    def _append(self, line: Mapping[str, Any] | None = None) -> None:
+        """Add a line to the record, which gets its header first; what a kill cut short is ended."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        with os.fdopen(os.open(self.folder / RECORD, flags, 0o666), "ab") as file:
+            begin = b"" if file.tell() else json.dumps(HEADER).encode() + b"\n"
+            file.write((b"\n" if self._torn else begin) + (json.dumps(line).encode() + b"\n" if line else b""))
+            file.flush()
+            os.fsync(file.fileno())
+        self._torn = False
+
+
+def recorded_files(folder: Path) -> set[str]:
+    """Return the names of the files in a folder that predictions wrote, as its record says; none without a record."""
+    path, found = folder / RECORD, set()
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError, KeyError, TypeError):
+            found.add(json.loads(line)["file"])
+    return found
+
+
+def file_stems(clips: Sequence[Path], recorded: Mapping[str, str] | None = None) -> dict[Path, str]:
+    """Return the beginning of the names of each clip's files: its own stem, with folders where two would be the same.
+
+    They differ by more than upper and lower case, and have nothing that Windows or macOS forbid.
+
+    Args:
+        recorded: names that are in use, by the clip's absolute path.
+    """
+    recorded, found = recorded or {}, {}
+    taken = {stem.casefold() for stem in recorded.values()}
+    for clip in clips:
+        free = (name for name in _names(clip) if name.casefold() not in taken)
+        found[clip] = recorded.get(os.path.abspath(clip)) or next(free)
+        taken.add(found[clip].casefold())
+    return found
+
+
+def _names(clip: Path) -> Iterator[str]:
+    """Names for a clip's files, with more and more of its folders, then with its suffix."""
+    folders = [part for part in clip.absolute().parts[:-1] if part != clip.anchor]
+    for last in (clip.stem, clip.name):
+        for depth in range(len(folders) + 1):
+            yield file_name("__".join((*folders[len(folders) - depth :], last)))
+
+
+def state(clip: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return size and time of a clip, and the settings as JSON has them; OSError if there is no such file."""
+    found = clip.stat()
+    return {"size": found.st_size, "modified": found.st_mtime_ns, "settings": json.loads(json.dumps(settings))}
+
+
+def _changed(entry: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
+    """Return what differs from the record, in words."""
+    changed = ["the clip"] if any(entry[key] != state[key] for key in ("size", "modified")) else []
+    old, new = entry["settings"], state["settings"]
+    return changed + [f"{key} ({_short(old.get(key))} then, {_short(new.get(key))} now)"
+                      for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
+
+
+def _short(value: Any) -> str:
+    text = value[:12] if isinstance(value, str) and len(value) == 64 else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

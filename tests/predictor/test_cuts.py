@@ -1,0 +1,58 @@
+"""A clip and a picture of every event."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from avsgn_pyg.features.limits import Limits
+from avsgn_pyg.features.media import probe, read_seconds
+from avsgn_pyg.predictor.cuts import write_cuts
+
+
+@pytest.fixture
+def cut(predictor, tmp_path: Path):
+    """The names and infos of the cuts of events, each (first, last) second."""
+
+    @contextmanager
+    def place(name: str):
+        yield tmp_path / name
+
+    def run(clip: Path, *events: tuple[int, int]):
+        prediction = predictor(clip)
+        labels = torch.full((len(prediction),), len(prediction.categories))
+        for first, last in events:
+            labels[first : last + 1] = 0
+        return write_cuts(replace(prediction, labels=labels), place, "c", Limits())
+
+    return run
+
+
+def colours(path: Path) -> list[list[int]]:
+    return [second.frames[0].float().mean((0, 1)).round().int().tolist() for second in read_seconds(path)]
+
+
+@pytest.mark.parametrize("event", [(0, 2), (3, 6), (8, 9)])
+def test_a_cut_has_the_seconds_of_its_event_copied_or_encoded(cut, clip, tmp_path: Path, event) -> None:
+    path = clip(10)
+    assert cut(path, event) == ["c.event-1.mp4", "c.event-1.jpg"]
+    found, wanted = colours(tmp_path / "c.event-1.mp4"), colours(path)[event[0] : event[1] + 1]
+    assert len(found) == len(wanted)
+    assert torch.allclose(torch.tensor(found).float(), torch.tensor(wanted).float(), atol=12)
+    info = probe(tmp_path / "c.event-1.mp4")
+    assert info.has_video and info.has_audio and info.duration == pytest.approx(len(wanted), abs=0.3)
+    heard = [float(second.samples.abs().max()) for second in read_seconds(tmp_path / "c.event-1.mp4")]
+    assert min(heard) > 0.1
+
+
+def test_a_clip_without_picture_has_no_picture_of_its_event(cut, clip, tmp_path: Path) -> None:
+    assert cut(clip(4, picture=False), (1, 2)) == ["c.event-1.mp4"]
+    assert probe(tmp_path / "c.event-1.mp4").duration == pytest.approx(2, abs=0.1)
+    names = cut(clip(4, sound=False), (0, 0), (2, 3))
+    assert names == ["c.event-1.mp4", "c.event-1.jpg", "c.event-2.mp4", "c.event-2.jpg"]
+    assert Image.open(tmp_path / "c.event-2.jpg").size == (48, 32)
