@@ -62,8 +62,8 @@ def atomic(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file as :func:`atomic` does."""
-    write_bytes(path, text.encode())
+    """Write a UTF-8 file as :func:`atomic` does; a lone surrogate, of a name that is not UTF-8, as JSON escapes it."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from avsgn_pyg import metrics
 from avsgn_pyg.common.files import write_json, write_text
+from avsgn_pyg.common.text import csv_cell
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.journal import plain
@@ -222,6 +223,7 @@ def _predictions(videos: Videos, one: Evaluation) -> str:
     for row, video, record in zip(videos.row.tolist(), videos.video_ids, records, strict=True):
         events = (f"{names[event.category]} {event.start}-{event.end}" for event in record.predicted_events)
         labelled = ("|".join(names[label] for label in side) for side in (record.true_labels, record.predicted_labels))
-        writer.writerow((row, video, record.true_class or "", record.predicted_class, f"{record.confidence:.6f}",
-                         f"{record.accuracy:.1f}", *labelled, "|".join(events)))
+        cells = (row, video, record.true_class or "", record.predicted_class, f"{record.confidence:.6f}",
+                 f"{record.accuracy:.1f}", *labelled, "|".join(events))
+        writer.writerow(map(csv_cell, cells))
     return text.getvalue()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from avsgn_pyg.common.files import write_text
+from avsgn_pyg.common.text import csv_cell
 from avsgn_pyg.suites.tables import HEADINGS, Line, Table
 
 #: Characters that are special to LaTeX, or that its fonts lack.
@@ -63,7 +64,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for record in records:
-        writer.writerow({name: value for name, value in record.items()
+        writer.writerow({name: csv_cell(value) for name, value in record.items()
                          if not (isinstance(value, float) and math.isnan(value))})
     return text.getvalue()
 

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from avsgn_pyg.common.text import printable
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.visualize import strips
 from avsgn_pyg.visualize.edges import layers_of, strongest
@@ -80,7 +81,7 @@ def graph_page(
     # No `<` in the data, so that a class's name cannot close the script or open a comment.
     packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     head, middle, tail = template.replace("{{title}}", "\0").rpartition("{{data}}")
-    return head.replace("\0", html.escape(title)) + packed + tail if middle else head
+    return printable(head.replace("\0", html.escape(title)) + packed + tail if middle else head)
 
 
 def _packed(weights: Float[np.ndarray, "N N"], most: int) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
 from avsgn_pyg.common.files import atomic
+from avsgn_pyg.common.text import printable
 
 #: The full text block of a two-column paper.
 TEXT_WIDTH: Final = 6.875
@@ -72,6 +74,7 @@ def styled() -> ContextDecorator:
 
 def text_width(text: str, size: float) -> float:
     """Return the inches that `text` takes at most on one line at `size` points; 0 for a blank one."""
+    text = printable(text)
     if not text.strip():
         return 0.0
     return _HINTED * TextPath((0, 0), text, size=size, prop={"family": _FONT}).get_extents().width / 72.0
@@ -146,6 +149,9 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 300) -> Path:
     metadata = _METADATA.get(path.suffix.lower())
     if metadata is None:
         raise ValueError(f"{path}: a figure is saved as one of {', '.join(_METADATA)}, not {path.suffix!r}")
+    for text in figure.findobj(Text):
+        if (clean := printable(text.get_text())) != text.get_text():  # an SVG with the other characters is not XML
+            text.set_text(clean)
     with styled(), atomic(path) as partial:
         figure.savefig(partial, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata)
     return path

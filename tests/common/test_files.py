@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import stat
 import subprocess
@@ -87,6 +88,11 @@ def test_temporary_names_are_random_and_a_link_at_one_is_not_followed(tmp_path, 
     assert partial.is_symlink() and (victim.is_dir() if folder else victim.read_text() == "kept")
 
 
+def test_json_with_a_name_that_is_not_utf_8_comes_back(tmp_path):
+    write_json(tmp_path / "a.json", {"caf\udce9": "é"})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"caf\udce9": "é"}
+
+
 def test_the_umask_holds_and_long_names_work(tmp_path):
     before = os.umask(0o027)
     try:
@@ -121,6 +127,7 @@ def test_a_lock_has_one_holder_and_is_released_when_its_process_is_killed(tmp_pa
         assert held
 
 
+@pytest.mark.parametrize("without_locks", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"], indirect=True)
 def test_without_locks_a_lease_has_one_holder_and_is_taken_over_when_its_process_is_killed(tmp_path, without_locks):
     path = tmp_path / ".locks" / "a"
     holder = hold(path, env=without_locks)

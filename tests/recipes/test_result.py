@@ -17,6 +17,7 @@ from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.recipes.result import Evaluation, Result, join
+from avsgn_pyg.suites.results import read_predictions
 
 Make = Callable[..., Result]
 CIRCUMSTANCES = ("synthetic", "split", "tau_from")
@@ -66,6 +67,21 @@ def test_a_table_names_data_checkpoint_and_tau(make_result: Make) -> None:
     assert table.startswith("tiny (synthetic) | test: 24 videos, 96 segments\n")
     assert "epoch 3, selected on val, 61.25 % there, seed 0 | tau: 0.5" in table
     assert "synthetic" not in make_result(synthetic=False).table()
+
+
+def test_a_class_or_id_that_a_spreadsheet_would_run_is_text_in_csv_and_still_counts(
+    make_result: Make, videos: Videos
+) -> None:
+    named = dataclasses.replace(videos, video_ids=("-1+2",) * len(videos))
+    found = dataclasses.replace(make_result(categories=("=a", "b", "c")), videos=named)
+    found.write()
+    path = found.folder / "evaluation-test" / "predictions.csv"
+    with path.open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    cells = {cell for line in lines for cell in line.values()}
+    assert "'=a" in cells and "'-1+2" in cells and not any(cell.startswith(("=", "-")) for cell in cells)
+    right, total = map(sum, zip(*read_predictions(path).values(), strict=True))
+    assert 100 * right / total == pytest.approx(found.evaluations[0].report.segment_accuracy, abs=1e-3)
 
 
 def test_the_files_have_every_score_and_the_csv_reproduces_the_accuracy(make_result: Make, videos: Videos) -> None:

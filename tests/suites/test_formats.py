@@ -38,6 +38,11 @@ def test_csv_is_unrounded_and_empty_where_there_is_no_value():
     assert second["z"] == "" and float(second["x"]) == 1.0
 
 
+def test_a_label_that_a_spreadsheet_would_run_is_text_in_csv():
+    text = csv_text([{"row": "=cmd|' /C calc'!A0", "x": -1.5}])
+    assert list(csv.reader(io.StringIO(text)))[1] == ["'=cmd|' /C calc'!A0", "-1.5"]
+
+
 def is_balanced(text: str) -> bool:
     """Whether every group, environment and formula that is opened is closed."""
     depths = [0]

@@ -80,6 +80,39 @@ def test_a_killed_run_resumes_and_ends_bit_identical(
     assert same(tmp_path / "whole.h5", tmp_path / "f.h5") and not parts.exists()
 
 
+@pytest.mark.slow
+def test_a_disk_without_locks_gives_the_same_store_also_after_a_kill(
+    tool: ModuleType, made: Path, tmp_path: Path, without_locks: dict[str, str]
+) -> None:
+    given = [made, tmp_path / "f.h5", "--batch-size", "2", "--quiet", "--workers", "1"]
+    parts, command = tmp_path / "f.h5.parts", [sys.executable, tool.__file__, *words(*given)]
+    first = subprocess.Popen(command, env=without_locks, stderr=subprocess.PIPE, text=True)
+    while len(list(parts.glob("part-*.pt"))) < 2 and first.poll() is None:
+        time.sleep(0.001)
+    first.send_signal(signal.SIGSTOP)  # so that it is not done before the second begins
+    second = subprocess.run(command, env=without_locks, stderr=subprocess.PIPE, text=True)
+    assert second.returncode == 2 and f"process {first.pid} on" in second.stderr
+    first.kill()
+    assert first.communicate()[1].count("no locks") == 1
+    third = subprocess.run(command, env=without_locks, stderr=subprocess.PIPE, text=True)
+    assert third.returncode == 0 and "taken over" in third.stderr
+    assert tool.main(words(made, tmp_path / "whole.h5", *given[2:])) == 0
+    assert same(tmp_path / "whole.h5", tmp_path / "f.h5") and not parts.exists()
+
+
+def test_a_planted_lock_is_refused_and_its_target_kept(
+    tool: ModuleType, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "victim").write_text("kept")
+    (tmp_path / "f.h5.parts").mkdir()
+    (tmp_path / "f.h5.parts" / "lock").symlink_to(tmp_path / "victim")
+    (tmp_path / "g.h5.parts").symlink_to(tmp_path / "f.h5.parts")
+    for name in "fg":
+        assert tool.main(words(made, tmp_path / f"{name}.h5", "--workers", "0", "--quiet", "--overwrite")) == 2
+        assert "symbolic link" in capsys.readouterr().err
+    assert (tmp_path / "victim").read_text() == "kept" and not (tmp_path / "f.h5").exists()
+
+
 def test_a_bar_shows_the_rate_and_the_time_left(
     tool: ModuleType, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,18 @@ def test_seeds_and_shards_are_read(tool: ModuleType):
     assert tool.parse(["suite.yaml", "--shard", "2/8"]).shard == (2, 8)
 
 
+@pytest.mark.slow
+def test_a_table_is_made_on_a_disk_without_locks(
+    tool: ModuleType, suite: Path, out: Path, environment: dict[str, str], without_locks: dict[str, str]
+):
+    command = [str(suite), "train.epochs=1", "--rows", "ours", "--out", str(out), "--quiet", "--jobs", "1"]
+    done = subprocess.run([sys.executable, tool.__file__, *command], env={**without_locks, **environment}, text=True,
+                          capture_output=True)
+    assert done.returncode == 0 and "1 of 1 runs finished" in done.stdout, done.stderr
+    assert done.stderr.count("no locks") == 1 and "Traceback" not in done.stderr
+    assert not list(out.rglob("*.lease"))
+
+
 def is_gone(group: int, patience: float) -> bool:
     """Whether no process of the group is left after some time."""
     deadline = time.monotonic() + patience

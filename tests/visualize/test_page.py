@@ -91,6 +91,11 @@ def test_the_page_names_no_address_outside_itself(parts):
     assert "default-src 'none'" in page and "{{" not in page
 
 
+def test_a_name_that_is_not_utf_8_can_be_written(parts):
+    page = graph_page(**parts(title="caf\udce9 \x01", category="\ud800Bark"))
+    assert page.encode() and data_of(page)["facts"].endswith(": Bark")
+
+
 def test_names_cannot_break_out_of_the_page(parts):
     evil = "</script><script>alert(1)</script> {{data}} $& <b>"
     page = graph_page(**parts(title=evil, category=evil))

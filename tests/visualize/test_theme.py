@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from avsgn_pyg.visualize.theme import save_figure, styled
+from avsgn_pyg.visualize.theme import save_figure, start_figure, styled
 
 
 def test_a_figure_does_not_change_matplotlib_s_style():
@@ -25,6 +27,17 @@ def test_a_figure_is_the_same_file_every_time(tmp_path, suffix, magic):
         return save_figure(figure, tmp_path / "new" / f"{name}{suffix}").read_bytes()
 
     assert draw("once") == draw("again") and draw("once").startswith(magic)
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_a_name_that_xml_forbids_is_drawn_without_what_is_forbidden(tmp_path, suffix):
+    with styled():
+        figure, _ = start_figure("Bark\x01\ud800 & <b>", 4.0, 1.0, notes=["caf\udce9"])
+        figure.text(0.5, 0.5, "\x0b\uffff")
+    path = save_figure(figure, tmp_path / f"figure{suffix}")
+    if suffix == ".svg":
+        assert "Bark &amp;" in "".join(path.read_text("utf-8").split("<!--")[1:])
+        ElementTree.parse(path)
 
 
 def test_another_suffix_is_an_error_before_anything_is_written(tmp_path):
