@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -45,6 +45,7 @@ class Annotations:
         category: [N] class of the row. A row without event seconds has one too (AVE's row 26).
         start: [N] first second of the event.
         end: [N] first second after it; ``start == end == 0`` without an event.
+        clips: id -> the second of its media file at which its clip begins, if the file has a column ``Start``.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Annotations:
     category: Int[Tensor, "N"]
     start: Int[Tensor, "N"]
     end: Int[Tensor, "N"]
+    clips: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -117,13 +119,17 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
 
     Raises:
         DataError: file and line of a wrong field count, an empty name, a time that is not a whole second, an event that
-            is empty (other than ``0&0``) or ends after T, or a class not in `categories`.
+            is empty (other than ``0&0``) or ends after T, a class not in `categories`, or an id with two starts.
     """
     path = Path(path)
     found = list(read_rows(path, segments))
     if not found:
         raise DataError(f"{path}: contains no annotations")
-    rows = [row for _, row in found]
+    rows, clips = [row for _, row in found], {}
+    for where, row in found:
+        if clips.setdefault(row.video_id, row.clip) != row.clip:
+            raise DataError(f"{where}: the clip of {row.video_id!r} starts at {row.clip} s here and at "
+                            f"{clips[row.video_id]} s above; give each an id, such as <name>_<start>_<end>")
     known = tuple(dict.fromkeys(row.category for row in rows) if categories is None else categories)
     index = {name: number for number, name in enumerate(known)}
     return Annotations(
@@ -135,6 +141,7 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
         category=torch.tensor([class_index(row.category, index, where) for where, row in found]),
         start=torch.tensor([row.start for row in rows]),
         end=torch.tensor([row.end for row in rows]),
+        clips=clips,
     )
 
 

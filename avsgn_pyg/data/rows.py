@@ -14,50 +14,56 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import read_text
 
 FORM: Final = "Category&VideoID&Quality&StartTime&EndTime"
+CLIP_FORM: Final = f"{FORM}&Start"
 
 
 class Row(NamedTuple):
-    """One annotation."""
+    """One annotation; `clip` is the second of the media file at which the annotated clip begins."""
 
     category: str
     video_id: str
     quality: str
     start: int
     end: int
+    clip: int = 0
 
     @classmethod
-    def parse(cls, where: str, fields: Sequence[str], segments: int) -> Row:
+    def parse(cls, where: str, fields: Sequence[str], segments: int, form: str = FORM) -> Row:
         """Return the row of a line's fields; DataError with `where` if it is not one (see read_annotations)."""
-        if len(fields) == 6 and not fields[-1]:  # a separator after the last field
-            fields = fields[:-1]
-        if len(fields) != 5:
-            raise DataError(f"{where}: {len(fields)} fields instead of the 5 of {FORM}: {'&'.join(fields)!r}")
+        if len(fields) != form.count("&") + 1:
+            raise DataError(f"{where}: {len(fields)} fields instead of the {form.count('&') + 1} of {form}: "
+                            f"{'&'.join(fields)!r}")
         category, video_id, quality, *times = fields
         if not category or not video_id:
             raise DataError(f"{where}: an empty class or video id: {'&'.join(fields)!r}")
         for time in times:
             if not re.fullmatch(r"[0-9]{1,9}(\.0{0,9})?", time):
                 raise DataError(f"{where}: start and end must be whole seconds, 0 to {segments}; got {time!r}")
-        start, end = (int(time.partition(".")[0]) for time in times)
+        start, end, *clip = (int(time.partition(".")[0]) for time in times)
         if end > segments:
             raise DataError(f"{where}: the event ends at {end}, but a video has {segments} seconds")
         if start >= end and (start, end) != (0, 0):
             raise DataError(f"{where}: an event from {start} to {end} is empty; 'no event' is written 0&0")
-        return cls(category, video_id, quality, start, end)
+        return cls(category, video_id, quality, start, end, *clip)
 
     def __str__(self) -> str:
-        return "&".join(map(str, self))
+        return "&".join(map(str, self[:5]))
 
 
 def read_rows(path: Path, segments: int) -> Iterator[tuple[str, Row]]:
-    """Yield every row with its file and line; a header is no row."""
-    text = read_text(path)
+    """Yield every row with its file and line; a header is no row, and may name a sixth field."""
+    text, form = read_text(path), FORM
     # Not splitlines(): it also splits at characters that names may contain.
     for number, line in enumerate(text.rstrip().split("\n") if text.strip() else (), start=1):
         fields = [part.strip() for part in line.split("&")]
-        if number > 1 or "&".join(fields).lower().rstrip("&") != FORM.lower():
-            where = f"{path}, line {number}"
-            yield where, Row.parse(where, fields, segments)
+        if len(fields) > 5 and not fields[-1]:  # a separator after the last field
+            fields.pop()
+        header = next((each for each in (FORM, CLIP_FORM) if "&".join(fields).lower() == each.lower()), None)
+        if number == 1 and header:
+            form = header
+            continue
+        where = f"{path}, line {number}"
+        yield where, Row.parse(where, fields, segments, form)
 
 
 def class_index(name: str, index: Mapping[str, int], where: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.rows import Row, near_duplicates, read_rows
 
 
@@ -13,8 +14,8 @@ def parse(line: str) -> Row:
     return Row.parse("a.txt, line 1", line.split("&"), 10)
 
 
-@pytest.mark.parametrize("times", ["0&10", "0.0&10.0", "0.000&10.", "00&10&"])
-def test_whole_seconds_may_be_written_with_a_point_and_a_line_may_end_with_a_separator(times: str):
+@pytest.mark.parametrize("times", ["0&10", "0.0&10.0", "0.000&10.", "00&10"])
+def test_whole_seconds_may_be_written_with_a_point(times: str):
     assert str(parse(f"Bark&x&good&{times}")) == "Bark&x&good&0&10"
 
 
@@ -22,8 +23,17 @@ def test_whole_seconds_may_be_written_with_a_point_and_a_line_may_end_with_a_sep
     "Category&VideoID&Quality&StartTime&EndTime", "category & videoid & quality & starttime & endtime&"])
 def test_a_header_is_no_row(tmp_path: Path, header: str):
     path = tmp_path / "a.txt"
-    path.write_bytes(f"\ufeff{header}\r\nBark & x&good&0&1\r\n\r\n".encode())
+    path.write_bytes(f"\ufeff{header}\r\nBark & x&good&0&1&\r\n\r\n".encode())
     assert list(read_rows(path, 10)) == [(f"{path}, line 2", Row("Bark", "x", "good", 0, 1))]
+
+
+def test_a_header_may_name_the_start_of_the_clip(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("Category&VideoID&Quality&StartTime&EndTime&Start\nBark&x&good&0&1&20.0\n")
+    [(_, row)] = read_rows(tmp_path / "a.txt", 10)
+    assert row.clip == 20 and str(row) == "Bark&x&good&0&1"
+    (tmp_path / "a.txt").write_text("Bark&x&good&0&1&20\n")
+    with pytest.raises(DataError, match="6 fields instead of the 5"):
+        list(read_rows(tmp_path / "a.txt", 10))
 
 
 @pytest.mark.parametrize(("slip", "name"), [

@@ -107,10 +107,9 @@ def _finished(plan: Plan, out: Path, store: Features) -> dict[str, Encoded]:
     planned, known = {video.id for video in plan.videos}, dict.fromkeys(store.video_ids)
     gone = [key for key in known if key not in planned]
     if gone:
-        raise ExtractionError(
-            f"{out}: {len(gone)} of its {len(known)} videos are missing, first {gone[0]}: their files, or their "
-            "annotations, no longer exist; restore them, give another output, or start again with --overwrite"
-        )
+        why = {failure.id: failure.reason for failure in plan.missing}.get(gone[0], "its file or annotation is gone")
+        raise ExtractionError(f"{out}: {len(gone)} of its {len(known)} videos are missing, first {gone[0]}: {why}; "
+                              "restore them, give another output, or start again with --overwrite")
     flags, sizes = provenance.flags_of(store.provenance), store.provenance.get("sizes", {})
     rows = zip(store.video_ids, store.audio, store.visual, store.seconds.tolist(), strict=True)
     return {key: Encoded(audio[:end], visual[:end], flags.get(key, Flags()), sizes.get(key, 0))

@@ -95,7 +95,8 @@ class Reader:
             seen.append(bool(second.seen.any()))
         lasts = max((place for place in range(count) if seen[place] or heard[place] > TOLERANCE), default=-1) + 1
         if start and not lasts:
-            raise MediaError(f"{path}: ends before second {start}, at which its segment starts")
+            raise MediaError(f"{path}: ends before second {start}, at which its segment starts; a file that was cut "
+                             "to the segment needs the whole id as its name")
         unheard, unseen = sum(share < 0.5 for share in heard), count - sum(seen)
         breaks_off = bool(unheard or unseen) and probe(path, limits=self.limits).breaks_off
         pictures = torch.stack(frames)

@@ -143,7 +143,8 @@ def make_plan(
     shard, rows, files, (paths, skipped) = shard or Shard(), {}, defaultdict(list), find_media(folder)
     for row, key in enumerate(annotations.video_ids if annotations else ()):
         rows[key] = (*rows.get(key, ()), row)
-    named, starts = annotations is not None or starts is not None, starts or {}
+    named = annotations is not None or starts is not None
+    starts = (annotations.clips if annotations else {}) | (starts or {})
     for path in paths:
         files[as_text(path.stem if named else path.relative_to(folder).with_suffix("").as_posix())].append(path)
     ids = list(rows or starts) if named else sorted(files)

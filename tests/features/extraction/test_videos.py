@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.common.errors import ExtractionError
+from avsgn_pyg.common.errors import DataError, ExtractionError
 from avsgn_pyg.data.ave import Annotations, read_annotations
 from avsgn_pyg.features.extraction.videos import Video, make_plan
 from avsgn_pyg.features.files import Shard
@@ -59,6 +59,17 @@ def test_a_segment_is_found_in_the_longer_file_that_its_id_names(tmp_path: Path)
     assert [(video.id, video.path.name, video.start) for video in plan.videos] == [
         ("y_1_20_30", "y_1.mp4", 20), ("z_5_15", "z_5_15.mp4", 0), ("w", "w.mp4", 7)]
     assert [each.id for each in plan.missing] == ["w_a_1"]
+
+
+def test_annotations_may_have_a_column_of_starts(tmp_path: Path):
+    touch(tmp_path, "w.mp4", "y.mp4")
+    head = "Category&VideoID&Quality&StartTime&EndTime&Start"
+    (tmp_path / "a.txt").write_text(f"{head}\nA&w&good&0&6&30\nA&y&good&0&6&0\n")
+    plan = make_plan(tmp_path, read_annotations(tmp_path / "a.txt"))
+    assert [(video.id, video.start) for video in plan.videos] == [("w", 30), ("y", 0)]
+    (tmp_path / "a.txt").write_text((tmp_path / "a.txt").read_text().replace("&y&", "&w&"))
+    with pytest.raises(DataError, match=r"line 3: .*'w' starts at 0 s here and at 30 s"):
+        read_annotations(tmp_path / "a.txt")
 
 
 def test_a_name_that_is_not_utf8_is_an_id_with_its_bytes_written_out(tmp_path: Path):
