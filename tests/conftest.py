@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,18 @@ def without_locks(request: pytest.FixtureRequest, _no_locks: Path) -> dict[str, 
 
 
 @pytest.fixture(scope="session")
+def tiny_yaml() -> str:
+    """The YAML of a run of a second."""
+    return """
+name: tiny
+data: {kind: synthetic, synthetic: {videos: 40, classes: 3, width: 16}}
+model: {dim: 16}
+train: {epochs: 2, batch_size: 8, device: cpu, threads: 1}
+evaluate: {bootstrap: 50}
+"""
+
+
+@pytest.fixture(scope="session")
 def make_videos() -> Callable[..., Videos]:
     """Videos of 3 classes and 4 seconds, whose class and event can be read off the features, 6 wide."""
     from avsgn_pyg.data.videos import Videos
@@ -108,5 +120,9 @@ def videos(make_videos: Callable[..., Videos]) -> Videos:
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> None:
+def _seeded() -> Iterator[None]:
+    """The same random numbers for every test, and as many threads after it as before, whatever its run sets."""
     torch.manual_seed(0)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from avsgn_pyg.benchmark.timing import clock, interleave, sampler
 from avsgn_pyg.benchmark.workload import Workload
 from avsgn_pyg.common.files import write_json, write_text
+from avsgn_pyg.common.text import markdown_table
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,8 @@ class Results:
         """Return machine, settings and a table of the rows as Markdown."""
         facts = [f"- {title}: " + ", ".join(f"{key} {value}" for key, value in values.items())
                  for title, values in (("machine", self.machine), ("settings", self.settings))]
-        lines = [("measured", "median", "quartiles", "target", "note"), *(row.cells() for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        lines.insert(1, tuple("-" * width for width in widths))
-        table = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
+        head = ("measured", "median", "quartiles", "target", "note")
+        table = markdown_table([head, *(row.cells() for row in self.rows)])
         return "\n".join(("# Benchmark", "", *facts, "", *table, ""))
 
     def save(self, folder: Path) -> tuple[Path, Path]:

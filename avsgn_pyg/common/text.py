@@ -1,9 +1,10 @@
-"""Foreign text, such as labels and ids, in formats that would misread it; needs neither torch nor PyG."""
+"""Text for formats that would misread some of it: labels, ids and tables; needs neither torch nor PyG."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 #: What XML 1.0 forbids, lone surrogates included, which UTF-8 has no bytes for.
 _UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -36,3 +37,11 @@ def file_name(text: str) -> str:
     if name == text and name:
         return name
     return f"{name}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table, the first row being its head; columns are aligned for a terminal."""
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
+    return [table[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *table[1:]]

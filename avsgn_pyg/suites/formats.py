@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from avsgn_pyg.common.files import write_text
-from avsgn_pyg.common.text import csv_cell
+from avsgn_pyg.common.text import csv_cell, markdown_table
 from avsgn_pyg.suites.tables import HEADINGS, Line, Table
 
 #: Characters that are special to LaTeX, or that its fonts lack.
@@ -81,10 +81,7 @@ def escape(text: str) -> str:
 
 def _markdown(table: Table) -> str:
     rows = [(_marked(line.label, line, "<sup>{}</sup>"), *line.cells) for group in table.groups for line in group]
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in (HEADINGS, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    body = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
-    body.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    body = markdown_table((HEADINGS, *rows))
     footnotes = [f"{number}. {text}" for number, text in enumerate(table.footnotes, 1)]
     parts = [[f"## {table.title}"], body, footnotes, [f"- {text}" for text in table.notes]]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"

@@ -178,7 +178,11 @@ def _resolve(path: Path, file: SuiteFile, row: Row, supervision: Supervision, ov
     if config.objective.supervision != supervision:
         raise ConfigError(f"{path}: row {row.name}: expected a config of objective.supervision={supervision}, got "
                           f"{config.objective.supervision}")
-    return Cell(supervision, row, config, file.splits or (config.evaluate.split,))
+    splits = file.splits or (config.evaluate.split,)
+    if config.train.select == "test" and splits != ("test",):
+        raise ConfigError(f"{path}: row {row.name}: train.select=test needs splits: [test] alone, so that the table "
+                          f"shows what was selected on; got {list(splits)}")
+    return Cell(supervision, row, config, splits)
 
 
 def _refuse_clashes(path: Path, rows: Sequence[Row], keys: Sequence[str]) -> None:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-TINY = """
-name: tiny
-data: {kind: synthetic, synthetic: {videos: 40, classes: 3, width: 16}}
-model: {dim: 16}
-train: {epochs: 2, batch_size: 8, device: cpu, threads: 1}
-evaluate: {bootstrap: 50}
-"""
 SUITE = """
 title: Two & two
 configs: {full: tiny.yaml, weak: weak.yaml}
@@ -31,10 +23,10 @@ published:
 
 
 @pytest.fixture(scope="session")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(tiny_yaml: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The YAML of the suite, beside its configs."""
     folder = tmp_path_factory.mktemp("suite")
-    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "tiny.yaml").write_text(tiny_yaml)
     (folder / "weak.yaml").write_text("base: tiny.yaml\nobjective: {supervision: weak}\n")
     (folder / "pair.yaml").write_text(SUITE)
     return folder / "pair.yaml"
@@ -85,9 +77,6 @@ def edit() -> Callable[..., None]:
 
 
 @pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No pictures, which take most of the time of a tiny run, and as many threads afterwards as before."""
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures, which take most of the time of a tiny run."""
     monkeypatch.setattr("avsgn_pyg.visualize.theme.save_figure", lambda *_: None)
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)

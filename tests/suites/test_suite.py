@@ -173,6 +173,7 @@ def test_splits_are_those_of_the_command_line_then_of_the_suite_then_of_the_conf
 @pytest.mark.parametrize(("old", "new", "says"), [
     ("reference: ours", "reference: absent", "reference: absent is none of the rows ours, no_av"),
     ("name: no_av", "name: ours", "duplicate name ours"),
+    ("reference: ours", "splits: [val, test]\nchange: {train.select: test}\nreference: ours", "select=test .* alone"),
     ("name: no_av", "name: No AV", "rows.1.name"),
     ("label: \"✓", "lable: \"✓", "rows.0.lable: no such setting; there are: name, label, config"),
     ("subgraphs: [vt, at]", "subgraph: [vt]", "row no_av .full.: .*did you mean model.cmgi.subgraphs"),

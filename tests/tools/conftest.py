@@ -5,27 +5,17 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 
 from avsgn_pyg import recipes
 from avsgn_pyg.config import Config
 from avsgn_pyg.recipes import evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-CONFIG = """
-name: r
-data: {kind: synthetic, synthetic: {videos: 40, classes: 3, width: 16}}
-model: {dim: 16}
-train: {epochs: 2, batch_size: 8, device: cpu, threads: 1}
-evaluate: {bootstrap: 50}
-"""
 
 
 @functools.cache
@@ -54,10 +44,10 @@ def tool(request: pytest.FixtureRequest) -> ModuleType:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """The YAML of a run ``r`` of a second."""
+def config(tiny_yaml: str, tmp_path: Path) -> Path:
+    """The YAML of a run ``tiny`` of a second."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(CONFIG)
+    path.write_text(tiny_yaml)
     return path
 
 
@@ -65,14 +55,6 @@ def config(tmp_path: Path) -> Path:
 def environment() -> dict[str, str]:
     """Of a process on the CPU with this checkout's package."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    """As many threads after a test as before it, whatever its run sets."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -34,9 +34,9 @@ def test_the_tool_prints_a_table_and_every_path_that_it_wrote(
     assert tool.main([str(config), "train.epochs=1", f"run_dir={tmp_path}", "--quiet"]) == 0
     printed = capsys.readouterr().out
     assert "segment accuracy" in printed and "(synthetic)" in printed
-    named = {line.strip() for line in printed.split(f"\n{tmp_path / 'r'}/\n")[1].splitlines()}
+    named = {line.strip() for line in printed.split(f"\n{tmp_path / 'tiny'}/\n")[1].splitlines()}
     assert {"config.yaml", "journal.jsonl", "evaluation-test/predictions.csv", "evaluation-test/confusion.png"} <= named
-    assert all((tmp_path / "r" / path).exists() for path in named)
+    assert all((tmp_path / "tiny" / path).exists() for path in named)
 
 
 def test_a_first_word_with_an_equals_sign_is_a_setting_and_a_resumed_run_has_its_own_config(
@@ -66,9 +66,9 @@ def test_ctrl_c_prints_how_to_continue(
     monkeypatch.setattr(tool.recipes, "train", interrupt)
     command = [str(config), f"run_dir={tmp_path}", "--quiet"]
     assert tool.main(command) == 130 and "--resume" not in capsys.readouterr().err  # nothing was written
-    (tmp_path / "r").mkdir()
-    (tmp_path / "r" / "config.yaml").touch()
-    assert tool.main(command) == 130 and f"--resume {tmp_path / 'r'}" in capsys.readouterr().err
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.yaml").touch()
+    assert tool.main(command) == 130 and f"--resume {tmp_path / 'tiny'}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_a_run_killed_with_sigkill_ends_with_the_weights_of_one_that_was_not(
 ) -> None:
     command = [str(config), "train.epochs=5", "train.batch_size=4", "train.checkpoint_every=2", "train.ema=0.9",
                "train.augment.noise=0.1", "train.augment.time_flip=0.5", "--quiet"]
-    killed, whole = (RunFolder(tmp_path / name / "r") for name in ("killed", "whole"))
+    killed, whole = (RunFolder(tmp_path / name / "tiny") for name in ("killed", "whole"))
     process = subprocess.Popen([sys.executable, tool.__file__, *command, f"run_dir={killed.path.parent}"],
                                env=environment, stdout=subprocess.DEVNULL)
     limit = time.monotonic() + 120
@@ -108,7 +108,7 @@ def test_two_processes_train_one_model_and_one_of_them_writes(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (load_file(tmp_path / f"rank-{rank}.safetensors") for rank in (0, 1))
-    run = RunFolder(tmp_path / "r")
+    run = RunFolder(tmp_path / "tiny")
     assert same(first, second) and same(first, last(run))
     assert [(line["epoch"], line["step"]) for line in read_journal(run.journal)] == [(1, 4), (2, 8)]
     assert len(list((run.path / "tensorboard").iterdir())) == 1
