@@ -65,8 +65,8 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
     answer = recipes.pictures.answer_row(options.run, **asked, overrides=given)
     if options.media:
         answer = answer._replace(picture=predictor.pictures.with_media(answer.picture, options.media))
-    folder = options.out or recipes.pictures.folder_in(options.run, f"row-{answer.row}")
-    yield recipes.pictures.write_answer(answer, folder, options.format, drawing), None
+    folder = options.out or recipes.pictures.folder_in(options.run, f"row-{int(answer.batch.row)}")
+    yield answer.write(folder, options.format, drawing), None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,17 +9,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch_geometric.data import Batch
 
 from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.features.media import Limits, probe, read_seconds
-from avsgn_pyg.graph.export import save_attention
-from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.predictor.clips import each
 from avsgn_pyg.predictor.prediction import Prediction
@@ -27,19 +24,11 @@ from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.record import file_stems
 from avsgn_pyg.predictor.windows import window_starts
 from avsgn_pyg.visualize.events import Span
-from avsgn_pyg.visualize.picture import Picture, named_layers, text_names, write_graph, write_timeline
+from avsgn_pyg.visualize.picture import Picture, VideoGraph, named_layers, text_names, write_timeline
 from avsgn_pyg.visualize.strips import outline, shrunk
 
 #: Largest side of a frame in pixels, and points of the waveform per second.
 _PIXELS, _POINTS = 320, 400
-
-
-class ClipWindow(NamedTuple):
-    """One window of a clip: its picture, the batch of the model, and the model's output."""
-
-    picture: Picture
-    batch: Batch
-    localization: Localization
 
 
 def read_media(
@@ -83,7 +72,7 @@ def clip_picture(prediction: Prediction, start: int = 0, end: int | None = None)
 
 
 @torch.inference_mode()
-def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float | None = None) -> ClipWindow:
+def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float | None = None) -> VideoGraph:
     """Return the window of a clip that begins nearest to second `start`, with the scores of the whole prediction.
 
     Padding of a clip shorter than a window is not shown; the rows of the adjacency lack the weight of the padding.
@@ -107,7 +96,7 @@ def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float 
         adjacency[subgraph] = {layer: weights[np.ix_(shown, shown)] for layer, weights in layers.items()}
     text = text_names(predictor.categories) if model.text.slots == "per_class" else ()
     picture = dataclasses.replace(clip_picture(prediction, first, last), adjacency=adjacency, text=text)
-    return ClipWindow(picture, batch, output)
+    return VideoGraph(picture, batch, output)
 
 
 def write_clips(
@@ -152,9 +141,9 @@ def write_clip_graph(
     `drawing` contains layer, share, threshold and arrangement of :func:`avsgn_pyg.visualize.picture.write_graph`, whose
     PictureError is raised; other errors are those of a call of the predictor.
     """
-    picture, batch, output = clip_window(predictor, clip, start=start, tau=tau)
+    found = clip_window(predictor, clip, start=start, tau=tau)
+    picture = found.picture
     predicted = "; ".join(f"{span.label} {span.start:g} to {span.end:g} s" for span in picture.predicted)
     facts = {"clip": clip.name, "title": picture.title, "predicted": predicted,
              "predicted_relevance": " ".join(f"{value:.4g}" for value in picture.relevance.tolist())}
-    return [*write_graph(picture, folder, formats, **(drawing or {})),
-            *save_attention(batch, output, folder, seconds=len(picture.relevance), facts=facts)]
+    return found.write(folder, formats, drawing, seconds=len(picture.relevance), facts=facts)

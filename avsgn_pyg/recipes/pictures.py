@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch_geometric.data import Batch
 
 from avsgn_pyg import metrics
 from avsgn_pyg.config import ConfigError
 from avsgn_pyg.data.dataset import Videos
-from avsgn_pyg.graph.export import save_attention
-from avsgn_pyg.graph.localization import Localization, events
 from avsgn_pyg.recipes.checks import check_folder, check_tau
 from avsgn_pyg.recipes.parts import Opened, open_run
-from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names, write_graph
-
-
-class Answer(NamedTuple):
-    """One video: what is drawn of it, its graph, the model's output for it, and its row."""
-
-    picture: Picture
-    batch: Batch
-    localization: Localization
-    row: int
+from avsgn_pyg.visualize.picture import Picture, VideoGraph, named_layers, spans, text_names
 
 
 def answer_row(
     run: Path, *, row: int | None = None, split: str | None = None, tau: float | None = None,
     overrides: Sequence[str] = (),
-) -> Answer:
-    """Run a checkpoint on one row of its data, on the CPU.
+) -> VideoGraph:
+    """Run a checkpoint on one row of its data, on the CPU; the row's number is ``batch.row``.
 
     Args:
         run: a run's folder or a checkpoint's.
@@ -55,7 +43,7 @@ def answer_row(
         raise ConfigError(f"tau={tau}: {opened.checkpoint.path} scores every segment, which is decoded without tau; "
                           "leave it out")
     tau = opened.config.evaluate.tau if tau is None else tau
-    return Answer(_picture(opened, number, found, tau), batch, found, int(opened.videos.row[number]))
+    return VideoGraph(_picture(opened, number, found, tau), batch, found)
 
 
 def folder_in(run: Path, name: str) -> Path:
@@ -65,21 +53,6 @@ def folder_in(run: Path, name: str) -> Path:
         ConfigError: nothing can be written there.
     """
     return check_folder(run / "pictures" / name)
-
-
-def write_answer(
-    answer: Answer, folder: Path, formats: Sequence[str] = ("png",), drawing: dict[str, Any] | None = None
-) -> list[Path]:
-    """Write figures, page and exported graph of a row to `folder`.
-
-    Args:
-        drawing: layer, share, threshold and arrangement, as of :func:`avsgn_pyg.visualize.picture.write_graph`.
-
-    Raises:
-        PictureError: the graph cannot be drawn in that way.
-    """
-    paths = write_graph(answer.picture, folder, formats, **(drawing or {}))
-    return [*paths, *save_attention(answer.batch, answer.localization, folder)]
 
 
 def _number(videos: Videos, row: int | None, split: str) -> int:
@@ -92,7 +65,7 @@ def _number(videos: Videos, row: int | None, split: str) -> int:
     return rows.index(row)
 
 
-def _picture(opened: Opened, number: int, found: Localization, tau: float) -> Picture:
+def _picture(opened: Opened, number: int, found: Any, tau: float) -> Picture:
     videos, names, config = opened.videos, opened.dataset.categories, opened.config.model
     here, end = slice(number, number + 1), int(videos.seconds[number])
     predicted = metrics.labels(found, tau)[0]
@@ -103,8 +76,8 @@ def _picture(opened: Opened, number: int, found: Localization, tau: float) -> Pi
         relevance=found.relevance[0].sigmoid().numpy(),
         gates={name: gate[0].mean(-1).numpy() for name, gate in found.gates.items()},
         tau=None if found.segment_scores is not None else tau,
-        predicted=spans(events(predicted, len(names)), names),
-        truth=spans(events(truth, len(names)), names),
+        predicted=spans(predicted, names),
+        truth=spans(truth, names),
         adjacency=named_layers(found.adjacency, layers=config.cmgi.layers, residual=config.cmgi.residual),
         text=text_names(names) if config.text.slots == "per_class" else (),
     )

@@ -5,18 +5,21 @@ Shapes: T segments, N nodes of a subgraph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from avsgn_pyg.common.errors import PictureError, did_you_mean
 from avsgn_pyg.common.files import write_text
+from avsgn_pyg.graph.export import save_attention
+from avsgn_pyg.graph.localization import Localization, events
 from avsgn_pyg.visualize.edges import rollout
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.graph import Arrangement, graph_figure
@@ -122,9 +125,33 @@ def write_graph(picture: Picture, folder: Path, formats: Sequence[str] = ("png",
     return [*paths, folder / "graph.html"]
 
 
-def spans(events: Iterable[tuple[int, int, int]], categories: Sequence[str]) -> tuple[Span, ...]:
-    """Return events of class numbers as spans of class names."""
-    return tuple(Span(categories[category], float(start), float(end)) for category, start, end in events)
+class VideoGraph(NamedTuple):
+    """The picture of one video, its graph as a batch of one, and the model's output for it."""
+
+    picture: Picture
+    batch: Batch
+    localization: Localization
+
+    def write(
+        self, folder: Path, formats: Sequence[str] = ("png",), drawing: dict[str, Any] | None = None, **export: Any
+    ) -> list[Path]:
+        """Write figures, page and exported graph to `folder`.
+
+        Args:
+            drawing: layer, share, threshold and arrangement, as for :meth:`Picture.graph`.
+            export: as for :func:`avsgn_pyg.graph.export.save_attention`.
+
+        Raises:
+            PictureError: as for :meth:`Picture.graph`; nothing is written then.
+        """
+        paths = write_graph(self.picture, folder, formats, **(drawing or {}))
+        return [*paths, *save_attention(self.batch, self.localization, folder, **export)]
+
+
+def spans(labels: Int[Tensor, "T"], categories: Sequence[str]) -> tuple[Span, ...]:
+    """Return the events of segment labels (background is C) as spans of class names."""
+    return tuple(Span(categories[event.category], float(event.start), float(event.end))
+                 for event in events(labels, len(categories)))
 
 
 def text_names(categories: Sequence[str]) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from avsgn_pyg.recipes.pictures import answer_row
 def test_a_row_is_drawn_as_it_was_evaluated(drawn_run: Path, drawn_dataset: Dataset):
     videos, names = drawn_dataset.val, drawn_dataset.categories
     row = int(videos.row[2])
-    picture, batch, found, number = answer_row(drawn_run, row=row, split="val", tau=0.3)
-    assert number == row == int(batch.row[0])
+    picture, batch, found = answer_row(drawn_run, row=row, split="val", tau=0.3)
+    assert row == int(batch.row[0])
     assert picture.title.endswith(f"val, row {row}, {videos.video_ids[2]}")
     assert np.allclose(picture.relevance, found.relevance[0].sigmoid())
     assert picture.category == names[int(found.category[0].argmax())]
@@ -30,7 +30,7 @@ def test_a_row_is_drawn_as_it_was_evaluated(drawn_run: Path, drawn_dataset: Data
 
 
 def test_the_graph_is_the_models_attention(drawn_run: Path):
-    picture, _, found, _ = answer_row(drawn_run, split="val")
+    picture, _, found = answer_row(drawn_run, split="val")
     assert picture.layers == ("layers 1 to 2", "rollout")
     assert np.array_equal(picture.adjacency["av"]["layers 1 to 2"], found.adjacency["av"][0][0].numpy())
     assert len(picture.text) == 6

@@ -19,7 +19,7 @@ def test_the_tool_writes_its_files_and_names_them(small_run, tmp_path, capsys, l
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (("--layer", "layer 9"), "this model has"), (("--share", "0"), "share=0.0"),
+    (("--layer", "layer 9"), "this model has"), (("--share", "0"), "--share 0"),
 ])
 def test_a_drawing_that_cannot_be_is_an_error(arguments, says, small_run, tmp_path, capsys, load):
     assert load("visualize_graph").main([str(small_run), *arguments, "--out", str(tmp_path)]) == 2

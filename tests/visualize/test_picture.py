@@ -23,7 +23,8 @@ def picture() -> Picture:
     scores = np.linspace(0, 1, 4, dtype=np.float32)
     return Picture(
         title="a video", category="Bark", relevance=scores, gates={"audio": scores}, tau=0.5,
-        predicted=spans([(0, 2, 4)], ["Bark"]), adjacency=named_layers(adjacencies(2), layers=2, residual=True),
+        predicted=spans(torch.tensor([1, 1, 0, 0]), ["Bark"]),
+        adjacency=named_layers(adjacencies(2), layers=2, residual=True),
     )
 
 
