@@ -248,7 +248,8 @@ class ModelConfig(Section):
             raise ValueError(f"time_slope={self.time_slope:g} is used with time_encoding=relative only, and this is "
                              f"time_encoding={self.time_encoding}; set that or leave time_slope out")
         if self.name != AVSGN:
-            _require_defaults(self, {"name", "options"}, f"model.name={self.name} has model.options instead")
+            _require_defaults(self, {"name", "options"}, f"model.name={self.name} has model.options instead"
+                              f"{did_you_mean(self.name, [AVSGN])}")
         elif self.options:
             raise ValueError(f"options={self.options}: avsgn has its own settings (width, cmsa, cmgi, ...); "
                              "options are for baselines")

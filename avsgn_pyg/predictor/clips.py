@@ -86,7 +86,7 @@ def predict_clips(
     try:
         for clip, result, error in each(clips, predict, "predict" if progress else None):
             if error is not None and folder is not None:
-                folder.fail(clip, str(error))
+                _failure(clip, folder.fail, clip, str(error))
             yield result or ClipResult(clip, error=error)
     finally:
         problem = None if folder is None else _failure(folder.folder, folder.write_summary)[1]

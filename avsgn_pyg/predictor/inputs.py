@@ -109,6 +109,8 @@ def read_label_list(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
         DataError: the file cannot be read.
         ConfigError: as for :func:`check_labels`.
     """
+    if isinstance(labels, (str, Path)) and not Path(labels).exists():
+        raise DataError(f"{labels}: no such file of labels, one per line; labels themselves are given by label=TEXT")
     labels = read_labels(labels) if isinstance(labels, (str, Path)) else tuple(labels)
     check_labels(labels)
     return labels

@@ -1,4 +1,4 @@
-"""Write frames and samples as an H.264/AAC mp4 file; the only place that writes with PyAV."""
+"""Write frames and samples as an H.264/AAC mp4 file."""
 
 from __future__ import annotations
 

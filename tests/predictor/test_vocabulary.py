@@ -69,7 +69,7 @@ def test_a_model_of_all_way_scores_is_decoded_by_tau_with_labels(checkpoint) -> 
 def test_a_path_is_a_file_of_labels(load, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("whistle\n\n a cat \n")
     assert load(str(tmp_path / "names.txt")).categories == ("whistle", "a cat")
-    with pytest.raises(DataError, match="dog: cannot be read"):
+    with pytest.raises(DataError, match="dog: no such file of labels"):
         load("dog")
 
 

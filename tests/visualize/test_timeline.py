@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from avsgn_pyg.visualize.events import Span
-from avsgn_pyg.visualize.strips import BARS
+from avsgn_pyg.visualize.strips import BARS, TRACK
 from avsgn_pyg.visualize.theme import COLOURS, TEXT_WIDTH
 from avsgn_pyg.visualize.timeline import timeline_figure
 
@@ -91,6 +91,31 @@ def test_events_are_boxes_over_their_seconds():
     assert [(box.get_x(), box.get_x() + box.get_width()) for box in boxes] == [(0, 1), (7, 10)]
     assert all(to_rgb(box.get_facecolor()) == to_rgb(COLOURS["event"]) for box in boxes)
     assert "no event" in [text.get_text() for text in rows["ground truth"].texts]
+
+
+def test_an_event_that_is_not_both_seen_and_heard_is_hollow():
+    spans = [Span("Bark", 1, 4), Span("Bark [no sound]", 5, 10, complete=False)]
+    row = rows_of(timeline_figure(**parts(10, predicted=spans)))["prediction"]
+    solid, *rest = row.patches[1:]
+    assert len(rest) == 2 and to_rgb(rest[0].get_facecolor()) == to_rgb(solid.get_facecolor())
+    frame, hole = (box.get_bbox() for box in rest)
+    assert to_rgb(rest[1].get_facecolor()) == to_rgb(TRACK)
+    assert frame.x0 < hole.x0 < hole.x1 < frame.x1 and frame.y0 < hole.y0 < hole.y1 < frame.y1
+    assert [text.get_color() for text in row.texts if "sound" in text.get_text()] == [COLOURS["ink"]]
+
+
+def test_notes_are_below_the_class(texts_of):
+    notes = ("no sound in this file", "it ends early")
+    assert {f"predicted class: {SPEECH}", *notes} <= set(texts_of(timeline_figure(**parts(10, notes=notes))))
+
+
+@pytest.mark.parametrize(("seconds", "name", "ticks"), [
+    (300, "time (s)", {"0", "300"}), (900, "time (h:mm:ss)", {"0:00:00", "0:02:00"}),
+    (7200, "time (h:mm:ss)", {"0:00:00", "1:00:00", "2:00:00"}),
+])
+def test_long_axes_have_hours_and_minutes(texts_of, seconds, name, ticks):
+    texts = set(texts_of(timeline_figure(**parts(seconds, frames=None, waveform=None, gates={}, truth=None))))
+    assert name in texts and ticks <= texts
 
 
 def test_names_without_room_become_numbers_with_a_key(texts_of):
