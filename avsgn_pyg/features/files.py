@@ -91,7 +91,8 @@ def find_media(folder: Path) -> tuple[list[Path], dict[str, int]]:
 def describe_skipped(skipped: Mapping[str, int]) -> str:
     """Return ``skipped 3 files: 2 .txt, 1 .jpg``."""
     counts = ", ".join(f"{count} {suffix}" for suffix, count in skipped.items())
-    return f"skipped {sum(skipped.values())} files{': ' * bool(counts)}{counts}"
+    total = sum(skipped.values())
+    return f"skipped {total} file{'s' * (total != 1)}{': ' * bool(counts)}{counts}"
 
 
 def as_text(name: str) -> str:

@@ -46,7 +46,7 @@ class LocalEngine:
 
 def make_pool(reader: Reader, processes: int, *, ahead: int = 0) -> Pool:
     """Return reading processes; one that stays in a decoder long after the reader's deadline is killed."""
-    return Pool(reader, processes, ahead=ahead, timeout=60.0 + reader.limits.deadline, initargs=(1,),
+    return Pool(reader, processes, ahead=ahead, timeout=60.0 + 2 * reader.limits.deadline, initargs=(1,),
                 initializer=torch.set_num_threads, preload=(Reader.__module__,))
 
 

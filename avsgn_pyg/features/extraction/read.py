@@ -98,10 +98,11 @@ class Reader:
             raise MediaError(f"{path}: ends before second {start}, at which its segment starts; a file that was cut "
                              "to the segment needs the whole id as its name")
         unheard, unseen = sum(share < 0.5 for share in heard), count - sum(seen)
-        breaks_off = bool(unheard or unseen) and probe(path, limits=self.limits).breaks_off
+        info = probe(path, limits=self.limits) if unheard or unseen or longer else None
+        about = (False, ()) if info is None else (info.breaks_off, info.notes)
+        flags = Flags(unheard, unseen, about[0], count - lasts, longer, start, about[1])
         pictures = torch.stack(frames)
-        return Decoded(pictures.view(torch.uint8).numpy(), pictures.dtype, torch.stack(samples).numpy(),
-                       Flags(unheard, unseen, breaks_off, count - lasts, longer, start))
+        return Decoded(pictures.view(torch.uint8).numpy(), pictures.dtype, torch.stack(samples).numpy(), flags)
 
 
 def is_retryable(error: BaseException | None) -> bool:

@@ -53,9 +53,10 @@ def describe(record: Mapping[str, Any], notes: Sequence[str] = ()) -> Iterator[s
     yield f"failed: {len(failures) - absent}, without a file: {absent}"
     yield ("with seconds that lack picture or sound (padded, listed in the provenance): "
            f"{sum(bool(flag.unheard or flag.unseen) for flag in flags.values())}")
-    for name, text in (("breaks_off", "of these, files that end before their header says"),
+    for name, text in (("breaks_off", "files that end before their header says"),
                        ("longer", f"files longer than {segments} seconds, of which the first {segments} were taken"),
-                       ("start", "segments that begin later than their file")):
+                       ("start", "segments that begin later than their file"),
+                       ("notes", "files with notes in the provenance")):
         marked = [key for key, flag in flags.items() if getattr(flag, name)]
         if marked:
             yield f"{text}: {len(marked)}, first {marked[0]}"

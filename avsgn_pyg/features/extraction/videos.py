@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,6 +88,7 @@ class Flags(NamedTuple):
         padded: seconds at the end that the file does not have.
         longer: the file goes on after T seconds.
         start: the second of the file at which the first segment begins.
+        notes: the reader's sentences on a file with any of these.
     """
 
     unheard: int = 0
@@ -96,6 +97,7 @@ class Flags(NamedTuple):
     padded: int = 0
     longer: bool = False
     start: int = 0
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,15 @@ def test_longer_files_and_segments_within_files_are_reported_and_recorded(root: 
     torch.testing.assert_close(store.audio[1, 0], whole.audio[1, 1], rtol=0, atol=1e-3)
     (root / "ids.csv").write_text("id,start\na,1\nb,1\nc_1_2,0\n")
     assert encoded(root, annotations=None, ids=root / "ids.csv", segments=1) == ["a"]
+
+
+def test_what_the_reader_notes_about_an_unusual_file_is_recorded(root: Path, monkeypatch: pytest.MonkeyPatch):
+    real = read.probe
+    monkeypatch.setattr(read, "probe", lambda *given, **more: replace(real(*given, **more), notes=("its clock jumps",)))
+    assert "files with notes in the provenance: 1, first short" in run(root).table()
+    flags = provenance.flags_of(read_store(root / "features.h5").provenance)
+    assert {key: list(flag.notes) for key, flag in flags.items()} == {"short": ["its clock jumps"]}
+    assert encoded(root) == []
 
 
 def test_a_file_that_exceeds_a_limit_fails_alone(root: Path, make_clip: Callable[..., Path]):
