@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import AugmentConfig, Config, ConfigError, DataConfig, ObjectiveConfig
 from avsgn_pyg.data.files import check_file, read_text
-from avsgn_pyg.engine import files
-from avsgn_pyg.engine.run_folder import find_checkpoint
+from avsgn_pyg.recipes.checks import check_run
 
 #: LLP's files: the events of each video without times, and with times.
 WEAK_FILES: Final = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
@@ -39,17 +38,6 @@ def check_llp_files(root: Path) -> None:
     if any((root / WEAK_FILES[split]).is_file() for split in ("val", "test")):
         for name in EVAL_FILES.values():
             read_text(root / name)
-
-
-def check_parsing_run(run: Path, overrides: Sequence[str]) -> Path:
-    """Return the checkpoint of a parsing run; errors are those of :func:`avsgn_pyg.recipes.checks.check_run`."""
-    for text in overrides:
-        if not text.startswith("data."):
-            raise ConfigError(f"command line: {text}: scoring a parser can change data.* and nothing else")
-    checkpoint = find_checkpoint(run)
-    files.check_files(checkpoint)
-    check_parsing(files.read_config(checkpoint, overrides))
-    return checkpoint
 
 
 def check_parsing(config: Config) -> None:
@@ -82,3 +70,7 @@ def check_parsing(config: Config) -> None:
     if train.early_stop is not None and train.select == "last":
         raise ConfigError(f"train.early_stop={train.early_stop} needs a split to watch; train.select=last has none")
     check_llp(config.data)
+
+
+#: :func:`avsgn_pyg.recipes.checks.check_run` of a parsing run, which may be given other copies of its data.
+check_parsing_run = partial(check_run, use="a parser's score", free=("data.",), check=check_parsing)

@@ -163,7 +163,8 @@ def evaluate_run(
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
         ConfigError, DataError: a setting or the data cannot be used; train has no segment labels.
     """
-    checkpoint = load_checkpoint(check_parsing_run(path, overrides))
+    [place] = check_parsing_run(path, overrides)
+    checkpoint = load_checkpoint(place)
     config = read_config(checkpoint.path, overrides)
     where = make_accelerator(TrainConfig(device=device)).device
     return _write(_evaluate(checkpoint, path, _open(config), split or config.evaluate.split, where))

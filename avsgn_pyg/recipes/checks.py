@@ -6,7 +6,7 @@ A tool calls them before it imports the recipe, which repeats them.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,15 +32,17 @@ def check_config(config: Config) -> None:
 
 
 def check_run(
-    run: Path, overrides: Sequence[str], use: str, *, tau: float | None = None, several: bool = False
+    run: Path, overrides: Sequence[str], use: str, *, tau: float | None = None, several: bool = False,
+    free: tuple[str, ...] = FREE_SECTIONS, check: Callable[[Config], None] = check_config,
 ) -> list[Path]:
     """Return the checkpoints of a run or of a checkpoint's folder, after checking that all files and data are there.
 
     Args:
-        overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
+        overrides: dotted settings of the sections `free`, for other copies of the data.
         use: the purpose, for error messages: ``a picture``.
         tau: threshold of the relevance, in [0, 1).
         several: whether a run of several seeds may be given, whose checkpoints are all returned.
+        check: of the task's settings and data.
 
     Raises:
         CheckpointError: no checkpoint, or one that lacks a file.
@@ -48,13 +50,14 @@ def check_run(
     """
     check_tau(tau)
     for text in overrides:
-        if not text.startswith(FREE_SECTIONS):
-            raise ConfigError(f"command line: {text}: {use} can change data.* and evaluate.*, nothing else")
+        if not text.startswith(free):
+            sections = " and ".join(f"{section}*" for section in free)
+            raise ConfigError(f"command line: {text}: {use} can change {sections}, nothing else")
     seeds = seed_folders(run) if several and RunFolder(run).index is None else []
     checkpoints = [find_checkpoint(folder) for folder in seeds or [run]]
     for checkpoint in checkpoints:
         files.check_files(checkpoint)
-        check_config(files.read_config(checkpoint, overrides))
+        check(files.read_config(checkpoint, overrides))
     return checkpoints
 
 
