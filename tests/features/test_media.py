@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.features import media
-from avsgn_pyg.features.media import RATE, Clip, Limits, MediaError, container, probe, read_seconds, stack
+from avsgn_pyg.features.media import RATE, Clip, Limits, MediaError, container, probe, read_seconds, source, stack
 
 Make = Callable[..., Path]
 
@@ -295,7 +295,7 @@ def _without_frames(good: bytes) -> bytes:
 
 @pytest.mark.parametrize(("name", "spoil", "reason"), [
     ("clip.mp4", lambda good: good[: len(good) // 2], "cut short before its index"),
-    ("notes.txt", lambda _: b"this is no film\n" * 100, "text, not a media file"),
+    ("notes.txt", lambda _: b"this is no film\n" * 100, "not a media file, but text"),
     ("clip.mp4", lambda _: b"", "the file is empty"),
     ("clip.mp4", _without_frames, r"nothing in it can be decoded .*video h264, audio aac"),
 ])
@@ -361,6 +361,6 @@ def test_the_deadline_counts_the_time_in_the_reader_alone(clip_file: Make, monke
     next(seconds)
     now[0] += 100  # the caller's
     next(seconds)
-    monkeypatch.setattr(container, "decode", lambda packet: now.append(now.pop() + 1) or packet.decode())
+    monkeypatch.setattr(source, "decode", lambda packet: now.append(now.pop() + 1) or packet.decode())
     with pytest.raises(MediaError, match="deadline of 5 s"):
         list(seconds)

@@ -16,9 +16,10 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from avsgn_pyg.features.limits import Limits
-from avsgn_pyg.features.media.container import MediaError, Source, end, frames, inspect
-from avsgn_pyg.features.media.pictures import Pictures, displayed_size
+from avsgn_pyg.features.media.container import MediaError, boundary, check_pixels
+from avsgn_pyg.features.media.pictures import BLACK, Pictures, displayed_size
 from avsgn_pyg.features.media.sound import RATE, Sound
+from avsgn_pyg.features.media.source import Source, end_of, frames, inspect
 
 __all__ = ["RATE", "TOLERANCE", "Clip", "Limits", "MediaError", "MediaInfo", "Second", "probe", "read_seconds", "stack"]
 
@@ -98,16 +99,27 @@ def probe(path: Path | str, *, limits: Limits = Limits()) -> MediaInfo:  # noqa:
         MediaError: no such file, not a media file, nothing in it can be decoded, or it exceeds the limit of pixels or
             the deadline.
     """
-    return _info(inspect(Path(path), limits))
+    return _info(_inspect(Path(path), limits))
+
+
+def _inspect(path: Path, limits: Limits) -> Source:
+    with boundary(path):
+        source = inspect(path, limits)
+        check_pixels(path, *reversed(displayed_size(source) or BLACK), limits)
+        return source
 
 
 def _info(source: Source) -> MediaInfo:
     height, width = displayed_size(source) or (0, 0)
-    duration = float(end(source))
+    with boundary(source.path):
+        end = end_of(source)
+    duration = float(end.time)
+    stated = duration if source.stated is None or end.jumps else float(source.stated)
     return MediaInfo(
         path=source.path, duration=duration, seconds=max(1, math.ceil(duration - TOLERANCE)), width=width,
         height=height, frame_rate=source.frame_rate, has_video=source.picture is not None,
-        has_audio=source.sound is not None, stated=duration if source.stated is None else float(source.stated),
+        has_audio=source.sound is not None, stated=stated,
+        notes=(*source.notes, *end.notes),
     )
 
 
@@ -139,7 +151,7 @@ def read_seconds(
     for name, (value, smallest) in least.items():
         if value < smallest:
             raise ValueError(f"{name} must be {smallest} or more, got {value}")
-    source = inspect(Path(path), limits)
+    source = _inspect(Path(path), limits)
     stop = _info(source).seconds if count is None else start + count
     if stop - start > limits.seconds:
         raise MediaError(f"{path}: {stop - start} s to read; the limit is {limits.seconds} s")
@@ -149,17 +161,17 @@ def read_seconds(
 
 def _seconds(source: Source, pictures: Pictures, sound: Sound, wanted: range, threads: int) -> Iterator[Second]:
     decoded = frames(source, wanted.start, threads)
-    video_end = source.video_end
     for index in wanted:
-        while not _complete(source, pictures, sound, index):
-            frame = next(decoded, None)
-            if frame is None:
-                sound.flush()
-                video_end = 0.0
-                break
-            (pictures if isinstance(frame, VideoFrame) else sound).feed(frame)
-        pictures.repeat(index, video_end)
-        (images, seen), (samples, heard) = pictures.take(), sound.take()
+        with boundary(source.path, f"second {index} "):
+            while not _complete(source, pictures, sound, index):
+                frame = next(decoded, None)
+                if frame is None:
+                    sound.flush()
+                    pictures.ended = True
+                    break
+                (pictures if isinstance(frame, VideoFrame) else sound).feed(frame)
+            pictures.repeat(index)
+            (images, seen), (samples, heard) = pictures.take(), sound.take()
         with source.meter.paused():
             yield Second(index=index, frames=images, seen=seen, samples=samples, heard=heard)
 

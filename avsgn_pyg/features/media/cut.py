@@ -12,7 +12,8 @@ from av import FFmpegError, Packet
 from av.container import InputContainer
 
 from avsgn_pyg.features.limits import Limits
-from avsgn_pyg.features.media.container import MediaError, Source, inspect, open_media, packets
+from avsgn_pyg.features.media.container import MediaError, boundary, open_media, packets
+from avsgn_pyg.features.media.source import Source, end_of, inspect
 
 #: Format of a file -> format and suffix of its parts.
 _FORMATS: Final = {"mov,mp4,m4a,3gp,3g2,mj2": ("mp4", ".mp4"), "matroska,webm": ("matroska", ".mkv"),
@@ -27,12 +28,16 @@ _OFF: Final = Fraction(1, 25)
 def copy_suffix(path: Path, start: float, limits: Limits) -> str | None:
     """Return the suffix of a part that can be copied from `start` on, or ``None`` if it must be encoded again.
 
-    Copying needs a known format and, with video, a keyframe at `start`. MediaError if the file cannot be read.
+    Copying needs a known format, a clock that does not jump and, with video, a keyframe at `start`. MediaError if the
+    file cannot be read.
     """
-    source = inspect(path, limits)
-    with open_media(path) as container:
-        known = _FORMATS.get(container.format.name)
-        return known[1] if known is not None and _beginning(container, source, start) is not None else None
+    with boundary(path):
+        source = inspect(path, limits)
+        with open_media(path, limits) as container:
+            known = _FORMATS.get(container.format.name)
+            if known is None or end_of(source).jumps or _beginning(container, source, start) is None:
+                return None
+            return known[1]
 
 
 def copy_part(path: Path, out: Path, start: float, end: float, limits: Limits) -> None:
@@ -42,7 +47,8 @@ def copy_part(path: Path, out: Path, start: float, end: float, limits: Limits) -
     """
     source = inspect(path, limits)
     try:
-        with open_media(path) as container, av.open(str(out), "w", format=_FORMATS[container.format.name][0]) as part:
+        with (open_media(path, limits) as container,
+              av.open(str(out), "w", format=_FORMATS[container.format.name][0]) as part):
             copies = {index: part.add_stream_from_template(container.streams[index]) for index in source.streams}
             begin = _beginning(container, source, start)
             for packet in _from(container, source, source.streams, start):

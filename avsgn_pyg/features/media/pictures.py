@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+import math
 
 import numpy as np
 import torch
 from av import VideoFrame
+from av.filter import Graph
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from avsgn_pyg.features.media.container import Source
+from avsgn_pyg.features.media.clock import DECLARED_GAP
+from avsgn_pyg.features.media.source import Source
 
 # Containers round times to a millisecond; a frame that begins at most this much too late is still used.
 _ROUNDING = 0.001
 # Height and width of the black picture of a file without video.
 BLACK = (32, 32)
+# Seconds for which a picture is still seen after its end, if the next one is late.
+_HOLD = 3.0
 
 
 class Pictures:
@@ -27,13 +31,16 @@ class Pictures:
 
     Attributes:
         reached: the time at which the newest frame begins.
+        ended: whether no frame follows.
     """
 
     def __init__(self, source: Source, *, per_second: int, first: int, size: tuple[int, int] | None) -> None:
         self.source, self.per_second, self.reached = source, per_second, float(first)
         self.size = size or displayed_size(source) or BLACK
-        self.opening = source.picture and self._time(source.picture)
+        self.stated = None if source.video_end is None else float(source.video_end)
         self.newest: VideoFrame | None = None
+        self.opening = source.picture and self._time(source.picture)
+        self.longest, self.count, self.ended = 0.0, 0, False
         self.selected = first * per_second  # the number of frames from second 0 on
         self.waiting: list[tuple[UInt8[Tensor, "H W 3"], bool]] = []
         self.converted: tuple[VideoFrame | None, UInt8[Tensor, "H W 3"]] | None = None
@@ -54,21 +61,37 @@ class Pictures:
         if self.newest is not None and time <= self.reached:
             return
         while self.wanted + _ROUNDING < time:
-            self._select(self.newest or frame, seen=self.newest is not None)
-        self.newest, self.reached = frame, time
+            self._select(self.newest or frame)
+        if self.newest is None:
+            self.begun = time
+        else:
+            self.longest = max(self.longest, time - self.reached)
+        self.newest, self.reached, self.count = frame, time, self.count + 1
 
-    def repeat(self, second: int, end: Fraction | float | None) -> None:
-        """Complete all seconds up to `second` with the newest frame, which counts as seen until it and the stream end.
-
-        A still image, the only frame so far, counts as seen as long as the sound lasts; so does any frame if `end`,
-        the end of the stream in seconds, is ``None``.
-        """
+    def repeat(self, second: int) -> None:
+        """Complete all seconds up to `second` with the newest frame."""
+        if self.newest is None and self.source.picture and self.opening <= self.wanted and not self.ended:
+            self.feed(self.source.picture)  # it is late in the file
         while self.done <= second:
-            frame, seen = self.newest, self.newest is not None
-            if frame is not None and end is not None and self.reached != self.opening:
-                length = frame.duration * frame.time_base if frame.duration else 1 / (self.source.frame_rate or 1)
-                seen = self.wanted < max(end, self.reached + float(length))
-            self._select(frame or self.source.picture, seen)
+            self._select(self.newest or self.source.picture)
+
+    @property
+    def _visible(self) -> float:
+        """The time until which the newest frame is seen, if no other one follows by then.
+
+        It is seen until it ends, and for a while longer, which grows with the mean time between frames; where a header
+        states the end of the video but not of each frame, until that end. A still image, the only frame so far, is
+        seen at all times.
+        """
+        if self.newest is None or self.reached == self.opening:
+            return -math.inf if self.newest is None else math.inf
+        end, stated = self.reached + self._length(self.newest), self.stated
+        hold = _HOLD + (self.reached - self.begun) / (self.count - 1)
+        if self.ended:
+            return max(end, min(stated or 0.0, self.reached + self.longest))
+        if stated is None:
+            return end + hold
+        return max(end, min(stated, end + hold) if self.source.exact else stated)
 
     def take(self) -> tuple[UInt8[Tensor, "k H W 3"], Bool[Tensor, "k"]]:
         """Return the frames of the earliest second that was not taken yet, and whether each was seen."""
@@ -77,11 +100,17 @@ class Pictures:
         return torch.stack(images), torch.tensor(seen)
 
     def _time(self, frame: VideoFrame) -> float:
-        if frame.pts is None and frame.dts is None:
-            return self.reached
+        if frame.pts is None and frame.dts is None:  # a stream without times
+            return self.reached if self.newest is None else self.reached + self._length(frame)
         return (frame.time if frame.pts is not None else float(frame.dts * frame.time_base)) - float(self.source.start)
 
-    def _select(self, frame: VideoFrame | None, seen: bool) -> None:
+    def _length(self, frame: VideoFrame) -> float:
+        nominal = 1 / (self.source.frame_rate or 1)
+        length = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else nominal
+        return length if length <= DECLARED_GAP else nominal
+
+    def _select(self, frame: VideoFrame | None) -> None:
+        seen = self.wanted < self._visible
         if self.converted is None or self.converted[0] is not frame:
             self.converted = (frame, self._convert(frame))
         self.waiting.append((self.converted[1], seen))
@@ -93,8 +122,19 @@ class Pictures:
         quarters, mirrored = orientation(self.source.picture)
         height, width = self.size[::-1] if quarters % 2 else self.size
         filtering = "BILINEAR" if (frame.height, frame.width) == (height, width) else "BICUBIC"
+        frame = deinterlaced(frame) if frame.interlaced_frame else frame
         image = frame.reformat(width, height, "rgb24", interpolation=filtering, threads=1).to_ndarray()
         return torch.from_numpy(np.rot90(image[:, ::-1] if mirrored else image, quarters).copy())
+
+
+def deinterlaced(frame: VideoFrame) -> VideoFrame:
+    """Return a frame whose second field is interpolated from its first one, so that nothing is shown twice."""
+    graph = Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    graph.link_nodes(source, graph.add("estdif", "mode=frame:deint=all"), graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    graph.vpush(None)
+    return graph.vpull()
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
-from av import AudioFrame, AudioResampler
-from jaxtyping import Float
+from av import AudioFrame, AudioLayout, AudioResampler
+from av.audio.plane import AudioPlane
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
-from avsgn_pyg.features.media.container import Source
+from avsgn_pyg.features.media.source import Source
 
 RATE = 48_000
 # Where timestamps and the count of samples differ by less than this (s), it is rounding, and the count is right.
@@ -20,6 +23,11 @@ _SLACK = 0.03
 _SETTLING = 0.5
 # The coarsest unit of time (s) in which a container counts.
 _ROUNDING = 0.001
+# Channels are compared in blocks of this length (s), and at most so many frames.
+_BLOCK, _FRAMES = 0.25, 500
+# Channels cancel out if their mix has less than this share of the energy that it has if they are independent.
+_CANCELLED = 0.03
+_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64, "flt": np.float32, "dbl": np.float64}
 
 
 class Sound:
@@ -41,12 +49,39 @@ class Sound:
         # NaN marks samples that the sound track does not cover.
         self.buffers: dict[int, np.ndarray] = defaultdict(lambda: np.full(RATE, np.nan, dtype=np.float32))
         self.resampler: AudioResampler | None = None
+        self.block: list[AudioFrame] = []
+        self.number = 0
 
     def feed(self, frame: AudioFrame) -> None:
-        """Add the next frame; if it does not directly follow the last one, a new run begins at its time."""
+        """Add the next frame.
+
+        Where the channels of a block cancel out, as if one of them were inverted, the loudest one is taken alone.
+        """
+        if frame.layout.nb_channels == 1:
+            self._add(frame)
+            return
+        number = self.number if frame.pts is None else int((frame.time - self.start) // _BLOCK)
+        if number != self.number or len(self.block) >= _FRAMES:
+            self._add_block()
+        self.number = number
+        self.block.append(frame)
+
+    def flush(self) -> None:
+        """Write the samples that wait for others."""
+        self._add_block()
+        self._end_run()
+
+    def _add_block(self) -> None:
+        block, self.block = self.block, []
+        loudest = _cancelled(block) if block else None
+        for frame in block:
+            self._add(frame if loudest is None else _alone(frame, loudest))
+
+    def _add(self, frame: AudioFrame) -> None:
+        """Convert a frame; if it does not directly follow the last one, a new run begins at its time."""
         begin, rate = None if frame.pts is None else self._position(frame), frame.sample_rate
         if self.resampler is not None and not self._continues(frame, begin):
-            self.flush()
+            self._end_run()
         if self.resampler is None:
             if begin is not None and begin < (self.next - _SETTLING) * rate:
                 return
@@ -55,7 +90,7 @@ class Sound:
         frame.pts = None
         self._write(self.resampler.resample(frame))
 
-    def flush(self) -> None:
+    def _end_run(self) -> None:
         """Write the samples that are still in the resampler."""
         if self.resampler is not None:
             self._write(self.resampler.resample(None))
@@ -85,8 +120,7 @@ class Sound:
         return on_time and self.form == (frame.format.name, frame.layout.name, frame.sample_rate)
 
     def _start_run(self, frame: AudioFrame, begin: int) -> None:
-        # Without the limit FFmpeg mixes float stereo to mono at 0.71 + 0.71, and integer stereo at 0.5 + 0.5.
-        self.resampler = AudioResampler(format="fltp", layout="mono", rate=RATE, options={"rematrix_maxval": "1.0"})
+        self.resampler = _resampler(RATE)
         self.form, self.begin, self.end = (frame.format.name, frame.layout.name, frame.sample_rate), begin, begin
         silence = begin % (frame.sample_rate // math.gcd(frame.sample_rate, RATE))
         self.output = (begin - silence) * RATE // frame.sample_rate
@@ -107,10 +141,68 @@ class Sound:
             start = stop
 
 
+def _resampler(rate: int) -> AudioResampler:
+    # Without the limit FFmpeg mixes float stereo to mono at 0.71 + 0.71, and integer stereo at 0.5 + 0.5.
+    return AudioResampler(format="fltp", layout="mono", rate=rate, options={"rematrix_maxval": "1.0"})
+
+
+def _cancelled(frames: list[AudioFrame]) -> int | None:
+    """Return the loudest channel of frames whose channels cancel out when they are mixed, else ``None``."""
+    layout, products = frames[0].layout, 0.0
+    for frame in frames:
+        if frame.layout == layout:
+            channels = _channels(frame).astype(np.float32)
+            channels -= 128 if frame.format.name.startswith("u8") else 0
+            products = products + channels @ channels.T
+    weights, energies = _weights(layout.name), np.diag(products)
+    if weights @ products @ weights >= _CANCELLED * (weights**2 @ energies):
+        return None
+    return int(np.argmax(energies))
+
+
+@lru_cache
+def _weights(layout: str) -> Float32[np.ndarray, "channels"]:
+    """Return each channel's share in the mix of a layout."""
+    count = AudioLayout(layout).nb_channels
+    alone = AudioFrame.from_ndarray(np.eye(count, dtype=np.float32).reshape(1, -1), format="flt", layout=layout)
+    alone.sample_rate = RATE
+    return _resampler(RATE).resample(alone)[0].to_ndarray()[0]
+
+
+def _alone(frame: AudioFrame, channel: int) -> AudioFrame:
+    """Return a frame that has one of its channels in place of all."""
+    alone = _like(frame, frame.samples)
+    alone.pts = frame.pts
+    copies = 1 if frame.format.is_planar else frame.layout.nb_channels
+    samples = np.repeat(_channels(frame)[channel], copies).tobytes()
+    for plane in _planes(alone):
+        plane.update(samples.ljust(plane.buffer_size, b"\0"))
+    return alone
+
+
 def _silence(like: AudioFrame, samples: int) -> AudioFrame:
-    silent = AudioFrame(format=like.format.name, layout=like.layout, samples=samples)
-    silent.sample_rate, silent.time_base = like.sample_rate, like.time_base
-    for plane in silent.planes:
+    silent = _like(like, samples)
+    for plane in _planes(silent):
         # Unsigned 8-bit sound is silent in the middle of its range.
         plane.update((b"\x80" if like.format.name.startswith("u8") else b"\x00") * plane.buffer_size)
     return silent
+
+
+def _like(frame: AudioFrame, samples: int) -> AudioFrame:
+    made = AudioFrame(format=frame.format.name, layout=frame.layout, samples=samples)
+    made.sample_rate, made.time_base = frame.sample_rate, frame.time_base
+    return made
+
+
+def _planes(frame: AudioFrame) -> Sequence[AudioPlane]:
+    # PyAV finds more than there are from 8 channels on, at addresses of other data.
+    return frame.planes[: frame.layout.nb_channels if frame.format.is_planar else 1]
+
+
+def _channels(frame: AudioFrame) -> Shaped[np.ndarray, "channels samples"]:
+    """Return the samples as they are stored."""
+    count = frame.layout.nb_channels
+    form = _TYPES[frame.format.name.removesuffix("p")]
+    if frame.format.is_planar:
+        return np.stack([np.frombuffer(plane, form, frame.samples) for plane in _planes(frame)])
+    return np.frombuffer(frame.planes[0], form, frame.samples * count).reshape(-1, count).T
