@@ -28,6 +28,8 @@ def write(tmp_path: Path):
 @pytest.mark.parametrize(("yaml", "words"), [
     ("model: {cmgi: {layer: 3}}", "model.cmgi.layer: .*did you mean model.cmgi.layers"),
     ("batch_size: 8", "batch_size: .*did you mean train.batch_size"),
+    ("train: {lr: 0.1}", "train.lr: .*did you mean train.learning_rate"),
+    ("model: {cmgi: {topology: complet}}", "model.cmgi.topology: .*did you mean complete"),
     ("zzz: 1", "zzz: .*name, run_dir, data, model"),
     ("model: {dim: wide}", "model.dim: .*'wide'"),
     ("train: {epochs: 0}", "train.epochs: .*greater than or equal to 1"),
@@ -242,3 +244,10 @@ def test_a_conflict_of_settings_names_the_file_that_sets_one_of_them(write):
     with pytest.raises(ConfigError) as error:
         load_config(child, ["model.options.hidden=7", "train.seed=1"])
     assert str(error.value).startswith(f"{base}: model: dim ")
+
+
+def test_home_is_expanded_in_the_folders_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/u")
+    (tmp_path / "a.yaml").write_text("run_dir: ~/runs\ndata: {root: ~/AVE}\n")
+    config = load_config(tmp_path / "a.yaml")
+    assert (config.run_dir, config.data.root) == (Path("/home/u/runs"), Path("/home/u/AVE"))

@@ -13,16 +13,16 @@ from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.predictor.inputs import find_clips
 
 if TYPE_CHECKING:
-    from avsgn_pyg.predictor.clips import predict_clips
+    from avsgn_pyg.predictor.clips import ClipResult, predict_clips
     from avsgn_pyg.predictor.formats import FORMATS
     from avsgn_pyg.predictor.prediction import FoundEvent, Prediction
     from avsgn_pyg.predictor.predictor import Predictor
 
-__all__ = ["EXPECTED_ERRORS", "FORMATS", "EncoderChoice", "FoundEvent", "Prediction", "Predictor", "find_clips",
-           "predict_clips"]
+__all__ = ["EXPECTED_ERRORS", "FORMATS", "ClipResult", "EncoderChoice", "FoundEvent", "Prediction", "Predictor",
+           "find_clips", "predict_clips"]
 
 __getattr__, __dir__ = attach(__name__, {
-    "clips": ("predict_clips",),
+    "clips": ("ClipResult", "predict_clips"),
     "formats": ("FORMATS",),
     "pictures": (),
     "prediction": ("FoundEvent", "Prediction"),

@@ -15,6 +15,7 @@ from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.features.media import RATE, MediaError, MediaInfo, probe, read_seconds
 from avsgn_pyg.features.media.cut import copy_part, copy_suffix
 from avsgn_pyg.predictor.prediction import FoundEvent, Prediction
+from avsgn_pyg.predictor.record import CUT
 from avsgn_pyg.scenes.film import write_film
 
 Place = Callable[[str], AbstractContextManager[Path]]
@@ -37,7 +38,7 @@ def write_cuts(prediction: Prediction, place: Place, stem: str, limits: Limits) 
     """
     info, names = probe(prediction.path, limits=limits), []
     for number, event in enumerate(prediction.events, 1):
-        name = f"{stem}.event-{number}"
+        name = f"{stem}{CUT}{number}"
         names.append(_write_clip(info, event, name, place, limits))
         middle = int((event.start + event.end) / 2)
         second = next(iter(read_seconds(prediction.path, start=middle, count=1, limits=limits)))

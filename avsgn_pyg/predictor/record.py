@@ -25,6 +25,8 @@ RECORD: Final = "predictions.jsonl"
 SUMMARY: Final = "summary.csv"
 #: First line of a record.
 HEADER: Final = {"record": "predictions of avsgn_pyg", "format": 1}
+#: Between the stem of a clip and the number of an event, in the names of its cuts.
+CUT: Final = ".event-"
 COLUMNS: Final = ("file", "duration", "events", "notes", "failure", "written")
 
 
@@ -94,8 +96,14 @@ class OutputFolder:
             self._add({"file": name, "sha256": _sha256(partial)})
 
     def finish(self, clip: Path, state: Mapping[str, Any], stem: str, files: Sequence[str], **summary: Any) -> None:
-        """Add the line of a clip whose `files` are written; `summary` are duration, events and notes."""
+        """Add the line of a clip whose `files` are written; `summary` are duration, events and notes.
+
+        Cuts of events that the clip had before, and has no more, are removed unless they were edited.
+        """
         hashes = {name: self._hash(name) for name in files}
+        for name, digest in self._clips.get(os.path.abspath(clip), {"files": {}})["files"].items():
+            if name not in hashes and name.startswith(f"{stem}{CUT}") and self._hash(name) == digest:
+                (self.folder / name).unlink()
         self._add({"clip": os.path.abspath(clip), **state, "stem": stem, "files": hashes, **summary})
 
     def fail(self, clip: Path, reason: str) -> None:

@@ -128,6 +128,17 @@ def test_stems_are_unique_and_portable_and_stay_as_they_were(clip: Path, tmp_pat
         assert len(stem.encode()) <= 200 and not set(stem) & set(':?"<>|*') and stem.upper() != "CON"
 
 
+def test_cuts_of_events_that_are_gone_are_removed_and_edited_ones_are_kept(clip: Path, tmp_path: Path) -> None:
+    folder, names = OutputFolder(tmp_path / "out"), ["a.json", "a.event-1.mp4", "a.event-2.mp4", "a.event-3.mp4"]
+    for name in names:
+        with folder.place(name) as partial:
+            partial.write_text(name)
+    folder.finish(clip, state(clip, SETTINGS), "a", names)
+    (tmp_path / "out" / names[3]).write_text("edited")
+    folder.finish(clip, state(clip, SETTINGS), "a", names[1:2])
+    assert {path.name for path in (tmp_path / "out").glob("a.*")} == {names[0], names[1], names[3]}
+
+
 def test_the_summary_lists_every_clip_of_the_folder_with_its_failure(clip: Path, tmp_path: Path) -> None:
     write(clip, tmp_path / "out")
     folder = OutputFolder(tmp_path / "out")
