@@ -178,7 +178,7 @@ def read_store(path: str | Path) -> Features:
     path = Path(path)
     with h5.opened(path) as file:
         provenance = _check_format(path, file)
-        mixed = file.attrs["version"] == MIXED_VERSION
+        mixed = h5.text_attribute(file, "version") == str(MIXED_VERSION)
         lengths = torch.from_numpy(h5.integers(path, file, "lengths")) if mixed else None
         label_text = None
         if "label_text" in file:
@@ -201,22 +201,22 @@ def read_store(path: str | Path) -> Features:
 
 def _check_format(path: Path, file: Any) -> dict[str, Any]:
     """Return the provenance of a store of a known version."""
-    found, version = file.attrs.get("format"), file.attrs.get("version")
+    found, version = (h5.text_attribute(file, name) for name in ("format", "version"))
     if found != FORMAT:
         raise DataError(f"{path}: not a feature store (it has {sorted(file)}); the public AVE files go into "
                         "data.audio_features and data.visual_features")
-    if version not in (VERSION, MIXED_VERSION):
+    if version not in (str(VERSION), str(MIXED_VERSION)):
         raise DataError(f"{path}: store version {version}; this release reads versions {VERSION} and {MIXED_VERSION}")
-    try:
-        return json.loads(file.attrs["provenance"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: its provenance is missing or not JSON ({error})") from None
+    return h5.read_provenance(path, file)
 
 
 def _pad(seconds: Tensor, lengths: Int[Tensor, "N"]) -> Float[Tensor, "N T d"]:
     """Separate the videos of [S, d] and pad them with zeros to the longest."""
     if int(lengths.min()) < 1:
         raise DataError(f"lengths must be 1 or more for every video; the least is {int(lengths.min())}")
+    if len(lengths) * int(lengths.max()) > h5.DENSEST * max(1, len(seconds)):
+        raise DataError(f"{len(lengths)} videos padded to the longest, {int(lengths.max())} seconds, take more than "
+                        f"{h5.DENSEST} times the {len(seconds)} seconds of the file; split the file by length")
     if seconds.ndim != 2 or len(seconds) != int(lengths.sum()):
         raise DataError(f"lengths of {int(lengths.sum())} seconds in all need features [{int(lengths.sum())}, width]; "
                         f"got {list(seconds.shape)}")

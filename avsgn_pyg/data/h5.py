@@ -6,6 +6,7 @@ Reading takes no lock, follows no link to another file, and allocates no memory 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,19 @@ def dataset(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
         raise DataError(f"{path}: {key!r} declares {declared:,} bytes, and the file has {stored:,} for them; it was "
                         "not written to its end")
     return found
+
+
+def text_attribute(file: h5py.File, name: str) -> str:
+    """Return an attribute as text; an empty one if there is none."""
+    return str(file.attrs.get(name, ""))
+
+
+def read_provenance(path: Path, file: h5py.File) -> dict[str, Any]:
+    """Return the attribute ``provenance``; DataError if it is not a JSON object."""
+    try:
+        return dict(json.loads(text_attribute(file, "provenance")))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: its provenance is missing or not a JSON object ({error})") from None
 
 
 def read(path: Path, key: str, found: Any, rows: Any = ()) -> np.ndarray:

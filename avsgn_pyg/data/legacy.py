@@ -154,7 +154,7 @@ def read_label_text(path: str | Path) -> Float[Tensor, "C d"]:
     path = Path(path)
     check_file(path)
     try:
-        table = np.load(path, allow_pickle=False)
+        table = np.load(path, mmap_mode="r", allow_pickle=False)  # which checks the declared size
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not a readable npy file ({error})") from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:

@@ -69,7 +69,7 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
 
 def _is_store(path: Path) -> bool:
     with h5.opened(path) as file:
-        return file.attrs.get("format") == FORMAT
+        return h5.text_attribute(file, "format") == FORMAT
 
 
 def _annotations(annotations: Annotations) -> Iterator[str]:

@@ -138,6 +138,10 @@ def replace(key: str, values: object) -> Callable[[h5py.File], None]:
     (features, lambda file: file.attrs.pop("format"), r"not a feature store \(it has \['audio'"),
     (features, lambda file: file.attrs.modify("version", 3), "version 3"),
     (features, lambda file: file.attrs.pop("provenance"), "provenance is missing"),
+    (features, lambda file: file.attrs.create("provenance", "[1, 2]"), "not a JSON object"),
+    (features, lambda file: file.attrs.create("provenance", "[" * 20_000), "recursion"),
+    (features, lambda file: file.attrs.create("format", ["a", "b"]), "not a feature store"),
+    (features, lambda file: file.attrs.create("version", [1, 2]), "version"),
     (features, lambda file: file.pop("label_text/visual"), "no dataset 'label_text/visual'"),
     (features, replace("audio", np.full((3, 4, 5), np.nan)), "row 0, segment 0"),
     (features, replace("rows", [1, 1, 2]), "rows must be different"),
@@ -145,6 +149,7 @@ def replace(key: str, values: object) -> Callable[[h5py.File], None]:
     (mixed, replace("lengths", [2, 4, 2]), r"8 seconds .* got \[7, 5\]"),
     (mixed, replace("lengths", [2, 5]), "2 videos have 3 ids"),
     (mixed, replace("lengths", [3, 4, 0]), "least is 0"),
+    (mixed, replace("lengths", [2**62, 2**62, 2**63 - 1]), "padded to the longest"),
 ])
 @pytest.mark.usefixtures("as_installed")
 def test_a_damaged_store_is_named_with_the_damage(

@@ -118,6 +118,13 @@ def test_damage_found_while_reading_is_named_too(tmp_path: Path) -> None:
         read_legacy_features(path)
 
 
+def test_label_text_that_declares_more_than_its_file_holds_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "text.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (10**10, 128)})
+    with pytest.raises(DataError, match=r"text\.npy: not a readable npy file"):
+        read_label_text(tmp_path / "text.npy")
+
+
 @pytest.mark.parametrize(("grid", "dtype"), FORMS[1:])
 def test_maps_are_read_in_the_order_asked_for_as_float32(tmp_path: Path, grid: tuple[int, ...], dtype: str) -> None:
     values = draw(6, 3, *grid, 4, dtype=dtype)

@@ -119,7 +119,7 @@ def read_shard(path: Path) -> tuple[dict[str, Any], Features | None]:
         DataError: no such file, or not a store.
     """
     with h5.opened(path) as file:
-        if file.attrs.get("format") == EMPTY:
-            return json.loads(file.attrs["provenance"]), None
+        if h5.text_attribute(file, "format") == EMPTY:
+            return h5.read_provenance(path, file), None
     store = read_store(path)
     return store.provenance, store
