@@ -164,6 +164,22 @@ def test_only_a_busy_lock_is_held_by_another_process(tmp_path, monkeypatch):
         pass
 
 
+def test_windows_locks_a_byte(tmp_path, monkeypatch):
+    class Windows:
+        LK_NBLCK, free = 2, True
+
+        @classmethod
+        def locking(cls, handle, mode, size):
+            if not cls.free:
+                raise PermissionError(errno.EACCES, "permission denied")
+            cls.free = False
+
+    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(files, "msvcrt", Windows, raising=False)
+    with lock(tmp_path / "a") as held, lock(tmp_path / "a") as again:
+        assert held and not again
+
+
 def plant(kind, path, victim):
     path.parent.mkdir(exist_ok=True)
     if kind == "link":

@@ -122,6 +122,7 @@ def open_progress(
     Raises:
         ExtractionError: another process uses it; it has other settings (names them); it is damaged or of another
             release; the folder cannot be written.
+        DataError: the folder or its lock is a symbolic link, or belongs to another user.
     """
     folder = out.with_name(f"{out.name}.parts")
     with ExitStack() as stack:
