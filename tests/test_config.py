@@ -210,6 +210,7 @@ def test_a_config_cannot_be_changed():
       for setting in ("topology=window", "relations=typed", "topk=3", "backend=native")),
     (["data.held_out=[Bark, Bark]"], "twice"),
     (["data.kind=llp", "data.held_out=[Bark]"], "held_out"),
+    (["data.kind=synthetic", "data.padded_events=drop"], "kind=ave"),
 ])
 def test_settings_that_contradict_each_other_are_an_error(overrides: list[str], words: str):
     with pytest.raises(ConfigError, match=words):

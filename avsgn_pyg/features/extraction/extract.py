@@ -25,7 +25,7 @@ from avsgn_pyg.features.extraction.progress import (
     open_progress,
     refuse_other_settings,
 )
-from avsgn_pyg.features.extraction.report import Report, describe, list_failures
+from avsgn_pyg.features.extraction.report import Report, describe
 from avsgn_pyg.features.extraction.videos import NO_FILE, Flags, Plan
 
 #: Row (``None`` without annotations), id, audio [T, da] and visual [T, dv] features.
@@ -64,21 +64,18 @@ def run_extraction(
         record = _record(plan, progress, origin)
         entries = _entries(plan, progress)
         if not entries and plan.shard.count == 1:
-            failures = provenance.failures_of(record)
-            raise NothingExtractedError(
-                "\n".join([f"none of {len(failures)} videos could be encoded", *list_failures(failures)])
-            )
+            raise NothingExtractedError("\n".join([f"none of {len(record['failed'])} videos could be encoded",
+                                                   *describe(record, plan.notes)]))
         with explain_disk_errors(out):
             if entries:
                 write_store(out, assemble(entries, record, plan.categories, text))
             else:
                 provenance.write_empty(out, record)
         progress.done = True
-    failures = provenance.failures_of(record)
     empty = () if entries else ("no video of this shard succeeded; the merge takes only its failures",)
     lines = (f"{len({entry[1] for entry in entries})} videos in {len(entries)} entries; encoded now: {encoded}",
              *describe(record, (*plan.notes, *empty)))
-    return Report(out, len(entries), encoded, failures, lines)
+    return Report(out, len(entries), encoded, provenance.failures_of(record), lines)
 
 
 def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from avsgn_pyg.features.extraction.provenance import failures_of, flags_of
 from avsgn_pyg.features.extraction.videos import NO_FILE, Failure
 
-#: Ids without a file that a message lists before it counts the rest.
+#: Ids without a file that are listed before the rest is counted.
 SHOWN = 20
 
 
@@ -66,12 +66,7 @@ def describe(record: Mapping[str, Any], notes: Sequence[str] = ()) -> Iterator[s
     if temporary:
         yield f"failed for a temporary reason: {temporary}; the same command tries them again"
     yield from notes
-    yield from list_failures(failures)
-
-
-def list_failures(failures: Sequence[Failure]) -> Iterator[str]:
-    """Yield a line for each failure, the first of the ids without a file, and the number of the other ids."""
-    absent = [failure for failure in failures if failure.reason == NO_FILE]
-    yield from (f"  {failure}" for failure in failures if failure not in absent[SHOWN:])
-    if len(absent) > SHOWN:
-        yield f"  and {len(absent) - SHOWN} more without a file"
+    gone = set([failure for failure in failures if failure.reason == NO_FILE][SHOWN:])
+    yield from (f"  {failure}" for failure in failures if failure not in gone)
+    if gone:
+        yield f"  and {len(gone)} more without a file"

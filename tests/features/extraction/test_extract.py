@@ -19,7 +19,7 @@ from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtracted
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store
-from avsgn_pyg.features.extraction import extract, provenance, read
+from avsgn_pyg.features.extraction import extract, provenance, read, report
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.engine import Results
 from avsgn_pyg.features.extraction.extract import run_extraction
@@ -272,6 +272,13 @@ def test_a_stopped_replacement_does_not_mix_with_the_store_it_replaces(root: Pat
     assert read_store(root / "features.h5").audio.shape[-1] == 24
     assert encoded(root) == ["bad", "short", "c"]
     assert read_store(root / "features.h5").audio.shape[-1] == 16
+
+
+def test_ids_without_a_file_are_listed_up_to_a_number_and_failures_all(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(report, "SHOWN", 1)
+    (root / "ids.txt").write_text("a\nbad\nx\ny\nz\n")
+    lines = run(root, annotations=None, ids=root / "ids.txt").lines
+    assert [line.split(":")[0] for line in lines[-3:]] == ["  bad", "  x", "  and 2 more without a file"]
 
 
 def test_an_extraction_in_which_nothing_works_is_an_error_with_the_reasons(root: Path):
