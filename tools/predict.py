@@ -62,9 +62,7 @@ def run(options: argparse.Namespace) -> int:
         elif options.out is None:
             print("\n".join(predictor.formats.render(result.prediction, options.format, options.top)), flush=True)
         else:
-            found = "unchanged" if result.prediction is None else "; ".join(map(str, result.prediction.events))
-            written = ", ".join(map(str, result.files))
-            print(printable(f"{result.clip}: {found or 'no event'} -> {written}"), flush=True)
+            print(printable(result.summary), flush=True)
     for error in failed:
         print(f"failed: {own_words(error, options)}", file=sys.stderr)
     if failed and len(clips) > 1:

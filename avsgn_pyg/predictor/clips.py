@@ -35,6 +35,17 @@ class ClipResult:
     error: Exception | None = None
     files: tuple[Path, ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """The events or the error, the files, and what is noted of the clip, on one line."""
+        if self.error is not None:
+            return f"failed: {self.error}"
+        files = ", ".join(map(str, self.files))
+        if self.prediction is None:
+            return f"{self.clip}: unchanged -> {files}"
+        events, notes = "; ".join(map(str, self.prediction.events)), "; ".join(self.prediction.notes)
+        return f"{self.clip}: {events or 'no event'} -> {files}{f' (note: {notes})' if notes else ''}"
+
 
 def predict_clips(
     predictor: Predictor, clips: Sequence[Path], *, out: Path | None = None, formats: Sequence[str] = (),

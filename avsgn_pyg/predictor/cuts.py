@@ -70,9 +70,11 @@ def _encode(info: MediaInfo, out: Path, event: FoundEvent, limits: Limits) -> No
     rate = min(max(1, round(info.frame_rate)), _FRAMES)
     size = (max(2, info.height // 2 * 2), max(2, info.width // 2 * 2)) if info.has_video else None
     span = {"start": int(event.start), "count": math.ceil(length), "limits": limits}
-    sound = np.concatenate([second.samples.numpy() for second in read_seconds(path, size=(2, 2), **span)])
+    sound = None
+    if info.has_audio:
+        mono = np.concatenate([second.samples.numpy() for second in read_seconds(path, size=(2, 2), **span)])
+        sound = np.stack((mono, mono))[:, : round(length * RATE)]
     # Frames are made as they are written: a minute of them does not fit into memory.
     frames = (frame for second in read_seconds(path, frames_per_segment=rate, size=size, **span)
               for frame in second.frames.numpy())
-    write_film(out, islice(frames, max(1, round(length * rate))), np.stack((sound, sound))[:, : round(length * RATE)],
-               frame_rate=rate, sample_rate=RATE)
+    write_film(out, islice(frames, max(1, round(length * rate))), sound, frame_rate=rate, sample_rate=RATE)

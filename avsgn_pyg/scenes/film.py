@@ -19,7 +19,7 @@ SOUND_BITS = 128_000  #: per second
 
 
 def write_film(
-    path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], samples: Float32[np.ndarray, "2 n"], *,
+    path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], samples: Float32[np.ndarray, "2 n"] | None, *,
     frame_rate: int, sample_rate: int,
 ) -> None:
     """Write an mp4 file, completely or not at all.
@@ -28,7 +28,7 @@ def write_film(
 
     Args:
         frames: RGB, sides even; frame k is shown from k / frame_rate on.
-        samples: left and right, in [-1, 1].
+        samples: left and right, in [-1, 1]; ``None`` for a film without sound.
         frame_rate, sample_rate: frames and samples per second.
 
     Raises:
@@ -41,9 +41,11 @@ def write_film(
             picture = container.add_stream("libx264", rate=frame_rate, options=PICTURE, pix_fmt="yuv420p")
         except av.codec.codec.UnknownCodecError:
             raise ScenesError(f"{path}: this PyAV has no libx264; install PyAV's own wheels (av>=14)") from None
-        sound = container.add_stream("aac", rate=sample_rate, layout="stereo", bit_rate=SOUND_BITS)
+        streams = [picture]
+        if samples is not None:
+            streams.append(container.add_stream("aac", rate=sample_rate, layout="stereo", bit_rate=SOUND_BITS))
         picture.codec_context.gop_size = 2 * frame_rate
-        for stream in (picture, sound):
+        for stream in streams:
             stream.codec_context.thread_count = 1
         # Each frame with its part of the sound, so that a player need not look far ahead.
         for number, pixels in enumerate(frames):
@@ -53,8 +55,9 @@ def write_film(
             image.pts, image.time_base = number, Fraction(1, frame_rate)
             container.mux(picture.encode(image))
             part = slice(*(round(at * sample_rate / frame_rate) for at in (number, number + 1)))
-            container.mux(sound.encode(_block(samples, part, sample_rate)))
-        for stream in (picture, sound):
+            for sound in streams[1:]:
+                container.mux(sound.encode(_block(samples, part, sample_rate)))
+        for stream in streams:
             container.mux(stream.encode(None))
 
 

@@ -37,6 +37,7 @@ def test_a_damaged_file_does_not_stop_the_others(predictor, folder: Path, tmp_pa
     assert isinstance(error, DataError) and str(error).startswith(str(folder / "b.mp4"))
     good = found[folder / "deep" / "c.mp4"]
     assert good.files == (out / "c.json", out / "c.vtt")
+    assert "c.json" in good.summary and "failed: " in found[folder / "b.mp4"].summary
     assert json.loads(good.files[0].read_text()) == good.prediction.as_dict()
     assert names(out) == ["a.json", "a.vtt", "c.json", "c.vtt", "predictions.jsonl", "summary.csv"]
     assert "b.mp4,,,," in (out / "summary.csv").read_text()
@@ -94,6 +95,15 @@ def test_a_clip_whose_name_is_no_text_is_predicted(predictor, clip, tmp_path: Pa
     (found,) = predict_clips(predictor, [path], out=tmp_path / "out", formats=["json", "eaf", "table"])
     assert found.error is None and len(found.files) == 3
     assert all(file.name.isascii() and file.read_text(encoding="utf-8") for file in found.files)
+
+
+def test_what_is_noted_of_a_clip_is_in_its_line(predictor, clip, tmp_path: Path) -> None:
+    paths = [clip(3, sound=False), clip(3)]
+    silent, whole = predict_clips(predictor, paths, out=tmp_path, formats=["json"], tau=0.0)
+    assert "(note: no sound in this file" in silent.summary and "[no sound]" in silent.summary
+    assert "(note" not in whole.summary
+    (again, _) = predict_clips(predictor, paths, out=tmp_path, formats=["json"], tau=0.0)
+    assert "unchanged" in again.summary
 
 
 def test_a_summary_of_somebody_else_is_kept_and_told(predictor, folder: Path, tmp_path: Path) -> None:

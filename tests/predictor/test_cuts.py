@@ -54,5 +54,6 @@ def test_a_clip_without_picture_has_no_picture_of_its_event(cut, clip, tmp_path:
     assert cut(clip(4, picture=False), (1, 2)) == ["c.event-1.mp4"]
     assert probe(tmp_path / "c.event-1.mp4").duration == pytest.approx(2, abs=0.1)
     names = cut(clip(4, sound=False), (0, 0), (2, 3))
+    assert not any(probe(tmp_path / f"c.event-{number}.mp4").has_audio for number in (1, 2))
     assert names == ["c.event-1.mp4", "c.event-1.jpg", "c.event-2.mp4", "c.event-2.jpg"]
     assert Image.open(tmp_path / "c.event-2.jpg").size == (48, 32)
