@@ -87,7 +87,7 @@ class Reader:
         for second in read_seconds(path, frames_per_segment=self.frames_per_segment, start=start, count=count + 1,
                                    limits=limits):
             if len(frames) == count:
-                longer = second.heard > TOLERANCE or bool(second.seen.any())
+                longer = not start and (second.heard > TOLERANCE or bool(second.seen.any()))
                 break
             frames.append(self.preparation(second.frames))
             samples.append(second.samples)

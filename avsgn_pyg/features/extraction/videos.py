@@ -86,7 +86,7 @@ class Flags(NamedTuple):
         unheard, unseen: seconds with less than half a second of sound, and seconds without a picture.
         breaks_off: the file ends before its header says, as after an interrupted download.
         padded: seconds at the end that the file does not have.
-        longer: the file goes on after T seconds.
+        longer: the file goes on after T seconds, and no start was given.
         start: the second of the file at which the first segment begins.
         notes: the reader's sentences on a file with any of these.
     """
