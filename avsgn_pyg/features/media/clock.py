@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from av import Packet
 from av.stream import Stream
@@ -41,7 +40,7 @@ class Track:
         waited: packets of other streams since then.
     """
 
-    tick: Fraction
+    tick: float
     nominal: float
     declared: float | None
     first: float | None = None
@@ -58,7 +57,7 @@ class Track:
 
     def time(self, packet: Packet) -> float | None:
         ticks = packet.dts if packet.pts is None else packet.pts
-        return None if ticks is None else float((ticks + self.offset) * self.tick)
+        return None if ticks is None else (ticks + self.offset) * self.tick
 
     def follows(self, time: float, end: float) -> bool:
         return -self.slack <= time - end <= self.slack
@@ -71,7 +70,7 @@ class Track:
 
     def length(self, packet: Packet, time: float) -> float:
         """The seconds of a packet, if it states a duration that can be true."""
-        stated = float((packet.duration or 0) * self.tick)
+        stated = (packet.duration or 0) * self.tick
         within = self.declared is None or time + stated <= self.first + self.declared + _SLACK
         return stated if 0 < stated <= (DECLARED_GAP if within else self.slack) else self.nominal
 
@@ -90,7 +89,7 @@ class Clock:
     """
 
     def __init__(self, streams: Sequence[Stream], declared: Sequence[float | None]) -> None:
-        self.tracks = {stream.index: Track(stream.time_base, _nominal(stream), length)
+        self.tracks = {stream.index: Track(float(stream.time_base), _nominal(stream), length)
                        for stream, length in zip(streams, declared, strict=True)}
         self.notes: list[str] = []
         self.waiting = 0
@@ -106,7 +105,9 @@ class Clock:
             else:
                 track.held, track.waited = packet, 0
                 self.waiting += 1
-            for other in self.tracks.values() if self.waiting else ():
+            if not self.waiting:
+                continue
+            for other in self.tracks.values():
                 if other.held is not None and other is not track:
                     other.waited += 1
                     if other.waited > _PATIENCE or self._is_supported(other, other.time(other.held)):
@@ -141,8 +142,8 @@ class Clock:
         # In decoding order, times of pictures go back and forth, and dts is steady.
         steady = (last is not None and pts is not None and dts is not None
                   and 0 <= pts - dts <= track.slack_ticks and 0 <= dts - last <= track.slack_ticks)
-        follows = track.first is not None and track.follows(time, track.reached)
-        if not (steady or follows or self._is_supported(track, time)):
+        if not (steady or (track.first is not None and track.follows(time, track.reached))
+                or self._is_supported(track, time)):
             return False
         self._accept(track, packet, time)
         return True
@@ -187,9 +188,9 @@ class Clock:
 
     def _rebase(self, track: Track, time: float) -> None:
         """Undo a jump of the clock to a time."""
-        raw, target = time - float(track.offset * track.tick), track.reached
+        raw, target = time - track.offset * track.tick, track.reached
         others = [other for other in self.tracks.values() if other is not track and other.first is not None]
-        shared = [raw + float(other.offset * other.tick) for other in others]
+        shared = [raw + other.offset * other.tick for other in others]
         together = track.reached + _TOGETHER if track.declared is None else track.reached
         target = max([target, *(other.reached for other in others if other.reached <= together)])
         target = next((place for place in shared if -_OVERLAP <= place - track.reached <= GAP), target)

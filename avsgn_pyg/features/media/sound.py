@@ -23,8 +23,8 @@ _SLACK = 0.03
 _SETTLING = 0.5
 # The coarsest unit of time (s) in which a container counts.
 _ROUNDING = 0.001
-# Channels are compared in blocks of this length (s), and at most so many frames.
-_BLOCK, _FRAMES = 0.25, 500
+# Channels are compared in blocks of this length (s) and at most so many frames, in every so many of them.
+_BLOCK, _FRAMES, _EVERY = 0.25, 500, 4
 # Channels cancel out if their mix has less than this share of the energy that it has if they are independent.
 _CANCELLED = 0.03
 _TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64, "flt": np.float32, "dbl": np.float64}
@@ -129,7 +129,8 @@ class Sound:
 
     def _write(self, frames: list[AudioFrame]) -> None:
         """Write resampled frames to the buffers, except what lies outside the run or in seconds already taken."""
-        samples = np.concatenate([frame.to_ndarray()[0] for frame in frames] or [np.zeros(0, np.float32)])
+        parts = [np.frombuffer(frame.planes[0], np.float32, frame.samples) for frame in frames]
+        samples = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0, np.float32)])
         rate, place, self.output = self.form[2], self.output, self.output + len(samples)
         last = min(self.output, self.end * RATE // rate)
         self.reached = max(self.reached, last / RATE)
@@ -149,10 +150,11 @@ def _resampler(rate: int) -> AudioResampler:
 def _cancelled(frames: list[AudioFrame]) -> int | None:
     """Return the loudest channel of frames whose channels cancel out when they are mixed, else ``None``."""
     layout, products = frames[0].layout, 0.0
-    for frame in frames:
+    for frame in frames[::-_EVERY]:  # with the last one: sound may begin in it
         if frame.layout == layout:
-            channels = _channels(frame).astype(np.float32)
-            channels -= 128 if frame.format.name.startswith("u8") else 0
+            channels = _channels(frame).astype(np.float32, copy=False)
+            if frame.format.name.startswith("u8"):
+                channels = channels - 128
             products = products + channels @ channels.T
     weights, energies = _weights(layout.name), np.diag(products)
     if weights @ products @ weights >= _CANCELLED * (weights**2 @ energies):
