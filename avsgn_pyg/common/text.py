@@ -11,6 +11,8 @@ _UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 #: What Windows, and partly macOS, forbids in a file name: some characters, a last dot or space, names of devices.
 _UNNAMEABLE = re.compile(r'[\x00-\x1f<>:"/\\|?*\x7f\ud800-\udfff]|[. ]+$|^(?=(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))',
                          re.IGNORECASE)
+#: What a spreadsheet takes for a formula. Of those with a minus, only names and numbers can call nothing: YouTube ids.
+_FORMULA = re.compile(r"[=+@\t\r]|-(?![\w-]*\Z)", re.ASCII)
 
 
 def printable(text: str) -> str:
@@ -19,11 +21,14 @@ def printable(text: str) -> str:
 
 
 def csv_cell(value: object) -> object:
-    """Return a cell of a CSV file; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    """Return a cell of a CSV file; a text that a spreadsheet would run as a formula gets a leading apostrophe.
+
+    Video ids that begin with a minus stay as they are, so that tables can be joined by them.
+    """
     if not isinstance(value, str):
         return value
     text = printable(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def file_name(text: str) -> str:
