@@ -20,7 +20,7 @@ def test_the_tool_writes_the_figure_where_it_is_asked_to_or_in_the_run(given, sm
 @pytest.mark.parametrize(("arguments", "says"), [
     (["{run}", "--points", "1"], "most=1"),
     (["{run}", "model.dim=4"], "model.dim"),
-    (["{run}", "--seed", "-1"], "seed=-1"),
+    (["{run}", "--seed", "-1"], "--seed -1"),
 ])
 def test_what_cannot_be_drawn_is_one_line_and_exit_code_2(small_run, capsys, arguments, says, load):
     assert load("visualize_tsne").main([argument.format(run=small_run) for argument in arguments]) == 2
