@@ -21,6 +21,8 @@ _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "rtsp", "rtp",
 _FORMATS = ",".join(sorted(av.formats_available - _REFUSED))
 # Samples per second, and channels, that a resampler takes.
 _RATES, _CHANNELS = range(1_000, 1_000_001), range(1, 65)
+# Seconds that opening a file may take: FFmpeg reads some damaged indices for ever.
+_OPENING = 30.0
 # Bytes at the start of a file that tell text from media.
 _HEAD = 4096
 
@@ -37,7 +39,8 @@ def boundary(path: Path, place: str = "") -> Iterator[None]:
     except MediaError:
         raise
     except av.error.ExitError as error:
-        raise MediaError(f"{path}: {place}reading it takes longer than the deadline") from error
+        reason = f"takes longer than the deadline, or than {_OPENING:g} s to open"
+        raise MediaError(f"{path}: {place}reading it {reason}") from error
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or "no reason given"
         name = type(error).__name__
@@ -73,6 +76,7 @@ def open_media(path: Path, limits: Limits, *, decoders: bool = True) -> Iterator
         MediaError: it cannot be opened.
     """
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "pattern_type": "none"}
+    options |= _decoding(limits) if decoders else {"codec_whitelist": "none"}
     with boundary(path):
         if path.exists() and not path.is_file():
             raise MediaError(f"{path}: a folder or device, not a media file")
@@ -80,8 +84,8 @@ def open_media(path: Path, limits: Limits, *, decoders: bool = True) -> Iterator
             raise MediaError(f"{path}: the file is empty")
         try:
             # "file:" keeps a colon in the name from being read as a protocol.
-            container = av.open(f"file:{path}", metadata_errors="replace", timeout=limits.deadline,
-                                options=options | (_decoding(limits) if decoders else {"codec_whitelist": "none"}))
+            container = av.open(f"file:{path}", metadata_errors="replace", options=options,
+                                timeout=(min(_OPENING, limits.deadline), limits.deadline))
         except av.error.ExitError:
             raise
         except (OSError, FFmpegError) as error:

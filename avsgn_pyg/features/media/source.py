@@ -245,6 +245,7 @@ def _last_end(container: InputContainer, source: Source) -> End:
         read = max(read, (packet.pos or 0) + packet.size)
     ends = [Fraction(track.reached) - source.start for track in clock.tracks.values() if track.first is not None]
     unread, notes = container.size - read, list(clock.notes)
-    if read and unread > max(_UNREAD_BYTES, _UNREAD * container.size):
+    whole = read and len(source.streams) == len(container.streams)
+    if whole and unread > max(_UNREAD_BYTES, _UNREAD * container.size):
         notes.append(f"the last {unread / container.size:.0%} of the file are not read: damaged, or joined to it")
     return End(max([*ends, Fraction(0)]), clock.notes, notes)

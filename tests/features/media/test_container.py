@@ -37,6 +37,19 @@ def test_any_error_names_the_file_the_second_and_the_reason(clip_file: Make, mon
         probe(clip_file())
 
 
+def test_opening_a_file_is_limited_in_time(clip_file: Make, monkeypatch: pytest.MonkeyPatch):
+    opening = []
+
+    def open_late(*_, timeout: tuple[float, float], **__) -> None:
+        opening.append(timeout[0])
+        raise av.error.ExitError(1, "Immediate exit requested")
+
+    monkeypatch.setattr(av, "open", open_late)
+    with pytest.raises(MediaError, match="to open"):
+        probe(clip_file())
+    assert opening[0] <= 60
+
+
 @pytest.mark.parametrize("text", [
     "ffconcat version 1.0\nfile good.mp4\n",
     "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:4.0,\ngood.mp4\n#EXT-X-ENDLIST\n",
