@@ -2,7 +2,7 @@
 
     python tools/benchmark.py                    about ten minutes of one CPU core
     python tools/benchmark.py --quick            a minute: fewer videos, sizes and samples, no memory peaks
-    python tools/benchmark.py --rows cmgi,step   these groups alone
+    python tools/benchmark.py --rows cmgi,step   only these groups
     python tools/benchmark.py --against DIR      this checkout's speed over that of another one, in DIR
     python tools/benchmark.py --out results      also benchmark.json and .md in results/, kept row by row
 """

@@ -24,9 +24,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("videos", type=path, metavar="VIDEOS", help="a folder, searched with its subfolders")
     parser.add_argument("--out", type=path, required=True, metavar="FILE.h5", help="the store to write")
-    parser.add_argument("--annotations", type=path, metavar="FILE", help="encode only the videos of this AVE file")
-    parser.add_argument("--ids", type=path, metavar="FILE", help="encode only these ids, one per line; or a table with "
-                        "columns id and start, the second of the file at which each begins")
+    parser.add_argument("--annotations", type=path, metavar="FILE", help="encode only the videos of this file")
+    parser.add_argument("--ids", type=path, metavar="FILE", help="encode only these ids: one per line, or a table with "
+                        "columns id and start (the second of its file at which the clip begins)")
     parser.add_argument("--labels", type=path, metavar="FILE", help="class names in index order, one per line")
     parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds per video; default 10")
     parser.add_argument("--own-length", action="store_true", help="do not pad shorter videos")
@@ -49,7 +49,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing store")
     parser.add_argument("--retry-failed", action="store_true", help="retry permanent failures, too")
     add_limits(parser)
-    parser.add_argument("--strict", action="store_true", help="exit code 1 also if an annotated id has no file")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 also if an id has no file")
     parser.add_argument("--verify", nargs="?", type=int, const=8, metavar="N", help="compare N videos, encoded again")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_args(arguments)

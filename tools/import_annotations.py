@@ -1,8 +1,8 @@
-"""Edited ELAN or Audacity files, one event in whole seconds each, as rows of an AVE annotation file.
+"""Convert edited ELAN or Audacity files, each with one event in whole seconds, to AVE annotation rows.
 
 python tools/import_annotations.py predictions/*.eaf --labels classes.txt                  prints the rows
 python tools/import_annotations.py *.labels.txt --annotations AVE/Annotations.txt --out new/Annotations.txt
-The id of a row is the name of its file. Files with several events, or with other times, are refused one by one.
+The id of a row is the name of its file. A file with several events, or with other times, fails; the others do not.
 """
 
 from __future__ import annotations

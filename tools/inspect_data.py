@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Say what lies in a data folder or a feature store: classes, counts, duplicates, leaks, shapes, foreground.
+"""Describe a data folder or a feature store: classes, counts, duplicates, leaks, shapes, foreground.
 
-Exits with 2 where something in it cannot be used, such as features of other rows than those annotated.
+Exits with 2 if a file cannot be used, for example features of other rows than the annotated ones.
 
     python tools/inspect_data.py data/ave
     python tools/inspect_data.py data/ave --splits txt
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("path", type=path, help="an AVE-shaped folder, or the h5 file of a feature store")
     parser.add_argument("--splits", choices=("order", "txt"), default="order", help="split files to read")
-    parser.add_argument("--segments", type=int, default=10, help="seconds in a video, without features")
+    parser.add_argument("--segments", type=int, default=10, help="seconds per video, if there are no features")
     options = parser.parse_args(arguments)
     try:
         check_folder(options.path, options.splits)

@@ -1,9 +1,9 @@
-"""Which event, and in which seconds: run a trained model on clips, or on every clip of a folder.
+"""Find the events of clips, and their seconds: run a trained model on files or on every clip of a folder.
 
 python tools/predict.py clip.mp4 --checkpoint runs/demo                                prints events and seconds
 python tools/predict.py clips/ --checkpoint runs/demo --out predictions --format json,vtt  writes files
 python tools/predict.py clip.mp4 --checkpoint runs/demo --label thunder --label "rain, wind"   other labels
-The same command goes on where it was interrupted; docs/prediction.md describes files and formats.
+The same command resumes after an interruption; docs/prediction.md describes files and formats.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("clips", nargs="+", type=path, metavar="CLIP", help="a media file, or a folder of them")
     parser.add_argument("--checkpoint", required=True, type=path, metavar="RUN", help="run, checkpoint or saved model")
-    parser.add_argument("--labels", type=path, metavar="FILE", help="labels to use, one per line")
-    parser.add_list("--label", commas=False, default=[], metavar="TEXT", help="a label to use; may be repeated")
-    parser.add_argument("--out", type=path, metavar="DIR", help="write files, print no results")
+    parser.add_argument("--labels", type=path, metavar="FILE", help="use these labels, one per line")
+    parser.add_list("--label", commas=False, default=[], metavar="TEXT", help="use this label; may be repeated")
+    parser.add_argument("--out", type=path, metavar="DIR", help="write files to this folder; do not print results")
     forms = "; ".join(f"{name}: {what}" for name, what in FORMS.items())
     parser.add_list("--format", choices=FORMS, metavar="FORMAT", help=f"{forms} (default: table, with --out json)")
     parser.add_argument("--cut", action="store_true", help="with --out: also a clip and a picture of every event")
-    parser.add_argument("--overwrite", action="store_true", help="replace files of others and of other settings")
+    parser.add_argument("--overwrite", action="store_true", help="replace edited files and other predictions")
     parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="classes per second in the table")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of the encoders")
-    parser.add_encoders("if its weights have moved or none is recorded")
+    parser.add_encoders("if none is recorded or its weights file has moved")
     add_limits(parser)
     options = parser.parse_intermixed_args(arguments)
     if options.top < 1:
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; files written so far are complete; with --out the same command goes on", file=sys.stderr)
+        print("stopped; files written so far are complete; with --out the same command resumes", file=sys.stderr)
         return 130
 
 

@@ -1,4 +1,4 @@
-"""Draw Fig. 4: frames, sound, the scores of both modalities, truth and prediction of one video over time.
+"""Draw frames, sound, scores, ground truth and prediction of a video over time (Fig. 4).
 
 python tools/visualize_timeline.py runs/demo --row 12 --split test
 python tools/visualize_timeline.py runs/demo --row 12 --split test --media clips/12.mp4     with frames and sound
@@ -28,7 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
     parser.add_list("--video", to=which, commas=False, type=path, metavar="CLIP",
-                    help="draw this media file or those of a folder, not a row; may be repeated")
+                    help="a media file or a folder of them, instead of a row; may be repeated")
     parser.add_encoders("with --video")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")

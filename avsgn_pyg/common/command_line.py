@@ -1,4 +1,4 @@
-"""The command line that all tools share: paths, lists, the closest names, and errors in the words of the command line.
+"""The command line that all tools share: paths, lists, suggestions for misspelled names, and errors that name options.
 
     parser = Parser(__doc__)
     parser.add_argument("--out", type=path)
@@ -23,14 +23,14 @@ _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+://|(www\.)?youtu(\.be|be\.com)/
 
 
 def path(text: str) -> Path:
-    """Return a path with ``~`` expanded; an address of the web is an error."""
+    """Return a path with ``~`` expanded; a web address is an error."""
     return Path(local(text))
 
 
 def local(text: str) -> str:
-    """Return a name that may be a path, with ``~`` expanded; an address of the web is an error."""
+    """Return a name that may be a path, with ``~`` expanded; a web address is an error."""
     if _ADDRESS.match(text) and not os.path.lexists(text):
-        raise argparse.ArgumentTypeError(f"{text}: addresses are not fetched; download the file and give its path")
+        raise argparse.ArgumentTypeError(f"{text}: web addresses are not fetched; download the file and give its path")
     return os.path.expanduser(text)
 
 
@@ -61,7 +61,7 @@ class _Values(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with lists that take no word of another argument, and that suggests the closest name.
+    """An argument parser that suggests the closest option, and whose lists take no word of another argument.
 
     An existing file whose name begins with ``-`` is a file, unless there is an option of this name.
 
@@ -111,7 +111,7 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
     def _spelled(self, words: Sequence[str]) -> Iterator[str]:
-        """Repeat a list's option before each of its values, and spell out what argparse would misread."""
+        """Repeat a list's option before each of its values, and rewrite words that argparse would misread."""
         flag, awaits = "", False
         for word, following in pairwise([*words, ""]):
             name, action = word.partition("=")[0], self._option_string_actions.get(word)

@@ -47,9 +47,9 @@ EXPECTED_ERRORS = (ConfigError, DataError, CheckpointError, RunError, TrainingEr
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean NAME?`` with the closest of the known names, or nothing if none is close.
+    """Return ``; did you mean NAME?`` with the closest of the known names, or an empty text if none is close.
 
-    Initials are close, too: ``lr`` for ``learning_rate``.
+    Initials count as close: ``lr`` for ``learning_rate``.
     """
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1) or [

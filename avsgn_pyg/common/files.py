@@ -62,7 +62,7 @@ def atomic(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file as :func:`atomic` does; a lone surrogate, of a name that is not UTF-8, as JSON escapes it."""
+    """Write a UTF-8 file as :func:`atomic` does; lone surrogates (of names that are not UTF-8) are escaped."""
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
@@ -79,9 +79,9 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock file `path`, which ends with the process, however that ends.
+    """Hold the lock file `path`; the lock ends with the process, also after a kill.
 
-    On a file system without locks a warning says so, once, and :func:`avsgn_pyg.common.lease.lease` holds
+    On a file system without locks this logs a warning, once, and uses :func:`avsgn_pyg.common.lease.lease` with
     ``<path>.lease`` instead.
 
     Args:

@@ -20,8 +20,8 @@ from typing import Final
 
 from avsgn_pyg.common.errors import DataError
 
-#: Seconds between two refreshes of a lease; without a refresh until another machine may take it over; and between
-#: taking it over and holding it, in which the last of several processes wins.
+#: Seconds between two refreshes of a lease; without a refresh, after which any process may take it over; and from
+#: taking it over until it is held: of several processes that take it over at once, the last one holds it.
 REFRESH, STALE, SETTLE = 30.0, 3600.0, 1.0
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 #: Leases of this process.
@@ -119,7 +119,7 @@ def warn(message: str) -> None:
 
 @cache
 def machine() -> str:
-    """Eight letters for the machine, and the container, whose process numbers are comparable."""
+    """Return eight letters that identify the machine, or container, in which process numbers are comparable."""
     space = "/proc/self/ns/pid"
     return f"{zlib.crc32(f'{platform.node()} {os.readlink(space) if os.path.exists(space) else str()}'.encode()):08x}"
 
@@ -154,10 +154,10 @@ def _take(path: Path, record: str) -> bool:
         holder, pid, here = "an unknown process", 0, False
     ended = here and (path not in _HELD if pid == os.getpid() else not is_running(pid))
     if not ended and _new_file(path.parent).st_mtime - refreshed < STALE:
-        warn(f"{path}: {holder} holds this lease until it ends (seen on the same machine only) or has not refreshed it "
-             f"for {STALE / 3600:g} hours; if it was killed, remove this file")
+        warn(f"{path}: {holder} holds this lease until it ends (on the same machine), or until {STALE / 3600:g} h "
+             "after its last refresh; if it was killed, remove this file")
         return False
-    warn(f"{path}: taken over from {holder}, which has ended or not refreshed it for {STALE / 3600:g} hours")
+    warn(f"{path}: taken over from {holder}, which has ended or has not refreshed it for {STALE / 3600:g} h")
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     create(fresh, record.encode())
     fresh.replace(path)
@@ -173,9 +173,9 @@ def _read(path: Path) -> tuple[str, float]:
 
 def _check_own(path: Path, found: os.stat_result, kind: Callable[[int], bool]) -> None:
     if stat.S_ISLNK(found.st_mode):
-        problem = "is a symbolic link, which may lead to somebody else's files"
+        problem = "is a symbolic link, which may point to another user's files"
     elif not kind(found.st_mode):
-        problem = "is of another kind than the file or folder that belongs there"
+        problem = f"is not a {'folder' if kind is stat.S_ISDIR else 'regular file'}"
     elif os.name == "posix" and found.st_uid != os.geteuid() and found.st_uid != _new_file(path.parent).st_uid:
         problem = f"belongs to another user (uid {found.st_uid})"
     else:
@@ -184,6 +184,6 @@ def _check_own(path: Path, found: os.stat_result, kind: Callable[[int], bool]) -
 
 
 def _new_file(folder: Path) -> os.stat_result:
-    """Return what the file system says of a new file: a server has a clock of its own, and may map owners."""
+    """Return the status of a new file: the clock and the owners of a file server may differ from this machine's."""
     with tempfile.TemporaryFile(dir=folder) as file:
         return os.fstat(file.fileno())

@@ -1,4 +1,4 @@
-"""Text for formats that would misread some of it: labels, ids and tables; needs neither torch nor PyG."""
+"""Clean labels and ids for XML, CSV and file names, and write tables; needs neither torch nor PyG."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-#: What XML 1.0 forbids, lone surrogates included, which UTF-8 has no bytes for.
+#: Characters that XML 1.0 forbids, including lone surrogates, which UTF-8 cannot encode.
 _UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-#: What Windows, and partly macOS, forbids in a file name: some characters, a last dot or space, names of devices.
+#: Parts of file names that Windows, and partly macOS, forbids: some characters, a final dot or space, device names.
 _UNNAMEABLE = re.compile(r'[\x00-\x1f<>:"/\\|?*\x7f\ud800-\udfff]|[. ]+$|^(?=(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))',
                          re.IGNORECASE)
-#: What a spreadsheet takes for a formula. Of those with a minus, only names and numbers can call nothing: YouTube ids.
+#: The start of a formula in a spreadsheet. Names and numbers after a minus (YouTube ids) are harmless.
 _FORMULA = re.compile(r"[=+@\t\r]|-(?![\w-]*\Z)", re.ASCII)
 
 
@@ -32,10 +32,10 @@ def csv_cell(value: object) -> object:
 
 
 def file_name(text: str) -> str:
-    """Return a file name for `text` that Linux, Windows and macOS can hold; it is `text` itself wherever possible.
+    """Return a file name for `text` that Linux, Windows and macOS allow; it is `text` itself if possible.
 
-    Other texts get ``_`` for what is forbidden, are cut to 200 bytes, and end with eight letters of their hash, so that
-    two texts never share a name.
+    Otherwise forbidden characters become ``_``, the name is cut to 200 bytes and ends with eight letters of the text's
+    hash, so that two texts never share a name.
     """
     name = _UNNAMEABLE.sub("_", text)
     name = name if len(name.encode()) <= 200 else name.encode()[:191].decode(errors="ignore")
@@ -45,7 +45,7 @@ def file_name(text: str) -> str:
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table, the first row being its head; columns are aligned for a terminal."""
+    """Return the lines of a Markdown table, whose first row is the header; columns are aligned for a terminal."""
     lines = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     table = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]

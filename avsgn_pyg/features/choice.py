@@ -22,7 +22,7 @@ ENGINES: Final = ("processes", "ray")
 #: Command-line options that set an option of an encoder: the encoder's kind, the option, its help text.
 OPTIONS: Final[dict[str, tuple[Kind, str, str]]] = {
     "visual-model": ("visual", "model", "clip: a model of open_clip"),
-    "visual-weights": ("visual", "weights", "clip: a tag of open_clip's, or a checkpoint file"),
+    "visual-weights": ("visual", "weights", "clip: a tag of open_clip, or a checkpoint file"),
     "audio-model": ("audio", "model", "clap: HTSAT-tiny or HTSAT-base"),
     "audio-weights": ("audio", "weights", "clap: a published name, or a checkpoint file"),
     "tokenizer": ("audio", "tokenizer", "clap: a folder with roberta-base's tokenizer"),

@@ -10,12 +10,12 @@ from avsgn_pyg.common.errors import DataError
 
 @dataclass(frozen=True)
 class Limits:
-    """What one media file may cost; a file that exceeds a limit is refused with an error that names the limit.
+    """Limits on reading one media file; a file that exceeds one is refused with an error that names the limit.
 
     Attributes:
-        pixels: most pixels of a picture, encoded or displayed; the default is 8192 x 8192.
-        seconds: most seconds that are read; the default is a day.
-        deadline: most seconds of time that the reader may take, checked between packets.
+        pixels: maximum pixels of a picture, encoded or displayed; the default is 8192 x 8192.
+        seconds: maximum seconds of the file that are read; the default is a day.
+        deadline: maximum running time of the reader in seconds, checked between packets.
     """
 
     pixels: int = 8192 * 8192
@@ -35,7 +35,7 @@ def add_limits(parser: ArgumentParser) -> None:
         ("--deadline", "deadline", float, "seconds that reading a file may take"),
     ):
         parser.add_argument(option, dest=name, type=kind, default=getattr(Limits, name), metavar="N",
-                            help=f"most {text}, or the file fails; default %(default)s")
+                            help=f"maximum {text}; a file above it fails; default %(default)s")
 
 
 def take_limits(options: Namespace) -> Limits:

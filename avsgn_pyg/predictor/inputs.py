@@ -41,7 +41,7 @@ def find_clips(paths: Sequence[Path]) -> list[Path]:
 def search_clips(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Return the clips of :func:`find_clips`, and sentences about files that were left out.
 
-    Left out are files of a folder that are no media or that a prediction wrote, and the sound of a video beside it.
+    Left out are files of a folder that are not media or that a prediction wrote, and sound files next to their video.
     """
     check_clips(*paths)
     found, skipped = [], Counter()
@@ -54,7 +54,7 @@ def search_clips(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     videos = {path.with_suffix("") for path in clips if path.suffix.lower() in PICTURES}
     sounds = [path for path in clips if path.suffix.lower() in SOUNDS and path.with_suffix("") in videos]
     notes = [describe_skipped(skipped)] if skipped else []
-    notes += [f"{as_text(str(path))} is left out: the video of this name has its sound" for path in sounds]
+    notes += [f"{as_text(str(path))} is left out, because the video of the same name has the sound" for path in sounds]
     return [path for path in clips if path not in sounds], notes
 
 
@@ -75,7 +75,7 @@ def read_saved(folder: Path) -> dict[str, Any]:
     path = folder / SAVED_CONFIG
     values = read_json(path)
     if not isinstance(values, dict) or values.get("library_name") != LIBRARY:
-        raise CheckpointError(f"{path}: not a model of {LIBRARY}, but {describe(folder) or 'something else'}")
+        raise CheckpointError(f"{path}: not a model of {LIBRARY}, but {describe(folder) or 'of an unknown library'}")
     if values.get("format") != FORMAT:
         raise CheckpointError(f"{path}: format {values.get('format')!r}, this version reads format {FORMAT}; "
                               f"{OTHER_VERSION}")
@@ -110,7 +110,7 @@ def read_label_list(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
         ConfigError: as for :func:`check_labels`.
     """
     if isinstance(labels, (str, Path)) and not Path(labels).exists():
-        raise DataError(f"{labels}: no such file of labels, one per line; labels themselves are given by label=TEXT")
+        raise DataError(f"{labels}: no such file of labels (one per line); give a label itself by label=TEXT")
     labels = read_labels(labels) if isinstance(labels, (str, Path)) else tuple(labels)
     check_labels(labels)
     return labels
