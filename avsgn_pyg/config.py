@@ -139,7 +139,7 @@ class DataConfig(Section):
             raise ValueError(f"held_out={list(self.held_out)} leaves out videos by their one class, and kind=llp has "
                              "several per video: set held_out=[]")
         if self.padded_events != "keep" and self.kind != "ave":
-            raise ValueError(f"padded_events={self.padded_events} is a choice for kind=ave; kind={self.kind} has none")
+            raise ValueError(f"padded_events={self.padded_events} needs kind=ave, got kind={self.kind}; leave it out")
         if self.regions == "keep" and (self.kind != "ave" or self.features is not None):
             raise ValueError(f"regions=keep reads the maps in visual_features; kind={self.kind} with features="
                              f"{self.features} has one vector per second: set regions=pool, or kind=ave, features=null")

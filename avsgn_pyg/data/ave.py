@@ -77,14 +77,14 @@ class Annotations:
 
     @property
     def doubtful_classes(self) -> list[str]:
-        """A sentence on every two classes that differ by case, blanks or one letter."""
+        """A sentence on each pair of classes that differ only by case, blanks or one letter."""
         counts = self.category.bincount(minlength=len(self.categories)).tolist()
         found = []
         for rare, common in near_duplicates(dict(zip(self.categories, counts, strict=True))):
             index = self.categories.index(rare)
             rows = (self.category == index).nonzero().flatten().tolist()
             found.append(f"{self.path.name}: the class {rare!r} (index {index}, row {format_some(rows)}) differs from "
-                         f"{common!r} by case, blanks or one letter only; if they are one class, correct these rows")
+                         f"{common!r} only by case, blanks or one letter; if they are one class, correct these rows")
         return found
 
 
@@ -129,7 +129,7 @@ def read_annotations(path: str | Path, segments: int = 10, categories: Sequence[
     for where, row in found:
         if clips.setdefault(row.video_id, row.clip) != row.clip:
             raise DataError(f"{where}: the clip of {row.video_id!r} starts at {row.clip} s here and at "
-                            f"{clips[row.video_id]} s above; give each an id, such as <name>_<start>_<end>")
+                            f"{clips[row.video_id]} s above; give each clip its own id, such as <name>_<start>_<end>")
     known = tuple(dict.fromkeys(row.category for row in rows) if categories is None else categories)
     index = {name: number for number, name in enumerate(known)}
     return Annotations(

@@ -1,7 +1,7 @@
-"""Edited ELAN and Audacity files, with one event in whole seconds each, as rows of an AVE annotation file.
+"""Convert edited ELAN and Audacity files, each with one event in whole seconds, to rows of an AVE annotation file.
 
-Needs neither torch nor PyG. XML is read by the standard library; a document type is refused before its entities, which
-could expand to gigabytes, are.
+Needs neither torch nor PyG. XML is read by the standard library; a document type is refused, because its entities could
+expand to gigabytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import check_file, read_text
 from avsgn_pyg.data.rows import Row, class_index
 
-#: What follows the id in a file's name.
+#: Suffixes after the id in a file's name.
 SUFFIXES: Final = (".labels.txt", ".txt", ".eaf")
 #: The tier in which prediction writes the events.
 TIER: Final = "event"
@@ -32,7 +32,7 @@ Event = tuple[float, float, str]
 def read_edited(
     paths: Iterable[Path], categories: Sequence[str], *, segments: int = 10, quality: str = "good"
 ) -> tuple[list[Row], list[DataError]]:
-    """Return a row for every file that has one event, and an error for every other; ids are the files' names.
+    """Return a row for every file that has one event, and an error for every other file; ids are file names.
 
     Args:
         paths: ``<id>.eaf`` of ELAN, or ``<id>.labels.txt`` or ``<id>.txt`` of Audacity's labels.
@@ -45,7 +45,7 @@ def read_edited(
         try:
             row = _row(path, categories, segments, quality)
             if row.video_id in rows:
-                raise DataError(f"{path}: a second file of {row.video_id!r}; give one of the two")
+                raise DataError(f"{path}: a second file with the id {row.video_id!r}; give only one")
             rows[row.video_id] = row
         except DataError as error:
             errors.append(error)
@@ -55,23 +55,23 @@ def read_edited(
 def _row(path: Path, categories: Sequence[str], segments: int, quality: str) -> Row:
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
     if suffix is None:
-        raise DataError(f"{path}: expected a file {', '.join(f'<id>{suffix}' for suffix in SUFFIXES)}")
+        raise DataError(f"{path}: expected a file named {' or '.join(f'<id>{suffix}' for suffix in SUFFIXES)}")
     events = _elan(path) if suffix == ".eaf" else _audacity(path)
     if len(events) != 1:
         listed = ", ".join(f"{label} {start:g}-{end:g} s" for start, end, label in events)
-        raise DataError(f"{path}: {len(events)} events ({listed or 'none'}); an annotation row has exactly one")
+        raise DataError(f"{path}: {len(events)} events ({listed or 'none'}); expected exactly one")
     [(start, end, label)] = events
     end = segments if 0 < segments - end < REMAINDER else end
     for time in (start, end):
         if abs(time - round(time)) > 0.0005:
             raise DataError(f"{path}: the event {label!r} from {start:g} to {end:g} s must begin and end at whole "
-                            "seconds, as an annotation row does")
+                            "seconds")
     bare = re.sub(r"\s*\[[^\[\]]*\]$", "", label)
     category = label if label in categories else bare
     class_index(category, {name: place for place, name in enumerate(categories)}, str(path))
     row = Row(category, path.name[: -len(suffix)], quality, round(start), round(end))
     if Row.parse(str(path), [field.strip() for field in str(row).split("&")], segments) != row:
-        raise DataError(f"{path}: its id or class begins or ends with a blank, which an annotation row cannot have")
+        raise DataError(f"{path}: its id or class begins or ends with a blank, which rows cannot have; rename it")
     return row
 
 
@@ -98,14 +98,15 @@ def _elan(path: Path) -> list[Event]:
     if tier is None and any(each.get("TIER_ID") == TIER for each in document.iter("TIER")):
         return []
     if tier is None and len(tiers) != 1:
-        raise DataError(f"{path}: no tier {TIER!r}; there are {', '.join(map(str, tiers)) or 'none'} with annotations")
+        raise DataError(f"{path}: expected a tier {TIER!r}, or one tier with annotations; got "
+                        f"{', '.join(map(str, tiers)) or 'none'}")
     events = []
     for annotation in (tier if tier is not None else next(iter(tiers.values()))).iter("ALIGNABLE_ANNOTATION"):
         label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
         try:
             start, end = (int(times[annotation.get(f"TIME_SLOT_REF{number}")]) / 1000 for number in (1, 2))
         except (KeyError, TypeError, ValueError):
-            raise DataError(f"{path}: the annotation {label!r} has no time of its own") from None
+            raise DataError(f"{path}: the annotation {label!r} has no time for its start or end") from None
         events.append((start, end, label))
     return events
 
@@ -114,7 +115,7 @@ def _parse(path: Path) -> ElementTree.Element:
     check_file(path)
 
     def refuse(*_: object) -> None:
-        raise DataError(f"{path}: has a document type, which no ELAN file needs")
+        raise DataError(f"{path}: has a document type (DOCTYPE), which an ELAN file must not have")
 
     try:
         content = path.read_bytes()
@@ -127,5 +128,5 @@ def _parse(path: Path) -> ElementTree.Element:
             raise
         raise DataError(f"{path}: not a readable ELAN document ({error})") from None
     if document.tag != "ANNOTATION_DOCUMENT":
-        raise DataError(f"{path}: not an ELAN document, but {document.tag!r}")
+        raise DataError(f"{path}: not an ELAN document: expected ANNOTATION_DOCUMENT, got {document.tag!r}")
     return document

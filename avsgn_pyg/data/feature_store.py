@@ -215,8 +215,8 @@ def _pad(seconds: Tensor, lengths: Int[Tensor, "N"]) -> Float[Tensor, "N T d"]:
     if int(lengths.min()) < 1:
         raise DataError(f"lengths must be 1 or more for every video; the least is {int(lengths.min())}")
     if len(lengths) * int(lengths.max()) > h5.DENSEST * max(1, len(seconds)):
-        raise DataError(f"{len(lengths)} videos padded to the longest, {int(lengths.max())} seconds, take more than "
-                        f"{h5.DENSEST} times the {len(seconds)} seconds of the file; split the file by length")
+        raise DataError(f"{len(lengths)} videos padded to the longest ({int(lengths.max())} seconds) would take more "
+                        f"than {h5.DENSEST} times the {len(seconds)} seconds of the file; split the file by length")
     if seconds.ndim != 2 or len(seconds) != int(lengths.sum()):
         raise DataError(f"lengths of {int(lengths.sum())} seconds in all need features [{int(lengths.sum())}, width]; "
                         f"got {list(seconds.shape)}")

@@ -1,6 +1,6 @@
-"""The one importer of h5py: typed reading with errors that name the file, and atomic writing.
+"""The only importer of h5py: typed reading with errors that name the file, and atomic writing.
 
-Reading takes no lock, follows no link to another file, and allocates no memory for values that the file does not hold.
+Reading takes no lock, follows no link to another file, and allocates no memory for values that are not in the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import atomic
 from avsgn_pyg.data.files import check_file
 
-#: Bytes of a chunk, which has one checksum, and the most that a stored byte can hold if it is compressed (deflate).
+#: Bytes of a chunk, which has one checksum, and the highest compression ratio of deflate.
 CHUNK: Final = 2**21
 DENSEST: Final = 1032
 _SIZE_KEEPING: Final = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
@@ -76,8 +76,8 @@ def dataset(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
     filters = found.id.get_create_plist()
     packed = {filters.get_filter(at)[0] for at in range(filters.get_nfilters())} - _SIZE_KEEPING
     if declared > stored * (DENSEST if packed else 1):
-        raise DataError(f"{path}: {key!r} declares {declared:,} bytes, and the file has {stored:,} for them; it was "
-                        "not written to its end")
+        raise DataError(f"{path}: {key!r} declares {declared:,} bytes, but the file contains {stored:,}; it is "
+                        "incomplete, so write it again")
     return found
 
 

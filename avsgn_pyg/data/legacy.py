@@ -31,13 +31,13 @@ def legacy_shape(path: str | Path, key: str = KEY, *, regions: bool = True) -> t
     """Return (N, T, d) of a feature file after pooling, without reading the features.
 
     Raises:
-        DataError: it cannot be used, or has maps and `regions` is false, as for sound.
+        DataError: it cannot be used, or it has region maps and `regions` is false, as for audio.
     """
     with h5.opened(Path(path)) as file:
         shape = _dataset(Path(path), file, key).shape
     if len(shape) > 3 and not regions:
-        raise DataError(f"{path}: {key!r} is {list(shape)}, maps of regions of a picture, and sound has none; are the "
-                        "audio and the visual file swapped?")
+        raise DataError(f"{path}: {key!r} is {list(shape)}, the shape of region maps; expected audio [N, T, d]. Are "
+                        "the audio and the visual file swapped?")
     return shape[0], shape[1], shape[-1]
 
 

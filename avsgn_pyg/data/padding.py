@@ -1,4 +1,4 @@
-"""Clips that are shorter than their annotation: which rows, and what becomes of their padded seconds.
+"""Find clips that are shorter than their annotation, and label their padded seconds.
 
 Shapes: N annotated videos.
 """
@@ -45,8 +45,8 @@ def label_padded(
     choice, files = config.padded_events, ", ".join(map(str, source.files))
     padded, found = find_padded(annotations, source, places)
     if choice != "keep" and source.seconds is None:
-        raise DataError(f"{files}: {UNKNOWN}; data.padded_events={choice} needs features of tools/extract_features.py "
-                        "of this version, others data.padded_events=keep")
+        raise DataError(f"{files}: {UNKNOWN}; for data.padded_events={choice}, extract the features again with "
+                        "tools/extract_features.py; otherwise set data.padded_events=keep")
     if not found:
         return annotations, padded, []
     if choice == "keep" and source.lengths is not None:

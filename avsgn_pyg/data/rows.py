@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path, segments: int) -> Iterator[tuple[str, Row]]:
-    """Yield every row with its file and line; a header is no row, and may name a sixth field."""
+    """Yield every row with its file and line; a header is skipped, and may name a sixth field."""
     text, form = read_text(path), FORM
     # Not splitlines(): it also splits at characters that names may contain.
     for number, line in enumerate(text.rstrip().split("\n") if text.strip() else (), start=1):
@@ -82,10 +82,10 @@ def format_some(values: Sequence[object], most: int = 8) -> str:
 
 
 def near_duplicates(rows: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Yield pairs of classes, the rarer first, that differ by case, blanks or one letter, as by a slip of the pen.
+    """Yield pairs of classes, the rarer first, that differ only by case, blanks or one letter.
 
-    Short names that differ by a letter (Car, Cat) count only where one has a tenth of the other's rows; different
-    digits (class 1, class 2) never do.
+    Short names that differ by a letter (Car, Cat) count only if one has at most a tenth of the other's rows; names with
+    different digits (class 1, class 2) never count.
 
     Args:
         rows: class -> number of its rows.

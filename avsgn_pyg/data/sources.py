@@ -40,7 +40,7 @@ class Source:
         video_ids: one per video, in a store; checked against the annotations.
         rows: [M] annotated row of each video; ``None`` if video k is row k.
         lengths: [M] seconds of each video if they are mixed.
-        seconds: [M] seconds that each clip has itself, without padding; ``None`` if that is not recorded.
+        seconds: [M] seconds of each clip without padding; ``None`` if they are not recorded.
         categories: class names in index order, if the files have them.
         label_text: the source's own label text, if it has one.
         provenance: JSON-ready.
@@ -104,7 +104,7 @@ def _own_seconds(features: Features) -> Int[Tensor, "M"] | None:
         return features.lengths
     if features.provenance.get("made by") != EXTRACTION:
         return None
-    # Earlier versions recorded no padding; a clip that lacks no sound, or no picture, has none.
+    # Earlier versions recorded no padding; a clip with sound, or with pictures, in every second has none.
     padded = {each["id"]: each.get("padded", -min(each["unheard"], each["unseen"]))
               for each in features.provenance.get("incomplete", ())}
     if min(padded.values(), default=0) < 0:

@@ -1,4 +1,4 @@
-"""Models in the formats of other libraries: recognized by their files, so that an error says what they are."""
+"""Models in the formats of other libraries: recognized by their files, so that an error can name the format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def describe(path: Path) -> str | None:
 
 def _of_file(path: Path) -> Iterator[str]:
     if path.suffix == ".safetensors":
-        yield "weights alone, without the settings and classes of their model; give the folder with its other files"
+        yield "weights alone, without the settings and classes of their model; give the folder with all its files"
     if path.suffix == ".onnx":
         yield "a model in ONNX, which is not read"
     if zipfile.is_zipfile(path):
@@ -48,5 +48,5 @@ def _of_folder(path: Path) -> Iterator[str]:
         values = json.loads(config.read_text(encoding="utf-8"))
         if values.get("architectures") or values.get("transformers_version"):
             yield f"a model of transformers ({values.get('model_type', 'of unknown type')}), which is not read"
-    yield from (f"{found.name} there is {found_as}" for found in sorted(path.glob("*.*"))
+    yield from (f"{found.name} in it is {found_as}" for found in sorted(path.glob("*.*"))
                 if found.is_file() and (found_as := describe(found)))

@@ -48,7 +48,7 @@ class Shard(NamedTuple):
         return cls(int(number), int(count))
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Return every `count`-th item, so that shards are alike where neighbours are."""
+        """Return every `count`-th item, so that neighbours, which may be alike, are spread over the shards."""
         return items[self.number - 1 :: self.count]
 
     def name(self, path: Path) -> Path:
@@ -62,9 +62,9 @@ def media_files(folder: Path) -> list[Path]:
 
 
 def find_media(folder: Path) -> tuple[list[Path], dict[str, int]]:
-    """Return the media files below `folder`, sorted, and how many others it has of each suffix.
+    """Return the media files below `folder`, sorted, and the number of other files by suffix.
 
-    Hidden files and folders are neither; linked folders are not followed.
+    Hidden files and folders are ignored; linked folders are not followed.
 
     Raises:
         ExtractionError: no folder, a folder that cannot be listed, or no media file.
@@ -96,18 +96,18 @@ def describe_skipped(skipped: Mapping[str, int]) -> str:
 
 
 def as_text(name: str) -> str:
-    """Return a file name with every byte that is no UTF-8 written as ``\\xff``."""
+    """Return a file name with every byte that is not UTF-8 written as ``\\xff``."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def read_ids(path: Path) -> dict[str, int]:
-    """Read ids, one per line, or a table with a column of ids and perhaps one of starts; return id -> first second.
+    """Read ids, one per line, or a table with a column of ids and optionally one of starts; return id -> first second.
 
     The table has a header, tabs or commas between its columns, a column ``id``, ``filename``, ``video_id`` or ``ytid``,
-    and perhaps a column ``start`` or ``start_seconds``: the whole second of the file at which the segment starts.
+    and optionally a column ``start`` or ``start_seconds``: the whole second of the file at which the clip starts.
 
     Raises:
-        DataError: file and row of an empty id, one with two starts, or a start that is no whole second.
+        DataError: file and row of an empty id, one with two starts, or a start that is not a whole second.
     """
     lines = [line for line in read_text(path).split("\n") if line.strip()] or [""]
     rows = list(csv.reader(lines, delimiter="\t" if "\t" in lines[0] else ",", skipinitialspace=True))
@@ -123,8 +123,8 @@ def read_ids(path: Path) -> dict[str, int]:
         cells = [*map(str.strip, row), *[""] * max(1, len(head))]
         key, text = cells[column or 0], "0" if first is None else cells[first]
         if not key or not _WHOLE.fullmatch(text) or found.setdefault(key, int(float(text))) != float(text):
-            raise DataError(f"{path}, row {number}: expected an id and its one start in whole seconds; got {key!r}, "
-                            f"{text!r}")
+            raise DataError(f"{path}, row {number}: expected an id and one start per id, in whole seconds; got "
+                            f"{key!r}, {text!r}")
     return found
 
 

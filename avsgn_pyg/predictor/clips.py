@@ -22,12 +22,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, eq=False)
 class ClipResult:
-    """What became of one clip.
+    """The result of one clip.
 
     Attributes:
-        prediction: ``None`` after an error, and for a clip whose files were there already.
+        prediction: ``None`` after an error, and for a clip whose files existed already.
         error: why there is no prediction, or not all of its files.
-        files: what was written, or was there.
+        files: those that were written, or existed already.
     """
 
     clip: Path
@@ -37,7 +37,7 @@ class ClipResult:
 
     @property
     def summary(self) -> str:
-        """The events or the error, the files, and what is noted of the clip, on one line."""
+        """The events or the error, the files and the notes of the clip, on one line."""
         if self.error is not None:
             return f"failed: {self.error}"
         files = ", ".join(map(str, self.files))
@@ -53,15 +53,15 @@ def predict_clips(
 ) -> Iterator[ClipResult]:
     """Predict clips in their order; settings, output and encoders are checked before the first one.
 
-    In `out`, a clip is skipped if it was predicted there with the same model and settings, and nothing has changed; any
-    other file in the way is an error of that clip (:mod:`avsgn_pyg.predictor.record`).
+    In `out`, a clip is skipped if it was predicted there with the same model and settings, and nothing has changed.
+    Other files with the names of its output are an error of that clip (:mod:`avsgn_pyg.predictor.record`).
 
     Args:
         out: folder of the files ``<stem><suffix>``, their record and ``summary.csv``; ``None`` writes nothing.
         formats: of :data:`avsgn_pyg.predictor.formats.FORMATS`.
         top: classes per second in a table.
         cut: also write a clip and a picture of every event.
-        overwrite: replace files that are not the record's, and predictions of other settings.
+        overwrite: replace files that are not in the record, edited files, and predictions of other settings.
         progress: show a bar on a terminal.
 
     Yields:
@@ -108,7 +108,7 @@ def predict_clips(
 def each(
     clips: Sequence[Path], act: Callable[[Path], Result], bar: str | None = None
 ) -> Iterator[tuple[Path, Result | None, Exception | None]]:
-    """Call `act` for each clip; yield its result, or the error, whatever it is, as one sentence with the clip's path.
+    """Call `act` for each clip; yield its result, or any error as one sentence with the clip's path.
 
     Args:
         bar: name of a bar that is shown on a terminal.
@@ -124,6 +124,6 @@ def _failure(path: Path, act: Callable[..., Result], *arguments: Any) -> tuple[R
         return None, error
     except OSError as error:
         reason = f"{error.filename or path}: {error.strerror or error}"
-    except Exception as error:  # a defect that one file shows must not end the others
+    except Exception as error:  # a defect that appears in one file must not stop the others
         reason = f"{path}: {type(error).__name__}: {error}"
     return None, DataError(reason)

@@ -19,15 +19,15 @@ from avsgn_pyg.predictor.record import CUT
 from avsgn_pyg.scenes.film import write_film
 
 Place = Callable[[str], AbstractContextManager[Path]]
-#: Most frames per second of a clip that is encoded again.
+#: Maximum frames per second of a clip that is encoded again.
 _FRAMES = 30
 
 
 def write_cuts(prediction: Prediction, place: Place, stem: str, limits: Limits) -> list[str]:
     """Write ``<stem>.event-<n><suffix>`` and, if there is a picture, ``<stem>.event-<n>.jpg``; return their names.
 
-    A clip is copied without loss where the file has a keyframe at its start, and encoded again (H.264 and mono AAC,
-    upright, at most 30 frames per second) elsewhere.
+    A clip is copied without loss if the file has a keyframe at its start; otherwise it is encoded again (H.264 and mono
+    AAC, upright, at most 30 frames per second).
 
     Args:
         place: yields the path to write a file of this name to.
@@ -52,7 +52,7 @@ def write_cuts(prediction: Prediction, place: Place, stem: str, limits: Limits) 
 def _write_clip(info: MediaInfo, event: FoundEvent, name: str, place: Place, limits: Limits) -> str:
     path = info.path
     with suppress(MediaError):  # then it is encoded
-        # What is noted of a file, such as a clock that jumps, makes its times unusable.
+        # A file with notes, such as clock jumps, has timestamps that cannot be copied.
         suffix = None if info.notes else copy_suffix(path, event.start, limits)
         if suffix is not None:
             with place(name + suffix) as partial:

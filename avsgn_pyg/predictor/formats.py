@@ -1,6 +1,6 @@
 """The file formats of a prediction: table, JSON, CSV, WebVTT, SRT, labels of Audacity, and EAF 3.0 of ELAN.
 
-In every format an event during which the file lacks picture or sound carries a note, such as ``bell [no sound]``.
+In every format an event during which the file lacks picture or sound has a note, such as ``bell [no sound]``.
 """
 
 from __future__ import annotations

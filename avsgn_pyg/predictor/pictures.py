@@ -103,12 +103,12 @@ def write_clips(
     predictor: Predictor, clips: Sequence[Path], write: Callable[..., list[Path]], formats: Sequence[str] = ("png",), *,
     out: Path | None, default: Callable[[str], Path], tau: float | None = None, **options: Any,
 ) -> Iterator[tuple[list[Path], Exception | None]]:
-    """Write the figures of each clip, whatever happens to the others; yield the paths, or the error.
+    """Write the figures of each clip, also if others fail; yield the paths, or the error.
 
     Args:
         write: :func:`write_clip_timeline` or :func:`write_clip_graph`, which take `options`.
         out: the folder of a single clip; of several, each has its own in it.
-        default: the folder of a clip without `out`, by a name that no other of the clips has.
+        default: returns the folder of a clip without `out`, from a name that is unique among the clips.
 
     Raises:
         ConfigError, EncoderError: no clip can be drawn.

@@ -19,7 +19,7 @@ from avsgn_pyg.graph.localization import events
 BACKGROUND = "background"
 #: Digits of a probability in files.
 DIGITS = 6
-#: Part of a second that a track may lack at an edge, as codecs leave it.
+#: Seconds that a track may lack at an edge, because codecs work in blocks.
 ROUNDING = 0.1
 
 
@@ -133,7 +133,7 @@ class Prediction:
                 for what, share in shares if share is not None and share < 1]
 
     def _share(self, track: str, start: int, end: int | None = None) -> float | None:
-        """Return the fraction of the seconds [start, end), by default one, that a track covers; rounding is 1."""
+        """Return the fraction of the seconds [start, end), by default one, that a track covers; 1 if nearly all."""
         given, covered, length = getattr(self, track), 0.0, 0.0
         if given is None:
             return None

@@ -55,7 +55,7 @@ class Predictor:
         labels: two or more labels, the path of a file with one label per line, or a :class:`.vocabulary.Vocabulary`;
             they replace the trained classes.
         temperatures: of the labels' scores; ``None``: the default. A vocabulary has its own.
-        limits: what one media file may cost; a clip that exceeds one is refused.
+        limits: on reading one media file; a clip that exceeds one is refused.
 
     Raises:
         ConfigError: invalid labels or temperatures, or a model that does not localize one event.
@@ -140,7 +140,7 @@ class Predictor:
         return encode_labels(self._labels, self.checkpoint, self.encoders, self._temperatures)
 
     def identity(self) -> dict[str, Any]:
-        """Return, JSON-ready, what decides a clip's prediction besides tau; loads the encoders."""
+        """Return everything besides tau that determines a clip's prediction, JSON-ready; loads the encoders."""
         from avsgn_pyg.features.weights import fingerprint  # the hub's client in it is slow to load
 
         settings = {"model": self.config.model.model_dump(mode="json"), "segments": self.segments}

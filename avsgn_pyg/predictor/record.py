@@ -1,8 +1,8 @@
-"""The record of a prediction's output folder: which files in it are ours, of which clips, with which settings.
+"""The record of an output folder: which of its files predictions wrote, of which clips, and with which settings.
 
 ``predictions.jsonl`` has a line for every file, added before the file appears under its name, and one for every
-finished clip. A file is ours if a line names it with the hash that it has; no other file is replaced without
-``overwrite``. An interrupted prediction goes on with the clips that have no line. ``summary.csv`` is one table of all.
+finished clip. A file is *recorded* if a line has its name and its present hash; other files are replaced only with
+``overwrite``. An interrupted prediction resumes with the clips that have no line. ``summary.csv`` is a table of all.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class OutputFolder:
 
     Args:
         folder: created if it does not exist.
-        overwrite: replace files that are not ours, and the files of clips that have changed.
+        overwrite: replace files that are not recorded, and the files of clips that have changed.
 
     Raises:
-        DataError: the folder cannot be written, or its ``predictions.jsonl`` is no record.
+        DataError: the folder cannot be written, or its ``predictions.jsonl`` is not a record.
     """
 
     def __init__(self, folder: Path, overwrite: bool = False) -> None:
@@ -67,15 +67,15 @@ class OutputFolder:
             names: the files that would be written.
 
         Raises:
-            DataError: they are not, and without `overwrite` something would be lost.
+            DataError: they are not, and files would be lost; not with `overwrite`.
         """
         entry = self._clips.get(os.path.abspath(clip))
         changed = _changed(entry, state) if entry else []
         if entry and not changed and all(self._hash(name) == digest for name, digest in entry["files"].items()):
             return True
         if changed and not self.overwrite:
-            raise DataError(f"{clip}: was predicted into {self.folder} before, and since then {'; '.join(changed)} "
-                            "changed; overwrite=True replaces its files, another folder keeps them")
+            raise DataError(f"{clip}: was predicted into {self.folder} before, and {'; '.join(changed)} changed since; "
+                            "use overwrite=True to replace its files, or another folder to keep them")
         for name in (*(entry["files"] if entry else ()), *names):
             self._check(name)
         return False
@@ -88,7 +88,7 @@ class OutputFolder:
     def place(self, name: str) -> Iterator[Path]:
         """Yield a path to write a file to, which appears under its name when it is complete and recorded.
 
-        DataError for an existing file that is not ours; OSError if it cannot be written.
+        DataError for an existing file that is not recorded; OSError if it cannot be written.
         """
         self._check(name)
         with atomic(self.folder / name) as partial:
@@ -98,7 +98,7 @@ class OutputFolder:
     def finish(self, clip: Path, state: Mapping[str, Any], stem: str, files: Sequence[str], **summary: Any) -> None:
         """Add the line of a clip whose `files` are written; `summary` are duration, events and notes.
 
-        Cuts of events that the clip had before, and has no more, are removed unless they were edited.
+        Cuts of earlier events that the clip no longer has are removed unless they were edited.
         """
         hashes = {name: self._hash(name) for name in files}
         for name, digest in self._clips.get(os.path.abspath(clip), {"files": {}})["files"].items():
@@ -111,7 +111,7 @@ class OutputFolder:
         self._add({"failed": os.path.abspath(clip), "reason": reason})
 
     def write_summary(self) -> Path:
-        """Write ``summary.csv``, one line for every clip of the record; DataError if such a file is not ours."""
+        """Write ``summary.csv``, one line for every clip of the record; DataError if another file has this name."""
         rows = []
         for clip in sorted({*self._clips, *self._failures}):
             entry = self._clips.get(clip, {})
@@ -128,16 +128,16 @@ class OutputFolder:
         return _sha256(path) if path.is_file() and not path.is_symlink() else None
 
     def _check(self, name: str) -> None:
-        """Raise DataError for an existing file that is not ours."""
-        ours = not os.path.lexists(self.folder / name) or self._hash(name) in self._hashes.get(name, ())
-        if not ours and not self.overwrite:
+        """Raise DataError for an existing file that is not recorded."""
+        free = not os.path.lexists(self.folder / name) or self._hash(name) in self._hashes.get(name, ())
+        if not free and not self.overwrite:
             how = "was changed after it was written" if name in self._hashes else "was not written by a prediction"
-            raise DataError(f"{self.folder / name}: {how}, and is kept; move it, or overwrite=True replaces it")
+            raise DataError(f"{self.folder / name}: {how}; move it, or use overwrite=True to replace it")
 
     def _read(self) -> None:
         path = self.folder / RECORD
         if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-            raise DataError(f"{path}: a link or no file, which is not followed; remove it")
+            raise DataError(f"{path}: expected a regular file, found a link or a folder; remove it")
         lines = path.read_bytes().split(b"\n") if path.exists() and path.stat().st_size else []
         for number, line in enumerate(lines):
             with suppress(ValueError, KeyError, TypeError, AttributeError):  # a line that a kill cut short
@@ -161,7 +161,7 @@ class OutputFolder:
         self._note(line)
 
     def _append(self, line: Mapping[str, Any] | None = None) -> None:
-        """Add a line to the record, which gets its header first; what a kill cut short is ended."""
+        """Add a line to the record, after its header if it is new; a line that a kill cut short is ended first."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         with os.fdopen(os.open(self.folder / RECORD, flags, 0o666), "ab") as file:
             begin = b"" if file.tell() else json.dumps(HEADER).encode() + b"\n"
@@ -181,9 +181,9 @@ def recorded_files(folder: Path) -> set[str]:
 
 
 def file_stems(clips: Sequence[Path], recorded: Mapping[str, str] | None = None) -> dict[Path, str]:
-    """Return the beginning of the names of each clip's files: its own stem, with folders where two would be the same.
+    """Return the stem of each clip's output files: its own stem, preceded by folders if two would be the same.
 
-    They differ by more than upper and lower case, and have nothing that Windows or macOS forbid.
+    Stems differ not only in upper and lower case, and contain nothing that Windows or macOS forbid.
 
     Args:
         recorded: names that are in use, by the clip's absolute path.
@@ -198,7 +198,7 @@ def file_stems(clips: Sequence[Path], recorded: Mapping[str, str] | None = None)
 
 
 def _names(clip: Path) -> Iterator[str]:
-    """Names for a clip's files, with more and more of its folders, then with its suffix."""
+    """Yield stems for a clip's files, with more and more of its folders, then with its suffix."""
     folders = [part for part in clip.absolute().parts[:-1] if part != clip.anchor]
     for last in (clip.stem, clip.name):
         for depth in range(len(folders) + 1):

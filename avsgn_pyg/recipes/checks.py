@@ -52,7 +52,7 @@ def check_run(
     for text in overrides:
         if not text.startswith(free):
             sections = " and ".join(f"{section}*" for section in free)
-            raise ConfigError(f"command line: {text}: {use} can change {sections}, nothing else")
+            raise ConfigError(f"command line: {text}: only {sections} can be set for {use}")
     seeds = seed_folders(run) if several and RunFolder(run).index is None else []
     checkpoints = [find_checkpoint(folder) for folder in seeds or [run]]
     for checkpoint in checkpoints:

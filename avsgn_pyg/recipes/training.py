@@ -109,7 +109,7 @@ def _check(config: Config, dataset: Dataset) -> None:
     if patience is not None and select == "last":
         raise ConfigError(f"train.early_stop={patience} needs a split to watch; train.select=last has none")
     if select == "test":
-        text = "train.select=test chooses the epoch on the test split; the numbers are optimistic, every row says so"
+        text = "train.select=test chooses the epoch on the test split; the scores are optimistic, as each row says"
         warnings.warn(text, stacklevel=4)
         logger.warning(text)
     selecting_split(config, dataset)

@@ -181,7 +181,7 @@ def _resolve(path: Path, file: SuiteFile, row: Row, supervision: Supervision, ov
     splits = file.splits or (config.evaluate.split,)
     if config.train.select == "test" and splits != ("test",):
         raise ConfigError(f"{path}: row {row.name}: train.select=test needs splits: [test] alone, so that the table "
-                          f"shows what was selected on; got {list(splits)}")
+                          f"shows the split that selected the epoch; got {list(splits)}")
     return Cell(supervision, row, config, splits)
 
 

@@ -1,8 +1,8 @@
 """Fig. 5 of the paper: the classes in audio and visual features after each stage of a model.
 
-t-SNE keeps neighbours and no distances, so a picture of it can look better than the features are. Each panel's title
-therefore gives the silhouette of the classes, computed on the features themselves (cosine distance; 1: classes lie
-apart, 0: they overlap, below: mixed).
+t-SNE keeps neighbours but not distances, so a figure can show clearer clusters than the features have. Each panel's
+title therefore gives the silhouette of the classes, computed on the features themselves (cosine distance; 1: separate
+classes, 0: overlapping, negative: mixed).
 """
 
 from __future__ import annotations

@@ -44,5 +44,5 @@ def test_a_model_of_another_library_is_named(tmp_path: Path, kind: str, says: st
 
 def test_a_folder_of_weights_is_described_by_them(tmp_path: Path) -> None:
     save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"model\.safetensors there is weights alone"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors in it is weights alone"):
         find_checkpoint(tmp_path)

@@ -51,7 +51,7 @@ class RayEngine:
             ray.init(log_to_driver=False, include_dashboard=False)
         try:
             rows = [{"value": pickle.dumps(video)} for video in videos]
-            # Another share of a core than the actors', or Ray would fuse the two, and each actor read for itself.
+            # With the CPU share of the actors, Ray would fuse the two steps, and each actor would read by itself.
             size = videos_per_batch(self.placement["batch_size"], self.reader)
             decoded = ray.data.from_items(rows).map_batches(_Read(self.reader), num_cpus=0.5, batch_size=size)
             encoded = decoded.map_batches(
@@ -76,7 +76,7 @@ def gpus_of_actor(device: str, actors: int, resources: Mapping[str, float]) -> d
 
 
 class _Read:
-    """Decodes videos in a process of its own, which a file may crash; rows are pickled, which keeps every type."""
+    """Decodes videos in a separate process, because a file may crash it; rows are pickled, which keeps every type."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader

@@ -26,8 +26,8 @@ class ExtractionConfig:
         visual_options, audio_options: further options of the encoders, as ``KEY=VALUE``.
         download: let the encoders fetch weights that are not on this machine.
         workers: reading processes; ``None``: number of cores - 1, at most 16; 0 reads in this process.
-        ids: a table of ids and, perhaps, of the seconds at which they start in their files.
-        limits: of what one file may cost.
+        ids: a file of ids, or a table of ids and the seconds at which they start in their files.
+        limits: on reading one file.
         prompts: templates of the label text, for ``visual`` and ``audio``.
 
     Raises:

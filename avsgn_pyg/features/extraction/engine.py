@@ -71,7 +71,7 @@ def videos_per_batch(batch_size: int, reader: Reader) -> int:
 
 
 def encode_videos(encode: WindowEncoder, videos: Iterable[tuple[Video, Decoded | Failure | Exception]]) -> Results:
-    """Encode what was decoded, each video as one window.
+    """Encode the decoded videos, each as one window.
 
     Features that are not finite are a failure. If encoding a batch fails, its videos are encoded one by one.
     """

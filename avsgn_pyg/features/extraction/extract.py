@@ -39,7 +39,7 @@ def run_extraction(
     """Encode every video that the store lacks, and write the store.
 
     A run that ends early, for any reason, leaves ``<out>.parts/``, from which the next run resumes. An existing store
-    is extended by what it lacks. Videos that failed for good are retried if their file's size changed, or with
+    is extended by what it lacks. Permanent failures are retried if the size of the file has changed, or with
     ``retry_failed``.
 
     Args:
@@ -104,7 +104,7 @@ def _finished(plan: Plan, out: Path, store: Features) -> dict[str, Encoded]:
     planned, known = {video.id for video in plan.videos}, dict.fromkeys(store.video_ids)
     gone = [key for key in known if key not in planned]
     if gone:
-        why = {failure.id: failure.reason for failure in plan.missing}.get(gone[0], "its file or annotation is gone")
+        why = {failure.id: failure.reason for failure in plan.missing}.get(gone[0], "its file or row no longer exists")
         raise ExtractionError(f"{out}: {len(gone)} of its {len(known)} videos are missing, first {gone[0]}: {why}; "
                               "restore them, give another output, or start again with --overwrite")
     flags, sizes = provenance.flags_of(store.provenance), store.provenance.get("sizes", {})

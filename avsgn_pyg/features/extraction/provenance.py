@@ -86,7 +86,7 @@ def record_versions(runs: Iterable[dict[str, str]]) -> dict[str, Any]:
 
 
 def record_flags(flags: Mapping[str, Flags]) -> list[dict[str, Any]]:
-    """Return the videos that are unusual, by id; JSON-ready."""
+    """Return the unusual videos, by id; JSON-ready."""
     return [{"id": key, **flags[key]._asdict()} for key in sorted(flags) if any(flags[key])]
 
 

@@ -58,7 +58,7 @@ class Reader:
         frames_per_segment: k.
         preparation: the frame encoder's.
         own_length: shorter videos are not padded.
-        limits: of what one file may cost.
+        limits: on reading one file.
     """
 
     segments: int
@@ -82,7 +82,7 @@ class Reader:
         frames, samples, heard, seen, count, longer = [], [], [], [], self.segments, False
         if self.own_length:
             count = max(1, min(count, probe(path, limits=self.limits).seconds - start))
-        # One second more than is encoded tells whether the file goes on.
+        # One second more is read than encoded, to detect a longer file.
         limits = replace(self.limits, seconds=self.limits.seconds + 1)
         for second in read_seconds(path, frames_per_segment=self.frames_per_segment, start=start, count=count + 1,
                                    limits=limits):
@@ -95,8 +95,8 @@ class Reader:
             seen.append(bool(second.seen.any()))
         lasts = max((place for place in range(count) if seen[place] or heard[place] > TOLERANCE), default=-1) + 1
         if start and not lasts:
-            raise MediaError(f"{path}: ends before second {start}, at which its segment starts; a file that was cut "
-                             "to the segment needs the whole id as its name")
+            raise MediaError(f"{path}: ends before second {start}, the start of its clip; if the file contains only "
+                             "this clip, name it by the whole id")
         unheard, unseen = sum(share < 0.5 for share in heard), count - sum(seen)
         info = probe(path, limits=self.limits) if unheard or unseen or longer else None
         about = (False, ()) if info is None else (info.breaks_off, info.notes)

@@ -10,7 +10,7 @@ from typing import Any
 from avsgn_pyg.features.extraction.provenance import failures_of, flags_of
 from avsgn_pyg.features.extraction.videos import NO_FILE, Failure
 
-#: Ids without a file that are listed before the rest is counted.
+#: Ids without a file that are listed; the others are counted.
 SHOWN = 20
 
 
@@ -51,20 +51,20 @@ def describe(record: Mapping[str, Any], notes: Sequence[str] = ()) -> Iterator[s
     temporary = sum(failure.retryable for failure in failures)
     segments = record["extraction"]["segments"]
     yield f"failed: {len(failures) - absent}, without a file: {absent}"
-    yield ("with seconds that lack picture or sound (padded, listed in the provenance): "
+    yield ("videos with seconds that lack picture or sound (padded, listed in the provenance): "
            f"{sum(bool(flag.unheard or flag.unseen) for flag in flags.values())}")
-    for name, text in (("breaks_off", "files that end before their header says"),
+    for name, text in (("breaks_off", "files that end before the end stated in their header"),
                        ("longer", f"files longer than {segments} seconds, of which the first {segments} were taken"),
-                       ("start", "segments that begin later than their file"),
+                       ("start", "clips that begin after the start of their file"),
                        ("notes", "files with notes in the provenance")):
         marked = [key for key, flag in flags.items() if getattr(flag, name)]
         if marked:
             yield f"{text}: {len(marked)}, first {marked[0]}"
     if len(failures) - absent - temporary:
-        yield (f"failed for good: {len(failures) - absent - temporary}; the same command tries those again whose size "
-               "changed, --retry-failed all")
+        yield (f"permanent failures: {len(failures) - absent - temporary}; the same command retries files whose size "
+               "has changed, --retry-failed retries all")
     if temporary:
-        yield f"failed for a temporary reason: {temporary}; the same command tries them again"
+        yield f"temporary failures: {temporary}; the same command retries them"
     yield from notes
     gone = set([failure for failure in failures if failure.reason == NO_FILE][SHOWN:])
     yield from (f"  {failure}" for failure in failures if failure not in gone)

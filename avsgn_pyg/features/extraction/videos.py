@@ -1,4 +1,4 @@
-"""Which videos to encode: those that an AVE annotation file or a list names, or every media file of a folder."""
+"""Select the videos to encode: those of an AVE annotation file or of a list, or every media file of a folder."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ class Flags(NamedTuple):
 
     Attributes:
         unheard, unseen: seconds with less than half a second of sound, and seconds without a picture.
-        breaks_off: the file ends before its header says, as after an interrupted download.
+        breaks_off: the file ends before the end stated in its header, as after an interrupted download.
         padded: seconds at the end that the file does not have.
-        longer: the file goes on after T seconds, and no start was given.
+        longer: the file is longer than T seconds, and no start was given.
         start: the second of the file at which the first segment begins.
         notes: the reader's sentences on a file with any of these.
     """
@@ -108,7 +108,7 @@ class Plan:
         videos: in the order of the store.
         missing: ids without a file, and ids with several.
         notes: sentences on files of the folder that are not read.
-        skipped: suffix -> number of files that are no media.
+        skipped: suffix -> number of files that are not media.
         categories: class names in index order, for the label text; ``None`` without.
         source: identifies the videos of all shards; JSON-ready.
         shard: the part that this plan is.
@@ -131,8 +131,8 @@ def make_plan(
 
     With annotations or `starts` these are files ``<id>.<suffix>`` with any media suffix, in the order of the ids; an id
     ``<name>_<start>_<end>`` without such a file is the part of ``<name>.<suffix>`` from that second on. Otherwise they
-    are all media files by name, whose id is the path in the folder without suffix. Of the files of one id, the one with
-    pictures is taken; if there are several, the id fails.
+    are all media files by name, whose id is the path in the folder without suffix. If one id has several files, the
+    video is used; an id with several videos fails.
 
     Args:
         categories: class names; those of the annotations if there are any.
@@ -153,11 +153,11 @@ def make_plan(
     places = {key: place for key in ids if (place := _place(key, files, starts))}
     if not places:
         raise ExtractionError(
-            f"{folder}: none of the {len(ids)} annotated or listed ids has a file here; the first would be "
-            f"{ids[0]}.mp4, or with another suffix of media"
+            f"{folder}: none of the {len(ids)} annotated or listed ids has a file here; expected {ids[0]}.mp4 (or "
+            "another media suffix) for the first"
         )
     missing = {key: NO_FILE for key in ids if key not in places}
-    missing |= {key: f"several files: {_listed(found, folder)}; leave one" for key, (found, _) in places.items()
+    missing |= {key: f"several files: {_listed(found, folder)}; keep one" for key, (found, _) in places.items()
                 if len(found) > 1}
     taken = shard.of(ids)
     source = {"videos": len(ids), "ids sha256": hashlib.sha256("\n".join(ids).encode()).hexdigest()}
@@ -179,7 +179,7 @@ def _listed(paths: Iterable[Path], folder: Path) -> str:
 
 
 def _place(key: str, files: Mapping[str, list[Path]], starts: Mapping[str, int]) -> tuple[list[Path], int] | None:
-    """Return the files of an id, of which one should be left, and the second at which it starts in them."""
+    """Return the files of an id, of which there should be one, and the second at which it starts in them."""
     name, start = key, starts.get(key, 0)
     part = re.fullmatch(r"(.+)_([0-9]{1,9})_[0-9]{1,9}", key)
     if key not in files and part:
@@ -195,7 +195,7 @@ def _notes(files: Mapping[str, list[Path]], places: Mapping[str, tuple[list[Path
     used = {path for found, _ in places.values() for path in found}
     beside = [paths for paths in files.values() if 0 < len(used.intersection(paths)) < len(paths)]
     if beside:
-        yield (f"sound files beside a video of the same name, not read: {sum(map(len, beside)) - len(beside)}, first "
+        yield (f"sound files with the name of a video, not read: {sum(map(len, beside)) - len(beside)}, first "
                f"{as_text(next(path.name for path in beside[0] if path not in used))}")
     other = sum(used.isdisjoint(paths) for paths in files.values())
     if other:

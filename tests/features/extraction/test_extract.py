@@ -137,7 +137,7 @@ def test_a_finished_store_is_extended_and_failures_are_retried_only_on_request(r
 
 def test_a_failed_file_is_tried_again_when_it_has_another_size(root: Path):
     (root / "videos" / "c.mp4").write_bytes(b"cut short")
-    assert "failed for good: 2" in run(root).table() and encoded(root) == []
+    assert "permanent failures: 2" in run(root).table() and encoded(root) == []
     shutil.copy(root / "videos" / "a.mp4", root / "videos" / "c.mp4")
     assert encoded(root) == ["c"]
 
@@ -146,7 +146,7 @@ def test_longer_files_and_segments_within_files_are_reported_and_recorded(root: 
     (root / "ids.csv").write_text("id,start\na,0\nb,1\nc_1_2,0\nshort,1\n")
     report = run(root, annotations=None, ids=root / "ids.csv", segments=1)
     assert "longer than 1 seconds, of which the first 1 were taken: 1, first a" in report.table()
-    assert "segments that begin later than their file: 2, first b" in report.table()
+    assert "clips that begin after the start of their file: 2, first b" in report.table()
     assert "  short: ends before second 1" in report.table() and not report.passed
     store = read_store(root / "features.h5")
     flags = provenance.flags_of(store.provenance)
@@ -202,7 +202,7 @@ def test_a_store_whose_videos_are_gone_and_a_file_that_is_no_store_are_kept(root
 
 
 @pytest.mark.parametrize(("number", "said", "again"), [
-    (errno.EIO, "temporary reason: 1", ["b"]), (errno.EACCES, "failed for good: 2", []),
+    (errno.EIO, "temporary failures: 1", ["b"]), (errno.EACCES, "permanent failures: 2", []),
 ])
 def test_only_temporary_failures_are_retried(
     root: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str, again: list[str]

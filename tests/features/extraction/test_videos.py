@@ -42,7 +42,7 @@ def test_two_videos_with_one_id_fail_alone_and_are_named(tmp_path: Path, annotat
     touch(tmp_path, "-a.mp4", "b.mp4", "deep/b.avi", "x.mp4", "x.avi")
     plan = make_plan(tmp_path, annotations)
     assert [video.id for video in plan.videos] == ["-a"] and plan.missing[0].retryable
-    assert str(plan.missing[0]) == "b (row 1): several files: b.mp4, deep/b.avi; leave one"
+    assert str(plan.missing[0]) == "b (row 1): several files: b.mp4, deep/b.avi; keep one"
     assert [each.id for each in make_plan(tmp_path).missing] == ["x"]
 
 
@@ -50,7 +50,7 @@ def test_a_video_wins_over_the_sound_of_the_same_name(tmp_path: Path, annotation
     touch(tmp_path, "b.wav", "b.mp4", "-a.flac", "-a.wav")
     plan = make_plan(tmp_path, annotations)
     assert [video.path.name for video in plan.videos] == ["b.mp4"] and plan.missing[0].id == "-a"
-    assert plan.notes[1:] == ("sound files beside a video of the same name, not read: 1, first b.wav",)
+    assert plan.notes[1:] == ("sound files with the name of a video, not read: 1, first b.wav",)
 
 
 def test_a_segment_is_found_in_the_longer_file_that_its_id_names(tmp_path: Path):
