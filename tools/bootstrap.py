@@ -57,7 +57,8 @@ SOURCES, EVERY = 7, 30.0
 def main(arguments: list[str] | None = None) -> int:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
-    parser.add_argument("--meanwhile", nargs=argparse.REMAINDER, default=[], metavar="TOOL", help="and its arguments")
+    parser.add_argument("--meanwhile", nargs=argparse.REMAINDER, default=[], metavar="TOOL",
+                        help="run this tool, with all arguments after it, while torch_scatter is compiled")
     options = parser.parse_args(arguments)
     if not (3, 10) <= sys.version_info[:2] < (3, 13):
         sys.exit(f"Python 3.10 to 3.12 is needed (laion_clap pins numpy<2); this is {sys.version.split()[0]}")

@@ -138,11 +138,11 @@ def read_seconds(
             Default: all of :attr:`MediaInfo.seconds`.
         size: height and width to scale every frame to; default: as displayed.
         threads: decoding threads per stream; 0 leaves the number to FFmpeg.
-        limits: of pixels, of the seconds to read, and of the time spent here, without that between two seconds.
+        limits: on pixels, seconds to read, and running time without the time that the caller spends between seconds.
 
     Raises:
-        MediaError: when called, as for :func:`probe`, or for more seconds than the limit; later, where the deadline
-            passes or the file cannot be read further. A truncated file raises no error later: see
+        MediaError: when called, as for :func:`probe`, or for more seconds than the limit; later, if the deadline
+            passes or the rest of the file cannot be read. A truncated file raises no error later: see
             :attr:`MediaInfo.breaks_off`.
         ValueError: a number is too small.
     """

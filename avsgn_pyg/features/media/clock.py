@@ -1,4 +1,4 @@
-"""Make the timestamps of a file's packets continuous: correct single wild ones, and undo jumps of the clock.
+"""Make the timestamps of a file's packets continuous: correct single wrong ones, and undo jumps of the clock.
 
 Times are seconds on the file's own clock, after correction.
 """
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from av import Packet
 from av.stream import Stream
 
-# A packet that begins at most this much (s), or this many packets, off the end of the last one needs no other support.
+# A packet that begins at most this much (s), or this many packets, from the end of the last one is regular.
 _SLACK, _REORDERED = 1.0, 4
-# The longest gap (s) that is believed, and the longest where it ends before the declared end of its stream.
+# The longest gap (s) that is accepted, and the longest that ends before the declared end of its stream.
 GAP, DECLARED_GAP = 12.0, 600.0
 # After a jump, a stream keeps the correction of another one unless this would move it back by more than this (s).
 _OVERLAP = 0.25
 # Streams of a broadcast that end at most this far (s) from each other are cut together.
 _TOGETHER = 1.0
-# Packets of other streams for which one is held.
+# Packets of other streams until a held packet is released.
 _PATIENCE = 200
 
 
@@ -34,9 +34,9 @@ class Track:
         first: the time of the first packet.
         reached: the end of the latest packet.
         offset: the correction, in ticks.
-        longest: the longest gap (s) that was believed.
+        longest: the longest gap (s) that was accepted.
         last: the timestamp of the last packet in decoding order, in ticks, not corrected.
-        held: a packet that is off, until a later one tells why.
+        held: a packet with an irregular time, until a later one shows the reason.
         waited: packets of other streams since then.
     """
 
@@ -78,10 +78,10 @@ class Track:
 class Clock:
     """Corrects the timestamps of packets.
 
-    A packet that is far off its predecessor is held until the next one of its stream: if that one goes on from before,
-    the timestamp was wild, and the packet goes where its predecessor ends; if not, the clock jumped. A jump back, or
-    one ahead over a gap that is too long to be believed, is undone for all that follows, by the same correction in all
-    streams where possible. Times of a file without either are left alone.
+    A packet whose time is far from its predecessor is held until the next one of its stream. If that one continues from
+    the predecessor, the timestamp was wrong, and the packet is placed at the end of its predecessor; if not, the clock
+    jumped. A jump back, or ahead over an implausibly long gap, is undone for all later packets, by the same correction
+    in all streams if possible. The times of a file without either are not changed.
 
     Attributes:
         tracks: by the index of the stream.
@@ -95,7 +95,7 @@ class Clock:
         self.waiting = 0
 
     def correct(self, packets: Iterable[Packet]) -> Iterator[Packet]:
-        """Yield the packets in their order, but for one that was held."""
+        """Yield the packets in their order; held ones come later."""
         for packet in packets:
             track = self.tracks[packet.stream.index]
             if track.held is not None:
@@ -158,10 +158,10 @@ class Clock:
         track.reached = max(track.reached, time + track.length(packet, time))
 
     def _settle(self, track: Track, held: Packet, following: Packet | None) -> None:
-        """Accept a packet that was held, where the next one of its stream, if there is one, says that it belongs."""
+        """Accept a packet that was held, at the place that the next one of its stream, if any, indicates."""
         time, after = track.time(held), track.time(following) if following is not None and following.size else None
         if track.first is None:
-            # Of two first ones that do not agree the second is believed: the third one will judge it.
+            # If the first two do not agree, the second is accepted: the third one will check it.
             if after is not None and not -track.slack <= after - time <= track.gap(after):
                 time = after - track.nominal
                 self._move(track, held, time)
@@ -175,7 +175,7 @@ class Clock:
         self._accept(track, held, time)
 
     def _is_jump(self, track: Track, time: float, after: float | None) -> bool:
-        """Whether the clock jumped to a time, to judge by the next one; if not, the time is wild."""
+        """Whether the clock jumped to a time, judged by the next packet; if not, the time is wrong."""
         if after is None:
             declared = track.declared is not None and time <= track.first + track.declared
             return time > track.reached and (
@@ -198,7 +198,7 @@ class Clock:
         if target not in shared:
             self.notes.append(f"its clock jumps {'ahead' if time > track.reached else 'back'} by "
                               f"{abs(time - track.reached):.1f} s at second {track.reached - track.first:.1f}: "
-                              "what follows is placed right after what came before")
+                              "the part after it is placed directly after the part before it")
 
 
 def _nominal(stream: Stream) -> float:

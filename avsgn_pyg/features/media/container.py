@@ -1,4 +1,4 @@
-"""Open a media file, read its packets and decode them, within limits; whatever fails becomes an error that names it."""
+"""Open a media file, read its packets and decode them, within limits; every failure becomes an error with its path."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "rtsp", "rtp",
 _FORMATS = ",".join(sorted(av.formats_available - _REFUSED))
 # Samples per second, and channels, that a resampler takes.
 _RATES, _CHANNELS = range(1_000, 1_000_001), range(1, 65)
-# Seconds that opening a file may take: FFmpeg reads some damaged indices for ever.
+# Seconds that opening a file may take: FFmpeg never finishes reading some damaged indices.
 _OPENING = 30.0
-# Bytes at the start of a file that tell text from media.
+# Bytes at the start of a file that distinguish text from media.
 _HEAD = 4096
 
 
@@ -39,8 +39,8 @@ def boundary(path: Path, place: str = "") -> Iterator[None]:
     except MediaError:
         raise
     except av.error.ExitError as error:
-        reason = f"takes longer than the deadline, or than {_OPENING:g} s to open"
-        raise MediaError(f"{path}: {place}reading it {reason}") from error
+        reason = f"takes longer to read than the deadline, or longer than {_OPENING:g} s to open"
+        raise MediaError(f"{path}: {place}{reason}") from error
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or "no reason given"
         name = type(error).__name__
@@ -56,7 +56,7 @@ class Meter:
     def check(self) -> None:
         """Raise MediaError after the deadline."""
         if monotonic() - self.begun > self.limits.deadline:
-            raise MediaError(f"{self.path}: reading it takes longer than the deadline of {self.limits.deadline:g} s")
+            raise MediaError(f"{self.path}: takes longer to read than the deadline of {self.limits.deadline:g} s")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -70,7 +70,7 @@ def open_media(path: Path, limits: Limits, *, decoders: bool = True) -> Iterator
     """Open a media file for reading; it opens no other file.
 
     Args:
-        decoders: whether FFmpeg may decode to learn about a stream what its header does not state.
+        decoders: whether FFmpeg may decode to find properties of a stream that its header does not state.
 
     Raises:
         MediaError: it cannot be opened.
@@ -101,7 +101,7 @@ def _reason(path: Path, error: OSError | FFmpegError) -> str:
         return known[error.errno]
     if _is_text(path):
         return "not a media file, but text such as a playlist or subtitles: no picture and no sound in it"
-    return f"not a media file, or damaged or cut short before its index ({error.strerror or error})"
+    return f"not a media file, or damaged, or cut short before its index ({error.strerror or error})"
 
 
 def _is_text(path: Path) -> bool:
@@ -123,7 +123,7 @@ def check_pixels(path: Path, width: int, height: int, limits: Limits) -> None:
 
 
 def packets(container: InputContainer, indices: Sequence[int], meter: Meter, threads: int = 1) -> Iterator[Packet]:
-    """Read the packets of the streams in file order, then an empty one for each stream, even if the file is cut.
+    """Read the packets of the streams in file order, then an empty one for each stream, even if the file is truncated.
 
     Args:
         threads: decoding threads per stream; 0 leaves the number to FFmpeg.

@@ -23,7 +23,7 @@ _SLACK = 0.03
 _SETTLING = 0.5
 # The coarsest unit of time (s) in which a container counts.
 _ROUNDING = 0.001
-# Channels are compared in blocks of this length (s) and at most so many frames, in every so many of them.
+# Channels are compared in blocks of this length (s), of at most this many frames, at every n-th frame.
 _BLOCK, _FRAMES, _EVERY = 0.25, 500, 4
 # Channels cancel out if their mix has less than this share of the energy that it has if they are independent.
 _CANCELLED = 0.03
@@ -197,7 +197,7 @@ def _like(frame: AudioFrame, samples: int) -> AudioFrame:
 
 
 def _planes(frame: AudioFrame) -> Sequence[AudioPlane]:
-    # PyAV finds more than there are from 8 channels on, at addresses of other data.
+    # From 8 channels on, PyAV returns more planes than there are, at addresses of other data.
     return frame.planes[: frame.layout.nb_channels if frame.format.is_planar else 1]
 
 

@@ -28,9 +28,9 @@ _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 _MARGINS = (1, 8, 64)
 # From this second on, seeking costs less than decoding up to it.
 _WORTH_SEEKING = 3
-# The header of a file is believed without reading all packets if it has more bytes than this, in all and a second.
+# The header is trusted without reading all packets if the file has more bytes than this, in total and per second.
 _LARGE, _DENSE = 1 << 25, 10_000
-# A note says that more than this share of a file, and so many bytes, are left over at its end.
+# If more than this share of a file, and more bytes than this, are unread at its end, a note says so.
 _UNREAD, _UNREAD_BYTES = 0.3, 1 << 14
 # Times beyond this (s, 300 years) cannot be told apart to a microsecond.
 _FOREVER = 1e10
@@ -42,7 +42,7 @@ class Source:
 
     Attributes:
         streams: their indices, video first.
-        declared: the seconds that each of them lasts by the header, or ``None``.
+        declared: the seconds that each of them lasts according to the header, or ``None``.
         picture, sound: the first frame of video and of audio; ``None`` if none can be decoded.
         start: the presentation's start on the file's own clock.
         stated: the end of the file that its header states, or ``None``.
@@ -110,7 +110,7 @@ def inspect(path: Path, limits: Limits) -> Source:
             notes.append(f"sound and picture are {max(begins) - min(ends):.0f} s apart: the sound is left out")
             del streams[1:], begins[1:], first["audio"]
         if abs(min(begins)) > _FOREVER:
-            raise MediaError(f"{path}: damaged, its clock begins {abs(min(begins)):.0g} s from zero")
+            raise MediaError(f"{path}: damaged: its first timestamp is {min(begins):.0g} s")
         if abs(min(begins) - start) > GAP:
             start = Fraction(min(begins))
         video = next((stream for stream in streams if stream.type == "video"), None)
@@ -118,7 +118,7 @@ def inspect(path: Path, limits: Limits) -> Source:
         if container.format.name in _STATED and not notes:
             stated = _stated_end(streams, start) or (whole and _since(Fraction(whole, av.time_base), start))
         if video and first["video"].interlaced_frame:
-            notes.append("the video is interlaced: its pictures are deinterlaced, each from its own two fields")
+            notes.append("the video is interlaced: each picture is made from one of the two fields of its frame")
         return Source(
             path=path, streams=[stream.index for stream in streams], declared=[_declared(stream) for stream in streams],
             picture=first.get("video"), sound=first.get("audio"), start=start, stated=stated,
@@ -141,7 +141,7 @@ def _stated_size(stream: Stream, path: Path, limits: Limits) -> tuple[int, int]:
     """Return width and height by the header; 0 if it does not state them."""
     if stream.codec_context.width:
         return stream.codec_context.width, stream.codec_context.height
-    # A decoder that refuses a size forgets it.
+    # A decoder that refuses a size does not keep it.
     with open_media(path, limits, decoders=False) as container:
         codec = container.streams[stream.index].codec_context
         return codec.width, codec.height
@@ -226,7 +226,7 @@ def _seek_offset(source: Source, time: int) -> int | None:
 
 
 def end_of(source: Source) -> End:
-    """Find the end of a file; in a large one it is the stated end if there are packets near it, unread others."""
+    """Find the end of a file; in a large one, the stated end if packets are near it; the others are not read."""
     size, stated = source.path.stat().st_size, source.stated
     if stated is not None and stated > 0 and size > max(_LARGE, _DENSE * stated):
         with open_media(source.path, source.meter.limits) as container, suppress(FFmpegError):
@@ -247,5 +247,6 @@ def _last_end(container: InputContainer, source: Source) -> End:
     unread, notes = container.size - read, list(clock.notes)
     whole = read and len(source.streams) == len(container.streams)
     if whole and unread > max(_UNREAD_BYTES, _UNREAD * container.size):
-        notes.append(f"the last {unread / container.size:.0%} of the file are not read: damaged, or joined to it")
+        notes.append(f"the last {unread / container.size:.0%} of the file were not read: damaged, or another "
+                     "file was appended")
     return End(max([*ends, Fraction(0)]), clock.notes, notes)
