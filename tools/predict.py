@@ -29,7 +29,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     forms = "; ".join(f"{name}: {what}" for name, what in FORMS.items())
     parser.add_list("--format", choices=FORMS, metavar="FORMAT", help=f"{forms} (default: table, with --out json)")
     parser.add_argument("--cut", action="store_true", help="with --out: also a clip and a picture of every event")
-    parser.add_argument("--overwrite", action="store_true", help="replace edited files and other predictions")
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace files that were edited, made by hand, or predicted with other settings")
     parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="classes per second in the table")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
