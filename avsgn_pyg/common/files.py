@@ -137,7 +137,7 @@ def _lock_file(handle: int) -> None:
 def _remove_leftovers(folder: Path) -> None:
     """Remove partial files of dead processes; once in each process, since a folder may have many files."""
     for entry in os.scandir(folder):
-        found = re.fullmatch(rf"\..*\.{machine()}-(\d{{1,9}})-[0-9a-f]{{6}}\.partial", entry.name)
+        found = re.fullmatch(rf"\..*\.{machine()}-(\d{{1,9}})-[0-9a-f]{{16}}\.partial", entry.name)
         if found and not is_running(int(found[1])):
             with suppress(OSError):  # another process removes it, too
                 _remove(Path(entry.path))

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -52,10 +53,9 @@ def test_partial_files_of_dead_processes_are_removed(tmp_path):
     dead.wait()
     with atomic(tmp_path / "x" / "a") as partial:
         pass
-    machine = partial.name.split(".")[2].split("-")[0]
-    here = tmp_path / f".a.{machine}-{dead.pid}-00ff00.partial"
-    running = tmp_path / f".a.{machine}-{os.getppid()}-00ff00.partial"
-    elsewhere = tmp_path / f".a.00000000-{dead.pid}-00ff00.partial"
+    here = tmp_path / partial.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+    running = tmp_path / partial.name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")
+    elsewhere = tmp_path / re.sub("[0-9a-f]{8}-", "00000000-", here.name, count=1)
     for path in (here, running, elsewhere):
         path.write_text("")
     write_json(tmp_path / "a", {})
