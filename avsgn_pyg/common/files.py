@@ -7,6 +7,7 @@ are created exclusively; files with fixed names are opened with ``O_NOFOLLOW``.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -75,6 +76,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, as :func:`atomic` does."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

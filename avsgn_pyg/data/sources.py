@@ -16,6 +16,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.files import sha256
 from avsgn_pyg.data.ave import Annotations
 from avsgn_pyg.data.feature_store import Features, LabelText
 from avsgn_pyg.data.legacy import legacy_shape, read_legacy_features
@@ -133,14 +134,13 @@ def file_record(path: Path) -> dict[str, Any]:
     takes no minutes; a change that lies wholly between samples is not seen.
     """
     size, length = path.stat().st_size, DIGEST_BYTES // SAMPLES
+    known = {"file": path.name, "bytes": size}
     if size <= DIGEST_BYTES:
-        digest, starts, hashed = hashlib.sha256(), range(0, size, length), "whole file"
-    else:
-        digest = hashlib.sha256(str(size).encode())
-        hashed = f"size and {SAMPLES} evenly spread samples of {length} bytes"
-        starts = [(size - length) * sample // (SAMPLES - 1) for sample in range(SAMPLES)]
+        return {**known, "sha256": sha256(path), "hashed": "whole file"}
+    digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        for start in starts:
-            file.seek(start)
+        for sample in range(SAMPLES):
+            file.seek((size - length) * sample // (SAMPLES - 1))
             digest.update(file.read(length))
-    return {"file": path.name, "bytes": size, "sha256": digest.hexdigest(), "hashed": hashed}
+    return {**known, "sha256": digest.hexdigest(),
+            "hashed": f"size and {SAMPLES} evenly spread samples of {length} bytes"}

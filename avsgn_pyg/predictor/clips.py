@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from avsgn_pyg.predictor.formats import FORMATS, render
 from avsgn_pyg.predictor.inputs import check_formats
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
-from avsgn_pyg.predictor.record import OutputFolder, state
+from avsgn_pyg.predictor.record import open_output, state
 
 Result = TypeVar("Result")
 
@@ -69,40 +70,40 @@ def predict_clips(
 
     Raises:
         ConfigError, EncoderError, CheckpointError: no clip can be predicted.
-        DataError: `out` cannot be written.
+        DataError: `out` cannot be written, or another process predicts into it.
     """
     check_formats(formats)
     tau_used = predictor.check_tau(tau)
-    folder = None if out is None else OutputFolder(out, overwrite)
-    stems = {} if folder is None else folder.stems(clips)
-    _ = predictor.encoders, predictor.vocabulary
-    settings = folder and {**predictor.identity(), "tau": tau_used, "formats": formats, "top": top, "cut": cut}
+    with nullcontext() if out is None else open_output(out, overwrite) as folder:
+        stems = {} if folder is None else folder.stems(clips)
+        _ = predictor.encoders, predictor.vocabulary
+        settings = folder and {**predictor.identity(), "tau": tau_used, "formats": formats, "top": top, "cut": cut}
 
-    def predict(clip: Path) -> ClipResult:
-        if folder is None:
-            return ClipResult(clip, predictor(clip, tau=tau))
-        names = [f"{stems[clip]}{FORMATS[form].suffix}" for form in formats]
-        found = state(clip, settings)
-        if folder.is_done(clip, found, names):
-            return ClipResult(clip, files=folder.files(clip))
-        prediction = predictor(clip, tau=tau)
-        for name, text in zip(names, render(prediction, formats, top), strict=True):
-            with folder.place(name) as partial:
-                partial.write_text(text, encoding="utf-8")
-        names += write_cuts(prediction, folder.place, stems[clip], predictor.limits) if cut else ()
-        folder.finish(clip, found, stems[clip], names, duration=f"{prediction.duration:.2f}",
-                      events=[str(event) for event in prediction.events], notes=prediction.notes)
-        return ClipResult(clip, prediction, files=folder.files(clip))
+        def predict(clip: Path) -> ClipResult:
+            if folder is None:
+                return ClipResult(clip, predictor(clip, tau=tau))
+            names = [f"{stems[clip]}{FORMATS[form].suffix}" for form in formats]
+            found = state(clip, settings)
+            if folder.is_done(clip, found, names):
+                return ClipResult(clip, files=folder.files(clip))
+            prediction = predictor(clip, tau=tau)
+            for name, text in zip(names, render(prediction, formats, top), strict=True):
+                with folder.place(name) as partial:
+                    partial.write_text(text, encoding="utf-8")
+            names += write_cuts(prediction, folder.place, stems[clip], predictor.limits) if cut else ()
+            folder.finish(clip, found, stems[clip], names, duration=f"{prediction.duration:.2f}",
+                          events=[str(event) for event in prediction.events], notes=prediction.notes)
+            return ClipResult(clip, prediction, files=folder.files(clip))
 
-    try:
-        for clip, result, error in each(clips, predict, "predict" if progress else None):
-            if error is not None and folder is not None:
-                _failure(clip, folder.fail, clip, str(error))
-            yield result or ClipResult(clip, error=error)
-    finally:
-        problem = None if folder is None else _failure(folder.folder, folder.write_summary)[1]
-    if problem is not None:
-        yield ClipResult(folder.folder, error=problem)
+        try:
+            for clip, result, error in each(clips, predict, "predict" if progress else None):
+                if error is not None and folder is not None:
+                    _failure(clip, folder.fail, clip, str(error))
+                yield result or ClipResult(clip, error=error)
+        finally:
+            problem = None if folder is None else _failure(folder.folder, folder.write_summary)[1]
+        if problem is not None:
+            yield ClipResult(folder.folder, error=problem)
 
 
 def each(

@@ -8,17 +8,17 @@ finished clip. A file is *recorded* if a line has its name and its present hash;
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.common.files import atomic
+from avsgn_pyg.common.files import atomic, lock, sha256
+from avsgn_pyg.common.lease import open_own
 from avsgn_pyg.common.text import csv_cell, file_name
 
 RECORD: Final = "predictions.jsonl"
@@ -31,15 +31,7 @@ COLUMNS: Final = ("file", "duration", "events", "notes", "failure", "written")
 
 
 class OutputFolder:
-    """The folder of the files of many clips, and its record.
-
-    Args:
-        folder: created if it does not exist.
-        overwrite: replace files that are not recorded, and the files of clips that have changed.
-
-    Raises:
-        DataError: the folder cannot be written, or its ``predictions.jsonl`` is not a record.
-    """
+    """The folder of the files of many clips, and its record; :func:`open_output` opens it."""
 
     def __init__(self, folder: Path, overwrite: bool = False) -> None:
         self.folder, self.overwrite = folder, overwrite
@@ -47,12 +39,8 @@ class OutputFolder:
         self._clips: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, str] = {}
         self._torn = False
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._read()
-            self._append()
-        except OSError as error:
-            raise DataError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
+        self._read()
+        self._append()
 
     def stems(self, clips: Sequence[Path]) -> dict[Path, str]:
         """Return :func:`file_stems`; a clip keeps the names that it has in the record."""
@@ -93,7 +81,7 @@ class OutputFolder:
         self._check(name)
         with atomic(self.folder / name) as partial:
             yield partial
-            self._add({"file": name, "sha256": _sha256(partial)})
+            self._add({"file": name, "sha256": sha256(partial)})
 
     def finish(self, clip: Path, state: Mapping[str, Any], stem: str, files: Sequence[str], **summary: Any) -> None:
         """Add the line of a clip whose `files` are written; `summary` are duration, events and notes.
@@ -125,7 +113,7 @@ class OutputFolder:
 
     def _hash(self, name: str) -> str | None:
         path = self.folder / name
-        return _sha256(path) if path.is_file() and not path.is_symlink() else None
+        return sha256(path) if path.is_file() and not path.is_symlink() else None
 
     def _check(self, name: str) -> None:
         """Raise DataError for an existing file that is not recorded."""
@@ -136,15 +124,14 @@ class OutputFolder:
 
     def _read(self) -> None:
         path = self.folder / RECORD
-        if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-            raise DataError(f"{path}: expected a regular file, found a link or a folder; remove it")
-        lines = path.read_bytes().split(b"\n") if path.exists() and path.stat().st_size else []
+        with open(open_own(path, os.O_RDONLY | os.O_CREAT), "rb") as file:
+            lines = file.read().split(b"\n")
         for number, line in enumerate(lines):
             with suppress(ValueError, KeyError, TypeError, AttributeError):  # a line that a kill cut short
                 self._note(json.loads(line)) if number else None
-        if lines and lines[0] != json.dumps(HEADER).encode():
+        if lines != [b""] and lines[0] != json.dumps(HEADER).encode():
             raise DataError(f"{path}: not a record of predictions of this version; choose another folder")
-        self._torn = bool(lines and lines[-1])
+        self._torn = bool(lines[-1])
 
     def _note(self, line: Mapping[str, Any]) -> None:
         """Take a line of the record into account."""
@@ -152,7 +139,7 @@ class OutputFolder:
             self._hashes.setdefault(line["file"], set()).add(line["sha256"])
         elif "failed" in line:
             self._failures[line["failed"]] = line["reason"]
-        elif line["stem"] == file_name(line["stem"]):  # not in another folder
+        elif all(name == os.path.basename(name) for name in (line["stem"], *line["files"])):  # not in another folder
             self._clips[line["clip"]] = {**line}
             self._failures.pop(line["clip"], None)
 
@@ -162,13 +149,36 @@ class OutputFolder:
 
     def _append(self, line: Mapping[str, Any] | None = None) -> None:
         """Add a line to the record, after its header if it is new; a line that a kill cut short is ended first."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        with os.fdopen(os.open(self.folder / RECORD, flags, 0o666), "ab") as file:
+        with open(open_own(self.folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
             begin = b"" if file.tell() else json.dumps(HEADER).encode() + b"\n"
             file.write((b"\n" if self._torn else begin) + (json.dumps(line).encode() + b"\n" if line else b""))
             file.flush()
             os.fsync(file.fileno())
         self._torn = False
+
+
+@contextmanager
+def open_output(folder: Path, overwrite: bool = False) -> Iterator[OutputFolder]:
+    """Open the folder of the files of many clips, for one process at a time.
+
+    Args:
+        folder: created if it does not exist.
+        overwrite: replace files that are not recorded, and the files of clips that have changed.
+
+    Raises:
+        DataError: the folder cannot be written, another process predicts into it, or its ``predictions.jsonl`` is not
+            a record.
+    """
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held = stack.enter_context(lock(folder / ".locks" / "predictions"))
+            found = OutputFolder(folder, overwrite) if held else None
+        except OSError as error:
+            raise DataError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
+        if found is None:
+            raise DataError(f"{folder}: another process is predicting into it; wait for it, or choose another folder")
+        yield found
 
 
 def recorded_files(folder: Path) -> set[str]:
@@ -222,11 +232,3 @@ def _changed(entry: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
 def _short(value: Any) -> str:
     text = value[:12] if isinstance(value, str) and len(value) == 64 else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -26,7 +26,7 @@ def folder(clip, tmp_path: Path) -> Path:
 
 
 def names(out: Path) -> list[str]:
-    return sorted(path.name for path in out.iterdir())
+    return sorted(path.name for path in out.glob("[!.]*"))
 
 
 def test_a_damaged_file_does_not_stop_the_others(predictor, folder: Path, tmp_path: Path) -> None:

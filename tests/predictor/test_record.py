@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.predictor.record import RECORD, OutputFolder, file_stems, state
+from avsgn_pyg.predictor.record import RECORD, OutputFolder, file_stems, open_output, state
 
 SETTINGS = {"tau": 0.5, "formats": ("json",)}
 
@@ -20,6 +20,11 @@ def clip(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_bytes(b"clip")
     return path
+
+
+@pytest.fixture(autouse=True)
+def out(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
 
 
 def write(clip: Path, out: Path, settings: dict = SETTINGS, *, overwrite: bool = False, content: str = "one") -> bool:
@@ -62,7 +67,6 @@ def test_a_change_needs_overwrite(clip: Path, tmp_path: Path, change: str, says:
 @pytest.mark.parametrize("name", ["a.json", "summary.csv"])
 def test_a_file_of_somebody_else_is_kept(clip: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
-    out.mkdir()
     (out / name).write_text("by hand")
     with pytest.raises(DataError, match=f"{name}: was not written by a prediction"):
         write(clip, out)
@@ -89,8 +93,8 @@ def test_links_are_neither_followed_nor_replaced(clip: Path, tmp_path: Path) -> 
         write(clip, out)
     (out / RECORD).unlink()
     (out / RECORD).symlink_to(victim)
-    with pytest.raises(DataError, match="link"):
-        OutputFolder(out)
+    with pytest.raises(DataError, match="link"), open_output(out):
+        pass
     assert victim.read_text() == "one"
 
 
@@ -102,18 +106,28 @@ def test_files_of_an_interrupted_prediction_are_ours(clip: Path, tmp_path: Path)
     assert write(clip, tmp_path / "out", content="two") and not write(clip, tmp_path / "out")
 
 
+def test_a_folder_is_open_to_one_process_at_a_time(tmp_path: Path) -> None:
+    with open_output(tmp_path), pytest.raises(DataError, match=f"{tmp_path}: another process"), open_output(tmp_path):
+        pass
+    with open_output(tmp_path) as folder:
+        assert folder.folder == tmp_path
+
+
 def test_another_file_of_that_name_is_no_record(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text('{"a": 1}\n')
-    with pytest.raises(DataError, match="not a record"):
-        OutputFolder(tmp_path, overwrite=True)
+    with pytest.raises(DataError, match="not a record"), open_output(tmp_path, overwrite=True):
+        pass
     assert (tmp_path / RECORD).read_text() == '{"a": 1}\n'
 
 
 def test_a_record_from_elsewhere_cannot_lead_out_of_the_folder(clip: Path, tmp_path: Path) -> None:
     write(clip, tmp_path / "out")
     path = tmp_path / "out" / RECORD
-    path.write_text(path.read_text().replace('"stem": "a"', '"stem": "../a"'))
-    assert OutputFolder(tmp_path / "out").stems([clip]) == {clip: "a"}
+    for inside, outside in (('"stem": "a"', '"stem": "../a"'), ('{"a.json": ', '{"a.event-1/../../a.json": ')):
+        path.write_text(path.read_text().replace(inside, outside))
+        folder = OutputFolder(tmp_path / "out")
+        assert folder.stems([clip]) == {clip: "a"} and not folder.files(clip)
+        path.write_text(path.read_text().replace(outside, inside))
 
 
 def test_stems_are_unique_and_portable_and_stay_as_they_were(clip: Path, tmp_path: Path) -> None:
