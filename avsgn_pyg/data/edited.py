@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.text import printable
 from avsgn_pyg.data.files import check_file, read_text
 from avsgn_pyg.data.rows import Row, class_index
 
@@ -70,8 +71,13 @@ def _row(path: Path, categories: Sequence[str], segments: int, quality: str) -> 
     category = label if label in categories else bare
     class_index(category, {name: place for place, name in enumerate(categories)}, str(path))
     row = Row(category, path.name[: -len(suffix)], quality, round(start), round(end))
-    if Row.parse(str(path), [field.strip() for field in str(row).split("&")], segments) != row:
-        raise DataError(f"{path}: its id or class begins or ends with a blank, which rows cannot have; rename it")
+    if row.start == row.end:
+        raise DataError(f"{path}: the event {label!r} at {start:g} s is empty")
+    text = str(row)
+    same = Row.parse(str(path), [field.strip() for field in text.split("&")], segments) == row
+    if not same or text != printable(text) or len(text.splitlines()) > 1:
+        raise DataError(f"{path}: its id or class begins or ends with a blank, a line break or a byte that is no "
+                        "UTF-8, which rows cannot have; rename it")
     return row
 
 
