@@ -14,7 +14,7 @@ from pathlib import Path
 from avsgn_pyg import predictor, recipes
 from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
-from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices, find_clips
+from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices, search_clips
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS, ARRANGEMENTS = ("train", "val", "test"), ("png", "svg", "pdf"), ("side-by-side", "stacked", "overlaid")
@@ -52,7 +52,8 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
     drawing = {name: getattr(options, name) for name in ("layer", "share", "threshold", "arrangement")}
     check_clips(options.media)
     if options.video is not None:
-        clips = find_clips(options.video)
+        clips, notes = search_clips(options.video)
+        print(*(f"note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
         check_model(options.run)
         model = predictor.Predictor.from_checkpoint(options.run, encoders=encoders)
         yield from predictor.pictures.write_clips(
@@ -70,20 +71,21 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options, failed = parse(arguments), False
+    options, failed = parse(arguments), []
     try:
         for paths, error in draw(options):
             if error is None:
                 print(*paths, sep="\n")
             else:
-                print(f"failed: {own_words(error, options)}", file=sys.stderr)
-            failed |= error is not None
+                failed.append(error)
     except (*EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return int(failed)
+    for error in failed:
+        print(f"failed: {own_words(error, options)}", file=sys.stderr)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

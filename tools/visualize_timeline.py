@@ -15,7 +15,7 @@ from pathlib import Path
 from avsgn_pyg import predictor, recipes
 from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
-from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices, find_clips
+from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices, search_clips
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
@@ -48,7 +48,8 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
     encoders = encoder_choices(visual=options.visual, audio=options.audio)
     check_clips(options.media)
     if options.video is not None:
-        clips = find_clips(options.video)
+        clips, notes = search_clips(options.video)
+        print(*(f"note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
         check_model(options.run)
         model = predictor.Predictor.from_checkpoint(options.run, encoders=encoders)
         yield from predictor.pictures.write_clips(
@@ -67,20 +68,21 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options, failed = parse(arguments), False
+    options, failed = parse(arguments), []
     try:
         for paths, error in draw(options):
             if error is None:
                 print(*paths, sep="\n")
             else:
-                print(f"failed: {own_words(error, options)}", file=sys.stderr)
-            failed |= error is not None
+                failed.append(error)
     except (*EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return int(failed)
+    for error in failed:
+        print(f"failed: {own_words(error, options)}", file=sys.stderr)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

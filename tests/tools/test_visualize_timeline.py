@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(name, small_run, tmp_path, ca
     error = capsys.readouterr().err
     assert error.startswith("error: ") and says in error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_clips_that_fail_are_listed_after_the_others(name, run, clip, tmp_path, capsys, monkeypatch, load):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    shutil.copy(clip(3), folder / "b.mp4")
+    (folder / "a.mp4").write_text("no video")
+    (folder / "c.txt").touch()
+    monkeypatch.setattr(sys, "stderr", sys.stdout)
+    assert load(name).main([str(run), "--video", str(folder), "--out", str(tmp_path / "out"), "--format", "svg"]) == 1
+    first, *figures, last = capsys.readouterr().out.splitlines()
+    assert first == "note: skipped 1 file: 1 .txt" and figures and last.startswith(f"failed: {folder / 'a.mp4'}: ")
 
 
 @pytest.mark.parametrize("name", TOOLS)
