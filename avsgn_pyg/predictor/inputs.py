@@ -119,7 +119,7 @@ def read_label_list(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
 def check_labels(labels: Sequence[str]) -> None:
     """Raise ConfigError for fewer than two labels, an empty label, or a duplicate."""
     if len(labels) < 2 or any(not label.strip() for label in labels) or len(set(labels)) != len(labels):
-        raise ConfigError(f"labels={list(labels)}: expected two or more labels, none empty and none repeated; a "
+        raise ConfigError(f"labels {list(labels)}: expected two or more labels, none empty and none repeated; a "
                           "single label would be the class of every event")
 
 

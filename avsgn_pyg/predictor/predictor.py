@@ -192,13 +192,16 @@ class Predictor:
             ConfigError: as for a call.
         """
         widths, given = (self.meta.audio_width, self.meta.visual_width), (audio, visual)
-        shapes = [list(np.shape(rows)) for rows in given]
+        try:
+            audio, visual = (rows.detach().float().cpu() if isinstance(rows, Tensor) else
+                             torch.tensor(np.asarray(rows).astype(np.float32, casting="same_kind")) for rows in given)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{name}: expected tensors or arrays of numbers ({error})") from None
+        shapes = [list(rows.shape) for rows in (audio, visual)]
         seconds = shapes[0][0] if shapes[0] else 0
         if not seconds or shapes != [[seconds, width] for width in widths]:
             raise DataError(f"{name}: expected audio [S, {widths[0]}] and visual [S, {widths[1]}] of the same S >= 1 "
                             f"seconds, got {shapes[0]} and {shapes[1]}")
-        audio, visual = (rows.float().cpu() if isinstance(rows, Tensor) else torch.tensor(np.asarray(rows, np.float32))
-                         for rows in given)
         for kind, rows in (("audio", audio), ("visual", visual)):
             if bool((bad := ~rows.isfinite().all(-1)).any()):
                 raise DataError(f"{name}: {kind} features have NaN or infinity in second {int(bad.nonzero()[0])}")

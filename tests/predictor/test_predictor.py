@@ -138,6 +138,9 @@ def test_features_may_be_arrays_and_must_be_finite(predictor, features) -> None:
     arrays[1][7, 3] = float("nan")
     with pytest.raises(DataError, match="visual features have NaN or infinity in second 7"):
         predictor.localize(*arrays)
+    for words in (arrays[0].astype(str), arrays[0].astype(object), arrays[0] + 1j):
+        with pytest.raises(DataError, match="arrays of numbers"):
+            predictor.localize(words, features[1])
 
 
 def test_the_identity_tells_models_labels_and_encoders_apart(checkpoint, predictor) -> None:

@@ -75,7 +75,7 @@ def test_a_path_is_a_file_of_labels(load, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("labels", [["one"], ["a", "a"], ["a", " "]])
 def test_fewer_than_two_different_labels_are_refused(load, labels: list[str]) -> None:
-    with pytest.raises(ConfigError, match="labels="):
+    with pytest.raises(ConfigError, match="two or more labels"):
         load(labels)
 
 
