@@ -16,8 +16,12 @@ _FORMULA = re.compile(r"[=+@\t\r]|-(?![\w-]*\Z)", re.ASCII)
 
 
 def printable(text: str) -> str:
-    """Return `text` without the characters that XML 1.0 forbids, which are never visible, and lone surrogates."""
-    return _UNPRINTABLE.sub("", text)
+    """Return `text` without the characters that XML 1.0 forbids, which are never visible, and lone surrogates.
+
+    A byte of a file name that is no UTF-8, which Python has as a surrogate, becomes ``\\xff``.
+    """
+    return _UNPRINTABLE.sub(lambda found: rf"\x{ord(found[0]) - 0xdc00:x}" if "\udc80" <= found[0] <= "\udcff" else "",
+                            text)
 
 
 def csv_cell(value: object) -> object:

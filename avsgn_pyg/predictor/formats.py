@@ -32,7 +32,8 @@ class Format(NamedTuple):
 
 def as_json(prediction: Prediction) -> str:
     """Return everything, one object per second."""
-    return printable(json.dumps(prediction.as_dict(), indent=1, ensure_ascii=False)) + "\n"
+    text = json.dumps(prediction.as_dict(), indent=1, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()  # JSON's own escape for what is no UTF-8
 
 
 def seconds_csv(prediction: Prediction) -> str:

@@ -14,6 +14,7 @@ def test_printable_text_is_xml():
     read = ElementTree.fromstring(ElementTree.tostring(document, encoding="utf-8")).text
     assert read == document.text.replace("\r\n", "\n").replace("\r", "\n")
     assert printable("Bärk\t(Hund) 🐕") == "Bärk\t(Hund) 🐕" and printable("a\x00\x1b\ud800\uffffb") == "ab"
+    assert printable("caf\udce9.mp4") == r"caf\xe9.mp4"
 
 
 @pytest.mark.parametrize("text", [
