@@ -81,7 +81,8 @@ def graph_page(
     # No `<` in the data, so that a class's name cannot close the script or open a comment.
     packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     head, middle, tail = template.replace("{{title}}", "\0").rpartition("{{data}}")
-    return printable(head.replace("\0", html.escape(title)) + packed + tail if middle else head)
+    named = head.replace("\0", printable(html.escape(title)))
+    return named + packed.encode(errors="ignore").decode() + tail if middle else named
 
 
 def _packed(weights: Float[np.ndarray, "N N"], most: int) -> dict[str, Any]:
