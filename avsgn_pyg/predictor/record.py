@@ -199,12 +199,17 @@ def file_stems(clips: Sequence[Path], recorded: Mapping[str, str] | None = None)
         recorded: names that are in use, by the clip's absolute path.
     """
     recorded, found = recorded or {}, {}
-    taken = {stem.casefold() for stem in recorded.values()}
+    taken = set(map(_key, recorded.values()))
     for clip in clips:
-        free = (name for name in _names(clip) if name.casefold() not in taken)
+        free = (name for name in _names(clip) if _key(name) not in taken)
         found[clip] = recorded.get(os.path.abspath(clip)) or next(free)
-        taken.add(found[clip].casefold())
+        taken.add(_key(found[clip]))
     return found
+
+
+def _key(stem: str) -> str:
+    """Return what differs between stems: the table of ``a.labels`` would be the labels of ``a``."""
+    return stem.casefold().removesuffix(".labels")
 
 
 def _names(clip: Path) -> Iterator[str]:

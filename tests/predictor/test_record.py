@@ -134,6 +134,8 @@ def test_stems_are_unique_and_portable_and_stay_as_they_were(clip: Path, tmp_pat
     other, upper, third = tmp_path / "more" / "a.mp4", tmp_path / "A.mp4", tmp_path / "more" / "a.mkv"
     found = file_stems([clip, other, upper, third])
     assert found[clip] == "a" and found[other] == "more__a" and len({stem.casefold() for stem in found.values()}) == 4
+    labels = clip.with_name("a.labels.mp4")
+    assert file_stems([clip, labels])[labels] == "clips__a.labels" and file_stems([labels])[labels] == "a.labels"
     write(clip, tmp_path / "out")
     stems = OutputFolder(tmp_path / "out").stems([other, clip])
     assert stems == {other: "more__a", clip: "a"}
