@@ -71,10 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, failed = parse(arguments), []
     try:
         for paths, error in draw(options):
-            if error is None:
-                print(*paths, sep="\n")
-            else:
-                failed.append(error)
+            print(*paths, sep="\n") if error is None else failed.append(error)
     except (*EXPECTED_ERRORS, PictureError) as error:
         print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2
