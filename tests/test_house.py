@@ -128,7 +128,7 @@ def test_files_are_short(folder: str):
 
 
 def test_tests_mirror_the_package():
-    """tests/data/test_ave.py is of avsgn_pyg/data/AVE.py, tests/tools/test_train.py of tools/train.py."""
+    """tests/data/test_ave.py is of avsgn_pyg/data/ave.py, tests/tools/test_train.py of tools/train.py."""
     unmatched = []
     for path in sorted(TESTS.rglob("test_*.py")):
         place, name = path.parent.relative_to(TESTS), path.stem.removeprefix("test_")

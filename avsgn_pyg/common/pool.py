@@ -20,8 +20,6 @@ Result = TypeVar("Result")
 #: Not forked from here: this process has threads, and perhaps a CUDA context, that a fork would break. A fork server
 #: is as clean as a spawned process and imports the modules of its tasks once for all of them.
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-#: Seconds within which a process that crashed has ended.
-PATIENCE = 5.0
 
 
 class PoolError(RuntimeError):
@@ -211,7 +209,8 @@ class _Worker:
         self.executor.shutdown(wait=True, cancel_futures=True)
 
     def _ending(self) -> str:
-        self.process.join(PATIENCE)
+        # Its manager thread reads the exit status, which can be read only once.
+        self.executor.shutdown(wait=True)
         code = self.process.exitcode
         return signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
 
