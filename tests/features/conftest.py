@@ -23,7 +23,8 @@ CODECS = {
     ".mp4": ("libx264", "aac"), ".webm": ("libvpx-vp9", "libopus"), ".avi": ("mpeg4", "ac3"),
     ".ts": ("libx264", "aac"), ".mkv": ("libx264", "aac"), ".mp3": ("", "libmp3lame"), ".wav": ("", "pcm_s16le"),
 }  # fmt: skip
-FASTER = {"libx264": {"preset": "ultrafast"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"}}
+FASTER = {"libx264": {"preset": "ultrafast"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
+          "libsvtav1": {"preset": "12"}, "mjpeg": {"strict": "unofficial"}}
 
 
 def pitch(second: float) -> float:

@@ -361,6 +361,6 @@ def test_the_deadline_counts_the_time_in_the_reader_alone(clip_file: Make, monke
     next(seconds)
     now[0] += 100  # the caller's
     next(seconds)
-    monkeypatch.setattr(source, "decode", lambda packet: now.append(now.pop() + 1) or packet.decode())
+    monkeypatch.setattr(source, "decode", lambda packet, _: now.append(now.pop() + 1) or packet.decode())
     with pytest.raises(MediaError, match="deadline of 5 s"):
         list(seconds)

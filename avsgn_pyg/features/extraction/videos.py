@@ -45,9 +45,10 @@ class Video(NamedTuple):
 
     def failure(self, error: Exception | str, retryable: bool = False) -> Failure:
         """Return the failure of this video with a reason, which does not name the folders of this machine."""
-        text = str(error).replace(f"{self.path}: ", "", 1).replace(str(self.path), self.path.name)
+        text, path = as_text(str(error)), as_text(str(self.path))
+        text = text.replace(f"{path}: ", "", 1).replace(path, as_text(self.path.name))
         kind = "" if isinstance(error, (str, DataError)) else type(error).__name__
-        return Failure(self.id, self.rows, as_text(": ".join(filter(None, (kind, text)))), retryable, self.size)
+        return Failure(self.id, self.rows, ": ".join(filter(None, (kind, text))), retryable, self.size)
 
 
 class Failure(NamedTuple):

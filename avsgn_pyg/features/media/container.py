@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -13,6 +13,7 @@ from av import AudioFrame, FFmpegError, Packet, VideoFrame
 from av.container import InputContainer
 
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.features.files import as_text
 from avsgn_pyg.features.limits import Limits
 
 # Formats that open other files or hosts, and text that FFmpeg renders as video.
@@ -28,7 +29,10 @@ _HEAD = 4096
 
 
 class MediaError(DataError):
-    """A media file that cannot be read; the message begins with its path."""
+    """A media file that cannot be read; the message begins with its path, bytes that are no UTF-8 as ``\\xff``."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(as_text(message))
 
 
 @contextmanager
@@ -146,12 +150,30 @@ def packets(container: InputContainer, indices: Sequence[int], meter: Meter, thr
             yield last
 
 
-def decode(packet: Packet) -> list[VideoFrame | AudioFrame]:
-    """Decode a packet; return no frames if it is damaged."""
-    try:
-        return [frame for frame in packet.decode() if isinstance(frame, VideoFrame) or _is_sound(frame)]
-    except FFmpegError:
+def decode(packet: Packet, meter: Meter) -> list[VideoFrame | AudioFrame]:
+    """Decode a packet; return no frames if it is damaged.
+
+    Raises:
+        MediaError: a picture exceeds the limit of pixels.
+    """
+    if packet.stream.type == "audio":
+        with suppress(FFmpegError):
+            return [frame for frame in packet.decode() if _is_sound(frame)]
         return []
+    codec = packet.stream.codec_context
+    width = codec.width
+    try:
+        found = packet.decode()
+    except FFmpegError as error:
+        # A decoder keeps the size that it refuses, forgets it, or reports it.
+        check_pixels(meter.path, codec.width, codec.height, meter.limits)
+        if (width and not codec.width) or error.errno == errno.ERANGE:
+            limit = f"the limit is {meter.limits.pixels} pixels"
+            raise MediaError(f"{meter.path}: its pictures grow to a size that is refused; {limit}") from None
+        return []
+    for frame in found:
+        check_pixels(meter.path, frame.width, frame.height, meter.limits)
+    return found
 
 
 def _is_sound(frame: AudioFrame) -> bool:

@@ -97,7 +97,7 @@ def inspect(path: Path, limits: Limits) -> Source:
                 check_pixels(path, *_stated_size(stream, path, limits), limits)
         declared = [_declared(stream) for stream in streams]
         clock = Clock(streams, declared)
-        first = _first_frames(clock, packets(container, [stream.index for stream in streams], meter), len(streams))
+        first = _first_frames(clock, container, streams, meter)
         if not first:
             named = ", ".join(f"{stream.type} {stream.codec_context.name}" for stream in streams)
             small = f", or a picture exceeds the limit of {limits.pixels} pixels" if streams[0].type == "video" else ""
@@ -147,14 +147,16 @@ def _stated_size(stream: Stream, path: Path, limits: Limits) -> tuple[int, int]:
         return codec.width, codec.height
 
 
-def _first_frames(clock: Clock, found: Iterator[Packet], count: int) -> dict[str, VideoFrame | AudioFrame]:
+def _first_frames(
+    clock: Clock, container: InputContainer, streams: Sequence[Stream], meter: Meter
+) -> dict[str, VideoFrame | AudioFrame]:
     """Return the first frame of each kind of stream that can be decoded."""
     first: dict[str, VideoFrame | AudioFrame] = {}
-    for packet in clock.correct(found):
+    for packet in clock.correct(packets(container, [stream.index for stream in streams], meter)):
         kind = packet.stream.type
-        if kind not in first and (decoded := decode(packet)):
+        if kind not in first and (decoded := decode(packet, meter)):
             first[kind] = decoded[0]
-        if len(first) == count:
+        if len(first) == len(streams):
             break
     return first
 
@@ -206,7 +208,7 @@ def frames(source: Source, start: int, threads: int) -> Iterator[VideoFrame | Au
         if offset is not None:
             container.seek(offset)
         for packet in source.packets(container, threads)[1]:
-            yield from decode(packet)
+            yield from decode(packet, source.meter)
 
 
 def _seek_offset(source: Source, time: int) -> int | None:
