@@ -20,6 +20,8 @@ _ROUNDING = 0.001
 BLACK = (32, 32)
 # Seconds for which a picture is still seen after its end, if the next one is late.
 _HOLD = 3.0
+# Pictures that are further apart (s) on average are slides.
+_SLIDE = 1.0
 
 
 class Pictures:
@@ -80,18 +82,21 @@ class Pictures:
         """The time until which the newest frame is seen, if no other one follows by then.
 
         It is seen until it ends, and for a while longer, which grows with the mean time between frames; where a header
-        states the end of the video but not of each frame, until that end. A still image, the only frame so far, is
-        seen at all times.
+        states the end of the video but not of each frame, until that end. The last slide is seen for the mean time
+        between slides, and a still image, the only frame so far, at all times.
         """
         if self.newest is None or self.reached == self.opening:
             return -math.inf if self.newest is None else math.inf
-        end, stated = self.reached + self._length(self.newest), self.stated
-        hold = _HOLD + (self.reached - self.begun) / (self.count - 1)
+        length, stated = self._length(self.newest), self.stated
+        interval = (self.reached - self.begun) / (self.count - 1)
+        # Few containers state how long the last slide lasts.
+        end = self.reached + (max(length, interval) if interval > _SLIDE else length)
         if self.ended:
             return max(end, min(stated or 0.0, self.reached + self.longest))
+        hold = self.reached + length + _HOLD + interval
         if stated is None:
-            return end + hold
-        return max(end, min(stated, end + hold) if self.source.exact else stated)
+            return hold
+        return max(end, min(stated, hold) if self.source.exact else stated)
 
     def take(self) -> tuple[UInt8[Tensor, "k H W 3"], Bool[Tensor, "k"]]:
         """Return the frames of the earliest second that was not taken yet, and whether each was seen."""

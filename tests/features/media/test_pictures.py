@@ -25,6 +25,13 @@ def test_slides_are_seen_until_the_next_one(clip_file: Make, suffix: str, audio:
     assert changes.sum() == 1 and changes[10 : 13 if suffix == ".ts" else 11].any()
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".ts"])
+def test_the_last_slide_under_music_is_seen_as_long_as_the_others(clip_file: Make, suffix: str):
+    path = clip_file(suffix, times=[0, 10, 20], seconds=45.0, codecs=("mpeg4", "aac"))  # mpeg4 holds no picture back
+    seen = stack(read_seconds(path)).seen.flatten()
+    assert seen[20:30].all() and not seen[36:].any()
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_a_still_image_under_music_is_seen(clip_file: Make, suffix: str):
     assert stack(read_seconds(clip_file(suffix, times=[0.0], seconds=20.0))).seen.all()
