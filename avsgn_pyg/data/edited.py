@@ -70,6 +70,8 @@ def _row(path: Path, categories: Sequence[str], segments: int, quality: str) -> 
     bare = re.sub(r"\s*\[[^\[\]]*\]$", "", label)
     category = label if label in categories else bare
     class_index(category, {name: place for place, name in enumerate(categories)}, str(path))
+    if "&" in path.name:
+        raise DataError(f"{path}: its id contains '&', which separates the fields of a row; rename it and its clip")
     row = Row(category, path.name[: -len(suffix)], quality, round(start), round(end))
     if row.start == row.end:
         raise DataError(f"{path}: the event {label!r} at {start:g} s is empty")

@@ -59,7 +59,9 @@ def label_files(config: DataConfig) -> list[Path]:
 
 def check_train_split(root: Path, splits: str, option: str = "data.splits=") -> None:
     """Raise a DataError if there is no train split in the form `splits`; `option` is how the form was set."""
-    check_file(root / SPLIT_FILES[splits].format("train"), hint=f"; the train split is needed ({option}{splits})")
+    others = [form for form, name in SPLIT_FILES.items() if form != splits and (root / name.format("train")).is_file()]
+    hint = f"{option}{splits} needs it" + "".join(f"; try {option}{form}" for form in others)
+    check_file(root / SPLIT_FILES[splits].format("train"), hint=f"; {hint}")
 
 
 def check_file(path: Path, hint: str = "") -> None:

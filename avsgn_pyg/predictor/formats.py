@@ -86,7 +86,7 @@ def eaf(prediction: Prediction) -> str:
         xml.SubElement(header, "MEDIA_DESCRIPTOR", {
             "MEDIA_URL": prediction.path.resolve().as_uri(),
             "RELATIVE_MEDIA_URL": f"./{printable(prediction.path.name)}",
-            "MIME_TYPE": mimetypes.guess_type(prediction.path.name)[0] or "video/*",
+            "MIME_TYPE": _media_type(prediction.path.name),
         })
     order, found = xml.SubElement(document, "TIME_ORDER"), prediction.events
     for slot, time in enumerate((time for event in found for time in (event.start, event.end)), 1):
@@ -117,6 +117,12 @@ def render(prediction: Prediction, formats: Sequence[str], top: int = 1) -> list
     """Return the text of each of `formats`; ConfigError for an unknown one."""
     check_formats(formats)
     return [FORMATS[name].text(prediction, top) for name in formats]
+
+
+def _media_type(name: str) -> str:
+    """Return the media type of a file by its name; ``video/*`` for .ts and .mts, which stand for other things, too."""
+    guess = mimetypes.guess_type(name)[0] or ""
+    return guess if guess.startswith(("video/", "audio/", "image/")) else "video/*"
 
 
 def _tier(document: xml.Element, name: str, values: Sequence[str], first: int) -> None:

@@ -76,6 +76,12 @@ def test_elan_has_class_times_and_confidence(prediction: Prediction) -> None:
     assert len({each.attrib["ANNOTATION_ID"] for each in document.iter("ALIGNABLE_ANNOTATION")}) == 9
 
 
+@pytest.mark.parametrize(("name", "kind"), [("a.mp4", "video/mp4"), ("a.mts", "video/*"), ("a.ts", "video/*")])
+def test_elan_has_a_media_type(prediction: Prediction, name: str, kind: str) -> None:
+    document = xml.fromstring(text(replace(prediction, path=prediction.path.with_name(name)), "eaf").encode())
+    assert document.find("HEADER/MEDIA_DESCRIPTOR").attrib["MIME_TYPE"] == kind
+
+
 def test_subtitles_and_labels_have_a_line_an_event(prediction: Prediction) -> None:
     assert text(prediction, "srt") == (
         "1\n00:00:01,000 --> 00:00:03,000\nbell, church (0.38)\n\n"
