@@ -11,24 +11,14 @@ int flock(int file, int operation) {
     return -1;
 }
 
-static int control(const char *name, int file, int command, void *argument) {
-    if (command == F_SETLK || command == F_SETLKW) return flock(file, 0);
-    int (*real)(int, int, ...) = dlsym(RTLD_NEXT, name);
-    return real(file, command, argument);
-}
-
 int fcntl(int file, int command, ...) {
     va_list rest;
     va_start(rest, command);
     void *argument = va_arg(rest, void *);
     va_end(rest);
-    return control("fcntl", file, command, argument);
+    if (command == F_SETLK || command == F_SETLKW) return flock(file, 0);
+    int (*real)(int, int, ...) = dlsym(RTLD_NEXT, "fcntl");
+    return real(file, command, argument);
 }
 
-int fcntl64(int file, int command, ...) {
-    va_list rest;
-    va_start(rest, command);
-    void *argument = va_arg(rest, void *);
-    va_end(rest);
-    return control("fcntl64", file, command, argument);
-}
+int fcntl64(int file, int command, ...) __attribute__((alias("fcntl")));

@@ -13,7 +13,7 @@ from av.container import InputContainer
 
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.features.media.container import MediaError, boundary, open_media, packets
-from avsgn_pyg.features.media.source import Source, end_of, inspect
+from avsgn_pyg.features.media.source import Source, inspect
 
 #: Format of a file -> format and suffix of its parts.
 _FORMATS: Final = {"mov,mp4,m4a,3gp,3g2,mj2": ("mp4", ".mp4"), "matroska,webm": ("matroska", ".mkv"),
@@ -28,14 +28,14 @@ _OFF: Final = Fraction(1, 25)
 def copy_suffix(path: Path, start: float, limits: Limits) -> str | None:
     """Return the suffix of a part that can be copied from `start` on, or ``None`` if it must be encoded again.
 
-    Copying needs a known format, a clock that does not jump and, with video, a keyframe at `start`. MediaError if the
-    file cannot be read.
+    Copying needs a known format and, with video, a keyframe at `start`; the timestamps of a file with
+    :attr:`.MediaInfo.notes` are not copied right. MediaError if the file cannot be read.
     """
     with boundary(path):
         source = inspect(path, limits)
         with open_media(path, limits) as container:
             known = _FORMATS.get(container.format.name)
-            if known is None or end_of(source).jumps or _beginning(container, source, start) is None:
+            if known is None or _beginning(container, source, start) is None:
                 return None
             return known[1]
 
