@@ -24,6 +24,8 @@ from avsgn_pyg.engine.files import read_json
 #: Packages whose version can change a result.
 PACKAGES: Final = ("avsgn_pyg", "torch", "torch_geometric", "torch_scatter", "accelerate", "safetensors", "numpy",
                    "h5py")
+#: The folder of the package, whose revision a run notes, wherever it was started.
+PACKAGE: Final = Path(__file__).resolve().parents[1]
 
 
 class Journal:
@@ -102,7 +104,7 @@ def note_environment(path: Path, accelerator: Accelerator, after: int, notes: Se
         "precision": accelerator.mixed_precision,
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
-        "git": git_revision(Path.cwd()),
+        "git": git_revision(PACKAGE),
         "data_notes": list(notes),
     }
     write_json(path, [*(read_json(path) if path.exists() else []), start])
@@ -120,7 +122,12 @@ def versions() -> dict[str, str]:
 
 
 def git_revision(folder: Path) -> str | None:
-    """Return the commit checked out at `folder`, with ``+changes`` if files differ; ``None`` outside git."""
+    """Return the commit checked out at `folder`, with ``+changes`` if files differ.
+
+    It is ``None`` outside git, and in an installed copy, which a repository around it does not track.
+    """
+    if not _git(folder, "ls-files"):
+        return None
     commit, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
     return commit and commit + ("+changes" if status else "")
 

@@ -54,12 +54,35 @@ def test_every_start_is_added_to_the_environment(tmp_path: Path) -> None:
     assert (starts[0]["device"], starts[0]["precision"], starts[0]["processes"]) == ("cpu", "no", 1)
 
 
-def test_the_git_revision_marks_changed_files(tmp_path: Path) -> None:
-    assert git_revision(tmp_path) is None
-    author = ("-c", "user.name=a", "-c", "user.email=a@b")
-    subprocess.run(["git", "-C", str(tmp_path), "init", "-q"], check=True)
-    subprocess.run(["git", "-C", str(tmp_path), *author, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
-    clean = git_revision(tmp_path)
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git repository with one committed file, ``code/a.py``."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").touch()
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "x")):
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
+    return tmp_path
+
+
+def test_the_git_revision_marks_changed_files(repository: Path) -> None:
+    clean = git_revision(repository / "code")
     assert clean is not None and len(clean) == 40
-    (tmp_path / "new").write_text("x")
-    assert git_revision(tmp_path) == clean + "+changes"
+    (repository / "new").touch()
+    assert git_revision(repository / "code") == clean + "+changes"
+
+
+def test_a_folder_that_git_does_not_track_has_no_revision(repository: Path) -> None:
+    (repository / "site-packages").mkdir()
+    (repository / "site-packages" / "a.py").touch()
+    assert git_revision(repository / "site-packages") is None
+    assert git_revision(repository.parent) is None
+
+
+def test_a_run_notes_the_revision_of_the_package_wherever_it_starts(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository / "code")
+    note_environment(repository / "environment.json", make_accelerator(TrainConfig(device="cpu")), 0)
+    [start] = json.loads((repository / "environment.json").read_text())
+    here = git_revision(repository / "code")
+    assert here is not None and here[:40] not in (start["git"] or "")
