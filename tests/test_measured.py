@@ -1,12 +1,14 @@
-"""The tables of configs/README.md say what the runs behind them had.
+"""Every number in the tables of docs/results.md and its appendix comes from a file in configs/.
 
-``configs/measured.csv`` has a line for each run; ``configs/measured_videos.csv``, for those whose answers were kept,
-how many seconds of each val video are right, and how many of them the right class on every second has right.
+``measured.csv`` has a line for each run; ``measured_videos.csv``, for those whose predictions were kept, the number of
+correct seconds of each val video, and of the right class on every second; ``unseen.csv``, the scores on rows that this
+project does not have.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 import statistics
 from collections import defaultdict
 from functools import cache
@@ -18,7 +20,8 @@ from torch import Tensor
 
 from avsgn_pyg import metrics
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS, PAGES = ROOT / "configs", [ROOT / "docs" / name for name in ("results.md", "results_appendix.md")]
 #: First column of a table's head -> the supervision of its rows, and the row that they are compared with.
 HEADS = {"full supervision": ("full", "ours"), "video class alone": ("weak", "ours"), "without": ("full", "ours"),
          "Eq. 18, without": ("weak", "ours"), "localizing, without": ("weak", "ours_plus"),
@@ -66,7 +69,7 @@ def shares(of: dict[str, list[int]]) -> Tensor:
 def tables() -> dict[str, list[dict[str, str]]]:
     """First cell of a table's head -> its lines, by head; tables of one first cell follow each other."""
     found, head = defaultdict(list), None
-    for line in (CONFIGS / "README.md").read_text().splitlines():
+    for line in "\n".join(page.read_text() for page in PAGES).replace("](../configs/", "](").splitlines():
         cells = [cell.strip().replace("**", "") for cell in line.strip("|").split("|")]
         if not line.startswith("|"):
             head = None
@@ -108,9 +111,14 @@ def accuracy(of: Of) -> str:
     return whole if kept is None else f"{whole} {ends(*metrics.bootstrap_interval(shares(kept), REPLICATES, seed=0))}"
 
 
-def apart(one: Of, other: Of) -> str:
-    """The difference of the kept runs and its paired bootstrap; that of all runs alone where none was kept."""
+def apart(one: Of, other: Of, seed: str | None = None) -> str:
+    """The difference of the kept runs, or of one seed, and its paired bootstrap.
+
+    Where no run was kept: the difference of all runs, without an interval.
+    """
     kept = [videos().get(of) for of in (one, other)]
+    if seed is not None:
+        kept = [{seed: of[seed]} for of in kept]
     if None in kept:
         first, second = ([float(run["segment_accuracy"]) for run in runs()[of]] for of in (one, other))
         difference = statistics.mean(first) - statistics.mean(second)
@@ -128,7 +136,7 @@ def seeds(of: Of) -> str:
 @pytest.mark.parametrize(("config", "of"), FIRST.items(), ids=FIRST)
 def test_the_first_table_is_of_the_same_runs(config: str, of: Of):
     (line,) = (line for line in tables()["config"] if line["config"].startswith(f"[`{config}`]"))
-    assert line["segment accuracy"] == accuracy(of)
+    assert (line["seeds"], line["segment accuracy"]) == (seeds(of), accuracy(of))
     for column in ("class accuracy", "background F1", "relevance AUC"):
         assert line[column] == spread(SCORES[column], of), column
     events = (mean(f"event_f1@{overlap}", of) for overlap in (0.5, 0.7, 0.9))
@@ -166,9 +174,22 @@ def test_kept_outputs_are_of_measured_runs(of: Of):
 
 @pytest.mark.parametrize("line", tables()["of"], ids=lambda line: f"{line['of']} less {line['less']}")
 def test_a_comparison_is_of_the_kept_runs(line: dict[str, str]):
-    one, other = (ORACLE if name == "the oracle" else tuple(name.strip("`").split("/"))
+    one, other = (ORACLE if name == "the oracle" else tuple(name.split("`")[1].split("/"))
                   for name in (line["of"], line["less"]))
-    assert line["segment accuracy apart"] == apart(one, other)
+    seed = re.search(r"\(seed (\d)\)", line["less"])
+    assert line["segment accuracy apart"] == apart(one, other, seed and seed[1])
+
+
+def test_scores_on_unseen_rows_are_those_of_the_file():
+    columns = {"val": "val", "unseen": "unseen", "seeds averaged": "unseen_averaged_seeds",
+               "object stays": "unseen_recomposed_object_stays", "sound stays": "unseen_recomposed_sound_stays",
+               "both": "unseen_recomposed_both", "flicker": "unseen_flicker_both", "background F1": "background_f1"}
+    with (CONFIGS / "unseen.csv").open(newline="") as file:
+        scored = list(csv.DictReader(file))
+    said = tables()["never-seen rows"]
+    assert len(said) == len(scored)
+    for line, row in zip(said, scored, strict=True):
+        assert {column: line[column] for column in columns} == {column: row[name] for column, name in columns.items()}
 
 
 def test_the_oracle_line_is_of_the_same_videos():
