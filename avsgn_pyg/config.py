@@ -109,7 +109,7 @@ class SyntheticConfig(Section):
 class DataConfig(Section):
     """The files of annotations and features."""
 
-    kind: Literal["ave", "synthetic", "llp"] = "ave"
+    kind: Literal["ave", "ov-ave", "ave-pm", "synthetic", "llp"] = "ave"
     name: str = "AVE"
     root: Place | None = None
     annotations: str = "Annotations.txt"
@@ -138,12 +138,23 @@ class DataConfig(Section):
         if self.held_out and self.kind == "llp":
             raise ValueError(f"held_out={list(self.held_out)} leaves out videos by their one class, and kind=llp has "
                              "several per video: set held_out=[]")
+        if self.kind in ("ov-ave", "ave-pm"):
+            self._check_by_id()
         if self.padded_events != "keep" and self.kind != "ave":
             raise ValueError(f"padded_events={self.padded_events} needs kind=ave, got kind={self.kind}; leave it out")
         if self.regions == "keep" and (self.kind != "ave" or self.features is not None):
             raise ValueError(f"regions=keep reads the maps in visual_features; kind={self.kind} with features="
                              f"{self.features} has one vector per second: set regions=pool, or kind=ave, features=null")
         return self
+
+    def _check_by_id(self) -> None:
+        """Raise ValueError for settings that OV-AVE and AVE-PM need, or would ignore."""
+        if self.features is None or self.name == "AVE":
+            raise ValueError(f"kind={self.kind} needs features=FILE.h5, a feature store, and its own name, such as "
+                             f"name={self.kind.upper()}; got features={self.features}, name={self.name}")
+        for key in ("annotations", "splits", "drop_leaking"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}={getattr(self, key)} is read with kind=ave alone; leave it out")
 
 
 class TextConfig(Section):

@@ -67,6 +67,12 @@ def llp_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """real_data("ov-ave"): a folder of real files."""
+    return _real
+
+
+@pytest.fixture(scope="session")
 def _no_locks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):

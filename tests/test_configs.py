@@ -5,6 +5,7 @@ The cases are those of the schema: a new setting without a value to try here fai
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -282,6 +283,8 @@ RUNS = {
         "train.compile=true", "train.batch_size=32", "model.cmgi.subgraphs=[av]", "model.cmgi.layers=1",
     ],
     "padded": ["data.features=store.h5", "data.padded_events=background", "train.epochs=1"],
+    "ov-ave": ["data.kind=ov-ave", "data.name=OV-AVE", "data.features=by_id.h5", "train.epochs=1"],
+    "ave-pm": ["data.kind=ave-pm", "data.name=AVE-PM", "data.features=by_id.h5", "train.epochs=1"],
 }
 SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]
 
@@ -320,7 +323,20 @@ def ave_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
               "incomplete": [{"id": "id 03", "unheard": 2, "unseen": 2, "padded": 2}]}
     features = Features(audio, visual, ids, categories=names, label_text=LabelText(*text), provenance=record)
     write_store(root / "store.h5", features)
+    write_by_id(root, parts, features)
     return root
+
+
+def write_by_id(root: Path, parts: dict[str, range], features: Features) -> None:
+    """Write the same videos in the forms of OV-AVE and AVE-PM, with a store that has other ids and label text."""
+    labels = {f"v{row}": {"category": f"class {row % C}", "label": str([row % 2, 1] * 5)} for row in range(30)}
+    (root / "released_ovavel_dataset_anno.json").write_text(json.dumps(labels))
+    rows = [f"{split},class {row % C},close,v{row}" for split in parts for row in parts[split]]
+    (root / "ovave_dataset_meta.csv").write_text("\n".join(["split,cls_name,cls_type,vid_name", *rows]))
+    for split in parts:
+        rows = [f"v{row},{row % 4}.4,{5 + row % 5}.5,{row % C}" for row in parts[split]]
+        (root / f"{split}.csv").write_text("\n".join(["sample_id,onset,offset,label", *rows]))
+    write_store(root / "by_id.h5", dataclasses.replace(features, video_ids=tuple(labels), provenance={}))
 
 
 @pytest.mark.slow

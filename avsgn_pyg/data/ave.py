@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from avsgn_pyg.common.errors import DataError
@@ -46,6 +46,8 @@ class Annotations:
         start: [N] first second of the event.
         end: [N] first second after it; ``start == end == 0`` without an event.
         clips: id -> the second of its media file at which its clip begins, if the file has a column ``Start``.
+        marks: [N, T] the event's seconds from `start` to `end` if there are gaps between them (OV-AVE).
+        times: [N, 2] start and end of the event in seconds as annotated, if they are not whole (AVE-PM).
     """
 
     path: Path
@@ -57,6 +59,8 @@ class Annotations:
     start: Int[Tensor, "N"]
     end: Int[Tensor, "N"]
     clips: Mapping[str, int] = field(default_factory=dict)
+    marks: Bool[Tensor, "N T"] | None = None
+    times: Float[Tensor, "N 2"] | None = None
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -65,7 +69,8 @@ class Annotations:
     def relevance(self) -> Float[Tensor, "N T"]:
         """1 in the seconds of the event, 0 elsewhere."""
         second = torch.arange(self.segments)
-        return ((second >= self.start[:, None]) & (second < self.end[:, None])).float()
+        inside = (second >= self.start[:, None]) & (second < self.end[:, None])
+        return (inside if self.marks is None else inside & self.marks).float()
 
     @property
     def lines(self) -> list[str]:
@@ -73,7 +78,6 @@ class Annotations:
         names = (self.categories[index] for index in self.category.tolist())
         rows = zip(names, self.video_ids, self.quality, self.start.tolist(), self.end.tolist(), strict=True)
         return ["&".join(map(str, row)) for row in rows]
-
 
     @property
     def doubtful_classes(self) -> list[str]:

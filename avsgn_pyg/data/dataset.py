@@ -1,12 +1,12 @@
 """From a config to a data set, with every file checked against the others before training starts.
 
-An AVE-shaped folder contains annotations, splits and features; ``docs/data.md`` describes it.
+A folder contains annotations, splits and features, in the form of AVE, OV-AVE or AVE-PM; ``docs/data.md`` describes it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data import ave
 from avsgn_pyg.data.ave import Annotations, Splits
+from avsgn_pyg.data.by_id import read_avepm, read_ovave
 from avsgn_pyg.data.feature_store import LabelText, format_span, read_store, width_mismatches
-from avsgn_pyg.data.files import SPLIT_FILES, check_files, feature_files, label_files, root_of
+from avsgn_pyg.data.files import BY_ID_FILES, SPLIT_FILES, check_files, feature_files, label_files, root_of
 from avsgn_pyg.data.legacy import Maps, open_maps, read_label_text
 from avsgn_pyg.data.padding import UNKNOWN, label_padded
 from avsgn_pyg.data.rows import format_some
@@ -44,23 +45,23 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
         DataError: a file is missing, damaged or contradicts another; names the file and the place.
     """
     check_files(config)
-    dataset = make_synthetic(config.synthetic) if config.kind == "synthetic" else _load_ave(config)
+    dataset = make_synthetic(config.synthetic) if config.kind == "synthetic" else _load_files(config)
     if config.held_out:
         dataset = dataset.without_classes(config.held_out)
     return dataset if text_nodes is None else dataset.with_graph(text_nodes)
 
 
-def _load_ave(config: DataConfig) -> Dataset:
+def _load_files(config: DataConfig) -> Dataset:
     """Read the files of the release last: the visual one takes minutes. A feature store is read first, for its ids."""
     root, files = root_of(config), feature_files(config)
     store = files.get("features")
     source = legacy_source(**files) if store is None else store_source(store, read_store(store))
-    annotations = ave.read_annotations(root / config.annotations, source.segments, source.categories)
-    places = source.places(annotations)
+    annotations, found = _read_annotations(config, root, source)
+    places = source.places(annotations, by_id=config.kind in BY_ID_FILES)
     _check_times(annotations, source)
-    found = ave.read_splits(root, annotations, config.splits)
-    ave.check_coverage(annotations, found, root, config.splits)
-    ave.check_forms_agree(root, annotations)
+    if config.kind == "ave":
+        ave.check_coverage(annotations, found, root, config.splits)
+        ave.check_forms_agree(root, annotations)
     splits = ave.without_leaks(found, annotations) if config.drop_leaking else found
     _check_not_empty(splits, "all its videos are also in val or test")
     splits, dropped = _without_failed(config, annotations, splits, places, source)
@@ -78,12 +79,33 @@ def _load_ave(config: DataConfig) -> Dataset:
         label_text=label_text,
         provenance={
             "features": source.provenance,
-            "splits": config.splits,
+            "splits": config.splits if config.kind == "ave" else "csv",
             "files": _file_records(config, root, source, found),
         },
         notes=(*_notes(annotations, found, splits), *dropped, *_notes_on_lengths(annotations, places, source)),
         warnings=(*annotations.doubtful_classes, *padded),
     )
+
+
+def _read_annotations(config: DataConfig, root: Path, source: Source) -> tuple[Annotations, Splits]:
+    """Read annotations and splits in the form of ``data.kind``; the source has the number of segments."""
+    if config.kind == "ave":
+        annotations = ave.read_annotations(root / config.annotations, source.segments, source.categories)
+        return annotations, ave.read_splits(root, annotations, config.splits)
+    if config.kind == "ave-pm":
+        return read_avepm(root, source.segments, source.categories)
+    annotations, splits, _ = read_ovave(root, source.categories)
+    if annotations.segments != source.segments:
+        raise DataError(f"{source.files[0]}: {source.segments} segments in a video, but {annotations.segments} seconds "
+                        f"in {annotations.path}; segments must be seconds")
+    return annotations, _without_silent(annotations, splits, config.held_out)
+
+
+def _without_silent(annotations: Annotations, splits: Splits, held_out: Sequence[str]) -> Splits:
+    """Drop videos without an event that OV-AVE lists under a held-out class; they are no longer of that class later."""
+    removed = torch.tensor([name in held_out for name in annotations.categories])[annotations.category]
+    stays = ~removed | annotations.relevance.bool().any(-1)
+    return Splits(*(rows if rows is None else rows[stays[rows]] for rows in splits))
 
 
 def _videos(annotations: Annotations, rows: Tensor, features: tuple[Tensor, Tensor], places: Tensor, source: Source,
@@ -220,7 +242,10 @@ def _notes_on_lengths(annotations: Annotations, places: Tensor, source: Source) 
 def _file_records(config: DataConfig, root: Path, source: Source, found: Splits) -> dict[str, dict[str, Any]]:
     """Return role -> record of every file that the data set was read from."""
     roles = ("features",) if len(source.files) == 1 else ("audio features", "visual features")
-    files = {"annotations": root / config.annotations, **dict(zip(roles, source.files, strict=True))}
-    files |= {f"{split} split": root / SPLIT_FILES[config.splits].format(split) for split in found.present()}
+    files = dict(zip(roles, source.files, strict=True))
+    files |= {name: root / name for name in BY_ID_FILES.get(config.kind, ())}
+    if config.kind == "ave":
+        files = {"annotations": root / config.annotations} | files
+        files |= {f"{split} split": root / SPLIT_FILES[config.splits].format(split) for split in found.present()}
     files |= dict(zip(("audio label text", "visual label text"), label_files(config), strict=False))
     return {role: file_record(path) for role, path in files.items()}

@@ -14,6 +14,12 @@ from avsgn_pyg.config import DataConfig
 #: Split files of AVE, in the two forms of ``data.splits``.
 SPLIT_FILES: Final = {"order": "{}_order.h5", "txt": "{}Set.txt"}
 
+#: Annotation files of the data sets whose videos are found by id and whose features come from a feature store.
+BY_ID_FILES: Final = {
+    "ov-ave": ("ovave_dataset_meta.csv", "released_ovavel_dataset_anno.json"),
+    "ave-pm": ("train.csv", "val.csv", "test.csv"),
+}
+
 
 def check_files(config: DataConfig) -> None:
     """Raise a DataError that names the first missing file of `config`; synthetic data need no files."""
@@ -26,8 +32,12 @@ def check_files(config: DataConfig) -> None:
     for modality, path in feature_files(config).items():
         other = f"; set data.{modality}_features, or data.features for a feature store"
         check_file(path, hint="" if modality == "features" else other)
-    read_text(root / config.annotations)
-    check_train_split(root, config.splits)
+    if config.kind in BY_ID_FILES:
+        for name in BY_ID_FILES[config.kind]:
+            check_file(root / name, hint=f"; data.kind={config.kind} needs it")
+    else:
+        read_text(root / config.annotations)
+        check_train_split(root, config.splits)
     for path in label_files(config):
         check_file(path)
 

@@ -23,8 +23,9 @@ from avsgn_pyg.data.legacy import legacy_shape, read_legacy_features
 
 #: Index of a row without features.
 ABSENT: Final = -1
-#: ``made by`` in the provenance of a store that :mod:`avsgn_pyg.features` extracted.
+#: ``made by`` in the provenance of a store that :mod:`avsgn_pyg.features` extracted, and of a converted one.
 EXTRACTION: Final = "avsgn_pyg.features"
+CONVERSION: Final = "avsgn_pyg.data.convert"
 #: Files up to this size are hashed completely; of larger ones, evenly spread samples of this total size.
 DIGEST_BYTES = 64 * 2**20
 SAMPLES: Final = 64
@@ -45,7 +46,7 @@ class Source:
         categories: class names in index order, if the files have them.
         label_text: the source's own label text, if it has one.
         provenance: JSON-ready.
-        failed: row -> reason for which extraction failed.
+        failed: row -> reason for which extraction or conversion failed.
     """
 
     files: tuple[Path, ...]
@@ -62,14 +63,24 @@ class Source:
     provenance: dict[str, Any] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
 
-    def places(self, annotations: Annotations) -> Int[Tensor, "N"]:
+    def places(self, annotations: Annotations, *, by_id: bool = False) -> Int[Tensor, "N"]:
         """Return the index of every annotated row's features, ABSENT for rows without any.
+
+        Args:
+            by_id: find the videos of a store without `rows` by their ids, which must be unique in the annotations.
 
         Raises:
             DataError: without `rows`, another number of videos than rows; a row beyond the annotations; or a video
-                whose id is not that of its row.
+                whose id is not that of its row. By id: an id that the store has twice, or none of the annotations.
         """
         name, count = " and ".join(map(str, self.files)), len(annotations)
+        if by_id and self.rows is None and self.video_ids is not None:
+            place = {video_id: number for number, video_id in enumerate(self.video_ids)}
+            found = torch.tensor([place.get(video_id, ABSENT) for video_id in annotations.video_ids])
+            if len(place) < self.videos or bool((found == ABSENT).all()):
+                raise DataError(f"{name}: ids must be different and those of {annotations.path}; "
+                                f"{self.videos - len(place)} occur twice, {int((found != ABSENT).sum())} are annotated")
+            return found
         if self.rows is None and self.videos != count:
             hint = "row k must be video k" if self.video_ids is None else "a store of some rows needs a list 'rows'"
             raise DataError(f"{name}: {self.videos} videos, but {annotations.path} has {count} rows; {hint}")
@@ -90,7 +101,7 @@ def store_source(path: Path, features: Features) -> Source:
     audio, visual = features.audio, features.visual
     # Only extraction uses the sizes of the video files; they would be copied into every checkpoint.
     provenance = {key: value for key, value in features.provenance.items() if key != "sizes"}
-    failed = provenance.get("failed", ()) if provenance.get("made by") == EXTRACTION else ()
+    failed = provenance.get("failed", ()) if provenance.get("made by") in (EXTRACTION, CONVERSION) else ()
     return Source(
         files=(path,), videos=len(audio), segments=audio.shape[1], widths=(audio.shape[2], visual.shape[2]),
         read=lambda: (audio, visual), video_ids=features.video_ids, rows=features.rows, lengths=features.lengths,
