@@ -353,8 +353,9 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Decoding and bootstrap intervals."""
+    """Validation during training, decoding and bootstrap intervals."""
 
+    every: Annotated[Integer, Field(ge=0)] = 1
     tau: BelowOne = 0.6
     split: Literal["train", "val", "test"] = "test"
     bootstrap: Annotated[Integer, Field(ge=0)] = 2000
@@ -387,6 +388,9 @@ class Config(Section):
         if self.train.select == "test" and self.evaluate.split != "test":
             raise ValueError("train.select=test needs evaluate.split=test, "
                              "so that the table shows what was selected on")
+        if not self.evaluate.every and self.train.select != "last":
+            raise ValueError(f"train.select={self.train.select} chooses among the epochs that evaluate.every scores, "
+                             "and evaluate.every=0 scores none; set it to 1, or train.select=last")
         return self
 
     def _check_objective(self) -> None:

@@ -271,7 +271,7 @@ RUNS = {
         "data.visual_features=v.h5", "data.audio_labels=a.npy", "data.visual_labels=v.npy",
         "data.drop_leaking=true", "train.schedule=step", "train.milestones=[1]", "train.gamma=0.3",
         "train.learning_rate=1e-3", "train.seed=3", "train.select=last", "train.accumulate=2",
-        "train.checkpoint_every=2", "evaluate.split=train",
+        "train.checkpoint_every=2", "evaluate.split=train", "evaluate.every=2",
     ],
     "maps": [
         "model.dim=256", "model.name=avel", "model.options={hidden: 8}", "data.regions=keep",

@@ -41,17 +41,18 @@ class Trainer:
         model: newly built; it is moved to the accelerator's device.
         objective: as :class:`avsgn_pyg.losses.Objective`; ``begin`` is optional.
         train: the videos to learn from.
-        selecting: the videos that choose among the epochs; ``None`` under ``train.select: last``.
+        scored: name -> a split that is scored every ``evaluate.every`` epochs. The one that ``train.select`` names
+            chooses among these epochs; any other is logged only, and changes neither weights nor random numbers.
         meta: of the checkpoints, without epoch and score.
         run: the folder, whose state was checked.
         accelerator: from :func:`avsgn_pyg.engine.devices.make_accelerator`.
         progress: show a bar on a terminal.
         notes: on the data, for the run's folder.
-        judge: returns a model's scores on `selecting`, percent; the first one selects.
+        judge: returns a model's scores on a split, percent; the first one selects.
     """
 
     def __init__(
-        self, config: Config, model: nn.Module, objective: Any, train: Videos, selecting: Videos | None,
+        self, config: Config, model: nn.Module, objective: Any, train: Videos, scored: Mapping[str, Videos] | None,
         *, meta: Meta, run: RunFolder, accelerator: Accelerator, progress: bool = False, notes: Sequence[str] = (),
         judge: Callable[[nn.Module, Videos], dict[str, float]] | None = None,
     ) -> None:
@@ -62,7 +63,7 @@ class Trainer:
             update={"versions": versions(), "seed": config.train.seed, "selected_on": config.train.select})
         device = accelerator.device
         model, train = model.to(device), place(train, device)
-        self.selecting = None if selecting is None else place(selecting, device)
+        self.scored = {name: place(videos, device) for name, videos in (scored or {}).items()}
         # Copied before accelerate wraps the model, so that it computes in float32.
         average = build_average(model, self.recipe.ema)
         optimizer = build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay)
@@ -92,7 +93,7 @@ class Trainer:
         with Journal(self.run.path, after=self.progress.epoch, write=main) as journal, self._bar() as bar:
             for epoch in range(first, self.recipe.epochs + 1):
                 record = self._train_epoch(epoch, bar)
-                record |= self._select(epoch)
+                record |= self._score(epoch)
                 journal.write(record)
                 self._report(record, bar)
                 finished = self._finished()
@@ -156,31 +157,40 @@ class Trainer:
             if self.recipe.ema:
                 self.parts.average.update_parameters(self.parts.model)
 
-    def _select(self, epoch: int) -> dict[str, Any]:
-        """Score the selecting split; keep the epoch's weights if it is the best so far."""
-        if self.selecting is None:
+    def _score(self, epoch: int) -> dict[str, Any]:
+        """Score the splits if it is their turn; they always have it after the last epoch."""
+        every = self.config.evaluate.every
+        if not self.scored or (epoch % every and epoch != self.recipe.epochs):
+            self.score = None
             return {}
         started = time.perf_counter()
-        scores = self.judge(self.parts.average.module, self.selecting)
-        self.score = same_everywhere(self.accelerator, next(iter(scores.values())))
+        scores = {name: self.judge(self.parts.average.module, videos) for name, videos in self.scored.items()}
+        if self.recipe.select in scores:
+            self._select(epoch, next(iter(scores[self.recipe.select].values())))
+        return {**scores, "evaluation_seconds": time.perf_counter() - started}
+
+    def _select(self, epoch: int, score: float) -> None:
+        """Keep the epoch's weights if its score is the best so far."""
+        self.score = same_everywhere(self.accelerator, score)
         if self.progress.best_score is None or self.score > self.progress.best_score:
             self.progress.best_epoch, self.progress.best_score = epoch, self.score
             weights = self.parts.average.module.state_dict()
             self.best = {"weights": {name: value.clone() for name, value in weights.items()}, "meta": self._meta()}
-        return {self.recipe.select: scores, "evaluation_seconds": time.perf_counter() - started}
 
     def _finished(self) -> str | None:
         if self.progress.epoch == self.recipe.epochs:
             return "epochs"
         patience = self.recipe.early_stop
-        late = patience is not None and self.progress.epoch - self.progress.best_epoch >= patience
+        judged = patience is not None and self.score is not None
+        late = judged and self.progress.epoch - self.progress.best_epoch >= patience
         return "early stop" if late else None
 
     def _save(self, finished: str | None) -> None:
         """Write the checkpoint of this epoch (and of the best, if newer than the last one), then the index."""
         files = resume.capture(self.parts, self.progress, self.accelerator)
         last = f"epoch-{self.progress.epoch:04d}"
-        selected = last if self.selecting is None else f"epoch-{self.progress.best_epoch:04d}"
+        best = self.progress.best_epoch
+        selected = f"epoch-{best:04d}" if best else last
         if self.accelerator.is_main_process:
             if self.best is not None and selected != last:
                 save_checkpoint(self.run.checkpoints / selected, config=self.config, **self.best)
@@ -201,8 +211,9 @@ class Trainer:
 
     def _report(self, record: Mapping[str, Any], bar: tqdm) -> None:
         losses = " ".join(f"{name} {value:.4f}" for name, value in record["loss"].items())
-        scores, synthetic = record.get(self.recipe.select), " (synthetic)" if self.meta.synthetic else ""
-        score = f" | {self.recipe.select} {next(iter(scores.values())):.2f} %" if scores else ""
+        synthetic = " (synthetic)" if self.meta.synthetic else ""
+        scores = {name: next(iter(record[name].values())) for name in self.scored if name in record}
+        score = "".join(f" | {name} {value:.2f} %" for name, value in scores.items())
         place = f"epoch {record['epoch']}/{self.recipe.epochs}"
         bar.set_description(f"{place}{score}{synthetic}", refresh=False)
         if self.accelerator.is_main_process:

@@ -30,7 +30,7 @@ from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 from avsgn_pyg.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
 from avsgn_pyg.parsing.videos import ParsingVideos, load_llp
-from avsgn_pyg.recipes.parts import check_fits, selecting_split, shape_of, split_of
+from avsgn_pyg.recipes.parts import check_fits, scored_splits, shape_of, split_of
 from avsgn_pyg.recipes.training import fit, start
 
 IOU = 0.5  #: from which events match
@@ -63,7 +63,7 @@ def build_parser(config: ModelConfig, shape: zoo.Shape, label_text: zoo.LabelBan
 
 
 def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:
-    """Return the scores of the selecting split, percent; segment-level Type@AV comes first and selects."""
+    """Return the scores of a split, percent; segment-level Type@AV comes first and selects."""
     levels = score(parse(model, videos, device=device, batch_size=config.train.batch_size), videos)
     named = {f"{level}_{name}": value for level, scores in levels.items() for name, value in scores.items()}
     return {"segment_type_av": named["segment_type_av"]} | named
@@ -173,7 +173,7 @@ def evaluate_run(
 def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> ParsingResult:
     dataset = _open(config)
     split_of(dataset, config.evaluate.split, "evaluate.split")
-    selecting_split(config, dataset)
+    scored_splits(config, dataset)
     model = _build(config, dataset)  # an invalid model raises an error before a file is written
     accelerator = start(config, folder, overwrite=overwrite)
     objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))

@@ -105,7 +105,7 @@ def evaluate_checkpoint(
 
 
 def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:
-    """Return scores of the selecting split that are cheap enough for every epoch, percent; the first one selects."""
+    """Return scores of a split that are cheap enough for every epoch, percent; the first one selects."""
     found = predict(model, videos, device=device, batch_size=config.train.batch_size)
     category = videos.category.cpu()
     relevance = metrics.zero_padding(videos.relevance.cpu(), videos.mask)

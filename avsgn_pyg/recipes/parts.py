@@ -101,10 +101,16 @@ def split_of(dataset: Dataset, name: str, setting: str) -> Videos:
         raise ConfigError(f"{setting}={name}: {error}") from None
 
 
-def selecting_split(config: Config, dataset: Dataset) -> Videos | None:
-    """Return the videos that choose among the epochs; ``None`` under ``train.select: last``."""
+def scored_splits(config: Config, dataset: Dataset) -> dict[str, Videos]:
+    """Return the splits that are scored during training: the one that ``train.select`` names, and val if there is one.
+
+    Raises:
+        ConfigError: the data have no split that ``train.select`` names.
+    """
     select = config.train.select
-    return None if select == "last" else split_of(dataset, select, "train.select")
+    chosen = {} if select == "last" else {select: split_of(dataset, select, "train.select")}
+    watched = {} if dataset.val is None or not config.evaluate.every else {"val": dataset.val}
+    return chosen | watched
 
 
 def check_fits(checkpoint: Checkpoint, dataset: Dataset) -> None:

@@ -30,7 +30,7 @@ from avsgn_pyg.engine.run_folder import (
 )
 from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.recipes.evaluation import evaluate_checkpoint, judge, write_outputs
-from avsgn_pyg.recipes.parts import check_same_data, meta_of, open_dataset, selecting_split, shape_of, split_of
+from avsgn_pyg.recipes.parts import check_same_data, meta_of, open_dataset, scored_splits, shape_of, split_of
 from avsgn_pyg.recipes.result import Result, join
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def _check(config: Config, dataset: Dataset) -> None:
         text = "train.select=test chooses the epoch on the test split; the scores are optimistic, as each row says"
         warnings.warn(text, stacklevel=4)
         logger.warning(text)
-    selecting_split(config, dataset)
+    scored_splits(config, dataset)
     zoo.build_objective(config.objective, config.model.name)
 
 
@@ -146,7 +146,7 @@ def fit(
 
     Args:
         build: returns a new model.
-        judge: ``(model, videos, config=, device=) -> scores`` of the selecting split; the first one selects.
+        judge: ``(model, videos, config=, device=) -> scores`` of a split; the first one selects.
     """
     run = RunFolder(folder)
     state = run.state(config)
@@ -158,7 +158,7 @@ def fit(
         return
     model = build()
     set_seed(config.train.seed, device_specific=True)  # each process draws its own dropout and augmentation
-    Trainer(config, model, objective, dataset.train, selecting_split(config, dataset), meta=meta_of(dataset), run=run,
+    Trainer(config, model, objective, dataset.train, scored_splits(config, dataset), meta=meta_of(dataset), run=run,
             accelerator=accelerator, progress=progress, notes=(*dataset.warnings, *dataset.notes),
             judge=partial(judge, config=config, device=accelerator.device)).fit()
 

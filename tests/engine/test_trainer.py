@@ -181,15 +181,26 @@ def test_bf16_trains_and_evaluates_in_float32(make_trainer: Make, tmp_path: Path
 
 
 def test_selection_keeps_the_best_epoch_and_does_not_change_the_training(make_trainer: Make, tmp_path: Path) -> None:
-    for select in ("val", "last"):
-        make_trainer(tmp_path / select, epochs=6, checkpoint_every=4, select=select).fit()
+    for name, settings in {"val": {}, "last": {"select": "last"}, "none": {"select": "last", "every": 0}}.items():
+        make_trainer(tmp_path / name, epochs=6, checkpoint_every=4, **settings).fit()
     scores = [line["val"]["class_accuracy"] for line in journal(tmp_path / "val")]
     meta = load_checkpoint(find_checkpoint(tmp_path / "val")).meta
     assert (meta.epoch, meta.selection_score) == (1 + scores.index(max(scores)), max(scores))
     unselected = load_checkpoint(find_checkpoint(tmp_path / "last")).meta
     assert (meta.selected_on, unselected.selected_on) == ("val", "last")
-    assert (unselected.epoch, unselected.selection_score) == (6, None) and "val" not in journal(tmp_path / "last")[0]
-    assert same(last(tmp_path / "val"), last(tmp_path / "last"))
+    assert (unselected.epoch, unselected.selection_score) == (6, None)
+    assert journal(tmp_path / "last") == journal(tmp_path / "val") and "val" not in journal(tmp_path / "none")[0]
+    assert all(same(last(tmp_path / name), last(tmp_path / "last")) for name in ("val", "none"))
+
+
+def test_only_epochs_that_are_scored_can_be_selected_or_stop_the_training(make_trainer: Make, tmp_path: Path) -> None:
+    progress = make_trainer(tmp_path, epochs=200, every=4, early_stop=1, learning_rate=0.05).fit()
+    scored = {line["epoch"]: line["val"]["class_accuracy"] for line in journal(tmp_path) if "val" in line}
+    assert list(scored) == list(range(4, progress.epoch + 1, 4)) and progress.epoch == progress.best_epoch + 4
+    assert scored[progress.best_epoch] == max(scored.values()) == load_checkpoint(
+        find_checkpoint(tmp_path)).meta.selection_score
+    make_trainer(tmp_path / "short", epochs=2, every=4).fit()
+    assert [line["epoch"] for line in journal(tmp_path / "short") if "val" in line] == [2]
 
 
 def test_a_scheduled_objective_receives_the_share_of_finished_epochs(
