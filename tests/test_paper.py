@@ -169,17 +169,20 @@ def test_eq7_adjacency_is_a_softmax_over_sources(as_list: bool):
 
 
 @pytest.mark.parametrize("as_list", [False, True])
-def test_eq8_graph_convolution(as_list: bool):
-    layer = GraphLayer(Convolution(D, "gcn", {"bias": False}), D, residual=False, norm="none", dropout=0.0)
+@pytest.mark.parametrize(("residual", "norm"), [(False, "none"), (True, "layer")])
+def test_eq8_graph_convolution(as_list: bool, residual: bool, norm: str):
+    layer = GraphLayer(Convolution(D, "gcn", {"bias": False}), D, residual=residual, norm=norm, dropout=0.0)
     edges, first, second = subgraphs(as_list)["av"], torch.randn(B * T, D), torch.randn(B * T, D)
     x, weight = edges.join(first, second), torch.rand(B * (2 * T) ** 2)
     weight = weight if as_list else weight.view(B, 2 * T, 2 * T)
     nodes, adjacency = by_video(first, second), edges.matrix(weight).to_dense()
-    expected = torch.zeros_like(nodes)
+    update = torch.zeros_like(nodes)
     for i in range(2 * T):
         for j in range(2 * T):  # the message into i from j
-            expected[:, i] += adjacency[:, i, j, None] * (nodes[:, j] @ layer.conv.conv.lin.weight.T)
-    torch.testing.assert_close(by_video(*edges.split(layer(x, edges, weight))), expected.clamp(min=0))
+            update[:, i] += adjacency[:, i, j, None] * (nodes[:, j] @ layer.conv.conv.lin.weight.T)
+    update = update.clamp(min=0)
+    expected = layer_norm(nodes + update) if residual else update
+    torch.testing.assert_close(by_video(*edges.split(layer(x, edges, weight))), expected)
 
 
 def test_sums_over_subgraphs():
@@ -261,9 +264,11 @@ def test_eq14_gate_loss_needs_only_the_class():
 
 
 def test_eq15_consistency_draws_event_seconds_together_and_holds_others_apart():
-    audio, visual, margin = torch.randn(B, T, D), torch.randn(B, T, D), 0.9
+    audio, margin = torch.randn(B, T, D), 0.9
+    visual = audio + torch.randn(B, T, D) * torch.linspace(0.2, 4, T)[:, None]  # distances on both sides of the margin
     a, v = audio / audio.norm(dim=-1, keepdim=True), visual / visual.norm(dim=-1, keepdim=True)
     distance = (v - a).norm(dim=-1)
+    assert (distance[EVENT == 0] < margin - 0.1).any() and (distance[EVENT == 0] > margin).any()
     expected = (EVENT * distance + (1 - EVENT) * (margin - distance).clamp(min=0)).mean()
     found = consistency_loss(audio, visual, EVENT, margin)
     torch.testing.assert_close(found, expected)

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Batch
 
 from avsgn_pyg.config import AugmentConfig
-from avsgn_pyg.data.augment import Seconds, augment, paste_boundaries
+from avsgn_pyg.data.augment import Seconds, augment, paste_boundaries, recombine
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.graph.regions import with_regions
 from avsgn_pyg.graph.views import dense_view, padded_view
@@ -176,3 +176,36 @@ def test_a_pasted_run_of_mixed_lengths_lies_at_an_end_of_its_video(mixed: Videos
     lengths, some = padded_view(batch, "audio")[1].sum(1), pasted.any(1)
     assert some.any() and not some[lengths < 3].any()
     assert (pasted[some, 0] ^ pasted[some, lengths[some] - 1]).all()
+
+
+def seconds_of(category: torch.Tensor, segments: int = 6) -> Seconds:
+    """Videos whose event lasts all their seconds, if they have one; every feature row is different."""
+    audio, visual = torch.randn(2, len(category), segments, 3)
+    event = (category >= 0).float()[:, None].expand(-1, segments)
+    return Seconds(audio, visual, event, torch.zeros(len(category), segments))
+
+
+@pytest.mark.parametrize(("segment_labels", "longest"), [(True, 4), (False, 3)])
+def test_runs_of_every_length_lie_at_both_ends_and_over_both_modalities_equally_often(
+        segment_labels: bool, longest: int) -> None:
+    category = torch.arange(6000)
+    before = seconds_of(category)
+    after = paste_boundaries(before, category, 1.0, segment_labels=segment_labels)
+    pasted = after.pasted.bool()
+    lengths = pasted.sum(1)[pasted.any(1)].bincount(minlength=7)
+    assert lengths[1:longest + 1].min() > 0.85 * lengths.sum() / longest
+    assert lengths[longest + 1:].sum() == 0
+    run = pasted[pasted.any(1)]
+    assert run[:, 0].float().mean().item() == pytest.approx(0.5, abs=0.04)
+    assert (run[:, 0] ^ run[:, -1]).all() and ((run[:, 1:] != run[:, :-1]).sum(1) == 1).all()
+    audio = (before.audio != after.audio).any(-1)
+    assert audio[pasted].float().mean().item() == pytest.approx(0.5, abs=0.04)
+
+
+def test_recombining_has_its_rate_and_leaves_videos_without_an_event() -> None:
+    category = torch.tensor([-1, 0, 1]).repeat(600)
+    before = seconds_of(category)
+    after = recombine(before, category, 0.3, segment_labels=False)
+    changed = (before.visual != after.visual).flatten(1).any(1)
+    assert not changed[category == -1].any()
+    assert changed[category >= 0].float().mean().item() == pytest.approx(0.3, abs=0.05)
