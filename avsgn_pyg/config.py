@@ -168,6 +168,7 @@ class CMSAConfig(Section):
     """Section 3.3: cross-modal semantic alignment (Table 2's switches)."""
 
     heads: Count = 4
+    inter_heads: Count | None = None
     residual: Literal["both", "intra", "inter", "none"] = "both"
     intra_clip: Switch = True
     intra_clap: Switch = True
@@ -226,6 +227,7 @@ class HeadConfig(Section):
     """Section 3.5: gates and classifiers."""
 
     gates: Literal["scalar", "vector"] = "scalar"
+    bias: Switch = True
     segment_scores: Switch = False
 
 
@@ -281,6 +283,7 @@ class ObjectiveConfig(Section):
     margin: Positive = 1.0
     mil_pooling: Literal["max", "mean", "topk", "attention"] = "max"
     mil_topk: Count = 4
+    mil_scores: Literal["logits", "softmax"] = "logits"
     label_smoothing: Fraction = 0.0
 
     @model_validator(mode="after")
@@ -293,6 +296,9 @@ class ObjectiveConfig(Section):
         if self.losses == ():
             raise ValueError("losses=[] must name at least one loss")
         _require_unique("losses", self.losses)
+        if self.mil_scores == "softmax" and self.label_smoothing:
+            raise ValueError("mil_scores=softmax takes no label_smoothing, which is defined for logits; "
+                             "set label_smoothing=0")
         return self
 
 

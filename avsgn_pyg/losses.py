@@ -138,22 +138,21 @@ def joint_scores(category: Float[Tensor, "B C"], relevance: Float[Tensor, "B T"]
     return at_least_single(relevance).sigmoid()[..., None] * at_least_single(category)[:, None]
 
 
-def soft_margin_loss(logits: Float[Tensor, "B K"], category: Int[Tensor, "B"]) -> Scalar:
-    """The weak loss of AVEL's code and its successors: multi-label soft margin on *softmaxed* scores.
-
-    The probabilities pass through a second sigmoid, so with 28 classes the loss stays between .68 and .72 and its
-    gradients are small.
-    """
-    known = category != NO_EVENT
-    logits = at_least_single(logits)
-    target = F.one_hot(category.clamp(min=0), logits.shape[-1]).to(logits.dtype)
-    each = F.multilabel_soft_margin_loss(logits.softmax(-1), target, reduction="none")
-    return torch.where(known, each, 0).sum() / known.sum().clamp(min=1)
+def joint_probabilities(category: Float[Tensor, "B C"], relevance: Float[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+    """``s[t, c] = sigmoid(r_t) softmax(e)_c``: the scores of Eq. 10 and 11 as printed, multiplied (before Eq. 17)."""
+    return joint_scores(at_least_single(category).softmax(-1), relevance)
 
 
-#: How the weak objective of a baseline compares a video's pooled scores with its class.
-VIDEO_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": class_loss, "soft_margin": soft_margin_loss}
+def probability_loss(pooled: Float[Tensor, "B C"], category: Int[Tensor, "B"], _: float = 0.0) -> Scalar:
+    """Eq. 17 on :func:`joint_probabilities`: -log of the class's pooled score, mean over the videos with an event."""
+    log = pooled.clamp(min=torch.finfo(pooled.dtype).tiny).log()
+    total = F.nll_loss(log, category, ignore_index=NO_EVENT, reduction="sum")
+    return total / (category != NO_EVENT).sum().clamp(min=1)
+
+
+#: ``objective.mil_scores``: the scores that Eq. 17 pools, and the loss of the pooled ones.
+MIL_SCORES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Tensor, float], Tensor]]] = {
+    "logits": (joint_scores, class_loss), "softmax": (joint_probabilities, probability_loss)}
 
 
 #: ``(output, category [B], target [B, T] or None) -> scalar``. The target is the event seconds under full supervision;
@@ -224,21 +223,23 @@ class AVSGNObjective(Objective):
         consistency_weight: lambda of Eq. 16.
         margin: m of Eq. 15.
         mil_pooling, mil_topk: ``MIL`` of Eq. 17.
+        mil_scores: a key of :data:`MIL_SCORES`.
         label_smoothing: of the class losses; 0 in the paper.
     """
 
     def __init__(self, supervision: str = "full", *, losses: Sequence[str] | None = None, relevance_weight: float = 1.0,
                  pasted_weight: float = 3.0, consistency_weight: float = 0.01, margin: float = 1.0,
-                 mil_pooling: str = "max", mil_topk: int = 4, label_smoothing: float = 0.0) -> None:
-        pool = POOLING[mil_pooling]
+                 mil_pooling: str = "max", mil_topk: int = 4, mil_scores: str = "logits",
+                 label_smoothing: float = 0.0) -> None:
+        pool, (joint, compare) = POOLING[mil_pooling], MIL_SCORES[mil_scores]
 
         def gate(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
             return class_loss(output.gate_category, category, label_smoothing)
 
         def mil(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-            scores = joint_scores(output.category, output.relevance)
+            scores = joint(output.category, output.relevance)
             pooled = pool(scores, at_least_single(output.relevance), mil_topk, output.mask)
-            return class_loss(pooled, category, label_smoothing)
+            return compare(pooled, category, label_smoothing)
 
         def pasted(output: Localization, category: Tensor, where: Tensor) -> Tensor:
             return pasted_loss(output.relevance, where, category, output.mask)
@@ -273,22 +274,3 @@ def relevance_term(output: Localization, _: Tensor, relevance: Tensor) -> Tensor
 def segment_term(output: Localization, category: Tensor, relevance: Tensor) -> Tensor:
     """Class or background in every second."""
     return segment_loss(output.segment_scores, category, relevance, output.mask)
-
-
-def joint_term(video_loss: str) -> Loss:
-    """The weak loss of baselines with two heads: the maximum of :func:`joint_scores` against the video's class."""
-
-    def loss(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-        return VIDEO_LOSSES[video_loss](joint_scores(output.category, output.relevance).amax(1), category)
-
-    return loss
-
-
-def pooled_term(video_loss: str, pooling: str) -> Loss:
-    """The weak loss of baselines with segment scores: scores pooled over time against the video's class."""
-    pool = {"max": torch.amax, "mean": torch.mean}[pooling]
-
-    def loss(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
-        return VIDEO_LOSSES[video_loss](pool(output.segment_scores, dim=1), category)
-
-    return loss

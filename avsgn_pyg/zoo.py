@@ -213,7 +213,7 @@ def avsgn_parts(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
         "cmsa": CMSA(width, config.dim, **cmsa.model_dump(), text_queries=by_segment, dropout=rates.features,
                      attention_dropout=rates.attention, window=cmgi.window if cmgi.topology == "window" else None),
         "cmgi": _cmgi(config),
-        "cmsa_time": RelativeTime(cmsa.heads, slope=config.time_slope) if relative else None,
+        "cmsa_time": RelativeTime(cmsa.inter_heads or cmsa.heads, slope=config.time_slope) if relative else None,
     }
 
 

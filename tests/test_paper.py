@@ -127,6 +127,13 @@ def test_eq4_to_eq6_inter_modal_attention_and_bottleneck(residual: bool):
     torch.testing.assert_close(module(stream, (first, second)), expected)
 
 
+def test_eq4_to_eq6_have_their_own_number_of_heads():
+    module = CMSA(D, 8, heads=4, inter_heads=1)
+    heads = {name: part.heads for name, part in module.named_modules() if isinstance(part, CrossAttention)}
+    assert {heads.pop(name) for name in ("intra_visual.attend", "intra_audio.attend")} == {4}
+    assert len(heads) == 6 and set(heads.values()) == {1}
+
+
 def test_cmsa_hands_every_equation_its_own_partners():
     module = CMSA(D, 8, residual="none", **NO_DROPOUT)
     audio, visual, text = streams()
@@ -206,9 +213,11 @@ def test_without_subgraphs_the_features_stay_as_aligned():
 # --- Section 3.5 ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("gates", ["scalar", "vector"])
-def test_eq9_cross_gating_eq10_category_eq11_relevance(gates: str):
-    head = LocalizationHead(D, C, gates=gates, dropout=0.0)
+def test_eq9_cross_gating_eq10_category_eq11_relevance(gates: str, bias: bool):
+    head = LocalizationHead(D, C, gates=gates, dropout=0.0, bias=bias)
+    assert sum(name.endswith("bias") for name, _ in head.named_parameters()) == 5 * bias
     audio, visual = torch.randn(B, T, D), torch.randn(B, T, D)
     g_a, g_v = sigmoid(linear(head.audio_gate, audio)), sigmoid(linear(head.visual_gate, visual))
     fused = visual * g_a + audio * g_v  # Eq. 9: the audio gate weighs vision
@@ -310,6 +319,15 @@ def test_eq17_joint_score_and_pooling_eq18_weak_objective(how: str):
     assert tuple(losses) == ("mil", "gate")
     torch.testing.assert_close(losses["mil"], log_loss(pooled))
     torch.testing.assert_close(objective.total(losses), losses["mil"] + losses["gate"])
+
+
+@pytest.mark.parametrize("how", ["max", "mean", "topk", "attention"])
+def test_eq17_on_softmax_scores_as_printed(how: str):
+    output, objective = localization(), AVSGNObjective("weak", mil_pooling=how, mil_topk=2, mil_scores="softmax")
+    joint = sigmoid(output.relevance)[..., None] * softmax(output.category)[:, None]
+    pooled = torch.stack([pool(s, how, r) for s, r in zip(joint, output.relevance, strict=True)])
+    expected = -(pooled[0, 2].log() + pooled[2, 0].log()) / 2
+    torch.testing.assert_close(objective(output, CATEGORY)["mil"], expected)
 
 
 def test_table4_row_without_category_and_relevance_trains_29_scores_a_segment():

@@ -36,7 +36,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, joint_term
 from avsgn_pyg.baselines.regions import NoMixing, RegionMixing, Regions, region_streams
 from avsgn_pyg.baselines.suppression import (
     ActivationLevel,
@@ -48,7 +48,7 @@ from avsgn_pyg.baselines.suppression import (
     gate_term,
 )
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, joint_term, relevance_term
+from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, relevance_term
 
 #: Key of the projected seconds: ``output.stages[CONTRAST]["fused"]``, and with noise, ``"noisy"``.
 CONTRAST = "contrast"

@@ -27,7 +27,7 @@ from typing import ClassVar, Literal
 
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, joint_term
 from avsgn_pyg.baselines.regions import region_streams
 from avsgn_pyg.baselines.suppression import (
     ActivationLevel,
@@ -38,7 +38,7 @@ from avsgn_pyg.baselines.suppression import (
     gate_term,
 )
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
+from avsgn_pyg.losses import Objective, Term, category_term, relevance_term
 
 
 class CMBS(SuppressedRelations):

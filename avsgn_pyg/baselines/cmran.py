@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 from torch import nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, joint_term
 from avsgn_pyg.baselines.regions import OneRegion, SpatialAttention, region_streams
 from avsgn_pyg.baselines.relation import (
     ChannelAttention,
@@ -34,7 +34,7 @@ from avsgn_pyg.baselines.relation import (
 )
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
+from avsgn_pyg.losses import Objective, Term, category_term, relevance_term
 
 
 class CMRAN(nn.Module):

@@ -1,19 +1,23 @@
-"""Inputs and outputs that baselines share: a batch as two streams, and a Localization from segment scores.
+"""Inputs, outputs and weak losses that baselines share.
 
 Shapes: B videos, T segments, K = C + 1 scores (background is the last).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from jaxtyping import Float
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.graph.schema import AUDIO, VISUAL
+from avsgn_pyg.graph.schema import AUDIO, NO_EVENT, VISUAL
 from avsgn_pyg.graph.views import dense_view
+from avsgn_pyg.losses import Loss, Scalar, at_least_single, class_loss, joint_scores
 
 #: For a class's ``only`` (:func:`avsgn_pyg.baselines.options.build_with`): the option needs that supervision.
 FULL_ONLY: Final = ("supervision", "full")
@@ -43,3 +47,40 @@ def from_segment_scores(scores: Float[Tensor, "B T K"], **more: object) -> Local
     classes, background = scores[..., :-1], scores[..., -1]
     relevance = classes.logsumexp(-1) - background
     return Localization(classes.amax(1), relevance, segment_scores=scores, **more)
+
+
+def soft_margin_loss(logits: Float[Tensor, "B K"], category: Int[Tensor, "B"]) -> Scalar:
+    """The weak loss of AVEL's code and its successors: multi-label soft margin on *softmaxed* scores.
+
+    The probabilities pass through a second sigmoid, so with 28 classes the loss stays between .68 and .72 and its
+    gradients are small.
+    """
+    known = category != NO_EVENT
+    logits = at_least_single(logits)
+    target = F.one_hot(category.clamp(min=0), logits.shape[-1]).to(logits.dtype)
+    each = F.multilabel_soft_margin_loss(logits.softmax(-1), target, reduction="none")
+    return torch.where(known, each, 0).sum() / known.sum().clamp(min=1)
+
+
+#: How the weak objective of a baseline compares a video's pooled scores with its class.
+VIDEO_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": class_loss, "soft_margin": soft_margin_loss}
+
+
+def joint_term(video_loss: str) -> Loss:
+    """The weak loss of baselines with two heads: the maximum of :func:`joint_scores` against the video's class."""
+
+    def loss(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+        return VIDEO_LOSSES[video_loss](joint_scores(output.category, output.relevance).amax(1), category)
+
+    return loss
+
+
+def pooled_term(video_loss: str, pooling: str) -> Loss:
+    """The weak loss of baselines with segment scores: scores pooled over time against the video's class."""
+    pool = {"max": torch.amax, "mean": torch.mean}[pooling]
+
+    def loss(output: Localization, category: Tensor, _: Tensor | None) -> Tensor:
+        return VIDEO_LOSSES[video_loss](pool(output.segment_scores, dim=1), category)
+
+    return loss

@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, joint_term
 from avsgn_pyg.baselines.pairs import (
     PROPAGATED,
     PositiveSamplePropagation,
@@ -39,7 +39,7 @@ from avsgn_pyg.baselines.pairs import (
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, joint_term, relevance_term
+from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, relevance_term
 
 
 class CPSP(nn.Module):

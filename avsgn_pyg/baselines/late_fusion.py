@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, streams
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, joint_term, streams
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
+from avsgn_pyg.losses import Objective, Term, category_term, relevance_term
 
 
 class Branch(nn.Module):
@@ -61,7 +61,7 @@ class LateFusionObjective(Objective):
     Args:
         supervision: ``full`` or ``weak``.
         relevance_weight: weight of the relevance loss.
-        video_loss: the weak loss (:data:`avsgn_pyg.losses.VIDEO_LOSSES`).
+        video_loss: the weak loss (:data:`avsgn_pyg.baselines.common.VIDEO_LOSSES`).
     """
 
     only: ClassVar = {"relevance_weight": FULL_ONLY, "video_loss": WEAK_ONLY}

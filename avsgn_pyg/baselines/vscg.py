@@ -28,12 +28,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY
+from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, joint_term
 from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, RecurrentStreams, mean_of, pair_term
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.losses import Objective, Term, category_term, joint_term, relevance_term
+from avsgn_pyg.losses import Objective, Term, category_term, relevance_term
 
 
 class EventRepresentation(nn.Module):

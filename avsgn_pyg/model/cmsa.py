@@ -93,6 +93,7 @@ class CMSA(nn.Module):
     Args:
         width, dim: d of the input streams, D of the output streams.
         heads: number of heads of every attention.
+        inter_heads: number of heads in Eq. 4-6; ``None``: `heads`. The paper names heads for Eq. 2-3 only.
         residual: where the stream is added back: ``both`` | ``intra`` | ``inter`` | ``none`` (as printed).
         intra_clip, intra_clap: Eq. 2 and 3; switched off, the stream passes unchanged.
         inter_visual, inter_audio, inter_text: Eq. 4, 5 and 6; switched off, :class:`NoAlignment`.
@@ -101,9 +102,9 @@ class CMSA(nn.Module):
         window: largest distance in seconds at which audio and visual seconds attend to each other; ``None``: any.
     """
 
-    def __init__(self, width: int, dim: int, *, heads: int = 4, residual: str = "both", intra_clip: bool = True,
-                 intra_clap: bool = True, inter_visual: bool = True, inter_audio: bool = True,
-                 inter_text: bool = True, text_queries: bool = True, dropout: float = 0.1,
+    def __init__(self, width: int, dim: int, *, heads: int = 4, inter_heads: int | None = None, residual: str = "both",
+                 intra_clip: bool = True, intra_clap: bool = True, inter_visual: bool = True,
+                 inter_audio: bool = True, inter_text: bool = True, text_queries: bool = True, dropout: float = 0.1,
                  attention_dropout: float = 0.1, window: int | None = None) -> None:
         super().__init__()
         rates = {"dropout": dropout, "attention_dropout": attention_dropout}
@@ -113,8 +114,9 @@ class CMSA(nn.Module):
                                   **rates) if on else None
 
         def inter(on: bool, *partner_queries: bool, window: int | None = None) -> nn.Module:
-            return InterAlignment(width, dim, heads, residual=residual in ("both", "inter"), window=window,
-                                  partner_queries=partner_queries, **rates) if on else NoAlignment(width, dim)
+            return InterAlignment(width, dim, inter_heads or heads, residual=residual in ("both", "inter"),
+                                  window=window, partner_queries=partner_queries,
+                                  **rates) if on else NoAlignment(width, dim)
 
         self.text_queries, self.window = text_queries, window
         self.intra_visual, self.intra_audio = intra(intra_clip), intra(intra_clap)

@@ -34,10 +34,10 @@ class Localized(NamedTuple):
 class TwoHeads(nn.Module):
     """Eq. 10 and 11: the class of the video from its per-feature maximum over time, the relevance of each second."""
 
-    def __init__(self, dim: int, classes: int, dropout: float) -> None:
+    def __init__(self, dim: int, classes: int, dropout: float, bias: bool = True) -> None:
         super().__init__()
-        self.category = nn.Linear(dim, classes)
-        self.relevance = nn.Linear(dim, 1)
+        self.category = nn.Linear(dim, classes, bias)
+        self.relevance = nn.Linear(dim, 1, bias)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, fused: Float[Tensor, "B T D"], mask: Mask = None) -> tuple[Tensor, Tensor, None]:
@@ -49,9 +49,9 @@ class TwoHeads(nn.Module):
 class SegmentScores(nn.Module):
     """One layer over C classes and background for every second (AVEL); class and relevance are derived from it."""
 
-    def __init__(self, dim: int, classes: int, dropout: float) -> None:
+    def __init__(self, dim: int, classes: int, dropout: float, bias: bool = True) -> None:
         super().__init__()
-        self.scores = nn.Linear(dim, classes + 1)
+        self.scores = nn.Linear(dim, classes + 1, bias)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, fused: Float[Tensor, "B T D"], mask: Mask = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,16 +71,17 @@ class LocalizationHead(nn.Module):
         segment_scores: score every segment over C + 1 classes in one layer (AVEL's head, for the loss
             ``segment``); class and relevance are then computed from these scores, without further layers.
         dropout: rate on the fused features before every classifier.
+        bias: whether gates and classifiers have biases, which the paper does not print.
     """
 
     def __init__(self, dim: int, classes: int, *, gates: str = "scalar", segment_scores: bool = False,
-                 dropout: float = 0.1) -> None:
+                 dropout: float = 0.1, bias: bool = True) -> None:
         super().__init__()
         gate_width = {"scalar": 1, "vector": dim}[gates]
-        self.audio_gate = nn.Linear(dim, gate_width)
-        self.visual_gate = nn.Linear(dim, gate_width)
-        self.gate_category = nn.Linear(dim, classes)
-        self.classify = SegmentScores(dim, classes, dropout) if segment_scores else TwoHeads(dim, classes, dropout)
+        self.audio_gate = nn.Linear(dim, gate_width, bias)
+        self.visual_gate = nn.Linear(dim, gate_width, bias)
+        self.gate_category = nn.Linear(dim, classes, bias)
+        self.classify = (SegmentScores if segment_scores else TwoHeads)(dim, classes, dropout, bias)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, audio: Float[Tensor, "B T D"], visual: Float[Tensor, "B T D"], mask: Mask = None) -> Localized:
