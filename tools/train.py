@@ -3,7 +3,7 @@
 python tools/train.py                                        synthetic features, a minute on a CPU
 python tools/train.py configs/avsgn_full.yaml train.seeds=[0,1,2,3,4]
 python tools/train.py --resume runs/avsgn_full
-accelerate launch --num_processes 2 tools/train.py configs/avsgn_full.yaml
+torchrun --nproc-per-node 2 tools/train.py configs/avsgn_full.yaml
 """
 
 from __future__ import annotations

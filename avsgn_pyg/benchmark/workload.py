@@ -140,7 +140,7 @@ class Engine(Trainer):
     def step(self, batch: HeteroData) -> None:
         """Take one optimizer step as in an epoch, from augmentation to the log of losses."""
         with self.accelerator.accumulate(self.learner):
-            self._step(batch, LossLog(epoch=1))
+            self._step(batch, LossLog(epoch=1), batch.num_graphs, 1.0)
 
     def epoch(self) -> None:
         """Train the next epoch."""

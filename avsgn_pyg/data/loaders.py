@@ -42,7 +42,31 @@ class EpochSampler(Sampler[int]):
 
 
 class EpochBatchSampler(BatchSampler):
-    """Lists of indices; the last one may be shorter."""
+    """Lists of indices: the share of one of several processes in every batch; the last batch may be shorter.
+
+    Args:
+        order: of all videos.
+        batch_size: videos in a batch of all processes together.
+        process, processes: number of this process, counted from 0, and how many there are.
+    """
+
+    def __init__(self, order: Sampler[int], batch_size: int, process: int = 0, processes: int = 1) -> None:
+        super().__init__(order, batch_size, drop_last=False)
+        self.process, self.processes = process, processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in super().__iter__():
+            # Every process has to take part in a step; the weight of a video that is not its own is 0.
+            yield batch[self.process::self.processes] or batch[:1]
+
+    def share(self, step: int) -> tuple[int, float]:
+        """Return how many videos of batch `step` are this process's, and the weight of their mean loss.
+
+        The mean over the processes of their weighted losses is the mean over the videos of the batch.
+        """
+        size = min(self.batch_size, len(self.sampler) - step * self.batch_size)
+        videos = len(range(self.process, size, self.processes))
+        return videos, videos * self.processes / size
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the sampler, if it has any."""
@@ -63,21 +87,24 @@ class _Batches(TorchDataset[Batch]):
         return self.videos.batch(torch.tensor(index))
 
 
-def make_loader(videos: Videos, batch_size: int, *, shuffle: bool, seed: int = 0) -> DataLoader:
+def make_loader(
+    videos: Videos, batch_size: int, *, shuffle: bool, seed: int = 0, process: int = 0, processes: int = 1
+) -> DataLoader:
     """Return a loader of ``HeteroDataBatch`` with every video once per epoch.
 
     Args:
         videos: a split, on any device; its batches are on the same.
-        batch_size: videos in a batch; the last batch may have fewer.
+        batch_size: videos in a batch of all processes together; the last batch may have fewer.
         shuffle: draw a new order each epoch; ``loader.sampler.set_epoch(epoch)`` chooses it. AVE's split files are
             sorted by class, so batches in their order would not mix classes.
         seed: of the order. The global random state is neither read nor changed.
+        process, processes: the loader returns the share of this process, see :class:`EpochBatchSampler`.
 
     Raises:
         ValueError: `batch_size` is not a positive whole number.
     """
     order = EpochSampler(len(videos), seed) if shuffle else SequentialSampler(videos)
-    sampler = EpochBatchSampler(order, batch_size, drop_last=False)
+    sampler = EpochBatchSampler(order, batch_size, process, processes)
     return DataLoader(_Batches(videos), sampler=sampler, batch_size=None, collate_fn=_identity,
                       generator=torch.Generator())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.data_loader import DataLoaderShard
@@ -34,7 +36,8 @@ def make_accelerator(recipe: TrainConfig) -> Accelerator:
     """Return the accelerator of a run. `recipe.batch_size` is the batch of all processes together.
 
     Raises:
-        ConfigError: the device or the precision is not available, or the batch is not a multiple of the processes.
+        ConfigError: the device or the precision is not available, the batch has fewer videos than there are processes,
+            or accelerate's launcher was asked for several processes and started one.
     """
     check_device(recipe.device, recipe.precision)
     if is_initialized():
@@ -47,10 +50,19 @@ def make_accelerator(recipe: TrainConfig) -> Accelerator:
         step_scheduler_with_optimizer=False)
     if recipe.device not in ("auto", accelerator.device.type):
         raise ConfigError(f"train.device={recipe.device}, but accelerate's own settings chose {accelerator.device}")
-    if recipe.batch_size % accelerator.num_processes:
+    if recipe.batch_size < accelerator.num_processes:
         raise ConfigError(f"train.batch_size={recipe.batch_size} is divided among {accelerator.num_processes} "
-                          "processes and must be a multiple of their number")
+                          "processes and must be at least their number")
+    if accelerator.num_processes == 1 and _more_were_asked_for():
+        raise ConfigError("`accelerate launch` was asked for several processes and started one, as it does without "
+                          "several GPUs; start them with `torchrun --nproc-per-node N tools/train.py ...` (if one "
+                          "process was meant, unset MASTER_ADDR)")
     return accelerator
+
+
+def _more_were_asked_for() -> bool:
+    """Whether accelerate's launcher for one process was asked for more: it sets an address, but no number, of them."""
+    return {"ACCELERATE_USE_CPU", "MASTER_ADDR"} <= os.environ.keys() and "WORLD_SIZE" not in os.environ
 
 
 def place(videos: Videos, device: torch.device) -> Videos:
@@ -64,16 +76,14 @@ def place(videos: Videos, device: torch.device) -> Videos:
     return videos.to(device)
 
 
-def share_batches(loader: DataLoader, accelerator: Accelerator, resident: bool) -> DataLoader:
-    """Return the loader of this process: its share of the batches, with the end of the epoch known to `accelerator`.
+def place_batches(loader: DataLoader, accelerator: Accelerator, resident: bool) -> DataLoader:
+    """Return the loader with its batches on the device, and with the end of the epoch known to `accelerator`.
 
     Args:
-        loader: with lists of indices as its `sampler`, from :func:`avsgn_pyg.data.loaders.make_loader`.
+        loader: of this process's share of the batches, from :func:`avsgn_pyg.data.loaders.make_loader`.
         resident: whether the batches are on the device already.
     """
-    if accelerator.num_processes > 1:
-        return accelerator.prepare_data_loader(loader, device_placement=not resident)
-    # accelerate's prepare_data_loader passes batch_size twice for such a loader on one process.
+    # accelerate's prepare_data_loader would share the batches by its own rule, which pads the last one by repeats.
     return DataLoaderShard(
         loader.dataset, device=None if resident else accelerator.device, sampler=loader.sampler, batch_size=None,
         collate_fn=loader.collate_fn, generator=loader.generator)
@@ -99,9 +109,12 @@ def same_everywhere(accelerator: Accelerator, value: float) -> float:
     return value if accelerator.num_processes == 1 else broadcast(_scalar(accelerator, value)).item()
 
 
-def mean_everywhere(accelerator: Accelerator, value: float) -> float:
-    """Return the processes' mean in every process."""
-    return value if accelerator.num_processes == 1 else reduce(_scalar(accelerator, value), "mean").item()
+def mean_everywhere(accelerator: Accelerator, value: float, videos: int) -> float:
+    """Return the processes' mean, weighted by their `videos`, in every process; without a video, `value` is unused."""
+    if accelerator.num_processes == 1:
+        return value
+    total = reduce(_scalar(accelerator, value * videos if videos else 0.0)).item()
+    return total / reduce(_scalar(accelerator, float(videos))).item()
 
 
 def _scalar(accelerator: Accelerator, value: float) -> torch.Tensor:

@@ -78,6 +78,11 @@ class LossLog:
         return dict(zip(self._names, (self._sums / self._seen).tolist(), strict=True))
 
     @property
+    def videos(self) -> int:
+        """Videos that were read."""
+        return self._seen
+
+    @property
     def gradient_norm(self) -> float | None:
         """Mean gradient norm before clipping, ``None`` if none was computed; call :meth:`read` first."""
         return sum(self._norms) / len(self._norms) if self._norms else None

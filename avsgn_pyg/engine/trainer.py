@@ -20,7 +20,7 @@ from avsgn_pyg.data.loaders import make_loader
 from avsgn_pyg.engine import resume
 from avsgn_pyg.engine.checkpoint import save_checkpoint
 from avsgn_pyg.engine.compiled import CompiledModel
-from avsgn_pyg.engine.devices import mean_everywhere, place, same_everywhere, share_batches
+from avsgn_pyg.engine.devices import mean_everywhere, place, place_batches, same_everywhere
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.journal import Journal, note_environment, versions
 from avsgn_pyg.engine.losses import Learner, LossLog, check_weights
@@ -68,10 +68,10 @@ class Trainer:
         average = build_average(model, self.recipe.ema)
         optimizer = build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay)
         self.parts = resume.Moving(model, average, optimizer)
-        share = self.recipe.batch_size // accelerator.num_processes
-        loader = make_loader(train, share, shuffle=True, seed=self.recipe.seed)
+        loader = make_loader(train, self.recipe.batch_size, shuffle=True, seed=self.recipe.seed,
+                             process=accelerator.process_index, processes=accelerator.num_processes)
         self.sampler = loader.sampler
-        self.loader = share_batches(loader, accelerator, resident=train.audio.device.type == device.type)
+        self.loader = place_batches(loader, accelerator, resident=train.audio.device.type == device.type)
         self.progress = resume.Progress()
         self.score: float | None = None
         self.best: dict[str, Any] | None = None
@@ -127,9 +127,9 @@ class Trainer:
             self.objective.begin((epoch - 1) / self.recipe.epochs)
         log = LossLog(epoch, scaled=self.accelerator.scaler is not None)
         rate = self.schedule.get_last_lr()[0]
-        for batch in self.loader:
+        for number, batch in enumerate(self.loader):
             with self.accelerator.accumulate(self.learner):
-                self._step(batch, log)
+                self._step(batch, log, *self.sampler.share(number))
             bar.update()
             if log.steps % READ_EVERY == 0:
                 bar.set_postfix(loss=log.read()["total"], refresh=False)
@@ -138,17 +138,17 @@ class Trainer:
         self.progress.epoch = epoch
         means = log.read()
         check_weights(self.parts.average.module, epoch)
-        losses = {name: mean_everywhere(self.accelerator, value) for name, value in means.items()}
+        losses = {name: mean_everywhere(self.accelerator, value, log.videos) for name, value in means.items()}
         return {"epoch": epoch, "step": self.progress.step, "learning_rate": rate, "loss": losses,
                 "gradient_norm": log.gradient_norm, "seconds": time.perf_counter() - started}
 
-    def _step(self, batch: Batch, log: LossLog) -> None:
+    def _step(self, batch: Batch, log: LossLog, videos: int, weight: float) -> None:
         losses, total = self.learner(augment(batch, self.recipe.augment, segment_labels=self.segment_labels))
-        self.accelerator.backward(total)
+        self.accelerator.backward(total * weight)
         norm, moves = None, self.accelerator.sync_gradients
         if moves and self.recipe.clip_norm is not None:
             norm = self.accelerator.clip_grad_norm_(self.learner.parameters(), self.recipe.clip_norm)
-        log.add(losses, total, batch.num_graphs, norm)
+        log.add(losses, total, videos, norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if moves and not self.accelerator.optimizer_step_was_skipped:

@@ -132,6 +132,8 @@ def start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     accelerator = make_accelerator(config.train)
+    if accelerator.num_processes > 1:
+        logger.info("training on %d processes", accelerator.num_processes)
     if overwrite and accelerator.is_main_process:
         clear(folder)
     accelerator.wait_for_everyone()

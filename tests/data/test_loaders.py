@@ -47,6 +47,24 @@ def test_the_order_is_a_function_of_seed_and_epoch(videos: Videos) -> None:
     assert tuple(range(COUNT)) not in orders
 
 
+def shares(videos: Videos, process: int) -> list[tuple[list[int], int, float]]:
+    """The rows of a process in every batch of 10, how many of them count, and the weight of their mean."""
+    loader = make_loader(videos, 10, shuffle=False, process=process, processes=4)
+    return [(batch.row.tolist(), *loader.sampler.share(step)) for step, batch in enumerate(loader)]
+
+
+def test_processes_share_every_batch_and_their_weighted_means_are_its_mean(videos: Videos) -> None:
+    for batch in zip(*(shares(videos, process) for process in range(4)), strict=True):
+        own = sorted(row for rows, count, _ in batch for row in rows[:count])
+        assert own == list(range(own[0], own[-1] + 1))
+        mean = sum(weight * sum(rows) / len(rows) for rows, _, weight in batch) / 4
+        assert mean == pytest.approx(sum(own) / len(own))
+
+
+def test_a_process_without_a_video_in_the_last_batch_has_one_of_weight_0(videos: Videos) -> None:
+    assert [shares(videos, process)[-1] for process in (2, 3)] == [([22], 1, pytest.approx(4 / 3)), ([20], 0, 0.0)]
+
+
 @pytest.mark.parametrize("size", [0, -3])
 def test_a_batch_size_must_be_positive(videos: Videos, size: int) -> None:
     with pytest.raises(ValueError, match="batch_size"):

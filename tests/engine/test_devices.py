@@ -27,6 +27,15 @@ def test_a_second_run_of_one_process_may_choose_another_precision() -> None:
     assert make_accelerator(TrainConfig(device="cpu")).gradient_accumulation_steps == 1
 
 
+def test_one_process_where_the_launcher_was_asked_for_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These two are what `accelerate launch --num_processes 2` sets without several GPUs."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "False")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(ConfigError, match="torchrun"):
+        make_accelerator(TrainConfig(device="cpu"))
+
+
 @pytest.mark.gpu
 def test_videos_move_to_the_gpu_once(videos: Videos) -> None:
     placed = place(videos, torch.device("cuda"))

@@ -99,16 +99,26 @@ def test_a_run_killed_with_sigkill_ends_with_the_weights_of_one_that_was_not(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
-def test_two_processes_train_one_model_and_one_of_them_writes(
-    config: Path, tmp_path: Path, environment: dict[str, str]
+def test_two_processes_train_the_model_that_one_trains_and_one_of_them_writes(
+    tool: ModuleType, config: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
+    """28 videos in batches of 9: of the last batch, which has one video, the second process has none."""
+    dropout = [f"model.dropout.{part}=0" for part in ("attention", "features", "graph", "head")]
+    settings = ["train.batch_size=9", *dropout]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
                "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", str(Path(__file__).with_name("two_processes.py")),
-               str(config), f"run_dir={tmp_path}"]
+               str(config), f"run_dir={tmp_path}", *settings]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (load_file(tmp_path / f"rank-{rank}.safetensors") for rank in (0, 1))
-    run = RunFolder(tmp_path / "tiny")
-    assert same(first, second) and same(first, last(run))
-    assert [(line["epoch"], line["step"]) for line in read_journal(run.journal)] == [(1, 4), (2, 8)]
-    assert len(list((run.path / "tensorboard").iterdir())) == 1
+    both = RunFolder(tmp_path / "tiny")
+    assert same(first, second) and same(first, last(both)) and "training on 2 processes" in done.stderr
+    assert len(list((both.path / "tensorboard").iterdir())) == 1
+
+    assert tool.main([str(config), f"run_dir={tmp_path / 'one'}", "--quiet", *settings]) == 0
+    alone = RunFolder(tmp_path / "one" / "tiny")
+    for name, value in last(alone).items():
+        torch.testing.assert_close(first[name], value, rtol=0, atol=1e-5)
+    for two, one in zip(read_journal(both.journal), read_journal(alone.journal), strict=True):
+        assert (two["epoch"], two["step"]) == (one["epoch"], one["step"])
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Any
@@ -23,4 +24,5 @@ def fit_and_save(self: Trainer) -> Any:
 
 
 Trainer.fit = fit_and_save
+logging.basicConfig(level=logging.INFO)
 recipes.train(load_config(sys.argv[1], sys.argv[2:]), progress=False)
