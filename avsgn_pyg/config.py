@@ -344,6 +344,7 @@ class TrainConfig(Section):
     select: Literal["val", "test", "last"] = "val"
     early_stop: Count | None = None
     checkpoint_every: Count = 1
+    trackers: tuple[str, ...] = ("tensorboard",)
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -355,6 +356,7 @@ class TrainConfig(Section):
         if self.seeds == ():
             raise ValueError("seeds=[] must name at least one seed")
         _require_unique("seeds", self.seeds)
+        _require_unique("trackers", self.trackers)
         return self
 
 

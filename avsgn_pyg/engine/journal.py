@@ -1,15 +1,14 @@
-"""The log of a run: one JSON line per epoch, the same numbers for TensorBoard, and what each start computes with."""
+"""The log of a run: one JSON line per epoch, and what each start computes with."""
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import json
 import math
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +28,7 @@ PACKAGE: Final = Path(__file__).resolve().parents[1]
 
 
 class Journal:
-    """``journal.jsonl`` and ``tensorboard/`` of a run; use it as a context manager.
+    """``journal.jsonl`` of a run; use it as a context manager.
 
     Args:
         folder: the run's.
@@ -39,7 +38,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, *, after: int = 0, write: bool = True) -> None:
-        self._lines, self._folder, self._after = None, folder, after
+        self._lines = None
         if write:
             path = folder / "journal.jsonl"
             if path.exists():  # without the records of later epochs, and without a line that a kill cut short
@@ -53,23 +52,13 @@ class Journal:
     def __exit__(self, *error: object) -> None:
         if self._lines is not None:
             self._lines.close()
-            if "_board" in self.__dict__:
-                self._board.close()
-
-    @functools.cached_property
-    def _board(self) -> Any:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import; needed when the first epoch has ended
-
-        return SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._after + 1)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Add an epoch's record; nested mappings become ``group/name`` in TensorBoard, at step ``epoch``."""
+        """Add an epoch's record."""
         if self._lines is None:
             return
         self._lines.write(json.dumps(plain(record)) + "\n")
         self._lines.flush()
-        for name, value in _scalars(record):
-            self._board.add_scalar(name, value, record["epoch"])
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -147,11 +136,3 @@ def _git(folder: Path, *arguments: str) -> str | None:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _scalars(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            yield from _scalars(value, f"{prefix}{name}/")
-        elif isinstance(value, (int, float)) and name != "epoch":
-            yield f"{prefix}{name}", float(value)

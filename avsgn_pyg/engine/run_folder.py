@@ -20,12 +20,14 @@ from avsgn_pyg.config import Config, dump_config, load_config
 from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_json, read_meta
 from avsgn_pyg.engine.foreign import describe
 
+#: Folders in which trackers write.
+TRACKED: Final = frozenset({"tensorboard", "wandb"})
 #: What a run, and the tools that draw it, write into its folder; overwriting removes these and nothing else.
-PARTS: Final = ("config.yaml", "environment.json", "journal.jsonl", "tensorboard", "checkpoints", "summary-*.json",
+PARTS: Final = ("config.yaml", "environment.json", "journal.jsonl", *TRACKED, "checkpoints", "summary-*.json",
                 "evaluation-*", "pictures", "seed-*")
-#: Settings that do not change what is trained: where files lie (the data are compared separately) and what is
-#: evaluated afterwards. ``evaluate.tau`` is not one of them, since it decodes the selecting split.
-FREE: Final = frozenset({"run_dir", "data.root", "evaluate.split", "evaluate.bootstrap"})
+#: Settings that do not change what is trained: where files lie (the data are compared separately), where numbers are
+#: logged, and what is evaluated afterwards. ``evaluate.tau`` is not one of them, since it decodes the selecting split.
+FREE: Final = frozenset({"run_dir", "data.root", "evaluate.split", "evaluate.bootstrap", "train.trackers"})
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def check_seeds(folder: Path, config: Config) -> None:
 
 def differences(saved: Config, given: Config, free: frozenset[str] = FREE) -> list[str]:
     """Return a line for every setting that differs, such as ``train.ema: 0.99 in the run, 0.0 asked for``."""
-    old, new = _flat(saved.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
+    old, new = flatten(saved.model_dump(mode="json")), flatten(given.model_dump(mode="json"))
     return [f"{key}: {old.get(key)!r} in the run, {new.get(key)!r} asked for" for key in dict.fromkeys((*old, *new))
             if key not in free and old.get(key) != new.get(key)]
 
@@ -221,11 +223,12 @@ def seed_folders(path: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name.removeprefix("seed-")))
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a config's leaves under their dotted keys."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict) and key != "conv_options":
-            leaves |= _flat(value, f"{prefix}{key}.")
+            leaves |= flatten(value, f"{prefix}{key}.")
         else:
             leaves[f"{prefix}{key}"] = value
     return leaves

@@ -26,6 +26,7 @@ from avsgn_pyg.engine.journal import Journal, note_environment, versions
 from avsgn_pyg.engine.losses import Learner, LossLog, check_weights
 from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule
 from avsgn_pyg.engine.run_folder import Index, RunFolder
+from avsgn_pyg.engine.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +50,18 @@ class Trainer:
         progress: show a bar on a terminal.
         notes: on the data, for the run's folder.
         judge: returns a model's scores on a split, percent; the first one selects.
+        trackers: receive every epoch's record; the caller closes them. ``None``: none.
     """
 
     def __init__(
         self, config: Config, model: nn.Module, objective: Any, train: Videos, scored: Mapping[str, Videos] | None,
         *, meta: Meta, run: RunFolder, accelerator: Accelerator, progress: bool = False, notes: Sequence[str] = (),
-        judge: Callable[[nn.Module, Videos], dict[str, float]] | None = None,
+        judge: Callable[[nn.Module, Videos], dict[str, float]] | None = None, trackers: Trackers | None = None,
     ) -> None:
         self.config, self.recipe, self.objective, self.judge = config, config.train, objective, judge
         self.segment_labels = config.objective.supervision == "full"
         self.run, self.accelerator, self.show, self.notes = run, accelerator, progress, notes
+        self.trackers = trackers
         self.meta = meta.model_copy(
             update={"versions": versions(), "seed": config.train.seed, "selected_on": config.train.select})
         device = accelerator.device
@@ -88,6 +91,8 @@ class Trainer:
         if main:
             self.run.begin(self.config)
             note_environment(self.run.path / "environment.json", self.accelerator, self.progress.epoch, self.notes)
+            if self.trackers is not None:
+                self.trackers.start(self.progress.epoch)
         self.accelerator.wait_for_everyone()
         first = self.progress.epoch + 1
         with Journal(self.run.path, after=self.progress.epoch, write=main) as journal, self._bar() as bar:
@@ -95,6 +100,8 @@ class Trainer:
                 record = self._train_epoch(epoch, bar)
                 record |= self._score(epoch)
                 journal.write(record)
+                if self.trackers is not None:
+                    self.trackers.log(record)
                 self._report(record, bar)
                 finished = self._finished()
                 if finished or epoch % self.recipe.checkpoint_every == 0:

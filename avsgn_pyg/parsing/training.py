@@ -26,6 +26,7 @@ from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import run_batches
 from avsgn_pyg.engine.files import read_config
 from avsgn_pyg.engine.run_folder import find_checkpoint, read_run_config, run_folder
+from avsgn_pyg.engine.trackers import Trackers
 from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 from avsgn_pyg.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
@@ -177,9 +178,12 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
     model = _build(config, dataset)  # an invalid model raises an error before a file is written
     accelerator = start(config, folder, overwrite=overwrite)
     objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
-    fit(config, folder, dataset, accelerator, lambda: model, objective, progress=progress, judge=judge)
-    checkpoint = load_checkpoint(find_checkpoint(folder))
-    result = _evaluate(checkpoint, folder, dataset, config.evaluate.split, accelerator.device)
+    with Trackers(config, folder) as trackers:
+        fit(config, folder, dataset, accelerator, lambda: model, objective, progress=progress, trackers=trackers,
+            judge=judge)
+        checkpoint = load_checkpoint(find_checkpoint(folder))
+        result = _evaluate(checkpoint, folder, dataset, config.evaluate.split, accelerator.device)
+        trackers.finish(result.split, result.scores)
     return _write(result) if accelerator.is_main_process else result
 
 

@@ -19,6 +19,7 @@ from avsgn_pyg.common.text import csv_cell
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.journal import plain
+from avsgn_pyg.engine.run_folder import TRACKED
 
 #: Fields of a report that a summary over seeds averages, before the events' F1.
 SUMMARISED: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc", "all_foreground_oracle",
@@ -125,10 +126,10 @@ class Result:
         return "\n\n".join(tables + ([_summary_table(self)] if self.summarised else []))
 
     def listing(self) -> str:
-        """The folder, then each file in it; the events of TensorBoard count as one."""
-        paths = [path for path in sorted(self.folder.rglob("*")) if path.name == "tensorboard" or path.is_file()]
+        """The folder, then each file in it; a tracker's folder counts as one."""
+        paths = (path for path in sorted(self.folder.rglob("*")) if path.name in TRACKED or path.is_file())
         lines = [f"  {path.relative_to(self.folder)}{'/' if path.is_dir() else ''}"
-                 for path in paths if path.parent.name != "tensorboard"]
+                 for path in paths if not {*path.relative_to(self.folder).parts[:-1]} & TRACKED]
         return "\n".join([f"{self.folder}/", *lines])
 
     def as_dict(self) -> dict[str, Any]:

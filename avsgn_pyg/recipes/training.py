@@ -28,6 +28,7 @@ from avsgn_pyg.engine.run_folder import (
     run_folder,
     write_config,
 )
+from avsgn_pyg.engine.trackers import Trackers, check_trackers
 from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.recipes.evaluation import evaluate_checkpoint, judge, write_outputs
 from avsgn_pyg.recipes.parts import check_same_data, meta_of, open_dataset, scored_splits, shape_of, split_of
@@ -59,8 +60,8 @@ def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = Tru
 
     Args:
         overrides: dotted settings that do not change the training: ``run_dir``, ``data.root`` (for data that moved;
-            other data than those the run began with are refused), ``evaluate.split`` and ``evaluate.bootstrap``. Any
-            other that differs from the run's is refused.
+            other data than those the run began with are refused), ``train.trackers``, ``evaluate.split`` and
+            ``evaluate.bootstrap``. Any other that differs from the run's is refused.
     """
     return _train(read_run_config(folder, overrides), folder, overwrite=False, progress=progress)
 
@@ -87,10 +88,12 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
     for path, own in runs.items():
         build = partial(_build, own, dataset) if results else lambda: first
         objective = zoo.build_objective(own.objective, own.model.name)
-        fit(own, path, dataset, accelerator, build, objective, progress=progress)
-        result = evaluate_checkpoint(
-            load_checkpoint(find_checkpoint(path)), dataset, own.evaluate.split, folder=path, config=own,
-            device=accelerator.device, progress=progress and main)
+        with Trackers(own, path) as trackers:
+            fit(own, path, dataset, accelerator, build, objective, progress=progress, trackers=trackers)
+            result = evaluate_checkpoint(
+                load_checkpoint(find_checkpoint(path)), dataset, own.evaluate.split, folder=path, config=own,
+                device=accelerator.device, progress=progress and main)
+            trackers.finish(result.split, {name: score.mean for name, score in result.scores.items()})
         if main:
             write_outputs(result)
         results.append(result)
@@ -128,7 +131,8 @@ def _build(config: Config, dataset: Dataset) -> nn.Module:
 
 
 def start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
-    """Set the number of threads and the device of a run; `overwrite` clears its folder."""
+    """Check the trackers, set the number of threads and the device of a run; `overwrite` clears its folder."""
+    check_trackers(config.train.trackers)
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     accelerator = make_accelerator(config.train)
@@ -142,12 +146,13 @@ def start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
 
 def fit(
     config: Config, folder: Path, dataset: Dataset, accelerator: Accelerator, build: Callable[[], nn.Module],
-    objective: Any, *, progress: bool, judge: Callable[..., dict[str, float]] = judge,
+    objective: Any, *, progress: bool, trackers: Trackers, judge: Callable[..., dict[str, float]] = judge,
 ) -> None:
     """Train one seed unless its run is finished.
 
     Args:
         build: returns a new model.
+        trackers: closed by the caller, after it gave them the final scores.
         judge: ``(model, videos, config=, device=) -> scores`` of a split; the first one selects.
     """
     run = RunFolder(folder)
@@ -162,7 +167,7 @@ def fit(
     set_seed(config.train.seed, device_specific=True)  # each process draws its own dropout and augmentation
     Trainer(config, model, objective, dataset.train, scored_splits(config, dataset), meta=meta_of(dataset), run=run,
             accelerator=accelerator, progress=progress, notes=(*dataset.warnings, *dataset.notes),
-            judge=partial(judge, config=config, device=accelerator.device)).fit()
+            judge=partial(judge, config=config, device=accelerator.device), trackers=trackers).fit()
 
 
 def _with_seed(config: Config, seed: int) -> Config:
