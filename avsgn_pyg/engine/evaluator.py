@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,9 @@ from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
 
+#: The gates of a model, in the order of the outputs.
+GATES: Final = (AUDIO, VISUAL)
+
 
 def predict(
     model: nn.Module, videos: Videos, *, device: torch.device | str = "cpu", batch_size: int = 64,
@@ -23,12 +26,14 @@ def predict(
     """Run `model`, in evaluation mode, over `videos` in their order.
 
     Returns:
-        Class logits, relevance logits, segment scores (if the model has them) and mask of all videos, float32 on the
-        CPU; logits of padding are 0.
+        Class logits, relevance logits, gates (if the model has them; vectors averaged over their width), segment scores
+        (likewise) and mask of all videos, float32 on the CPU; what belongs to padding is 0.
     """
-    category, relevance, scores = run_batches(
+    category, relevance, scores, *gates = run_batches(
         model, videos, lambda found: _heads(found, videos.audio.shape[1]), device, batch_size, progress)
-    return Localization(category, relevance, segment_scores=scores, mask=videos.mask)
+    named = zip(GATES, gates, strict=True)
+    return Localization(category, relevance, gates={name: gate for name, gate in named if gate is not None},
+                        segment_scores=scores, mask=videos.mask)
 
 
 @torch.inference_mode()
@@ -72,8 +77,8 @@ def stage_features(
             for stage, streams in found.items()}
 
 
-def _heads(found: Localization, segments: int) -> tuple[Tensor, Tensor, Tensor | None]:
-    """A batch's logits, padded to the split's longest video."""
+def _heads(found: Localization, segments: int) -> tuple[Tensor | None, ...]:
+    """A batch's logits and gates, padded to the split's longest video."""
     padding = segments - found.relevance.shape[1]
 
     def padded(logits: Float[Tensor, "B t *k"] | None) -> Float[Tensor, "B T *k"] | None:
@@ -83,4 +88,5 @@ def _heads(found: Localization, segments: int) -> tuple[Tensor, Tensor, Tensor |
             logits = logits.masked_fill(~found.mask.view(*found.mask.shape, *(1 for _ in logits.shape[2:])), 0)
         return F.pad(logits, (0, 0) * (logits.ndim - 2) + (0, padding))
 
-    return found.category, padded(found.relevance), padded(found.segment_scores)
+    gates = (found.gates[name].mean(-1, keepdim=True) if name in found.gates else None for name in GATES)
+    return found.category, padded(found.relevance), padded(found.segment_scores), *map(padded, gates)

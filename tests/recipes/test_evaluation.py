@@ -85,7 +85,7 @@ def test_scores_of_a_mixed_split_are_counted_from_its_videos_alone(
 def test_a_line_of_the_csv_ends_where_its_video_ends(run: Result) -> None:
     with (run.folder / "evaluation-test" / "predictions.csv").open() as file:
         lines = list(csv.DictReader(file))
-    for column in ("true_labels", "predicted_labels"):
+    for column in ("true_labels", "predicted_labels", "relevance", "audio_gate", "visual_gate"):
         assert [len(line[column].split("|")) for line in lines] == run.videos.lengths.tolist()
     assert [float(line["accuracy"]) for line in lines] == pytest.approx((100 * run.correct[0]).tolist(), abs=0.051)
 

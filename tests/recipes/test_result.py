@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -97,6 +98,27 @@ def test_the_files_have_every_score_and_the_csv_reproduces_the_accuracy(make_res
     assert accuracy == pytest.approx(found.evaluations[0].report.segment_accuracy)
     assert [(int(row["row"]), row["video_id"]) for row in rows] == [
         *zip(videos.row.tolist(), videos.video_ids, strict=True)]
+
+
+def test_the_outputs_of_every_second_are_in_the_csv_and_without_loss_in_the_npz(
+    make_result: Make, videos: Videos
+) -> None:
+    found = make_result()
+    [one] = found.evaluations
+    gates = {"audio": torch.rand(*videos.relevance.shape, 1)}
+    scored = one._replace(predictions=dataclasses.replace(one.predictions, gates=gates))
+    dataclasses.replace(found, evaluations=(scored,)).write()
+    with (found.folder / "evaluation-test" / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for column, expected in (("relevance", one.predictions.relevance.sigmoid()), ("audio_gate", gates["audio"][..., 0])):
+        written = torch.tensor([[float(value) for value in row[column].split("|")] for row in rows])
+        torch.testing.assert_close(written, expected, atol=5.1e-5, rtol=0)
+    assert {row["visual_gate"] for row in rows} == {""}
+    arrays = np.load(found.folder / "evaluation-test" / "predictions.npz")
+    for name, expected in (("category_logits", one.predictions.category), ("audio_gate", gates["audio"][..., 0]),
+                           ("relevance_logits", one.predictions.relevance), ("true_relevance", videos.relevance)):
+        assert torch.equal(torch.from_numpy(arrays[name]), expected)
+    assert arrays["video_id"].tolist() == list(videos.video_ids) and "segment_logits" not in arrays
 
 
 def test_a_summary_is_the_mean_and_deviation_over_seeds(make_result: Make, tmp_path: Path) -> None:
