@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:
-        print(f"{result.table()}\n\n{result.listing()}")
+        print(f"{result.table()}\n\nwritten: {result.place}\n\n{result.listing()}")
     return 0
 
 

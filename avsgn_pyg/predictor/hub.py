@@ -93,6 +93,8 @@ def model_card(checkpoint: Checkpoint, license: str) -> ModelCard:
 
 def _results(evaluations: list[dict[str, Any]]) -> Iterator[EvalResult]:
     for evaluation in evaluations:
+        if evaluation["settings"]:  # the hub has no place for another tau or other settings; the card's table has
+            continue
         dataset = evaluation["dataset"]
         slug = "-".join(re.findall(r"[^\W_]+", dataset.lower())) or "data"
         for metric, value in evaluation["scores"].items():

@@ -66,7 +66,7 @@ def evaluations_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     for path in sorted(checkpoint.path.parent.parent.glob("evaluation-*/metrics.json")):
         values = read_json(path)
         if values.get("trained") == checkpoint.meta.model_dump(mode="json"):
-            kept = {key: values[key] for key in ("dataset", "synthetic", "split", "tau", "marks")}
+            kept = {key: values.get(key) for key in ("dataset", "synthetic", "split", "settings", "tau", "marks")}
             found.append(kept | {"scores": {name: values["scores"].get(name) for name in SCORES}})
     return found
 

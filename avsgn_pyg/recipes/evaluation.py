@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import nn
@@ -19,10 +22,12 @@ from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.engine.files import read_config
 from avsgn_pyg.engine.run_folder import RunFolder, seed_folders
 from avsgn_pyg.recipes.checks import check_run, check_tau
-from avsgn_pyg.recipes.parts import check_fits, open_dataset, shape_of, split_of
+from avsgn_pyg.recipes.parts import check_fits, meta_of, open_dataset, shape_of, split_of
 from avsgn_pyg.recipes.result import Evaluation, Result, join
 
 Split = Literal["train", "val", "test"]
+#: Settings that are not named: split and tau are anyway, and data that moved are the same by their provenance.
+UNNAMED: Final = ("data.root", "evaluate.split", "evaluate.tau")
 
 
 def evaluate_run(
@@ -30,6 +35,10 @@ def evaluate_run(
     overrides: Sequence[str] = (), device: str = "auto", progress: bool = True,
 ) -> Result:
     """Evaluate a run (every seed of it) or one checkpoint; results are written to ``evaluation-<split>/`` in it.
+
+    An evaluation with another tau or other settings than the run's has them in the name of its folder, and so replaces
+    no other: ``evaluation-test-tau=0.4``, ``evaluation-test-tau-from=val``, ``evaluation-test-data.splits=txt``. Other
+    data under the same settings are named by a digest of their provenance: ``evaluation-test-data=1a2b3c4d``.
 
     Args:
         path: a run's folder or a checkpoint's.
@@ -53,9 +62,11 @@ def evaluate_run(
     results = []
     for folder, place in zip(seeds or [path], checkpoints, strict=True):
         config = read_config(place, overrides)
+        checkpoint, dataset = load_checkpoint(place), open_dataset(config)
         result = evaluate_checkpoint(
-            load_checkpoint(place), open_dataset(config), split or config.evaluate.split, folder=folder, config=config,
-            tau=tau, tau_from=tau_from, device=accelerator.device, progress=progress)
+            checkpoint, dataset, split or config.evaluate.split, folder=folder, config=config, tau=tau,
+            tau_from=tau_from, device=accelerator.device, progress=progress)
+        result = replace(result, parts=(*_tau_part(result, checkpoint), *_other_settings(config, checkpoint, dataset)))
         write_outputs(result)
         results.append(result)
     if not seeds:
@@ -104,6 +115,25 @@ def evaluate_checkpoint(
     return Result(folder or checkpoint.path, dataset.name, dataset.synthetic, split, videos, (evaluation,), tau_from)
 
 
+def _tau_part(result: Result, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The tau in the name of an evaluation, unless it is the run's own."""
+    [one] = result.evaluations
+    if result.tau_from is not None:
+        return (f"tau-from={result.tau_from}",)
+    return () if one.report.tau in (None, checkpoint.config.evaluate.tau) else (f"tau={one.tau}",)
+
+
+def _other_settings(config: Config, checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
+    """The settings that differ from the run's and change what is scored, and a digest of other data than the run's."""
+    for section in ("data", "evaluate"):
+        old, new = (getattr(each, section).model_dump(mode="json") for each in (checkpoint.config, config))
+        yield from (f"{section}.{key}={value if isinstance(value, str) else json.dumps(value)}"
+                    for key, value in new.items() if value != old[key] and f"{section}.{key}" not in UNNAMED)
+    trained, opened = (meta.model_dump(mode="json")["provenance"] for meta in (checkpoint.meta, meta_of(dataset)))
+    if opened != trained:
+        yield f"data={hashlib.sha256(json.dumps(opened, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
 def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:
     """Return scores of a split that are cheap enough for every epoch, percent; the first one selects."""
     found = predict(model, videos, device=device, batch_size=config.train.batch_size)
@@ -118,7 +148,7 @@ def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.dev
 
 
 def write_outputs(result: Result) -> None:
-    """Write ``evaluation-<split>/`` of one checkpoint: scores, predictions and the confusion matrix as a picture."""
+    """Write the folder of one checkpoint's evaluation: scores, predictions and the confusion matrix as a picture."""
     result.write()
     draw_confusion(result)
 
@@ -129,7 +159,7 @@ def draw_confusion(result: Result) -> None:
     from avsgn_pyg.visualize.theme import save_figure
 
     [one] = result.evaluations
-    title = ", ".join((f"{result.data_name}, {result.split}", *result.marks))
+    title = ", ".join((f"{result.data_name}, {result.split}", *result.parts, *result.marks))
     figure = confusion_figure(one.report.confusion, one.meta.categories, title=title)
     for suffix in ("png", "svg"):
-        save_figure(figure, result.folder / f"evaluation-{result.split}" / f"confusion.{suffix}")
+        save_figure(figure, result.place / f"confusion.{suffix}")

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,11 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg import metrics
+from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.common.files import atomic, write_json, write_text
-from avsgn_pyg.common.text import csv_cell
+from avsgn_pyg.common.text import csv_cell, file_name
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.evaluator import GATES
-from avsgn_pyg.engine.files import Meta
+from avsgn_pyg.engine.files import Meta, read_json
 from avsgn_pyg.engine.journal import plain
 from avsgn_pyg.engine.run_folder import TRACKED
 
@@ -27,7 +29,7 @@ from avsgn_pyg.engine.run_folder import TRACKED
 SUMMARISED: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc", "all_foreground_oracle",
                      "force_all_foreground")
 #: What all seeds of a summary must have in common.
-SHARED: Final = ("dataset", "synthetic", "split", "tau_from", "selected_on")
+SHARED: Final = ("dataset", "synthetic", "split", "parts", "tau_from", "selected_on")
 COLUMNS: Final = ("row", "video_id", "true_class", "predicted_class", "confidence", "accuracy", "true_labels",
                   "predicted_labels", "predicted_events", "relevance", "audio_gate", "visual_gate")
 
@@ -61,6 +63,7 @@ class Result:
         videos: those videos.
         evaluations: one per seed.
         tau_from: the split that chose tau; ``None`` if it was given.
+        parts: of the folder's name besides the split: what differs from the run's own evaluation, such as ``tau=0.4``.
         summarised: whether the run has ``train.seeds``, so that tables and JSON include a summary over them.
         replicates: bootstrap replicates of the summary's interval; 0 for no interval.
     """
@@ -72,6 +75,7 @@ class Result:
     videos: Videos
     evaluations: tuple[Evaluation, ...]
     tau_from: str | None = None
+    parts: tuple[str, ...] = ()
     summarised: bool = False
     replicates: int = 0
 
@@ -91,6 +95,15 @@ class Result:
         selected = (f"selected on {self.selected_on}",) if self.selected_on in (self.split, "test") else ()
         tuned = (f"tau from {self.tau_from}",) if self.tau_from in (self.split, "test") else ()
         return selected + tuned
+
+    @property
+    def place(self) -> Path:
+        """What :meth:`write` writes: ``evaluation-<split>/``, or ``summary-<split>.json`` of several seeds.
+
+        The name also has the parts, so that no evaluation replaces another.
+        """
+        name = file_name("-".join(("summary" if self.summarised else "evaluation", self.split, *self.parts)))
+        return self.folder / (f"{name}.json" if self.summarised else name)
 
     @property
     def data_name(self) -> str:
@@ -140,15 +153,17 @@ class Result:
                 "summary": self._summary() if self.summarised else None}
 
     def write(self) -> None:
-        """Write ``summary-<split>.json`` of several seeds; of one, the files in ``evaluation-<split>/``.
+        """Write the summary of several seeds, or the files of one in its folder (:attr:`place`).
 
         These are ``predictions.csv``, ``predictions.npz`` and ``metrics.json``, which is written after the predictions
-        that it scores, so that they always belong together.
+        that it scores, so that they always belong together. An evaluation of other weights, of a run that was trained
+        on since, keeps its files under a name with its epoch.
         """
         if self.summarised:
-            write_json(self.folder / f"summary-{self.split}.json", self._summary())
+            write_json(self.place, self._summary())
             return
-        target, [one] = self.folder / f"evaluation-{self.split}", self.evaluations
+        target, [one] = self.place, self.evaluations
+        _set_aside(target, one.meta)
         (target / "metrics.json").unlink(missing_ok=True)
         write_text(target / "predictions.csv", _predictions(self.videos, one))
         with atomic(target / "predictions.npz") as partial, partial.open("wb") as file:
@@ -156,12 +171,14 @@ class Result:
         write_json(target / "metrics.json", self._evaluation(one))
 
     def _evaluation(self, one: Evaluation) -> dict[str, Any]:
-        return plain({"dataset": self.dataset, "synthetic": self.synthetic, "split": self.split, "tau": one.tau,
-                      "tau_from": self.tau_from, "marks": self.marks, "checkpoint": str(one.checkpoint),
-                      "trained": one.meta.model_dump(mode="json"), "scores": one.report.as_dict()})
+        return plain({"dataset": self.dataset, "synthetic": self.synthetic, "split": self.split,
+                      "settings": self.parts, "tau": one.tau, "tau_from": self.tau_from, "marks": self.marks,
+                      "checkpoint": str(one.checkpoint), "trained": one.meta.model_dump(mode="json"),
+                      "scores": one.report.as_dict()})
 
     def _summary(self) -> dict[str, Any]:
-        return plain({"dataset": self.dataset, "synthetic": self.synthetic, "split": self.split, "seeds": self.seeds,
+        return plain({"dataset": self.dataset, "synthetic": self.synthetic, "split": self.split,
+                      "settings": self.parts, "seeds": self.seeds,
                       "tau": [one.report.tau for one in self.evaluations], "tau_from": self.tau_from,
                       "selected_on": self.selected_on, "epochs": [one.meta.epoch for one in self.evaluations],
                       "marks": self.marks, "interval": self.interval,
@@ -172,7 +189,7 @@ def join(folder: Path, results: Sequence[Result], replicates: int) -> Result:
     """Return one result of several seeds, whose summary has an interval of `replicates` bootstrap replicates.
 
     Raises:
-        ValueError: no results, or their data, split, choice of tau or choice of checkpoint differ.
+        ValueError: no results, or their data, split, settings or choices of tau and checkpoint differ.
     """
     found = {tuple(getattr(result, name) for name in SHARED) for result in results}
     if len(found) != 1:
@@ -181,12 +198,25 @@ def join(folder: Path, results: Sequence[Result], replicates: int) -> Result:
     return replace(results[0], folder=folder, evaluations=evaluations, summarised=True, replicates=replicates)
 
 
+def _set_aside(place: Path, meta: Meta) -> None:
+    """Rename the folder of an evaluation of other weights than `meta`'s."""
+    try:
+        trained = read_json(place / "metrics.json")["trained"]
+        name = f"{place.name}-epoch={trained['epoch']}"
+    except (CheckpointError, KeyError, TypeError):  # there is none that could be read
+        return
+    if trained != meta.model_dump(mode="json"):
+        folders = (place.with_name(name + again) for again in chain([""], map("-{}".format, count(2))))
+        place.rename(next(folder for folder in folders if not folder.exists()))
+
+
 def _table(result: Result, one: Evaluation) -> str:
     report, meta = one.report, one.meta
     score = "" if meta.selection_score is None else f", {meta.selection_score:.2f} % there"
     chosen = "the last one" if meta.selected_on == "last" else f"selected on {meta.selected_on}{score}"
     head = [f"{result.data_name} | {result.split}: {report.videos} videos, {report.segments} segments",
             f"checkpoint: epoch {meta.epoch}, {chosen}, seed {meta.seed} | tau: {_taus(result, [one])}", ""]
+    head[1] += "".join(f" | {part}" for part in result.parts if not part.startswith("tau"))
     return "\n".join(head + _columns([(row.name, row.value, row.help) for row in report.rows()], result.marks))
 
 

@@ -29,10 +29,11 @@ def evaluated(run: Path) -> Path:
     """The run with an evaluation of its checkpoint, and one of another."""
     trained = load_checkpoint(run / "checkpoints" / "epoch-0001").meta.model_dump(mode="json")
     kept = {"dataset": "Made Scenes", "synthetic": False, "split": "test", "tau": 0.5, "marks": ["tau from test"]}
-    for split, epoch in (("test", 1), ("val", 9)):
-        (run / f"evaluation-{split}").mkdir()
-        values = {**kept, "split": split, "trained": {**trained, "epoch": epoch}, "scores": SCORES}
-        (run / f"evaluation-{split}" / "metrics.json").write_text(json.dumps(values))
+    for name, split, epoch, settings in (("test", "test", 1, []), ("val", "val", 9, []),
+                                         ("test-tau=0.4", "test", 1, ["tau=0.4"])):
+        (run / f"evaluation-{name}").mkdir()
+        values = {**kept, "split": split, "settings": settings, "trained": {**trained, "epoch": epoch}}
+        (run / f"evaluation-{name}" / "metrics.json").write_text(json.dumps(values | {"scores": SCORES}))
     return run
 
 
@@ -54,6 +55,7 @@ def test_the_card_has_license_scores_classes_and_encoders(evaluated: Path, tmp_p
         ("segment_accuracy", 81.5, "made-scenes", "test"), ("class_accuracy", 90.0, "made-scenes", "test"),
         ("background_f1", 40.0, "made-scenes", "test")}
     assert "| Made Scenes, test | 81.50 | 90.00 | 40.00 | - | tau from test |" in card.text
+    assert "| Made Scenes, test, tau=0.4 | 81.50 |" in card.text and len(card.data.eval_results) == 3
     assert "- visual: `signal`" in card.text and "bell, dog, rain & wind" in card.text
 
 

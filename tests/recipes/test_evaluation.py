@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,25 @@ def test_a_line_of_the_csv_ends_where_its_video_ends(run: Result) -> None:
 
 def test_evaluating_again_repeats_the_scores_of_the_run(run: Result) -> None:
     assert recipes.evaluate_run(run.folder, device="cpu", progress=False).as_dict() == run.as_dict()
+
+
+def test_an_evaluation_under_other_settings_has_them_in_its_name_and_replaces_none(run: Result, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run.folder, tmp_path / "r"))
+    own = (folder / "evaluation-test" / "metrics.json").read_bytes()
+    found = [recipes.evaluate_run(folder, device="cpu", progress=False, **options) for options in (
+        {"tau": 0.5}, {"tau": 0.4}, {"overrides": ["evaluate.tau=0.4"]}, {"tau_from": "val"}, {"split": "val"},
+        {"overrides": ["data.name=other", "evaluate.bootstrap=0"]}, {"overrides": ["data.root=elsewhere"]},
+        {"overrides": [f"data.synthetic={json.dumps(SYNTHETIC | {'seed': 1})}"]})]
+    *names, other = (result.place.name for result in found)
+    assert names == ["evaluation-test", "evaluation-test-tau=0.4", "evaluation-test-tau=0.4",
+                     "evaluation-test-tau-from=val", "evaluation-val",
+                     "evaluation-test-data.name=other-evaluate.bootstrap=0", "evaluation-test"]
+    assert other.startswith("evaluation-test-data.synthetic=") and "-data=" in other
+    assert {path.parent.name for path in folder.glob("*/metrics.json")} == {*names, other}
+    assert (folder / "evaluation-test" / "metrics.json").read_bytes() == own.replace(
+        str(run.folder).encode(), str(folder).encode())
+    written = json.loads((folder / names[1] / "metrics.json").read_text())
+    assert written["settings"] == ["tau=0.4"] and " | data.name=other | " in found[5].table()
 
 
 def test_the_best_tau_of_a_mixed_split_is_the_best_and_selection_scores_it_alike(run: Result) -> None:

@@ -110,7 +110,8 @@ def test_the_outputs_of_every_second_are_in_the_csv_and_without_loss_in_the_npz(
     dataclasses.replace(found, evaluations=(scored,)).write()
     with (found.folder / "evaluation-test" / "predictions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    for column, expected in (("relevance", one.predictions.relevance.sigmoid()), ("audio_gate", gates["audio"][..., 0])):
+    relevance = one.predictions.relevance.sigmoid()
+    for column, expected in (("relevance", relevance), ("audio_gate", gates["audio"][..., 0])):
         written = torch.tensor([[float(value) for value in row[column].split("|")] for row in rows])
         torch.testing.assert_close(written, expected, atol=5.1e-5, rtol=0)
     assert {row["visual_gate"] for row in rows} == {""}
@@ -137,10 +138,19 @@ def test_a_summary_names_what_it_measures(make_result: Make, tmp_path: Path) -> 
     found.write()
     values = json.loads((tmp_path / "summary-test.json").read_text())
     assert {key: value for key, value in values.items() if key != "scores"} == {
-        "dataset": "tiny", "synthetic": True, "split": "test", "seeds": [0, 1], "tau": [0.4, 0.6], "tau_from": "val",
-        "selected_on": "val", "epochs": [3, 4], "marks": [], "interval": None}
+        "dataset": "tiny", "synthetic": True, "split": "test", "settings": [], "seeds": [0, 1],
+        "tau": [0.4, 0.6], "tau_from": "val", "selected_on": "val", "epochs": [3, 4], "marks": [], "interval": None}
     assert "tiny (synthetic) | test | seeds 0, 1 | " in found.table()
     assert "\ncheckpoints: epochs 3, 4, selected on val | tau: 0.4, 0.6 (best on val)\n" in found.table()
+
+
+def test_an_evaluation_of_other_weights_is_kept_under_its_epoch(make_result: Make) -> None:
+    for epoch in (3, 7, 3, 7, 7):
+        make_result(epoch=epoch).write()
+    epochs = {path.parent.name: json.loads(path.read_text())["trained"]["epoch"]
+              for path in make_result().folder.glob("evaluation-*/metrics.json")}
+    assert epochs == {"evaluation-test": 7, "evaluation-test-epoch=3": 3, "evaluation-test-epoch=7": 7,
+                      "evaluation-test-epoch=3-2": 3}
 
 
 def test_different_measurements_are_not_averaged(make_result: Make, tmp_path: Path) -> None:
