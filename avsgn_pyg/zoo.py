@@ -6,7 +6,7 @@ Models, layers and losses take plain arguments, not configs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -16,6 +16,7 @@ from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fu
 from avsgn_pyg.baselines.options import build_with
 from avsgn_pyg.common.errors import did_you_mean
 from avsgn_pyg.config import ConfigError, ModelConfig, ObjectiveConfig
+from avsgn_pyg.graph.localization import Ensemble
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import Topology
 from avsgn_pyg.layers.convolution import Convolution, TypedConvolution
@@ -131,6 +132,12 @@ def load_model(checkpoint: Trained, shape: Shape | None = None) -> nn.Module:
         model = build_model(config.model, shape, supervision=config.objective.supervision)
     checkpoint.load_into(model)
     return model.eval()
+
+
+def load_models(checkpoints: Sequence[Trained], shape: Shape | None = None) -> nn.Module:
+    """Return :func:`load_model` of one checkpoint, or the ensemble of several, which are of one run."""
+    models = [load_model(checkpoint, shape) for checkpoint in checkpoints]
+    return Ensemble(models) if len(models) > 1 else models[0]
 
 
 def build_objective(config: ObjectiveConfig, model: str = "avsgn") -> Any:

@@ -3,6 +3,7 @@
 python tools/evaluate.py runs/demo
 python tools/evaluate.py runs/avsgn_full --split test --tau-from val
 python tools/evaluate.py runs/avsgn_full --data /data/AVE data.splits=txt
+Of a run of several seeds: each seed, their mean, and their ensemble, which averages their probabilities.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import sys
 
 from avsgn_pyg import recipes
-from avsgn_pyg.common.command_line import Parser, local, own_words, path
+from avsgn_pyg.common.command_line import Parser, local, own_words, path, some_seeds
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS = ("train", "val", "test")
@@ -21,8 +22,10 @@ SPLITS = ("train", "val", "test")
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("run", type=path, metavar="RUN", help="folder of a run (all seeds) or a checkpoint")
+    parser.add_argument("run", type=path, metavar="RUN", help="folder of a run or a checkpoint")
     parser.add_overrides("dotted data.* and evaluate.* settings")
+    parser.add_argument("--seeds", type=some_seeds, metavar="N",
+                        help="of a run of several: all (default), the first N, or a list: 0,3 or 3,")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
@@ -39,12 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
     root = [] if options.data is None else [f"data.root={options.data}"]
     overrides = [*root, *options.overrides]
     try:
-        check_run(options.run, overrides, "an evaluation", tau=options.tau, several=True)
+        check_run(options.run, overrides, "an evaluation", tau=options.tau, several=True, seeds=options.seeds)
         result = recipes.evaluate_run(
             options.run,
             split=options.split,
             tau=options.tau,
             tau_from=options.tau_from,
+            seeds=options.seeds,
             device=options.device,
             overrides=overrides,
             progress=not options.json,

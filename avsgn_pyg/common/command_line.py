@@ -52,6 +52,14 @@ def is_name(word: str) -> bool:
     return re.fullmatch(r"[\w:]+", word) is not None
 
 
+def some_seeds(text: str) -> int | tuple[int, ...] | None:
+    """Return seeds of a run: ``all`` (None), a count of the first ones, or a list such as ``0,3`` or ``3,``."""
+    numbers = [int(part) if part.isdecimal() else None for part in text.removesuffix(",").split(",")]
+    if text != "all" and (text == "0" or None in numbers or len({*numbers}) < len(numbers)):
+        raise argparse.ArgumentTypeError(f"{text!r}: give all, a count of seeds, or a list of them: 0,3 or 3,")
+    return None if text == "all" else tuple(numbers) if "," in text else numbers[0]
+
+
 class _Values(argparse.Action):
     """Collects the values of a list, which replace its default."""
 

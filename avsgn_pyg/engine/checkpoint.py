@@ -10,7 +10,7 @@ Nothing is unpickled, so reading a checkpoint executes no code from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -77,6 +77,24 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     meta = read_meta(folder)
     return Checkpoint(folder, read_config(folder), meta, read_tensors(folder / MODEL))
+
+
+def load_checkpoints(folders: Sequence[Path]) -> list[Checkpoint]:
+    """Read the checkpoints of the seeds of one run.
+
+    Raises:
+        CheckpointError: also for models or classes that differ, or that were trained on different features.
+        ConfigError: as for :func:`load_checkpoint`.
+    """
+    first, *others = found = [load_checkpoint(folder) for folder in folders]
+    for other in others:
+        fields = ("categories", "audio_width", "visual_width", "segments", "provenance")
+        differing = [name for name in fields if getattr(other.meta, name) != getattr(first.meta, name)]
+        differing += ["model"] if other.config.model != first.config.model else []
+        if differing:
+            raise CheckpointError(f"{other.path} and {first.path}: differ in {', '.join(differing)}, so they are not "
+                                  "seeds of one run, and cannot answer together")
+    return found
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

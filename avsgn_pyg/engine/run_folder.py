@@ -217,10 +217,37 @@ def find_checkpoint(path: Path) -> Path:
     raise CheckpointError(f"{path}: neither a run's folder nor a checkpoint (no {CONFIG}, no {MODEL})")
 
 
+def find_checkpoints(path: Path, seeds: Sequence[int] | int | None = None) -> dict[Path, Path]:
+    """Return folder -> :func:`find_checkpoint`, for `path` or for every seed of the run in it.
+
+    Args:
+        seeds: of a run of several; a number takes the first ones, ``None`` all.
+
+    Raises:
+        CheckpointError: there is none, the run has no such seed, or it has one seed and `seeds` are given.
+    """
+    several = {} if RunFolder(path).index else {_seed(folder): folder for folder in seed_folders(path)}
+    if not several:
+        if seeds is not None:
+            find_checkpoint(path)
+            raise CheckpointError(f"{path}: not a run of several seeds; leave the choice of seeds out")
+        return {path: find_checkpoint(path)}
+    wanted = [*several][:seeds] if isinstance(seeds, int) else [*several] if seeds is None else [*seeds]
+    missing = [seed for seed in wanted if seed not in several]
+    if missing or not wanted or (isinstance(seeds, int) and seeds > len(several)):
+        asked = f"the first {seeds}" if isinstance(seeds, int) else ", ".join(map(str, missing)) or "none"
+        raise CheckpointError(f"{path}: has the seeds {', '.join(map(str, several))}, not {asked}")
+    return {several[seed]: find_checkpoint(several[seed]) for seed in wanted}
+
+
 def seed_folders(path: Path) -> list[Path]:
     """Return the folders ``seed-<n>`` of a run of several seeds, in the order of the seeds."""
     found = [p for p in path.glob("seed-*") if p.name.removeprefix("seed-").lstrip("-").isdigit()]
-    return sorted(found, key=lambda p: int(p.name.removeprefix("seed-")))
+    return sorted(found, key=_seed)
+
+
+def _seed(folder: Path) -> int:
+    return int(folder.name.removeprefix("seed-"))
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

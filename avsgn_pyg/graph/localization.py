@@ -6,13 +6,15 @@ N nodes in one subgraph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,43 @@ class Event(NamedTuple):
     category: int
     start: int
     end: int
+
+
+def ensemble(outputs: Sequence[Localization]) -> Localization:
+    """Return the mean of several models' *probabilities* for the same videos, as the logits that have them.
+
+    Of category and segment scores the softmax is averaged, of relevance the sigmoid; gates are averaged as they are.
+    What belongs to a single model (`gate_category`, `adjacency`, `stages`) is left out.
+
+    Args:
+        outputs: at least one, of equal shapes; a single one is returned as it is.
+    """
+    first, *others = outputs
+    if not others:
+        return first
+
+    def mean(logits: Sequence[Tensor]) -> Tensor:
+        """The logarithm of a mean of probabilities, given by their logarithms."""
+        return torch.stack(tuple(logits)).logsumexp(0) - math.log(len(outputs))
+
+    def softmax(name: str) -> Tensor:
+        return mean([getattr(output, name).log_softmax(-1) for output in outputs])
+
+    signs = (mean([logsigmoid(sign * output.relevance) for output in outputs]) for sign in (1, -1))
+    gates = {name: torch.stack([output.gates[name] for output in outputs]).mean(0) for name in first.gates}
+    return Localization(softmax("category"), torch.sub(*signs), gates=gates, mask=first.mask,
+                        segment_scores=None if first.segment_scores is None else softmax("segment_scores"))
+
+
+class Ensemble(nn.Module):
+    """Models for the same inputs and classes; the output is :func:`ensemble` of theirs."""
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(models)
+
+    def forward(self, batch: Any) -> Localization:
+        return ensemble([model(batch) for model in self.members])
 
 
 def decode(

@@ -13,7 +13,7 @@ from typing import Final
 from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.data.files import check_files
 from avsgn_pyg.engine import files
-from avsgn_pyg.engine.run_folder import RunFolder, find_checkpoint, seed_folders
+from avsgn_pyg.engine.run_folder import find_checkpoint, find_checkpoints
 
 #: Sections that may be overridden for a trained run; all others come from the checkpoint.
 FREE_SECTIONS: Final = ("data.", "evaluate.")
@@ -33,7 +33,8 @@ def check_config(config: Config) -> None:
 
 def check_run(
     run: Path, overrides: Sequence[str], use: str, *, tau: float | None = None, several: bool = False,
-    free: tuple[str, ...] = FREE_SECTIONS, check: Callable[[Config], None] = check_config,
+    seeds: Sequence[int] | int | None = None, free: tuple[str, ...] = FREE_SECTIONS,
+    check: Callable[[Config], None] = check_config,
 ) -> list[Path]:
     """Return the checkpoints of a run or of a checkpoint's folder, after checking that all files and data are there.
 
@@ -42,6 +43,7 @@ def check_run(
         use: the purpose, for error messages: ``a picture``.
         tau: threshold of the relevance, in [0, 1).
         several: whether a run of several seeds may be given, whose checkpoints are all returned.
+        seeds: of them, as for :func:`avsgn_pyg.engine.run_folder.find_checkpoints`.
         check: of the task's settings and data.
 
     Raises:
@@ -53,8 +55,7 @@ def check_run(
         if not text.startswith(free):
             sections = " and ".join(f"{section}*" for section in free)
             raise ConfigError(f"command line: {text}: only {sections} can be set for {use}")
-    seeds = seed_folders(run) if several and RunFolder(run).index is None else []
-    checkpoints = [find_checkpoint(folder) for folder in seeds or [run]]
+    checkpoints = [*find_checkpoints(run, seeds).values()] if several else [find_checkpoint(run)]
     for checkpoint in checkpoints:
         files.check_files(checkpoint)
         check(files.read_config(checkpoint, overrides))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import nn
@@ -16,11 +16,11 @@ from torch import nn
 from avsgn_pyg import metrics, zoo
 from avsgn_pyg.config import Config, ConfigError, TrainConfig
 from avsgn_pyg.data.dataset import Dataset, Videos
-from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
+from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.engine.files import read_config
-from avsgn_pyg.engine.run_folder import RunFolder, seed_folders
+from avsgn_pyg.engine.run_folder import find_checkpoints
 from avsgn_pyg.recipes.checks import check_run, check_tau
 from avsgn_pyg.recipes.parts import check_fits, meta_of, open_dataset, shape_of, split_of
 from avsgn_pyg.recipes.result import Evaluation, Result, join
@@ -32,9 +32,13 @@ UNNAMED: Final = ("data.root", "evaluate.split", "evaluate.tau")
 
 def evaluate_run(
     path: Path, *, split: Split | None = None, tau: float | None = None, tau_from: Split | None = None,
-    overrides: Sequence[str] = (), device: str = "auto", progress: bool = True,
+    overrides: Sequence[str] = (), seeds: Sequence[int] | int | None = None, device: str = "auto",
+    progress: bool = True,
 ) -> Result:
-    """Evaluate a run (every seed of it) or one checkpoint; results are written to ``evaluation-<split>/`` in it.
+    """Evaluate a run or one checkpoint; results are written to ``evaluation-<split>/`` in it.
+
+    Of a run of several seeds each seed is evaluated, and the ensemble that averages their probabilities; its results
+    are in ``evaluation-<split>-seeds=0+1+2/``.
 
     An evaluation with another tau or other settings than the run's has them in the name of its folder, and so replaces
     no other: ``evaluation-test-tau=0.4``, ``evaluation-test-tau-from=val``, ``evaluation-test-data.splits=txt``. Other
@@ -47,42 +51,46 @@ def evaluate_run(
         tau_from: the split whose best tau is taken; not together with `tau`, and not for a model of 29-way scores,
             which are decoded without one.
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
+        seeds: of a run of several; a number takes the first ones, ``None`` all.
         device: as ``train.device``.
         progress: show bars on a terminal.
 
     Raises:
-        CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
+        CheckpointError: no checkpoint, a damaged one, one that does not fit the data, or no such seed.
         ConfigError, DataError: a setting or the data cannot be used.
     """
     if tau is not None and tau_from is not None:
         raise ConfigError(f"tau={tau} and tau_from={tau_from}: give one of them")
-    checkpoints = check_run(path, overrides, "an evaluation", tau=tau, several=True)
+    check_run(path, overrides, "an evaluation", tau=tau, several=True, seeds=seeds)
     accelerator = make_accelerator(TrainConfig(device=device))
-    seeds = [] if RunFolder(path).index is not None else seed_folders(path)
+    places = find_checkpoints(path, seeds)
+    checkpoints = load_checkpoints([*places.values()])
+    config = read_config(checkpoints[0].path, overrides)  # the seeds of a run differ in nothing else
+    dataset, split = open_dataset(config), split or config.evaluate.split
+    options = {"config": config, "tau": tau, "tau_from": tau_from, "device": accelerator.device, "progress": progress}
+    parts = (*_tau_part(config, checkpoints[0], tau, tau_from), *_other_settings(config, checkpoints[0], dataset))
     results = []
-    for folder, place in zip(seeds or [path], checkpoints, strict=True):
-        config = read_config(place, overrides)
-        checkpoint, dataset = load_checkpoint(place), open_dataset(config)
-        result = evaluate_checkpoint(
-            checkpoint, dataset, split or config.evaluate.split, folder=folder, config=config, tau=tau,
-            tau_from=tau_from, device=accelerator.device, progress=progress)
-        result = replace(result, parts=(*_tau_part(result, checkpoint), *_other_settings(config, checkpoint, dataset)))
-        write_outputs(result)
-        results.append(result)
-    if not seeds:
+    for folder, checkpoint in zip(places, checkpoints, strict=True):
+        found = evaluate_checkpoint(checkpoint, dataset, split, folder=folder, **options)
+        results.append(replace(found, parts=parts))
+        write_outputs(results[-1])
+    if path in places or (seeds is not None and len(places) == 1):
         return results[0]
-    result = join(path, results, config.evaluate.bootstrap)
-    result.write()
+    result = join_seeds(path, results, dataset, chosen=seeds is not None, **options)
+    write_outputs(result)
     return result
 
 
 def evaluate_checkpoint(
-    checkpoint: Checkpoint, dataset: Dataset, split: str, *, folder: Path | None = None, config: Config | None = None,
-    tau: float | None = None, tau_from: str | None = None, device: torch.device | str = "cpu", progress: bool = False,
+    checkpoint: Checkpoint, dataset: Dataset, split: str, *, others: Sequence[Checkpoint] = (),
+    folder: Path | None = None, config: Config | None = None, tau: float | None = None, tau_from: str | None = None,
+    device: torch.device | str = "cpu", progress: bool = False,
 ) -> Result:
     """Score a checkpoint on a split of `dataset`; nothing is written.
 
     Args:
+        others: of other seeds of its run (:func:`avsgn_pyg.engine.checkpoint.load_checkpoints`); the ensemble of all
+            is scored.
         folder: of the result; ``None`` takes the checkpoint's.
         config: whose ``evaluate`` section is used; ``None`` takes the checkpoint's.
         tau, tau_from: see :func:`evaluate_run`.
@@ -95,7 +103,7 @@ def evaluate_checkpoint(
     config = config or checkpoint.config
     check_fits(checkpoint, dataset)
     videos = split_of(dataset, split, "evaluate.split")
-    model = zoo.load_model(checkpoint, shape_of(dataset)).to(device)
+    model = zoo.load_models([checkpoint, *others], shape_of(dataset)).to(device)
     outputs = partial(predict, model, device=device, batch_size=config.train.batch_size, progress=progress)
     if tau_from is not None:
         tuning = split_of(dataset, tau_from, "tau_from")
@@ -111,16 +119,39 @@ def evaluate_checkpoint(
         found.category, found.relevance, videos.category.cpu(), videos.relevance.cpu(), tau=tau,
         categories=checkpoint.meta.categories, bootstrap=config.evaluate.bootstrap, segment_scores=found.segment_scores,
         mask=videos.mask)
-    evaluation = Evaluation(checkpoint.path, checkpoint.meta, tau, report, found)
+    members = (checkpoint.meta, *(other.meta for other in others)) if others else ()
+    evaluation = Evaluation(checkpoint.path, checkpoint.meta, tau, report, found, members)
     return Result(folder or checkpoint.path, dataset.name, dataset.synthetic, split, videos, (evaluation,), tau_from)
 
 
-def _tau_part(result: Result, checkpoint: Checkpoint) -> tuple[str, ...]:
+def join_seeds(
+    folder: Path, results: Sequence[Result], dataset: Dataset, *, config: Config, chosen: bool = False, **options: Any
+) -> Result:
+    """Return the results of a run's seeds as one, with that of their ensemble if there are several; nothing is written.
+
+    Args:
+        folder: of the run.
+        results: of :func:`evaluate_checkpoint`, whose `options` are repeated here.
+        chosen: whether these are some of the run's seeds, which are then named in the summary too.
+    """
+    result = join(folder, results, config.evaluate.bootstrap)
+    parts = (f"seeds={'+'.join(map(str, sorted(result.seeds)))}", *result.parts)
+    in_order = sorted(result.evaluations, key=lambda one: one.meta.seed)
+    first, *others = load_checkpoints([one.checkpoint for one in in_order])
+    if others:
+        options |= {"others": others, "folder": folder, "config": config}
+        found = evaluate_checkpoint(first, dataset, result.split, **options)
+        result = replace(result, ensemble=replace(found, parts=parts))
+    return replace(result, parts=parts) if chosen else result
+
+
+def _tau_part(config: Config, checkpoint: Checkpoint, tau: float | None, tau_from: str | None) -> Iterator[str]:
     """The tau in the name of an evaluation, unless it is the run's own."""
-    [one] = result.evaluations
-    if result.tau_from is not None:
-        return (f"tau-from={result.tau_from}",)
-    return () if one.report.tau in (None, checkpoint.config.evaluate.tau) else (f"tau={one.tau}",)
+    tau, used = config.evaluate.tau if tau is None else tau, not zoo.scores_segments(config.model)
+    if tau_from is not None:
+        yield f"tau-from={tau_from}"
+    elif used and tau != checkpoint.config.evaluate.tau:
+        yield f"tau={tau}"
 
 
 def _other_settings(config: Config, checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
@@ -148,13 +179,16 @@ def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.dev
 
 
 def write_outputs(result: Result) -> None:
-    """Write the folder of one checkpoint's evaluation: scores, predictions and the confusion matrix as a picture."""
+    """Write scores, predictions and the confusion matrix of one checkpoint; of several, summary and ensemble."""
     result.write()
-    draw_confusion(result)
+    if not result.summarised:
+        draw_confusion(result)
+    elif result.ensemble is not None:
+        write_outputs(result.ensemble)
 
 
 def draw_confusion(result: Result) -> None:
-    """Draw ``confusion.png`` and ``confusion.svg`` of one checkpoint."""
+    """Draw ``confusion.png`` and ``confusion.svg`` of one checkpoint or ensemble."""
     from avsgn_pyg.visualize.confusion import confusion_figure  # imports matplotlib, which training does not need
     from avsgn_pyg.visualize.theme import save_figure
 

@@ -43,6 +43,8 @@ class Evaluation(NamedTuple):
         tau: threshold of the relevance; a report of 29-way scores does not use it.
         report: the scores, with ``as_dict()``; of a localization :class:`avsgn_pyg.metrics.Report`.
         predictions: the model's outputs for the whole split, on the CPU.
+        members: of an ensemble, the ``meta.json`` of every seed; the fields above are then of the first, of tau, report
+            and predictions of all together.
     """
 
     checkpoint: Path
@@ -50,6 +52,7 @@ class Evaluation(NamedTuple):
     tau: float
     report: Any
     predictions: Any
+    members: tuple[Meta, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,7 @@ class Result:
         parts: of the folder's name besides the split: what differs from the run's own evaluation, such as ``tau=0.4``.
         summarised: whether the run has ``train.seeds``, so that tables and JSON include a summary over them.
         replicates: bootstrap replicates of the summary's interval; 0 for no interval.
+        ensemble: the result of the seeds together, which average their probabilities.
     """
 
     folder: Path
@@ -78,6 +82,7 @@ class Result:
     parts: tuple[str, ...] = ()
     summarised: bool = False
     replicates: int = 0
+    ensemble: Result | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -136,9 +141,9 @@ class Result:
         return metrics.bootstrap_interval(self.correct, self.replicates, seed=0, seconds=self.videos.seconds)
 
     def table(self) -> str:
-        """The printed tables: one per seed, then the summary."""
-        tables = [_table(self, one) for one in self.evaluations]
-        return "\n\n".join(tables + ([_summary_table(self)] if self.summarised else []))
+        """The printed tables: one per seed, then the summary and the ensemble."""
+        tables = [_table(self, one) for one in self.evaluations] + ([_summary_table(self)] if self.summarised else [])
+        return "\n\n".join(tables + ([] if self.ensemble is None else [self.ensemble.table()]))
 
     def listing(self) -> str:
         """The folder, then each file in it; a tracker's folder counts as one."""
@@ -148,9 +153,10 @@ class Result:
         return "\n".join([f"{self.folder}/", *lines])
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: every evaluation, and the summary if there are several seeds."""
+        """JSON-ready: every evaluation, and summary and ensemble if there are several seeds."""
+        together = None if self.ensemble is None else self.ensemble.as_dict()["evaluations"][0]
         return {"run": str(self.folder), "evaluations": [self._evaluation(one) for one in self.evaluations],
-                "summary": self._summary() if self.summarised else None}
+                "summary": self._summary() if self.summarised else None, "ensemble": together}
 
     def write(self) -> None:
         """Write the summary of several seeds, or the files of one in its folder (:attr:`place`).
@@ -163,7 +169,7 @@ class Result:
             write_json(self.place, self._summary())
             return
         target, [one] = self.place, self.evaluations
-        _set_aside(target, one.meta)
+        _set_aside(target, self._evaluation(one))
         (target / "metrics.json").unlink(missing_ok=True)
         write_text(target / "predictions.csv", _predictions(self.videos, one))
         with atomic(target / "predictions.npz") as partial, partial.open("wb") as file:
@@ -173,8 +179,7 @@ class Result:
     def _evaluation(self, one: Evaluation) -> dict[str, Any]:
         return plain({"dataset": self.dataset, "synthetic": self.synthetic, "split": self.split,
                       "settings": self.parts, "tau": one.tau, "tau_from": self.tau_from, "marks": self.marks,
-                      "checkpoint": str(one.checkpoint), "trained": one.meta.model_dump(mode="json"),
-                      "scores": one.report.as_dict()})
+                      **_origin(one), "scores": one.report.as_dict()})
 
     def _summary(self) -> dict[str, Any]:
         return plain({"dataset": self.dataset, "synthetic": self.synthetic, "split": self.split,
@@ -198,14 +203,22 @@ def join(folder: Path, results: Sequence[Result], replicates: int) -> Result:
     return replace(results[0], folder=folder, evaluations=evaluations, summarised=True, replicates=replicates)
 
 
-def _set_aside(place: Path, meta: Meta) -> None:
-    """Rename the folder of an evaluation of other weights than `meta`'s."""
+def _origin(one: Evaluation) -> dict[str, Any]:
+    """The weights that were scored: checkpoint and meta of one, the metas of an ensemble."""
+    if one.members:
+        return {"ensemble": [meta.model_dump(mode="json") for meta in one.members]}
+    return {"checkpoint": str(one.checkpoint), "trained": one.meta.model_dump(mode="json")}
+
+
+def _set_aside(place: Path, record: dict[str, Any]) -> None:
+    """Rename the folder of an evaluation of other weights than those of `record`."""
     try:
-        trained = read_json(place / "metrics.json")["trained"]
-        name = f"{place.name}-epoch={trained['epoch']}"
+        found = read_json(place / "metrics.json")
+        before, now = (each["ensemble"] if "ensemble" in each else [each["trained"]] for each in (found, record))
+        name = f"{place.name}-epoch={'+'.join(str(meta['epoch']) for meta in before)}"
     except (CheckpointError, KeyError, TypeError):  # there is none that could be read
         return
-    if trained != meta.model_dump(mode="json"):
+    if before != now:
         folders = (place.with_name(name + again) for again in chain([""], map("-{}".format, count(2))))
         place.rename(next(folder for folder in folders if not folder.exists()))
 
@@ -214,9 +227,13 @@ def _table(result: Result, one: Evaluation) -> str:
     report, meta = one.report, one.meta
     score = "" if meta.selection_score is None else f", {meta.selection_score:.2f} % there"
     chosen = "the last one" if meta.selected_on == "last" else f"selected on {meta.selected_on}{score}"
+    source = f"checkpoint: epoch {meta.epoch}, {chosen}, seed {meta.seed}"
+    if one.members:
+        seeds, epochs = (", ".join(str(getattr(meta, name)) for meta in one.members) for name in ("seed", "epoch"))
+        source = f"ensemble: mean probabilities of seeds {seeds}, epochs {epochs}"
     head = [f"{result.data_name} | {result.split}: {report.videos} videos, {report.segments} segments",
-            f"checkpoint: epoch {meta.epoch}, {chosen}, seed {meta.seed} | tau: {_taus(result, [one])}", ""]
-    head[1] += "".join(f" | {part}" for part in result.parts if not part.startswith("tau"))
+            f"{source} | tau: {_taus(result, [one])}", ""]
+    head[1] += "".join(f" | {part}" for part in result.parts if not part.startswith(("tau", "seeds")))
     return "\n".join(head + _columns([(row.name, row.value, row.help) for row in report.rows()], result.marks))
 
 

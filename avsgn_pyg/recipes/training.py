@@ -30,9 +30,9 @@ from avsgn_pyg.engine.run_folder import (
 )
 from avsgn_pyg.engine.trackers import Trackers, check_trackers
 from avsgn_pyg.engine.trainer import Trainer
-from avsgn_pyg.recipes.evaluation import evaluate_checkpoint, judge, write_outputs
+from avsgn_pyg.recipes.evaluation import evaluate_checkpoint, join_seeds, judge, write_outputs
 from avsgn_pyg.recipes.parts import check_same_data, meta_of, open_dataset, scored_splits, shape_of, split_of
-from avsgn_pyg.recipes.result import Result, join
+from avsgn_pyg.recipes.result import Result
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +99,9 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
         results.append(result)
     if not several:
         return results[0]
-    result = join(folder, results, config.evaluate.bootstrap)
+    result = join_seeds(folder, results, dataset, config=config, device=accelerator.device, progress=progress and main)
     if main:
-        result.write()
+        write_outputs(result)
     return result
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from avsgn_pyg import metrics, recipes, zoo
+from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.data.synthetic import make_synthetic
@@ -160,6 +161,49 @@ def test_the_interval_of_seeds_weighs_videos_by_their_seconds(make_config: Make)
     result = recipes.train(config, progress=False)
     assert result.interval == metrics.bootstrap_interval(result.correct, 50, 0, seconds=result.videos.seconds)
     assert result.interval != metrics.bootstrap_interval(result.correct, 50, 0)
+
+
+@pytest.fixture(scope="module")
+def seeds(config_of: Make, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run of the seeds 0, 2 and 5."""
+    folder = tmp_path_factory.mktemp("runs")
+    return recipes.train(config_of(folder, model=MODEL, seeds=[0, 2, 5], **MIXED), progress=False)
+
+
+def test_a_run_of_several_seeds_scores_the_mean_of_their_probabilities(seeds: Result) -> None:
+    [together], parts = seeds.ensemble.evaluations, [one.predictions for one in seeds.evaluations]
+    found, mask = together.predictions, seeds.videos.mask
+    for name, probability in (("category", lambda logits: logits.softmax(-1)), ("relevance", torch.sigmoid)):
+        expected = torch.stack([probability(getattr(part, name)) for part in parts]).mean(0)
+        torch.testing.assert_close(probability(getattr(found, name)), expected)
+    target = metrics.segment_targets(seeds.videos.category, metrics.zero_padding(seeds.videos.relevance, mask), 3)
+    assert together.report.segment_accuracy == metrics.accuracy(metrics.labels(found, 0.5), target, mask)
+    values = json.loads((seeds.folder / "evaluation-test-seeds=0+2+5" / "metrics.json").read_text())
+    assert [meta["seed"] for meta in values["ensemble"]] == [0, 2, 5] and "trained" not in values
+    assert values["scores"] == json.loads(json.dumps(together.report.as_dict()))
+    assert "ensemble: mean probabilities of seeds 0, 2, 5, epochs 1, 1, 1" in seeds.table()
+
+
+def test_some_seeds_of_a_run_replace_nothing_of_the_others(seeds: Result) -> None:
+    before = (seeds.folder / "summary-test.json").read_bytes()
+    found = recipes.evaluate_run(seeds.folder, seeds=2, tau_from="val", device="cpu", progress=False)
+    assert found.seeds == (0, 2) and found.place.name == "summary-test-seeds=0+2-tau-from=val.json"
+    [one] = found.ensemble.evaluations
+    best = recipes.evaluate_run(seeds.folder, seeds=(0, 2), split="val", tau=one.tau, device="cpu", progress=False)
+    other = recipes.evaluate_run(seeds.folder, seeds=(0, 2), split="val", tau=0.9, device="cpu", progress=False)
+    accuracy, worse = (each.ensemble.evaluations[0].report.segment_accuracy for each in (best, other))
+    assert accuracy >= worse  # tau is the best of the ensemble on val, not of a seed
+    assert found.ensemble.place.name == "evaluation-test-seeds=0+2-tau-from=val"
+    alone = recipes.evaluate_run(seeds.folder, seeds=[5], device="cpu", progress=False)
+    assert alone.folder.name == "seed-5" and alone.ensemble is None
+    assert (seeds.folder / "summary-test.json").read_bytes() == before
+
+
+def test_seeds_that_a_run_does_not_have_are_named(seeds: Result, run: Result) -> None:
+    for folder, wanted, word in ((seeds.folder, [0, 7], "0, 2, 5, not 7"), (seeds.folder, 4, "not the first 4"),
+                                 (run.folder, 2, "not a run of several seeds")):
+        with pytest.raises(CheckpointError, match=word):
+            recipes.evaluate_run(folder, seeds=wanted, device="cpu", progress=False)
 
 
 @pytest.mark.parametrize(("model", "message"), [

@@ -24,7 +24,20 @@ def test_json_is_all_that_is_printed(tool: ModuleType, small_run: Path, capsys: 
     assert (found["tau_from"], found["scores"]["videos"], values["summary"]) == ("val", 6, None)
 
 
+@pytest.mark.parametrize(("text", "seeds"), [("all", None), ("2", 2), ("0,3", (0, 3)), ("3,", (3,))])
+def test_seeds_are_all_a_count_or_a_list(tool: ModuleType, text: str, seeds: object) -> None:
+    assert tool.parse(["run", "--seeds", text]).seeds == seeds
+
+
+@pytest.mark.parametrize("text", ["0", "some", "1,1", "-1", ""])
+def test_seeds_that_are_neither_are_refused(tool: ModuleType, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        tool.parse(["run", f"--seeds={text}"])
+    assert "--seeds" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("arguments", "says"), [
+    (["--seeds", "2"], "not a run of several seeds"),
     (["train.epochs=3"], "train.epochs"), (["--tau", "2"], "--tau 2.0"), (["data.synthetic.width=32"], "audio_width"),
 ])
 def test_a_mistake_is_one_sentence_and_exit_code_2(
