@@ -29,7 +29,8 @@ class Localization:
         adjacency: subgraph -> one [B, N, N] per distinct adjacency (Eq. 7); row i weighs the messages *into* node i, so
             the row of every node with an incoming edge sums to one. A sparse COO tensor if the subgraph ran along its
             edge list.
-        stages: stage (``encoder``, ``cmsa``, ``cmgi``) -> modality -> [B, rows, width] features.
+        stages: stage (``encoder``, ``cmsa``, ``cmgi``) -> modality -> [B, rows, width] features; the text of
+            ``encoder`` is the label text as it enters CMSA.
         segment_scores: [B, T, C + 1] logits of models that score every segment, else ``None``.
         mask: [B, T] False for padding, where the other fields have no meaning. ``None`` if all videos have the same
             length.

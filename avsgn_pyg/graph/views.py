@@ -18,7 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.graph.schema import SUBGRAPHS, relations
+from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT, relations
 
 
 def as_batch(data: HeteroData) -> Batch:
@@ -111,8 +111,9 @@ def set_edges(batch: Batch, edge_type: tuple[str, str, str], edge_index: Int[Ten
 def to_heterodata(batch: Batch, output: Localization, layer: int = 0) -> Batch:
     """Return the batch with the attention of `output`: ``edge_index`` and ``edge_weight`` of every relation.
 
-    Edges are those that carried a message, (source, target) sorted by target, weights detached. ``to_data_list()``
-    separates the videos. Nodes, features and labels are the batch's own, not copied.
+    Edges are those that carried a message, (source, target) sorted by target, weights detached. The ``x`` of text nodes
+    is the label text as it enters CMSA [R, d] (Section 3.2). ``to_data_list()`` separates the videos. Other nodes,
+    features and labels are the batch's own, not copied.
 
     Args:
         batch: the input of the model, on the device of `output`.
@@ -127,6 +128,12 @@ def to_heterodata(batch: Batch, output: Localization, layer: int = 0) -> Batch:
     for edge_type in batch.edge_types:
         del graph[edge_type]
         graph._slice_dict.pop(edge_type, None), graph._inc_dict.pop(edge_type, None)
+    text = output.stages.get("encoder", {}).get(TEXT)
+    if text is not None:
+        graph[TEXT].x = text.detach().flatten(0, 1)
+        starts = batch[TEXT].ptr.cpu()
+        graph._slice_dict[TEXT] = {**graph._slice_dict.get(TEXT, {}), "x": starts}
+        graph._inc_dict[TEXT] = {**graph._inc_dict.get(TEXT, {}), "x": torch.zeros_like(starts[1:])}
     for subgraph, made in output.adjacency.items():
         if not -len(made) <= layer < len(made):
             raise ValueError(f"layer={layer}: subgraph {subgraph!r} of the output has {len(made)} adjacencies")

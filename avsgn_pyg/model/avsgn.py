@@ -24,7 +24,7 @@ from avsgn_pyg.model.inputs import LabelText
 
 
 class Aligned(NamedTuple):
-    """CMSA's output and the encoders' features; `mask` is False for padded seconds, ``None`` without padding."""
+    """CMSA's output, and the encoders' features with the text rows; `mask` is False for padded seconds, or ``None``."""
 
     encoder: dict[str, Tensor]
     streams: Streams
@@ -74,7 +74,8 @@ class AVSGN(nn.Module):
         streams = Streams(audio=self.time_audio(self.adapt_audio(audio)),
                           visual=self.time_visual(self.adapt_visual(visual)), text=text)
         bias = None if self.cmsa_time is None else self.cmsa_time(self.cmsa.offsets(audio.shape[1], audio.device))
-        return Aligned({AUDIO: audio, VISUAL: visual}, self.cmsa(streams, bias, mask), mask)
+        encoder = {AUDIO: audio, VISUAL: visual, TEXT: text.expand(len(audio), *text.shape)}
+        return Aligned(encoder, self.cmsa(streams, bias, mask), mask)
 
     def interact(self, aligned: Aligned, batch: Batch) -> Interaction:
         """Section 3.4: messages along the batch's edges."""

@@ -284,6 +284,16 @@ def test_attention_can_be_written_to_the_edges_of_the_batch(network, lengths: tu
     torch.testing.assert_close(into, torch.ones_like(into))
 
 
+def test_text_nodes_of_an_exported_graph_carry_the_label_text(network):
+    net = network("model.width=8")
+    batch = build_batch(torch.randn(2, T, D), torch.randn(2, T, D), text_nodes=net.text_nodes)
+    graph = to_heterodata(batch, net.model(batch))
+    expected = net.model.label_text(net.model.adapt_visual, net.model.adapt_audio).detach()
+    assert graph.validate() and "x" not in batch["text"]
+    for one in graph.to_data_list():
+        assert one.validate() and torch.equal(one["text"].x, expected)
+
+
 # --- Errors -------------------------------------------------------------------------------------
 
 
