@@ -114,6 +114,24 @@ class AVE(VideoDataset):
     kind, name = "ave", "AVE"
 
 
+class OVAVE(VideoDataset):
+    """OV-AVE: 67 classes, one per video, its event possibly in several runs; needs ``features=`` (docs/data.md)."""
+
+    kind, name = "ov-ave", "OV-AVE"
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The classes without a train video: val and test of the files have 21."""
+        seen = set(self.source.train.category.tolist())
+        return tuple(name for number, name in enumerate(self.categories) if number not in seen)
+
+
+class AVEPM(VideoDataset):
+    """AVE-PM: portrait videos of 86 classes, one event per video; needs ``features=`` (docs/data.md)."""
+
+    kind, name = "ave-pm", "AVE-PM"
+
+
 class LLP(VideoDataset):
     """LLP, for video parsing: 25 classes, several per video in ``labels`` [1, C]; needs ``features=``.
 
