@@ -121,6 +121,7 @@ class DataConfig(Section):
     visual_labels: str | None = None
     drop_leaking: Switch = False
     held_out: tuple[str, ...] = ()
+    limit: Count | None = None
     missing: Literal["refuse", "drop"] = "refuse"
     padded_events: Literal["keep", "background", "drop"] = "keep"
     regions: Literal["pool", "keep"] = "pool"
@@ -140,6 +141,8 @@ class DataConfig(Section):
                              "several per video: set held_out=[]")
         if self.kind in ("ov-ave", "ave-pm"):
             self._check_by_id()
+        if self.limit is not None and self.kind == "llp":
+            raise ValueError(f"limit={self.limit} is not for kind=llp: set limit=null")
         if self.padded_events != "keep" and self.kind != "ave":
             raise ValueError(f"padded_events={self.padded_events} needs kind=ave, got kind={self.kind}; leave it out")
         if self.regions == "keep" and (self.kind != "ave" or self.features is not None):

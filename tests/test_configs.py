@@ -284,7 +284,8 @@ RUNS = {
         "train.schedule=cosine", "train.early_stop=1", "train.select=val", "evaluate.split=val",
         "train.compile=true", "train.batch_size=32", "model.cmgi.subgraphs=[av]", "model.cmgi.layers=1",
     ],
-    "padded": ["data.features=store.h5", "data.padded_events=background", "train.epochs=1", "train.trackers=[]"],
+    "padded": ["data.features=store.h5", "data.padded_events=background", "data.limit=9", "train.epochs=1",
+               "train.trackers=[]"],
     "ov-ave": ["data.kind=ov-ave", "data.name=OV-AVE", "data.features=by_id.h5", "train.epochs=1"],
     "ave-pm": ["data.kind=ave-pm", "data.name=AVE-PM", "data.features=by_id.h5", "train.epochs=1"],
 }

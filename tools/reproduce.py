@@ -3,6 +3,7 @@
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --seeds 5
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --seeds 5 --jobs 8 --devices cuda:0,cuda:1
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --seeds 5 --shard 2/8   one of 8 machines
+python tools/reproduce.py configs/suites/table3_cmgi.yaml --smoke      one epoch of every row on few synthetic videos
 Finished runs are kept and stopped ones resume: give the same command again. docs/suites.md describes the rest.
 """
 
@@ -14,30 +15,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from avsgn_pyg.common.command_line import Parser, is_name, own_words, path
+from avsgn_pyg.common.command_line import Parser, is_name, own_words, path, seeds, shard, whole
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.config import check_keys, read_tree
-
-
-def shard(text: str) -> tuple[int, int]:
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with i from 1 to n, such as 2/8")
-    return int(number), int(count)
-
-
-def whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
-def seeds(text: str) -> tuple[int, ...]:
-    numbers = [whole(part) for part in text.removesuffix(",").split(",")]
-    found = tuple(numbers) if "," in text else tuple(range(numbers[0]))
-    if not found or len(set(found)) < len(found):
-        raise argparse.ArgumentTypeError(f"{text!r} names no seed, or one twice; give a count, or seeds: 0,3,4 or 3,")
-    return found
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -54,8 +34,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cpus", type=whole, metavar="N", help="ray: CPUs for each run; default 1")
     parser.add_argument("--gpus", type=float, metavar="X", help="ray: GPUs for each run; default 1 if there are any")
     parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="only every N-th run, from the I-th")
+    parser.add_argument("--smoke", action="store_true", help="one epoch of every row on few videos, into DIR/smoke")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be trained, and how long it takes")
     parser.add_argument("--finished", action="store_true", help="only write tables, train nothing")
-    parser.add_argument("--quiet", action="store_true", help="no bar")
+    parser.add_argument("--quiet", action="store_true", help="neither estimate nor bar")
     options = parser.parse_intermixed_args(arguments)
     unread = (options.jobs, options.devices or None) if options.engine == "ray" else (options.cpus, options.gpus)
     if any(value is not None for value in unread):
@@ -69,12 +51,21 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         read_tree(options.suite)
         check_keys(options.overrides)
-        from avsgn_pyg.suites import load_suite, reproduce, run_on_processes, run_on_ray
+        from avsgn_pyg.suites import estimate, load_suite, reproduce, run_on_processes, run_on_ray
 
-        suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision)
+        suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision,
+                           smoke=options.smoke)
+        out = options.out / "smoke" if options.smoke else options.out
+        if not options.finished:
+            work = estimate(suite, seeds=options.seeds, out=out, shard=options.shard)
+            if options.dry_run:
+                print(work.report())
+                return 0
+            if not options.quiet:
+                print(work, file=sys.stderr)
         engine = (partial(run_on_ray, cpus=options.cpus or 1, gpus=options.gpus) if options.engine == "ray" else
                   partial(run_on_processes, processes=options.jobs, devices=options.devices))
-        found = reproduce(suite, seeds=options.seeds, out=options.out, shard=options.shard, engine=engine,
+        found = reproduce(suite, seeds=options.seeds, out=out, shard=options.shard, engine=engine,
                           progress=not options.quiet, train=not options.finished)
     except EXPECTED_ERRORS as error:
         print(f"error: {own_words(error, options)}", file=sys.stderr)

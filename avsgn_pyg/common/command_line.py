@@ -42,6 +42,30 @@ def setting(text: str) -> str:
     return text if value == "~" else f"{key}={local(value)}"
 
 
+def whole(text: str) -> int:
+    """Return a whole number of 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds of a count (``3`` is 0, 1, 2) or of a list (``0,3,4`` or ``3,``)."""
+    numbers = [whole(part) for part in text.removesuffix(",").split(",")]
+    found = tuple(numbers) if "," in text else tuple(range(numbers[0]))
+    if not found or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} names no seed, or one twice; give a count, or seeds: 0,3,4 or 3,")
+    return found
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Return i and n of ``i/n``."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with i from 1 to n, such as 2/8")
+    return int(number), int(count)
+
+
 def is_setting(word: str) -> bool:
     """Return whether a word is ``KEY=VALUE``."""
     return "=" in word

@@ -259,4 +259,4 @@ def _initialize(initializer: Callable[..., None] | None, initargs: tuple[Any, ..
 
 def _end_with_parent() -> None:
     multiprocessing.parent_process().join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))  # which no library can handle or ignore

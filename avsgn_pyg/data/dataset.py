@@ -48,6 +48,8 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
     dataset = make_synthetic(config.synthetic) if config.kind == "synthetic" else _load_files(config)
     if config.held_out:
         dataset = dataset.without_classes(config.held_out)
+    if config.limit is not None:
+        dataset = dataset.limited(config.limit)
     return dataset if text_nodes is None else dataset.with_graph(text_nodes)
 
 

@@ -180,6 +180,15 @@ class Dataset:
                   for name, videos in self.splits.items()}
         return dataclasses.replace(self, **splits)
 
+    def limited(self, videos: int) -> Dataset:
+        """Return at most `videos` of each split, evenly spread over it; the name and a note say so."""
+        counts = {split: (min(len(all_of), videos), len(all_of)) for split, all_of in self.splits.items()}
+        splits = {split: self.splits[split].take(torch.arange(kept) * total // kept)
+                  for split, (kept, total) in counts.items()}
+        found = ", ".join(f"{kept} of {total} {split}" for split, (kept, total) in counts.items())
+        return dataclasses.replace(self, name=f"{self.name}, at most {videos} videos of a split",
+                                   notes=(*self.notes, f"data.limit={videos}: {found} videos are used"), **splits)
+
     def places(self, names: Sequence[str]) -> Int[Tensor, "K"]:
         """Return the class indices of `names`, ascending; DataError for an unknown class."""
         unknown = [name for name in names if name not in self.categories]

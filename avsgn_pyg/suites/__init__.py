@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from avsgn_pyg.suites.cluster import run_on_ray
+from avsgn_pyg.suites.duration import estimate
 from avsgn_pyg.suites.execution import run_on_processes
 from avsgn_pyg.suites.reproduce import Reproduction, reproduce
 from avsgn_pyg.suites.suite import Suite, load_suite
 
-__all__ = ["Reproduction", "Suite", "load_suite", "reproduce", "run_on_processes", "run_on_ray"]
+__all__ = ["Reproduction", "Suite", "estimate", "load_suite", "reproduce", "run_on_processes", "run_on_ray"]

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
@@ -89,6 +89,7 @@ def attempt(run: Run, threads: int | None = None) -> str | None:
     """
     run.log.parent.mkdir(parents=True, exist_ok=True)
     with run.log.open("a", encoding="utf-8") as log:
+        os.utime(run.log)
         if threads is not None:
             torch.set_num_threads(threads)
             for number, stream in ((1, sys.stdout), (2, sys.stderr)):
@@ -121,16 +122,31 @@ def visible_devices(device: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def show_progress(runs: Sequence[Run]) -> Iterator[None]:
-    """Show a bar of the epochs in the journals of `runs` on a terminal."""
+def show_progress(runs: Sequence[Run]) -> Iterator[Callable[[Run], None]]:
+    """Show a bar of the epochs in the journals of `runs` on a terminal, with the names of the runs that are training.
+
+    Yields:
+        A function to call with each run that has ended.
+    """
+    started, ended = time.time(), set()
 
     def count() -> int:
         return sum(run.epochs for run in runs)
 
+    def refresh() -> None:
+        bar.set_description(name_training([run for run in runs if run.name not in ended], started), refresh=False)
+        bar.update(count() - bar.n)
+
     total = sum(run.config.train.epochs for run in runs)
-    with tqdm(total=total, initial=count(), desc="reproduce", unit="epoch", disable=None) as bar:
-        with repeat(lambda: bar.update(count() - bar.n), INTERVAL):
-            yield
+    with tqdm(total=total, initial=count(), unit="epoch", disable=None) as bar:
+        with repeat(refresh, INTERVAL):
+            yield lambda run: ended.add(run.name)
+
+
+def name_training(runs: Sequence[Run], since: float) -> str:
+    """Return the names of the runs whose log was written to since a moment, the first two and the number of others."""
+    names = [run.name for run in runs if run.log.is_file() and run.log.stat().st_mtime >= since - 0.1]
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 @contextlib.contextmanager

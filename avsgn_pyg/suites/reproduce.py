@@ -13,7 +13,7 @@ from avsgn_pyg.suites import execution
 from avsgn_pyg.suites.execution import Failure
 from avsgn_pyg.suites.formats import markdown, write_tables
 from avsgn_pyg.suites.results import collect
-from avsgn_pyg.suites.runs import Run, find_seeds, plan, refuse_other_data, unfinished
+from avsgn_pyg.suites.runs import Run, find_seeds, in_table, plan, refuse_other_data, to_train, unfinished
 from avsgn_pyg.suites.suite import Suite
 from avsgn_pyg.suites.tables import Table, make_table
 
@@ -58,6 +58,8 @@ def reproduce(
 ) -> Reproduction:
     """Run what is missing of rows x seeds, then write the tables of the suite into `out`.
 
+    Other rows and seeds of its file that `out` has runs of stay in the tables.
+
     Args:
         out: folder of runs and tables. Suites may share it: rows of one name are then one run.
         seeds: of every row. ``None``: seed 0, and without `train` every seed that `out` has a run of.
@@ -75,20 +77,23 @@ def reproduce(
     """
     if seeds is None:
         seeds = (not train and find_seeds(suite.cells, out)) or (0,)
-    runs = plan(suite, seeds, out)
-    missing = {run.name for run in unfinished(runs)}
-    number, count = shard
-    coming = [run for run in runs[number - 1::count] if run.name in missing] if train else []
-    refuse_other_data(runs, coming)
+    runs, (_, count) = plan(suite, seeds, out), shard
+    _, tabled = in_table(suite, runs, out)
+    coming = to_train(runs, tabled, shard) if train else []
+    refuse_other_data(tabled, coming)
     with contextlib.ExitStack() as stack:
         if coming and count == 1:
             stack.enter_context(execution.use_alone(out))
-        if coming and progress:
-            stack.enter_context(execution.show_progress(coming))
+        ended = stack.enter_context(execution.show_progress(coming)) if coming and progress else None
         outcomes = stack.enter_context(contextlib.closing(engine(coming, **options)))
-        failures = [Failure(run, reason) for run, reason in outcomes if reason is not None]
+        failures = []
+        for run, reason in outcomes:
+            failures += [] if reason is None else [Failure(run, reason)]
+            if ended is not None:
+                ended(run)
     with files.lock(out / ".locks" / f"table-{suite.name}", wait=True):
-        tables = tuple(make_table(suite, supervision, split, results)
-                       for (supervision, split), results in collect(suite, runs).items())
+        whole, tabled = in_table(suite, runs, out)
+        tables = tuple(make_table(whole, supervision, split, results)
+                       for (supervision, split), results in collect(whole, tabled).items())
         paths = write_tables(tables, out, suite.name)
     return Reproduction(tables, paths, len(coming) - len(failures), tuple(failures), len(unfinished(runs)), len(runs))

@@ -98,6 +98,19 @@ def plan(suite: Suite, seeds: Sequence[int], out: Path) -> list[Run]:
     return runs
 
 
+def in_table(suite: Suite, runs: Sequence[Run], out: Path) -> tuple[Suite, list[Run]]:
+    """Return `runs` and every other run of the suite's file that `out` has a folder of, with the suite of all of them.
+
+    Raises:
+        ConfigError: the overrides clash with a row of which there is a run.
+    """
+    asked, own = {run.name for run in runs}, {(cell.supervision, cell.row.name) for cell in suite.cells}
+    whole = suite.select(lambda supervision, row:
+                         (supervision, row) in own or bool(seed_folders(out / supervision / row)))
+    seeds = sorted({*(run.seed for run in runs), *find_seeds(whole.cells, out)})
+    return whole, [run for run in plan(whole, seeds, out) if run.name in asked or run.folder.is_dir()]
+
+
 def unfinished(runs: Sequence[Run]) -> list[Run]:
     """The runs that are still to be trained or scored.
 
@@ -108,6 +121,16 @@ def unfinished(runs: Sequence[Run]) -> list[Run]:
         return [run for run in runs if not run.is_done()]
     except RunError as error:
         raise RunError(f"{error}\n{_REMEDY.format('recipe')}") from None
+
+
+def to_train(runs: Sequence[Run], tabled: Sequence[Run], shard: tuple[int, int]) -> list[Run]:
+    """Return the runs of a shard that are not finished, after a check of every run of the table.
+
+    Raises:
+        RunError: :func:`unfinished`.
+    """
+    names, (number, count) = {run.name for run in unfinished(tabled)}, shard
+    return [run for run in runs[number - 1::count] if run.name in names]
 
 
 def refuse_other_data(runs: Sequence[Run], coming: Sequence[Run]) -> None:

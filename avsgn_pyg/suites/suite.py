@@ -6,8 +6,9 @@ own; ``docs/suites.md`` describes the format. Every row is resolved, and so vali
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -20,6 +21,10 @@ Supervision = Literal["full", "weak"]
 #: The name of a row is also the name of a folder.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
+#: Settings of a smoke run, over those of every row; without ``data.root`` it runs on synthetic data.
+SMOKE = ("train.epochs=1", "evaluate.bootstrap=20", "data.limit=32")
+SMOKE_DATA = ("data.kind=synthetic", "data.synthetic.videos=100")
+SMOKE_NOTE = "A smoke run: one epoch, at most 32 videos of a split. Its numbers say nothing about the methods."
 #: Settings that the suite sets itself.
 OWN = ("name", "run_dir", "train.seed", "train.seeds", "objective.supervision")
 
@@ -111,18 +116,41 @@ class Suite:
     """A suite whose rows are resolved.
 
     Attributes:
-        name: of the YAML, without its suffix.
-        file: its content, without the rows that were not asked for.
-        cells: in the order of the table, supervision by supervision.
+        path: the YAML.
+        file: its content, with all rows.
+        cells: the rows that were asked for, in the order of the table, supervision by supervision.
+        overrides: dotted settings of all rows.
+        forced: dotted settings that win over those of a row, too.
     """
 
-    name: str
+    path: Path
     file: SuiteFile
     cells: tuple[Cell, ...]
+    overrides: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def select(self, wanted: Callable[[str, str], bool]) -> Suite:
+        """Return the suite with the rows of its file for which ``wanted(supervision, name)`` is true.
+
+        Raises:
+            ConfigError: the overrides clash with such a row, or it cannot be resolved.
+        """
+        chosen = [(supervision, row) for supervision in get_args(Supervision) if supervision in self.file.configs
+                  for row in self.file.rows
+                  if (row.supervision is None or supervision in row.supervision) and wanted(supervision, row.name)]
+        _refuse_clashes(self.path, [row for _, row in chosen], self.overrides)
+        cells = tuple(_resolve(self.path, self.file, row, supervision, self.overrides, self.forced)
+                      for supervision, row in chosen)
+        return dataclasses.replace(self, cells=cells)
 
 
 def load_suite(
-    path: Path, overrides: Sequence[str] = (), *, rows: Sequence[str] = (), supervisions: Sequence[str] = ()
+    path: Path, overrides: Sequence[str] = (), *, rows: Sequence[str] = (), supervisions: Sequence[str] = (),
+    smoke: bool = False,
 ) -> Suite:
     """Read a suite and every config in it.
 
@@ -131,6 +159,8 @@ def load_suite(
             ``evaluate.split`` replaces the suite's ``splits``.
         rows: names of the rows to keep, default all; the reference is always kept.
         supervisions: likewise.
+        smoke: train every row for one epoch on few videos, to see that everything runs; synthetic videos unless
+            ``data.root`` or ``data.kind`` is overridden.
 
     Raises:
         ConfigError: names the file, the row and the setting.
@@ -138,16 +168,14 @@ def load_suite(
     file = _read(path)
     wanted = (*_choose([row.name for row in file.rows], rows, f"{path}: row"), file.reference)
     under = _choose(list(file.configs), supervisions, f"{path}: supervision")
-    kept = tuple(row for row in file.rows if row.name in wanted)
-    keys = [text.partition("=")[0].strip() for text in overrides]
-    _refuse_clashes(path, kept, keys)
-    file = file.model_copy(update={"rows": kept} | ({"splits": None} if "evaluate.split" in keys else {}))
-    cells = [
-        _resolve(path, file, row, supervision, overrides)
-        for supervision in get_args(Supervision) if supervision in under
-        for row in kept if row.supervision is None or supervision in row.supervision
-    ]
-    return Suite(path.stem, file, tuple(cells))
+    keys = _keys(overrides)
+    if "evaluate.split" in keys:
+        file = file.model_copy(update={"splits": None})
+    if smoke:
+        file = file.model_copy(update={"notes": (SMOKE_NOTE, *file.notes)})
+        overrides = (*overrides, *(() if {"data.root", "data.kind"} & {*keys} else SMOKE_DATA))
+    suite = Suite(path, file, (), tuple(overrides), SMOKE if smoke else ())
+    return suite.select(lambda supervision, row: supervision in under and row in wanted)
 
 
 def _read(path: Path) -> SuiteFile:
@@ -165,14 +193,15 @@ def _read(path: Path) -> SuiteFile:
         raise ConfigError("\n".join(lines)) from None
 
 
-def _resolve(path: Path, file: SuiteFile, row: Row, supervision: Supervision, overrides: Sequence[str]) -> Cell:
-    """Apply to a row's config the changes of the suite, then those of the row, then the command line."""
+def _resolve(path: Path, file: SuiteFile, row: Row, supervision: Supervision, overrides: Sequence[str],
+             forced: Sequence[str]) -> Cell:
+    """Apply to a row's config the changes of the suite, then those of the row, then the command line, then `forced`."""
     own = row.config.get(supervision) if isinstance(row.config, Mapping) else row.config
     if isinstance(row.config, Mapping) and own is None:
         raise ConfigError(f"{path}: row {row.name}: config: none for {supervision}; add one, or set supervision")
     changes = [f"{key}={json.dumps(value)}" for key, value in {**file.change, **row.change}.items()]
     try:
-        config = load_config(path.parent / (own or file.configs[supervision]), [*changes, *overrides])
+        config = load_config(path.parent / (own or file.configs[supervision]), [*changes, *overrides, *forced])
     except ConfigError as error:
         raise ConfigError(f"{path}: row {row.name} ({supervision}): {error}") from None
     if config.objective.supervision != supervision:
@@ -185,9 +214,13 @@ def _resolve(path: Path, file: SuiteFile, row: Row, supervision: Supervision, ov
     return Cell(supervision, row, config, splits)
 
 
-def _refuse_clashes(path: Path, rows: Sequence[Row], keys: Sequence[str]) -> None:
+def _keys(overrides: Sequence[str]) -> list[str]:
+    return [text.partition("=")[0].strip() for text in overrides]
+
+
+def _refuse_clashes(path: Path, rows: Sequence[Row], overrides: Sequence[str]) -> None:
     """Refuse to override what distinguishes rows: they would become equal."""
-    for key in keys:
+    for key in _keys(overrides):
         if key in OWN:
             raise ConfigError(f"command line: {key} is set by the suite; see --out, --seeds and --supervision")
         for row in rows:

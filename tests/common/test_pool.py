@@ -74,11 +74,12 @@ def test_exceptions_that_cannot_be_unpickled_keep_their_text_and_exits_do_not_en
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from avsgn_pyg.common.pool import Pool
 
 def work(folder):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     (Path(folder) / f"{{os.getpid()}}.pid").touch()
     time.sleep(600)
 
@@ -86,7 +87,7 @@ def work(folder):
 """
 
 
-def test_processes_end_when_their_parent_is_killed(tmp_path):
+def test_processes_end_when_their_parent_is_killed_even_if_they_ignore_signals(tmp_path):
     script = tmp_path / "script.py"
     start = f'if __name__ == "__main__":\n    next(Pool(work, 2).run([{str(tmp_path)!r}] * 2))'
     script.write_text(SCRIPT.format(guard=start))

@@ -128,6 +128,12 @@ def test_classes_that_are_held_out_leave_no_trace_but_a_record(labelled: Dataset
     assert part.provenance == {"held_out": ["bark", "horn"]} and "bark, horn" in part.notes[-1]
 
 
+def test_a_limit_takes_videos_evenly_from_each_split_and_the_name_says_so() -> None:
+    part = Dataset("made", ("a", "b", "c", "d"), train=videos(9), test=videos(2)).limited(3)
+    assert part.train.row.tolist() == [100, 103, 106] and len(part.test) == 2 and part.val is None
+    assert "at most 3 videos" in part.name and "3 of 9 train, 2 of 2 test" in part.notes[-1]
+
+
 def test_a_held_out_video_leaves_every_split_that_has_it(labelled: Dataset) -> None:
     val = dataclasses.replace(labelled.val, video_ids=("silent", "b", "x", "y", "z"))  # bark, and in train bell
     part = dataclasses.replace(labelled, val=val).without_classes(["bark"])

@@ -95,6 +95,16 @@ def test_a_device_that_cannot_be_used_is_refused(runs: list[Run], processes: int
 # --- Several machines ----------------------------------------------------------------------------
 
 
+def test_progress_names_the_runs_that_train(runs: list[Run]):
+    runs[0].log.parent.mkdir(parents=True)
+    for run, age in zip(runs, (0.0, 3600.0, 0.0, 0.0), strict=True):
+        run.log.touch()
+        os.utime(run.log, (time.time() - age,) * 2)
+    named = execution.name_training(runs, time.time() - 60)
+    assert named == f"{runs[0].name}, {runs[2].name} and 1 more"
+    assert execution.name_training(runs[1:2], time.time() - 60) == ""
+
+
 def mark_of(out: Path, machine: str, age: float = 0.0) -> Path:
     out.mkdir(exist_ok=True)
     mark = out / f".used-by-{machine}"

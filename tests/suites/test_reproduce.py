@@ -58,6 +58,23 @@ def test_a_row_that_fails_does_not_stop_the_others(rewritten: Callable, copied: 
     assert "conv='none'" in found.failures[0].run.log.read_text()
 
 
+@pytest.mark.usefixtures("untrained")
+def test_a_partial_call_keeps_the_other_rows_and_seeds_in_the_table(written: Path, copied: Path):
+    suite = load_suite(written, supervisions=["full"], rows=["ours"])
+    found = reproduce(suite, seeds=(0,), out=copied, processes=0, progress=False)
+    assert (found.done, found.left, found.total) == (0, 0, 1)
+    [table] = found.tables
+    assert [(line["row"], line["seeds"]) for line in table.records if line["kind"] == "trained"] == [
+        ("ours", "0 1"), ("no_av", "0 1")]
+
+
+def test_a_row_of_another_recipe_does_not_enter_the_table_of_a_partial_call(written: Path, copied: Path):
+    shutil.rmtree(copied / "full" / "ours")
+    suite = load_suite(written, ["train.epochs=3"], supervisions=["full"], rows=["ours"])
+    with pytest.raises(RunError, match=r"train.epochs: 2 in the run, 3 asked for[\s\S]*another --out"):
+        reproduce(suite, seeds=(0,), out=copied, processes=0, progress=False)
+
+
 def test_another_recipe_is_refused_before_anything_runs(written: Path, copied: Path):
     shutil.rmtree(copied / "full" / "ours")
     with pytest.raises(RunError, match=r"train.epochs: 2 in the run, 3 asked for[\s\S]*another --out"):

@@ -153,7 +153,7 @@ def test_the_command_line_and_the_row_override_the_changes_of_the_suite(rewritte
 def test_the_reference_is_always_kept(written: Path):
     found = load_suite(written, rows=["no_av"], supervisions=["weak"])
     assert [(cell.supervision, cell.row.name) for cell in found.cells] == [("weak", "ours"), ("weak", "no_av")]
-    assert [row.name for row in load_suite(written, rows=["ours"]).file.rows] == ["ours"]
+    assert [cell.row.name for cell in load_suite(written, rows=["ours"], supervisions=["full"]).cells] == ["ours"]
 
 
 def test_a_row_may_have_a_supervision_and_a_config_of_its_own(rewritten: Callable):
@@ -196,6 +196,19 @@ def test_a_mistake_in_the_yaml_is_refused(rewritten: Callable, old: str, new: st
 def test_an_override_of_what_distinguishes_rows_is_refused(written: Path, override: str, says: str):
     with pytest.raises(ConfigError, match=says):
         load_suite(written, [override])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_row_of_a_shipped_suite_has_a_smoke_run(path: Path):
+    found = load_suite(path, smoke=True)
+    assert {(cell.config.train.epochs, cell.config.data.limit, cell.config.data.kind) for cell in found.cells} == {
+        (1, 32, "synthetic")}
+    assert len(found.cells) == len(shipped(path).cells) and "smoke" in found.file.notes[0]
+
+
+def test_a_smoke_run_takes_the_data_that_are_given(written: Path, tmp_path: Path):
+    found = load_suite(written, [f"data.root={tmp_path}", "data.kind=ave"], smoke=True)
+    assert {(cell.config.data.kind, cell.config.data.root) for cell in found.cells} == {("ave", tmp_path)}
 
 
 @pytest.mark.parametrize(("asked", "says"), [

@@ -39,12 +39,24 @@ def out(tmp_path: Path) -> Path:
 def test_the_tool_prints_the_table_and_the_files(tool: ModuleType, suite: Path, out: Path, capsys):
     assert tool.main([str(suite), "--out", str(out), "--finished"]) == 0
     assert "0 of 2 runs finished, 0 of them now" in capsys.readouterr().out and not list(out.rglob("journal.jsonl"))
-    assert tool.main([str(suite), "train.epochs=1", "--out", str(out), "--jobs", "0", "--quiet"]) == 0
-    printed = capsys.readouterr().out
+
+
+def test_a_smoke_run_trains_one_epoch_of_every_row_into_a_folder_of_its_own(
+    tool: ModuleType, suite: Path, out: Path, capsys
+):
+    assert tool.main([str(suite), "--smoke", "--out", str(out), "--jobs", "0"]) == 0
+    printed, told = capsys.readouterr()
+    assert "2 runs to train, 2 epochs" in told
     assert "## Two rows: full supervision, test" in printed and "2 of 2 runs finished, 2 of them now" in printed
     suffixes = ("md", "csv", "tex", "runs.csv", "videos.csv")
-    assert printed.split()[-5:] == [str(out / f"two.{suffix}") for suffix in suffixes]
-    assert (out / "two.md").read_text() in printed
+    assert printed.split()[-5:] == [str(out / "smoke" / f"two.{suffix}") for suffix in suffixes]
+    assert (out / "smoke" / "two.md").read_text() in printed and [path.name for path in out.iterdir()] == ["smoke"]
+
+
+def test_a_dry_run_says_how_long_it_takes_and_trains_nothing(tool: ModuleType, suite: Path, out: Path, capsys):
+    assert tool.main([str(suite), "--out", str(out), "--dry-run", "--seeds", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "full/wide/seed-2" in printed and "6 runs to train, 12 epochs: about" in printed and not out.exists()
 
 
 def test_failures_end_in_exit_code_1(tool: ModuleType, suite: Path, out: Path, capsys):
@@ -61,7 +73,7 @@ def test_failures_end_in_exit_code_1(tool: ModuleType, suite: Path, out: Path, c
 def test_a_mistake_is_one_line_and_exit_code_2(
     tool: ModuleType, suite: Path, out: Path, capsys, arguments: list[str], says: str
 ):
-    assert tool.main([str(suite), "--out", str(out), *arguments]) == 2
+    assert tool.main([str(suite), "--out", str(out), "--quiet", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and says in error
 
