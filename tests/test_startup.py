@@ -34,6 +34,7 @@ print(json.dumps(found))
 MISSPELLED = {
     "train": ["train.epoch=3"],
     "evaluate": ["{run}", "data.rot=x"],
+    "convert_features": ["--audio", "{run}", "--visual", "{run}", "--out", "x.h5", "--anotations", "{run}"],
     "extract_features": ["{run}", "--out", "x.h5", "--visul", "signal"],
     "import_annotations": ["x.eaf", "--lables", "{run}/meta.json"],
     "inspect_data": ["{run}", "--split", "text"],
@@ -54,6 +55,8 @@ MISSPELLED = {
 MISSING = {
     "train": [["absent.yaml"], ["{root}/configs/avsgn_full.yaml", "data.root={absent}"], ["--resume", "{absent}"]],
     "evaluate": [["{absent}"], ["{run}", "data.kind=ave", "data.root={absent}"]],
+    "convert_features": [["--audio", "{run}", "--visual", "{absent}", "--out", "x.h5"],
+                         ["--audio", "{run}", "--visual", "{run}", "--annotations", "{absent}", "--out", "x.h5"]],
     "extract_features": [["{absent}", "--out", "x.h5"], ["{run}", "--annotations", "{absent}", "--out", "x.h5"]],
     "import_annotations": [["x.eaf", "--labels", "{absent}"], ["x.eaf", "--annotations", "{absent}"]],
     "inspect_data": [["{absent}"]],

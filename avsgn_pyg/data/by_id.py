@@ -8,10 +8,9 @@ Shapes: N videos, T segments of one second.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +18,7 @@ import torch
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.ave import SPLITS, Annotations, Splits
-from avsgn_pyg.data.files import BY_ID_FILES, read_text
+from avsgn_pyg.data.files import BY_ID_FILES, read_json, read_table
 from avsgn_pyg.data.rows import class_index
 
 #: Names of AVE-PM's classes, in the authors' repository; read if it is in the folder.
@@ -54,10 +53,10 @@ def read_ovave(root: str | Path, categories: Sequence[str] | None = None) -> OVA
             unknown class, split or class type, or of labels that are not T zeros and ones; no train rows.
     """
     meta, labels = (Path(root) / name for name in BY_ID_FILES["ov-ave"])
-    rows = list(_read_csv(meta, ("split", "cls_name", "cls_type", "vid_name")))
+    rows = list(read_table(meta, ("split", "cls_name", "cls_type", "vid_name")))
     _check_ids([(where, row[3]) for where, row in rows])
     known = tuple(categories or sorted({name for _, (_, name, _, _) in rows}))
-    index, found = {name: number for number, name in enumerate(known)}, _read_json(labels)
+    index, found = {name: number for number, name in enumerate(known)}, read_json(labels)
     category, marks, kinds = [], [], {}
     for where, (split, name, kind, video_id) in rows:
         if split not in SPLITS or kind not in ("close", "open") or kinds.setdefault(name, kind) != kind:
@@ -95,7 +94,7 @@ def read_avepm(root: str | Path, segments: int = 10, categories: Sequence[str] |
     root = Path(root)
     paths = {split: root / name for split, name in zip(SPLITS, BY_ID_FILES["ave-pm"], strict=True)}
     rows = [(split, where, row) for split, path in paths.items()
-            for where, row in _read_csv(path, ("sample_id", "onset", "offset", "label"))]
+            for where, row in read_table(path, ("sample_id", "onset", "offset", "label"))]
     _check_ids([(where, row[0]) for _, where, row in rows])
     numbers = [_number(row[3], where) for _, where, row in rows]
     names = _class_names(root, max(numbers, default=0) + 1)
@@ -110,29 +109,6 @@ def read_avepm(root: str | Path, segments: int = 10, categories: Sequence[str] |
         times=torch.tensor(times),
     )
     return annotations, _splits([split for split, _, _ in rows], root)
-
-
-def _read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield place and values of the named columns of every line."""
-    table = csv.DictReader(read_text(path).splitlines())
-    if missing := set(columns) - set(table.fieldnames or ()):
-        raise DataError(f"{path}: expected the columns {', '.join(columns)}; {', '.join(sorted(missing))} not found in "
-                        f"{table.fieldnames}")
-    for row in table:
-        values = tuple((row[column] or "").strip() for column in columns)
-        if not all(values):
-            raise DataError(f"{path}, line {table.line_num}: an empty or missing field among {', '.join(columns)}")
-        yield f"{path}, line {table.line_num}", values
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(read_text(path))
-    except ValueError as error:
-        raise DataError(f"{path}: not a JSON file ({error})") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: expected a JSON object, id -> category and label; got {type(found).__name__}")
-    return found
 
 
 def _marks(path: Path, video_id: str, name: str, found: dict[str, Any], segments: int | None) -> list[bool]:
@@ -169,7 +145,7 @@ def _class_names(root: Path, count: int) -> tuple[str, ...]:
     path = root / NAMES_FILE
     if not path.is_file():
         return tuple(f"class {number}" for number in range(count))
-    names = {_number(number, where): name for where, (number, name) in _read_csv(path, ("class_id", "class_name"))}
+    names = {_number(number, where): name for where, (number, name) in read_table(path, ("class_id", "class_name"))}
     if sorted(names) != list(range(max(count, len(names)))) or len(set(names.values())) != len(names):
         raise DataError(f"{path}: expected each class_id from 0 to {max(count, len(names)) - 1} once, with different "
                         "names")

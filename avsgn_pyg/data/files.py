@@ -5,8 +5,11 @@ Their contents are checked when they are read.
 
 from __future__ import annotations
 
+import csv
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.config import DataConfig
@@ -95,3 +98,24 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
+
+
+def read_table(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield place and values of the named columns of every line; DataError for a missing column or an empty field."""
+    table = csv.DictReader(read_text(path).splitlines(), delimiter=delimiter)
+    if missing := set(columns) - set(table.fieldnames or ()):
+        raise DataError(f"{path}: no column {', '.join(sorted(missing))} among {table.fieldnames}; expected "
+                        f"{', '.join(columns)}")
+    for row in table:
+        values = tuple((row[column] or "").strip() for column in columns)
+        if not all(values):
+            raise DataError(f"{path}, line {table.line_num}: an empty or missing field among {', '.join(columns)}")
+        yield f"{path}, line {table.line_num}", values
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of one object; DataError if it is something else."""
+    try:
+        return dict(json.loads(read_text(path)))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not a JSON object with ids as keys ({error})") from None

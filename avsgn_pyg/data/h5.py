@@ -81,6 +81,11 @@ def dataset(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
     return found
 
 
+def is_table(file: h5py.File, key: str) -> bool:
+    """Return whether `key` is a dataset of all videos, [N, T, d] or with regions."""
+    return isinstance(file.get(key), h5py.Dataset) and file[key].ndim >= 3
+
+
 def text_attribute(file: h5py.File, name: str) -> str:
     """Return an attribute as text; an empty one if there is none."""
     return str(file.attrs.get(name, ""))

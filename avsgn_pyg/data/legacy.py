@@ -152,13 +152,24 @@ def read_label_text(path: str | Path) -> Float[Tensor, "C d"]:
         DataError: no such file, not npy, not a finite float table [C, d].
     """
     path = Path(path)
+    table = load_npy(path)
+    if table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:
+        raise DataError(f"{path}: label text must be a float table [C, d]; got {table.dtype} {list(table.shape)}")
+    h5.check_finite(path, "label text", table)
+    return torch.from_numpy(table.astype(np.float32))
+
+
+def load_npy(path: Path) -> np.ndarray:
+    """Open an ``.npy`` file, whose values are read when they are used.
+
+    Raises:
+        DataError: no such file, cut short, not npy, or with Python objects.
+    """
     check_file(path)
     try:
         table = np.load(path, mmap_mode="r", allow_pickle=False)  # which checks the declared size
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not a readable npy file ({error})") from None
-    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:
-        found = f"{table.dtype} {list(table.shape)}" if isinstance(table, np.ndarray) else "an npz archive"
-        raise DataError(f"{path}: label text must be a float table [C, d]; got {found}")
-    h5.check_finite(path, "label text", table)
-    return torch.from_numpy(table.astype(np.float32))
+    if not isinstance(table, np.ndarray):
+        raise DataError(f"{path}: an npz archive; expected one array, an npy file")
+    return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from avsgn_pyg.data.feature_store import FORMAT, Features, format_span, read_sto
 from avsgn_pyg.data.files import check_folder
 from avsgn_pyg.data.legacy import legacy_shape
 from avsgn_pyg.data.padding import UNKNOWN, find_padded
+from avsgn_pyg.data.rows import format_some
 from avsgn_pyg.data.sources import ABSENT, store_source
 
 LEGACY_FILES: Final = ("audio_feature.h5", "visual_feature.h5")
@@ -122,5 +124,11 @@ def _store(name: str, features: Features) -> Iterator[str]:
     sizes = features.provenance.get("sizes")
     if sizes:
         yield f"file sizes on record: of {len(sizes)} video files"
-    shown = {key: value for key, value in features.provenance.items() if key != "sizes"}
+    failed: Counter[str] = Counter()
+    for each in features.provenance.get("failed", ()):
+        failed[each["reason"]] += max(1, len(each["rows"]))
+    if failed:
+        reasons = format_some([f"{reason} ({count})" for reason, count in failed.most_common()], most=3)
+        yield f"without features: {failed.total()}: {reasons}"
+    shown = {key: value for key, value in features.provenance.items() if key not in ("sizes", "failed")}
     yield f"provenance: {json.dumps(shown, ensure_ascii=False)}"

@@ -57,6 +57,7 @@ def features(ids: tuple[str, ...], seconds: int = 4) -> Features:
 # --- OV-AVE --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_published_ovave_files_are_read_whole(real: OVAVE):
     found = real.annotations
     assert (len(found), len(found.categories), len(real.unseen)) == (24800, 67, 21)
@@ -66,6 +67,7 @@ def test_the_published_ovave_files_are_read_whole(real: OVAVE):
     assert f"{100 * found.relevance.mean():.1f}" == "61.9"
 
 
+@pytest.mark.slow
 def test_the_seconds_of_published_events_with_gaps_are_kept(real: OVAVE):
     relevance = real.annotations.relevance
     assert relevance[1].tolist() == [0, 0, 0, 0, 1, 1, 0, 1, 1, 1]
@@ -80,7 +82,7 @@ def test_the_seconds_of_published_events_with_gaps_are_kept(real: OVAVE):
     ({"rows": ("train,dog,open,a", *ROWS[1:])}, "close or open in all rows"),
     ({"rows": ("dev,dog,close,a", *ROWS[1:])}, "'dev'"),
     ({"rows": ROWS[2:]}, "no train rows"),
-    ({"header": "split,cls_name,vid_name\n"}, "cls_type not found"),
+    ({"header": "split,cls_name,vid_name\n"}, "no column cls_type"),
     ({"b": [1, 1]}, "'b' needs a label of 4 zeros and ones"),
     ({"b": [1, 2, 0, 1]}, "'b' needs a label"),
     ({"b": "none"}, "'b' needs a label"),
@@ -118,6 +120,7 @@ def test_features_of_other_segments_than_ovave_labels_are_an_error(ovave: Callab
 # --- AVE-PM --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_published_avepm_files_are_read_whole(real_data: Callable[[str], Path]):
     found, splits = read_avepm(real_data("ave-pm"))
     assert [len(rows) for rows in splits] == [17698, 2606, 5031] and len(found.categories) == 86
