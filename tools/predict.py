@@ -13,7 +13,7 @@ import sys
 import warnings
 
 from avsgn_pyg import predictor
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, own_words, path, some_seeds
 from avsgn_pyg.common.text import printable
 from avsgn_pyg.features.limits import add_limits, take_limits
 from avsgn_pyg.predictor.inputs import FORMS, check_model, encoder_choices, read_label_list, search_clips
@@ -23,6 +23,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("clips", nargs="+", type=path, metavar="CLIP", help="a media file, or a folder of them")
     parser.add_argument("--checkpoint", required=True, type=path, metavar="RUN", help="run, checkpoint or saved model")
+    parser.add_argument("--seeds", type=some_seeds, metavar="N", help="of a run of several: all, the first N, or 0,3")
     parser.add_argument("--labels", type=path, metavar="FILE", help="use these labels, one per line")
     parser.add_list("--label", commas=False, default=[], metavar="TEXT", help="use this label; may be repeated")
     parser.add_argument("--out", type=path, metavar="DIR", help="write files to this folder; do not print results")
@@ -50,10 +51,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     (clips, notes), encoders = search_clips(options.clips), encoder_choices(visual=options.visual, audio=options.audio)
-    check_model(options.checkpoint)
+    check_model(options.checkpoint, several=True, seeds=options.seeds)
     labels = read_label_list(options.labels or options.label) if options.labels or options.label else None
     settings = {"device": options.device, "precision": options.precision, "labels": labels, "encoders": encoders,
-                "limits": take_limits(options)}
+                "limits": take_limits(options), "seeds": options.seeds}
     model, failed = predictor.Predictor.from_checkpoint(options.checkpoint, **settings), []
     print(*(f"note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
     asked = {name: getattr(options, name) for name in ("out", "tau", "top", "cut", "overwrite")}

@@ -50,7 +50,7 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
     if options.video is not None:
         clips, notes = search_clips(options.video)
         print(*(f"note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
-        check_model(options.run)
+        check_model(options.run, several=True)
         model = predictor.Predictor.from_checkpoint(options.run, encoders=encoders)
         yield from predictor.pictures.write_clips(
             model, clips, predictor.pictures.write_clip_timeline, options.format, out=options.out, tau=options.tau,

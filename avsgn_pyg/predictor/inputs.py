@@ -12,7 +12,7 @@ from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, did
 from avsgn_pyg.config import Config
 from avsgn_pyg.engine.files import FORMAT, MODEL, OTHER_VERSION, check_files, read_config, read_json
 from avsgn_pyg.engine.foreign import describe
-from avsgn_pyg.engine.run_folder import find_checkpoint
+from avsgn_pyg.engine.run_folder import find_checkpoint, find_checkpoints
 from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.files import PICTURES, SOUNDS, as_text, describe_skipped, find_media, read_labels
 from avsgn_pyg.predictor.record import recorded_files
@@ -82,14 +82,26 @@ def read_saved(folder: Path) -> dict[str, Any]:
     return values
 
 
-def check_model(path: Path) -> None:
-    """Raise CheckpointError for a folder without a complete model, ConfigError for one that is not for prediction."""
+def check_model(path: Path, *, several: bool = False, seeds: Sequence[int] | int | None = None) -> None:
+    """Raise CheckpointError for a folder without a complete model, ConfigError for one that is not for prediction.
+
+    Args:
+        several: whether a run of several seeds may be given.
+        seeds: of them, as for :func:`avsgn_pyg.engine.run_folder.find_checkpoints`.
+    """
     if is_saved(path):
         read_saved(path)
-    else:
-        checkpoint = find_checkpoint(path)
+        check_no_seeds(path, seeds)
+        return
+    for checkpoint in find_checkpoints(path, seeds).values() if several else [find_checkpoint(path)]:
         check_files(checkpoint)
         check_config(read_config(checkpoint), checkpoint)
+
+
+def check_no_seeds(where: str | Path, seeds: Sequence[int] | int | None) -> None:
+    """Raise CheckpointError for a choice of seeds of a saved model, which has all that it was saved with."""
+    if seeds is not None:
+        raise CheckpointError(f"{where}: a saved model answers with all seeds that it was saved with; leave seeds out")
 
 
 def check_config(config: Config, path: Path) -> None:

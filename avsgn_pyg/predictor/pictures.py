@@ -79,6 +79,9 @@ def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float 
     ConfigError where `start` lies outside the clip; other errors are those of a call of the predictor.
     """
     predictor.check_tau(tau)
+    if len(predictor.checkpoints) > 1:
+        raise ConfigError(f"{predictor.source}: each of {len(predictor.checkpoints)} models has a graph of its own, "
+                          "and their mean has none; draw that of one seed")
     encoded = predictor.encode(clip)
     prediction = predictor.localize_encoded(clip, encoded, tau=tau)
     seconds, segments = len(prediction), predictor.segments

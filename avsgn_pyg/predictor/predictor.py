@@ -9,6 +9,7 @@ Shapes: S seconds of the video, T segments of the model's window, W windows.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -23,8 +24,8 @@ from torch_geometric.data import Batch
 
 from avsgn_pyg import zoo
 from avsgn_pyg.common.errors import ConfigError, DataError
-from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
-from avsgn_pyg.engine.run_folder import find_checkpoint
+from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints
+from avsgn_pyg.engine.run_folder import find_checkpoints
 from avsgn_pyg.features.encoder import choose_device
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.build import build_batch
@@ -32,9 +33,9 @@ from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import Temperatures
 from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders, load_encoders
 from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, pad
-from avsgn_pyg.predictor.inputs import check_config, is_saved, read_label_list
+from avsgn_pyg.predictor.inputs import check_config, check_no_seeds, is_saved, read_label_list
 from avsgn_pyg.predictor.prediction import Prediction
-from avsgn_pyg.predictor.pretrained import is_repository, read_folder
+from avsgn_pyg.predictor.pretrained import is_repository, join_weights, read_folder
 from avsgn_pyg.predictor.vocabulary import Vocabulary, check_temperatures, encode_labels
 from avsgn_pyg.predictor.windows import average, cut, window_starts
 
@@ -46,7 +47,8 @@ class Predictor:
         segments: T, the seconds of a window.
 
     Args:
-        checkpoint: weights, config and meta.
+        checkpoint: weights, config and meta; of several seeds of a run: an ensemble, which answers with the mean of
+            their probabilities.
         device: of model and encoders: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: of the encoders: ``fp32``, ``bf16`` or ``fp16``; the model computes in fp32.
         encoders: ``visual`` and ``audio`` -> an encoder or a choice of one, instead of the recorded ones: see
@@ -64,13 +66,15 @@ class Predictor:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str = "auto", precision: str = "fp32",
+        self, checkpoint: Checkpoint | Sequence[Checkpoint], *, device: str = "auto", precision: str = "fp32",
         encoders: GivenEncoders | None = None, batch_size: int = 64,
         labels: Sequence[str] | str | Path | Vocabulary | None = None, temperatures: Temperatures | None = None,
         limits: Limits = Limits(),  # noqa: B008
     ) -> None:
+        self.checkpoints = (checkpoint,) if isinstance(checkpoint, Checkpoint) else tuple(checkpoint)
+        self.checkpoint = checkpoint = self.checkpoints[0]
         check_config(checkpoint.config, checkpoint.path)
-        self.checkpoint, self.meta, self.config = checkpoint, checkpoint.meta, checkpoint.config
+        self.meta, self.config = checkpoint.meta, checkpoint.config
         self.device = choose_device(device, precision)
         self._batch_size, self._given_encoders, self.limits = batch_size, encoders, limits
         self._placement = {"device": str(self.device), "precision": precision, "batch_size": batch_size}
@@ -80,26 +84,41 @@ class Predictor:
             self._labels.check_widths(self.meta.audio_width, self.meta.visual_width)
         shape = zoo.Shape(self.meta.audio_width, self.meta.visual_width, self.meta.segments, len(self.meta.categories))
         self.segments, self._text_nodes = shape.segments, zoo.text_nodes(self.config.model, shape)
-        self.model = zoo.load_model(checkpoint, shape).to(self.device)
+        self.model = zoo.load_models(self.checkpoints, shape).to(self.device)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, **options: Any) -> Predictor:
+    def from_checkpoint(
+        cls, path: str | Path, *, seeds: Sequence[int] | int | None = None, **options: Any
+    ) -> Predictor:
         """Load a run's selected checkpoint, a checkpoint's folder, or one of :meth:`save_pretrained`.
 
-        `options` are those of the class. CheckpointError for no checkpoint, a damaged one, or a run of several seeds.
+        A run of several seeds becomes an ensemble.
+
+        Args:
+            seeds: of a run of several; a number takes the first ones, ``None`` all.
+            options: those of the class.
+
+        Raises:
+            CheckpointError: no checkpoint, a damaged one, or no such seed.
         """
         path = Path(path)
-        return cls(read_folder(path) if is_saved(path) else load_checkpoint(find_checkpoint(path)), **options)
+        if not is_saved(path):
+            return cls(load_checkpoints([*find_checkpoints(path, seeds).values()]), **options)
+        check_no_seeds(path, seeds)
+        return cls(read_folder(path), **options)
 
     @classmethod
-    def from_pretrained(cls, where: str | Path, *, revision: str | None = None, **options: Any) -> Predictor:
-        """Load a folder of :meth:`save_pretrained`, or a repository ``owner/name`` of the Hugging Face hub.
+    def from_pretrained(
+        cls, where: str | Path, *, revision: str | None = None, seeds: Sequence[int] | int | None = None, **options: Any
+    ) -> Predictor:
+        """Load a folder of :meth:`save_pretrained` or of a run, or a repository ``owner/name`` of the Hugging Face hub.
 
-        `revision` is a branch, tag or commit; `options` are those of the class. CheckpointError for no such folder or
-        repository, no network, or files that cannot be used.
+        `revision` is a branch, tag or commit; `seeds` and `options` are those of :meth:`from_checkpoint`.
+        CheckpointError for no such folder or repository, no network, or files that cannot be used.
         """
         if not is_repository(where, revision):
-            return cls(read_folder(Path(where)), **options)
+            return cls.from_checkpoint(where, seeds=seeds, **options)
+        check_no_seeds(where, seeds)
         from avsgn_pyg.predictor import hub  # its client is slow to load
 
         return cls(hub.download(where, revision), **options)
@@ -112,14 +131,19 @@ class Predictor:
         """
         from avsgn_pyg.predictor import hub
 
-        return hub.save(self.checkpoint, Path(folder), license)
+        return hub.save(self.checkpoints, Path(folder), license)
 
     def push_to_hub(self, repo_id: str, *, license: str = "unknown", private: bool | None = None,
                     token: str | None = None) -> str:
         """Upload the files of :meth:`save_pretrained`; return the repository's address. CheckpointError if it fails."""
         from avsgn_pyg.predictor import hub
 
-        return hub.push(self.checkpoint, repo_id, license, private=private, token=token)
+        return hub.push(self.checkpoints, repo_id, license, private=private, token=token)
+
+    @property
+    def source(self) -> Path:
+        """The folder of the checkpoint, or of the run whose seeds answer."""
+        return Path(os.path.commonpath([checkpoint.path for checkpoint in self.checkpoints]))
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -144,7 +168,7 @@ class Predictor:
         from avsgn_pyg.features.weights import fingerprint  # the hub's client in it is slow to load
 
         settings = {"model": self.config.model.model_dump(mode="json"), "segments": self.segments}
-        found = {"model": fingerprint(self.checkpoint.weights, settings), "labels": self.categories,
+        found = {"model": fingerprint(join_weights(self.checkpoints), settings), "labels": self.categories,
                  "encoders": [self.encoders.visual.revision, self.encoders.audio.revision],
                  "precision": self._placement["precision"]}
         if self.vocabulary is not None:
@@ -259,7 +283,7 @@ class Predictor:
             category = scores[:, :-1] / relevance[:, None].clamp_min(torch.finfo(torch.float32).tiny)
         gates = {key: average(gate.mean(-1), starts, seconds) for key, gate in output.gates.items()}
         return Prediction(name, None, self.categories, float(seconds), relevance, category, gates, labels, tau,
-                          padded=max(0, self.segments - seconds), source=self.checkpoint.path)
+                          padded=max(0, self.segments - seconds), source=self.source)
 
 
 def _join(batches: Iterable[Tensor]) -> Tensor:

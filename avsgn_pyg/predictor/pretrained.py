@@ -6,10 +6,13 @@ Encoders are records in it (name, options, revision), never weights: those have 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from os.path import commonpath
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final
 
 from pydantic import ValidationError
+from torch import Tensor
 
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.config import Config
@@ -19,6 +22,8 @@ from avsgn_pyg.predictor.inputs import LIBRARY, SAVED_CONFIG, is_saved, read_sav
 
 #: Scores of an evaluation that are saved with the model.
 SCORES: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc")
+#: What distinguishes the metas of the seeds of one run.
+OWN: Final = ("seed", "epoch", "step", "selection_score", "versions")
 #: Suffixes of the files that settings and encoders name.
 SUFFIXES: Final = frozenset((".h5", ".hdf5", ".npy", ".txt", ".csv", ".pt", ".pth", ".bin", ".ckpt", ".safetensors"))
 
@@ -34,8 +39,11 @@ def is_repository(where: str | Path, revision: str | None = None) -> bool:
     return True
 
 
-def read_folder(folder: Path) -> Checkpoint:
-    """Read a saved folder; CheckpointError for a missing or damaged file, or another format."""
+def read_folder(folder: Path) -> list[Checkpoint]:
+    """Read a saved folder, of one model or of the seeds of an ensemble.
+
+    CheckpointError for a missing or damaged file, or another format.
+    """
     path = folder / SAVED_CONFIG
     values = read_saved(folder)
     try:
@@ -43,11 +51,27 @@ def read_folder(folder: Path) -> Checkpoint:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
         raise CheckpointError(f"{path}: {problems}") from None
-    return Checkpoint(folder, config, meta, read_tensors(folder / MODEL))
+    weights, members = read_tensors(folder / MODEL), values.get("members", ())
+    if not members:
+        return [Checkpoint(folder, config, meta, weights)]
+    parts = ({name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+             for prefix in map("members.{}.".format, range(len(members))))
+    return [Checkpoint(folder, config, meta.model_copy(update={name: member[name] for name in OWN}), own)
+            for member, own in zip(members, parts, strict=True)]
 
 
-def saved_config(checkpoint: Checkpoint) -> dict[str, Any]:
+def join_weights(checkpoints: Sequence[Checkpoint]) -> dict[str, Tensor]:
+    """Return the weights of one model, or of all seeds under the names of :class:`.localization.Ensemble`."""
+    if len(checkpoints) == 1:
+        return checkpoints[0].weights
+    return {f"members.{number}.{name}": tensor for number, checkpoint in enumerate(checkpoints)
+            for name, tensor in checkpoint.weights.items()}
+
+
+def saved_config(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
     """Return the content of ``config.json``: settings, meta and scores, without paths of this machine."""
+    checkpoint = checkpoints[0]
+    members = [{name: getattr(each.meta, name) for name in OWN} for each in checkpoints]
     config, meta = checkpoint.config.model_dump(mode="json"), checkpoint.meta.model_dump(mode="json")
     del config["run_dir"]
     config["data"] = _without_folders(config["data"]) | {"root": None}
@@ -55,18 +79,22 @@ def saved_config(checkpoint: Checkpoint) -> dict[str, Any]:
         if isinstance(record, dict) and isinstance(record.get("options"), dict):
             record["options"] = _without_folders(record["options"])
     return {"library_name": LIBRARY, "model_type": checkpoint.config.model.name, "format": FORMAT, "config": config,
-            "meta": meta, "evaluations": evaluations_of(checkpoint)}
+            "meta": meta, "members": members if len(checkpoints) > 1 else [],
+            "evaluations": evaluations_of(checkpoints)}
 
 
-def evaluations_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """Return the scores of this checkpoint in its run's evaluations, or in the folder that it was saved in."""
-    if is_saved(checkpoint.path):
-        return read_json(checkpoint.path / SAVED_CONFIG).get("evaluations", [])
-    found = []
-    for path in sorted(checkpoint.path.parent.parent.glob("evaluation-*/metrics.json")):
+def evaluations_of(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
+    """Return the scores of these checkpoints in their run's evaluations, or in the folder that they were saved in."""
+    folder = checkpoints[0].path
+    if is_saved(folder):
+        return read_json(folder / SAVED_CONFIG).get("evaluations", [])
+    run = folder.parent.parent if len(checkpoints) == 1 else Path(commonpath([each.path for each in checkpoints]))
+    found, own = [], [each.meta.model_dump(mode="json") for each in checkpoints]
+    for path in sorted(run.glob("evaluation-*/metrics.json")):
         values = read_json(path)
-        if values.get("trained") == checkpoint.meta.model_dump(mode="json"):
-            kept = {key: values.get(key) for key in ("dataset", "synthetic", "split", "settings", "tau", "marks")}
+        if values.get("ensemble", [values.get("trained")]) == own:
+            kept = {key: values.get(key) for key in ("dataset", "synthetic", "split", "tau", "marks")}
+            kept["settings"] = [part for part in values.get("settings", ()) if not part.startswith("seeds=")]
             found.append(kept | {"scores": {name: values["scores"].get(name) for name in SCORES}})
     return found
 

@@ -59,12 +59,12 @@ def signal_encoders() -> tuple[Any, Any]:
 
 def write_checkpoint(
     folder: Path, *, features: dict[str, Any] | None = None, categories: tuple[str, ...] = CATEGORIES,
-    model: dict[str, Any] | None = None, provenance: dict[str, Any] | None = None, **settings: Any,
+    model: dict[str, Any] | None = None, provenance: dict[str, Any] | None = None, seed: int = 0, **settings: Any,
 ) -> Path:
     """Write the checkpoint of an untrained model of the classes in `CATEGORIES`, which `categories` may rename."""
     size = {} if model and "name" in model else {"dim": 16}
     config = Config.model_validate({"model": {**size, **(model or {})}, "evaluate": {"tau": 0.5}, **settings})
-    torch.manual_seed(1)
+    torch.manual_seed(1 + seed)
     built = zoo.build_model(
         config.model, zoo.Shape(WIDTH, WIDTH, 10, len(CATEGORIES)), label_text(*signal_encoders(), CATEGORIES, PROMPTS),
         config.objective.supervision,
@@ -74,7 +74,7 @@ def write_checkpoint(
         parameter.data.mul_(8)
     record = {"features": store_provenance() if features is None else features, "files": {}, **(provenance or {})}
     meta = Meta(categories=categories, audio_width=WIDTH, visual_width=WIDTH, segments=10, dataset="made",
-                synthetic=False, provenance=record, epoch=1, step=7)
+                synthetic=False, provenance=record, epoch=1 + seed, step=7, seed=seed)
     save_checkpoint(folder, built.state_dict(), config, meta)
     return folder
 
@@ -93,7 +93,18 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def run(checkpoint: Callable[..., Path]) -> Path:
     """The folder of a finished run with that checkpoint."""
-    folder = checkpoint("runs/scenes/checkpoints/epoch-0001")
+    return make_run("runs/scenes", checkpoint)
+
+
+@pytest.fixture
+def seeds(checkpoint: Callable[..., Path]) -> Path:
+    """The folder of a finished run of the seeds 0 and 2."""
+    folder, _ = (make_run(f"runs/several/seed-{seed}", checkpoint, seed=seed) for seed in (0, 2))
+    return folder.parent
+
+
+def make_run(name: str, checkpoint: Callable[..., Path], **options: Any) -> Path:
+    folder = checkpoint(f"{name}/checkpoints/epoch-0001", **options)
     index = {"last": "epoch-0001", "selected": "epoch-0001", "finished": "epochs"}
     (folder.parent / "index.json").write_text(json.dumps(index))
     return folder.parents[1]

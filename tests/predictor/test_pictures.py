@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from avsgn_pyg.common.errors import ConfigError
+from avsgn_pyg.predictor import Predictor
 from avsgn_pyg.predictor.pictures import (
     clip_picture,
     clip_window,
@@ -75,3 +76,10 @@ def test_figures_page_and_graph_of_a_clip_are_written(predictor, clip, tmp_path)
 def test_a_start_outside_the_clip_is_refused(predictor, clip, start):
     with pytest.raises(ConfigError, match="4 seconds"):
         clip_window(predictor, clip(4), start=start)
+
+
+def test_the_graph_of_several_models_is_refused_and_their_timeline_is_drawn(seeds, clip, tmp_path):
+    together = Predictor.from_checkpoint(seeds, device="cpu")
+    with pytest.raises(ConfigError, match=r"several: .*one seed"):
+        clip_window(together, clip(4))
+    assert write_clip_timeline(together, clip(4), tmp_path / "new", ("svg",))[0].is_file()

@@ -95,12 +95,32 @@ def test_a_clip_has_the_seconds_and_times_of_its_length(predictor, clip, seconds
     assert all(end == start for (_, end), (start, _) in pairwise(edges))
 
 
-def test_a_runs_selected_checkpoint_is_loaded_and_several_seeds_are_listed(run: Path) -> None:
+def test_a_runs_selected_checkpoint_is_loaded(run: Path) -> None:
     assert Predictor.from_checkpoint(str(run), device="cpu").checkpoint.path == run / "checkpoints" / "epoch-0001"
-    for seed in ("seed-0", "seed-1"):
-        (run.parent / "several" / seed).mkdir(parents=True)
-    with pytest.raises(CheckpointError, match="choose one of seed-0, seed-1"):
-        Predictor.from_checkpoint(run.parent / "several")
+
+
+@pytest.mark.parametrize("load", [Predictor.from_checkpoint, Predictor.from_pretrained])
+def test_a_run_of_several_seeds_answers_with_the_mean_of_their_probabilities(seeds: Path, features, load) -> None:
+    parts = [load(seeds / name, device="cpu").localize(*features) for name in ("seed-0", "seed-2")]
+    together = load(seeds, device="cpu")
+    found = together.localize(*features, tau=0.4)
+    for name in ("relevance", "category"):
+        one, other = (getattr(part, name) for part in parts)
+        assert not torch.allclose(one, other, atol=1e-3)
+        torch.testing.assert_close(getattr(found, name), (one + other) / 2, **TOLERANCE)
+    torch.testing.assert_close(found.gates["visual"], (parts[0].gates["visual"] + parts[1].gates["visual"]) / 2)
+    assert torch.equal(found.labels, torch.where(found.relevance > 0.4, found.category.argmax(-1), 3))
+    assert found.source == seeds and torch.equal(load(seeds, seeds=1, device="cpu").localize(*features).relevance,
+                                                 parts[0].relevance)
+    with pytest.raises(CheckpointError, match="0, 2, not 1"):
+        load(seeds, seeds=[1])
+
+
+def test_seeds_of_other_features_do_not_answer_together(seeds: Path) -> None:
+    path = seeds / "seed-2" / "checkpoints" / "epoch-0001" / "meta.json"
+    path.write_text(path.read_text().replace('"signal"', '"clip"', 1))
+    with pytest.raises(CheckpointError, match="differ in provenance"):
+        Predictor.from_checkpoint(seeds)
 
 
 @pytest.mark.parametrize(("kind", "regions", "word"), [("llp", "pool", "train_parsing"), ("ave", "keep", "regional")])
@@ -148,7 +168,7 @@ def test_the_identity_tells_models_labels_and_encoders_apart(checkpoint, predict
         return Predictor.from_checkpoint(checkpoint(name, **options), device="cpu", labels=labels).identity()
 
     assert identity() == predictor.identity()
-    others = [identity("dim", model={"dim": 24}), identity("labels", labels=["siren", "dog"]),
+    others = [identity("dim", model={"dim": 24}), identity("seed", seed=2), identity("labels", labels=["siren", "dog"]),
               identity("names", labels=["bell", "dog", "rain & wind"])]
     assert all(other != predictor.identity() for other in others)
 

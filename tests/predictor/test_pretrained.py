@@ -59,6 +59,27 @@ def test_the_card_has_license_scores_classes_and_encoders(evaluated: Path, tmp_p
     assert "- visual: `signal`" in card.text and "bell, dog, rain & wind" in card.text
 
 
+def test_an_ensemble_is_saved_with_all_its_models_and_its_own_scores(seeds: Path, clip, tmp_path: Path) -> None:
+    metas = [load_checkpoint(path).meta.model_dump(mode="json") for path in sorted(seeds.glob("*/checkpoints/epoch-*"))]
+    (seeds / "evaluation-test-seeds=0+2").mkdir()
+    values = {"dataset": "Made", "synthetic": False, "split": "test", "settings": ["seeds=0+2"], "tau": 0.5,
+              "marks": [], "ensemble": metas, "scores": SCORES}
+    (seeds / "evaluation-test-seeds=0+2" / "metrics.json").write_text(json.dumps(values))
+    predictor = Predictor.from_checkpoint(seeds, device="cpu")
+    folder = predictor.save_pretrained(tmp_path / "saved")
+    loaded = Predictor.from_pretrained(folder, device="cpu")
+    one, other = loaded(clip(3)), predictor(clip(3))
+    assert torch.equal(one.relevance, other.relevance) and torch.equal(one.category, other.category)
+    assert [each.meta.seed for each in loaded.checkpoints] == [0, 2] and loaded.identity() == predictor.identity()
+    again = loaded.save_pretrained(tmp_path / "again")
+    assert all((folder / name).read_bytes() == (again / name).read_bytes() for name in FILES)
+    card = ModelCard.load(folder / "README.md")
+    assert "2 models" in card.text and "seeds 0, 2, epochs 1, 3" in card.text and "| Made, test | 81.50 |" in card.text
+    assert len(card.data.eval_results) == 3
+    with pytest.raises(CheckpointError, match="leave seeds out"):
+        Predictor.from_pretrained(folder, seeds=1)
+
+
 def test_the_card_says_what_is_not_known(checkpoint, tmp_path: Path) -> None:
     found = load_checkpoint(checkpoint(features={"audio": "a.h5", "visual": "v.h5"}))
     synthetic = replace(found, meta=found.meta.model_copy(update={"synthetic": True}))

@@ -28,7 +28,7 @@ def load_file(path: Path) -> ModuleType:
 
 
 _predictor = load_file(ROOT / "tests" / "predictor" / "conftest.py")
-clip, checkpoint, run = _predictor.clip, _predictor.checkpoint, _predictor.run
+clip, checkpoint, run, seeds = _predictor.clip, _predictor.checkpoint, _predictor.run, _predictor.seeds
 
 
 @pytest.fixture

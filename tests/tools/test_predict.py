@@ -25,6 +25,14 @@ def test_one_clip_is_printed_as_a_table_or_another_format(predict, run: Path, cl
     assert code == 0 and len(json.loads(out)["seconds"]) == 3
 
 
+def test_a_run_of_several_seeds_answers_together_or_by_some(predict, seeds: Path, clip) -> None:
+    for words, source in (((), seeds), (("--seeds", "2,"), seeds / "seed-2" / "checkpoints" / "epoch-0001")):
+        code, out, _ = predict(clip(3), "--checkpoint", seeds, *words, "--format", "json")
+        assert code == 0 and json.loads(out)["checkpoint"] == str(source)
+    code, _, err = predict(clip(3), "--checkpoint", seeds, "--seeds", 3)
+    assert code == 2 and "has the seeds 0, 2, not the first 3" in err
+
+
 def test_files_of_a_folder_are_written_and_errors_come_last(predict, run: Path, clip, tmp_path: Path) -> None:
     folder, out = tmp_path / "clips", tmp_path / "out"
     folder.mkdir()
