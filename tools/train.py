@@ -3,6 +3,7 @@
 python tools/train.py                                        synthetic features, a minute on a CPU
 python tools/train.py configs/avsgn_full.yaml train.seeds=[0,1,2,3,4]
 python tools/train.py --resume runs/avsgn_full
+python tools/train.py --resume runs/avsgn_full train.epochs=60
 torchrun --nproc-per-node 2 tools/train.py configs/avsgn_full.yaml
 """
 
@@ -31,7 +32,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("config", nargs="?", type=setting, metavar="CONFIG",
                         help=f"a YAML file; default configs/{FIRST.name}")
     parser.add_overrides("dotted settings, such as train.epochs=5")
-    parser.add_argument("--resume", type=path, metavar="RUN", help="resume this run with its saved config")
+    parser.add_argument("--resume", type=path, metavar="RUN",
+                        help="resume this run with its saved config; a higher train.epochs lengthens it")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run of the same name")
     parser.add_argument("--quiet", action="store_true", help="print only the table")
     options = parser.parse_intermixed_args(arguments)

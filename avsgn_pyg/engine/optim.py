@@ -36,6 +36,14 @@ def build_optimizer(model: nn.Module, learning_rate: float, weight_decay: float 
     return AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=fused)
 
 
+#: ``train.schedule`` -> what becomes of it if a run is given more epochs.
+LENGTHENED = {
+    "constant": "the learning rate stays what it was, as in a run of that length",
+    "step": "its milestones stay where they were, as in a run of that length",
+    "cosine": "its cosine is stretched over all epochs, so the rate rises again, unlike in a run of that length",
+}
+
+
 def learning_rate_multiplier(step: int, steps_per_epoch: int, recipe: TrainConfig) -> float:
     """Return the factor of the base rate at optimizer step `step`, counted from 0.
 

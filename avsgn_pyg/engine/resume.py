@@ -23,7 +23,7 @@ from avsgn_pyg.engine.checkpoint import load_weights, read_tensors
 from avsgn_pyg.engine.devices import random_state, set_random_state
 from avsgn_pyg.engine.files import MODEL, read_config, read_json
 from avsgn_pyg.engine.optim import flatten_moments, restore_moments
-from avsgn_pyg.engine.run_folder import differences
+from avsgn_pyg.engine.run_folder import FREE, differences
 
 RAW: Final = "raw.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
@@ -81,13 +81,16 @@ def restore(checkpoint: Path, parts: Moving, config: Config) -> Progress:
     """Restore model, average and optimizer from a checkpoint folder; :func:`restore_random` comes last of all.
 
     Raises:
-        CheckpointError: the checkpoint is of another config than `config`, or a file, which is named, is missing,
-            cut short, or of another model.
+        CheckpointError: the checkpoint is of another config than `config` (its number of epochs may differ), or a
+            file, which is named, is missing, cut short, or of another model.
     """
-    found = differences(read_config(checkpoint), config)
+    found = differences(read_config(checkpoint), config, FREE | {"train.epochs"})
     if found:
         raise CheckpointError(f"{checkpoint}: a checkpoint of another config. It differs in\n  " + "\n  ".join(found))
     folder = checkpoint / "resume"
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder, so this run cannot be continued (versions before 0.3.0 "
+                              "removed it when a run ended); train.init starts another run from its weights")
     try:
         progress = Progress(**read_json(folder / STATE))
     except TypeError as error:

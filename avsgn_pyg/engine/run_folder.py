@@ -69,23 +69,29 @@ class RunFolder:
         """The checkpoint from which training continues."""
         return None if self.index is None else self.checkpoints / self.index.last
 
-    def state(self, config: Config) -> Literal["new", "started", "finished"]:
+    def state(self, config: Config, *, lengthen: bool = False) -> Literal["new", "started", "finished"]:
         """Return the state of the folder's run, compared with `config`; writes nothing.
+
+        Args:
+            lengthen: whether `config` may have more epochs, with which the run then counts as started.
 
         Raises:
             RunError: the folder holds something other than a run, or a run of another config.
         """
         if is_empty(self.path):
             return "new"
-        check_same_run(self.path, config)
         index = self.index
+        early = index is not None and index.finished == "early stop"
+        check_same_run(self.path, config, _free(self.path, config, lengthen and not early))
         if index is None:
             return "started" if self.journal.exists() else "new"
-        return "finished" if index.finished else "started"
+        complete = early or int(index.last.removeprefix("epoch-")) >= config.train.epochs
+        return "finished" if index.finished and complete else "started"
 
     def begin(self, config: Config) -> None:
-        """Create the folder, write the config, and remove what a kill left unfinished."""
-        if not (self.path / CONFIG).exists():
+        """Create the folder, write the config (of a lengthened run again), and remove what a kill left unfinished."""
+        path = self.path / CONFIG
+        if not path.exists() or load_config(path).train.epochs != config.train.epochs:
             write_config(config, self.path)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._keep_only(self.index)
@@ -100,8 +106,8 @@ class RunFolder:
         for entry in self.checkpoints.iterdir():
             if entry.is_dir() and entry.name not in kept:
                 shutil.rmtree(entry)
-        # Only the checkpoint from which training may still continue keeps its (large) state.
-        for name in kept - (set() if index is None or index.finished else {index.last}):
+        # Only the checkpoint from which training may continue, or be lengthened, keeps its (large) state.
+        for name in kept - (set() if index is None else {index.last}):
             shutil.rmtree(self.checkpoints / name / "resume", ignore_errors=True)
 
 
@@ -163,11 +169,19 @@ def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE) ->
             "or replace it with --overwrite.")
 
 
-def check_seeds(folder: Path, config: Config) -> None:
+def check_seeds(folder: Path, config: Config, *, lengthen: bool = False) -> None:
     """As :func:`check_same_run`, for the folder of several seeds; seeds may be added to a run that has several."""
     if not is_empty(folder):
         several = (folder / CONFIG).is_file() and load_config(folder / CONFIG).train.seeds is not None
-        check_same_run(folder, config, FREE | {"train.seed"} | ({"train.seeds"} if several else set()))
+        free = _free(folder, config, lengthen) | {"train.seed"} | ({"train.seeds"} if several else set())
+        check_same_run(folder, config, free)
+
+
+def _free(folder: Path, config: Config, lengthen: bool) -> frozenset[str]:
+    """:data:`FREE`, and the number of epochs where it may rise and does."""
+    path = folder / CONFIG
+    rises = lengthen and path.is_file() and config.train.epochs > load_config(path).train.epochs
+    return FREE | {"train.epochs"} if rises else FREE
 
 
 def differences(saved: Config, given: Config, free: frozenset[str] = FREE) -> list[str]:

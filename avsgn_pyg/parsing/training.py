@@ -146,9 +146,11 @@ def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = Tru
     """Resume the run in `folder` with its own config; errors are those of :func:`train`.
 
     Args:
-        overrides: settings that do not change the training: ``data.root`` of data that moved, ``evaluate.split``.
+        overrides: a higher ``train.epochs``, and settings that do not change the training: ``data.root`` of data that
+            moved, ``evaluate.split``.
     """
-    return _train(read_run_config(folder, overrides), folder, overwrite=False, progress=progress)
+    config = read_run_config(folder, overrides)
+    return _train(config, folder, overwrite=False, progress=progress, lengthen=True)
 
 
 def evaluate_run(
@@ -171,7 +173,9 @@ def evaluate_run(
     return _write(_evaluate(checkpoint, path, _open(config), split or config.evaluate.split, where))
 
 
-def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> ParsingResult:
+def _train(
+    config: Config, folder: Path, *, overwrite: bool, progress: bool, lengthen: bool = False
+) -> ParsingResult:
     dataset = _open(config)
     split_of(dataset, config.evaluate.split, "evaluate.split")
     scored_splits(config, dataset)
@@ -180,7 +184,7 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
     objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
     with Trackers(config, folder) as trackers:
         fit(config, folder, dataset, accelerator, lambda: model, objective, progress=progress, trackers=trackers,
-            judge=judge)
+            lengthen=lengthen, judge=judge)
         checkpoint = load_checkpoint(find_checkpoint(folder))
         result = _evaluate(checkpoint, folder, dataset, config.evaluate.split, accelerator.device)
         trackers.finish(result.split, result.scores)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.optim import LENGTHENED
 from avsgn_pyg.engine.run_folder import (
     RunFolder,
     check_seeds,
@@ -59,14 +60,16 @@ def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = Tru
     """Continue the run in `folder` with its own config (errors: :func:`train`).
 
     Args:
-        overrides: dotted settings that do not change the training: ``run_dir``, ``data.root`` (for data that moved;
-            other data than those the run began with are refused), ``train.trackers``, ``evaluate.split`` and
-            ``evaluate.bootstrap``. Any other that differs from the run's is refused.
+        overrides: a higher ``train.epochs``, which lengthens the run; and settings that do not change the training:
+            ``run_dir``, ``data.root`` (for data that moved; other data than those the run began with are refused),
+            ``train.trackers``, ``evaluate.split`` and ``evaluate.bootstrap``. Any other that differs from the run's is
+            refused.
     """
-    return _train(read_run_config(folder, overrides), folder, overwrite=False, progress=progress)
+    config = read_run_config(folder, overrides)
+    return _train(config, folder, overwrite=False, progress=progress, lengthen=True)
 
 
-def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> Result:
+def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool, lengthen: bool = False) -> Result:
     dataset = open_dataset(config)
     several = config.train.seeds is not None
     runs = {folder: config}
@@ -80,7 +83,7 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
     accelerator = start(config, folder, overwrite=overwrite)
     main = accelerator.is_main_process
     if several:
-        check_seeds(folder, config)
+        check_seeds(folder, config, lengthen=lengthen)
         accelerator.wait_for_everyone()
         if main:
             write_config(config, folder)
@@ -89,7 +92,8 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool) -> 
         build = partial(_build, own, dataset) if results else lambda: first
         objective = zoo.build_objective(own.objective, own.model.name)
         with Trackers(own, path) as trackers:
-            fit(own, path, dataset, accelerator, build, objective, progress=progress, trackers=trackers)
+            fit(own, path, dataset, accelerator, build, objective, progress=progress, trackers=trackers,
+                lengthen=lengthen)
             result = evaluate_checkpoint(
                 load_checkpoint(find_checkpoint(path)), dataset, own.evaluate.split, folder=path, config=own,
                 device=accelerator.device, progress=progress and main)
@@ -146,28 +150,41 @@ def start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
 
 def fit(
     config: Config, folder: Path, dataset: Dataset, accelerator: Accelerator, build: Callable[[], nn.Module],
-    objective: Any, *, progress: bool, trackers: Trackers, judge: Callable[..., dict[str, float]] = judge,
+    objective: Any, *, progress: bool, trackers: Trackers, lengthen: bool = False,
+    judge: Callable[..., dict[str, float]] = judge,
 ) -> None:
     """Train one seed unless its run is finished.
 
     Args:
         build: returns a new model.
+        lengthen: whether the run may be given more epochs than it has.
         trackers: closed by the caller, after it gave them the final scores.
         judge: ``(model, videos, config=, device=) -> scores`` of a split; the first one selects.
     """
     run = RunFolder(folder)
-    state = run.state(config)
+    state = run.state(config, lengthen=lengthen)
     accelerator.wait_for_everyone()
     if run.last is not None:
         check_same_data(run.last, dataset)
     if state == "finished":
         logger.info("%s: finished already, evaluating its selected checkpoint", folder)
         return
+    notes = [*dataset.warnings, *dataset.notes, *_lengthening(run, config)]
     model = build()
     set_seed(config.train.seed, device_specific=True)  # each process draws its own dropout and augmentation
     Trainer(config, model, objective, dataset.train, scored_splits(config, dataset), meta=meta_of(dataset), run=run,
-            accelerator=accelerator, progress=progress, notes=(*dataset.warnings, *dataset.notes),
+            accelerator=accelerator, progress=progress, notes=notes,
             judge=partial(judge, config=config, device=accelerator.device), trackers=trackers).fit()
+
+
+def _lengthening(run: RunFolder, config: Config) -> Iterator[str]:
+    """A sentence, which is logged too, if the run in the folder had fewer epochs."""
+    before = config.train.epochs if run.last is None else read_run_config(run.path).train.epochs
+    if before < config.train.epochs:
+        sentence = (f"lengthened from {before} to {config.train.epochs} epochs with train.schedule="
+                    f"{config.train.schedule}: {LENGTHENED[config.train.schedule]}")
+        logger.info("%s: %s", run.path, sentence)
+        yield sentence
 
 
 def _with_seed(config: Config, seed: int) -> Config:

@@ -88,18 +88,18 @@ def meta() -> Meta:
 def make_trainer(meta: Meta, make_videos: Callable[..., Videos]) -> Callable[..., Trainer]:
     """A trainer of the tiny model in a folder; keyword arguments replace ``train`` settings of a quick recipe.
 
-    `every`: of ``evaluate``.
+    `every`: of ``evaluate``; `lengthen`: a finished run.
     """
 
     def make(folder: Path, *, objective: TinyObjective | None = None, dropout: float = 0.3, count: int = 24,
-             every: int = 1, **train: Any) -> Trainer:
+             every: int = 1, lengthen: bool = False, **train: Any) -> Trainer:
         recipe = {"epochs": 4, "batch_size": 8, "learning_rate": 0.02, "device": "cpu", **train}
         config = Config.model_validate({"train": recipe, "evaluate": {"every": every}})
         accelerator = make_accelerator(config.train)
         torch.manual_seed(config.train.seed)
         scored = {"val": make_videos(12, seed=1)} if every else {}
         run = RunFolder(folder)
-        run.state(config)
+        run.state(config, lengthen=lengthen)
         return Trainer(config, TinyModel(dropout), objective or TinyObjective(), make_videos(count), scored,
                        meta=meta, run=run, accelerator=accelerator, judge=judge)
 

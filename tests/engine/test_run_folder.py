@@ -9,6 +9,7 @@ import torch
 
 from avsgn_pyg.common.errors import CheckpointError, RunError
 from avsgn_pyg.config import Config
+from avsgn_pyg.engine import run_folder
 from avsgn_pyg.engine.checkpoint import save_checkpoint
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.run_folder import (
@@ -54,8 +55,9 @@ def test_a_run_is_new_then_started_then_finished(tmp_path: Path, run: RunFolder,
     write(1)
     run.commit(Index("epoch-0001", "epoch-0001"))
     assert run.state(Config()) == "started" and (run.last / "resume").exists()
-    run.commit(Index("epoch-0001", "epoch-0001", "epochs"))
-    assert run.state(Config()) == "finished" and not (run.last / "resume").exists()
+    write(200)
+    run.commit(Index("epoch-0200", "epoch-0200", "epochs"))
+    assert run.state(Config()) == "finished" and (run.last / "resume").exists()
 
 
 def test_a_run_of_another_config_is_refused_with_the_keys_and_the_ways_out(run: RunFolder) -> None:
@@ -66,6 +68,24 @@ def test_a_run_of_another_config_is_refused_with_the_keys_and_the_ways_out(run: 
                  "name=", "--resume", "--overwrite"):
         assert part in str(error.value)
     assert (run.path / "config.yaml").read_bytes() == before
+
+
+def test_a_finished_run_may_be_lengthened_where_that_is_asked_for(run: RunFolder, write: Callable[..., None]) -> None:
+    write(2)
+    run.begin(Config())
+    run.commit(Index("epoch-0002", "epoch-0002", "epochs"))
+    short, longer = Config(train={"epochs": 2}), Config(train={"epochs": 3})
+    run_folder.write_config(short, run.path)
+    assert run.state(short) == "finished" and run.state(longer, lengthen=True) == "started"
+    for refuse in (lambda: run.state(longer), lambda: run.state(Config(train={"epochs": 1}), lengthen=True)):
+        with pytest.raises(RunError, match=r"train\.epochs: 2 in the run"):
+            refuse()
+    run.begin(longer)  # from here, the run has three epochs and is not finished
+    assert run.state(longer) == "started" and read_run_config(run.path).train.epochs == 3
+    run.commit(Index("epoch-0002", "epoch-0002", "early stop"))
+    assert run.state(longer) == "finished"
+    with pytest.raises(RunError, match=r"train\.epochs: 3 in the run"):
+        run.state(Config(train={"epochs": 4}), lengthen=True)
 
 
 def test_places_and_later_evaluation_may_differ_and_all_else_is_compared(tmp_path: Path) -> None:

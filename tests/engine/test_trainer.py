@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,30 @@ def test_early_stop_counts_epochs_without_a_better_score(make_trainer: Make, tmp
     progress = make_trainer(tmp_path, epochs=200, early_stop=3, learning_rate=0.05).fit()
     assert RunFolder(tmp_path).index.finished == "early stop"
     assert progress.epoch == progress.best_epoch + 3 < 200
+
+
+@pytest.mark.parametrize(("schedule", "equal"), [("step", True), ("cosine", False)])
+def test_a_lengthened_run_ends_as_one_of_that_length_if_its_schedule_allows(
+    make_trainer: Make, tmp_path: Path, schedule: str, equal: bool
+) -> None:
+    recipe = EVERYTHING | {"schedule": schedule, "milestones": [1, 4]}
+    make_trainer(tmp_path / "a", **recipe | {"epochs": 3}).fit()
+    assert RunFolder(tmp_path / "a").index.finished == "epochs"
+    stop(make_trainer(tmp_path / "a", lengthen=True, **recipe), 1)  # and a kill does not change that
+    make_trainer(tmp_path / "a", **recipe).fit()
+    make_trainer(tmp_path / "b", **recipe).fit()
+    lengthened, whole = (journal(tmp_path / name) for name in "ab")
+    assert [line["epoch"] for line in lengthened] == [1, 2, 3, 4, 5]
+    assert same(last(tmp_path / "a"), last(tmp_path / "b")) == (lengthened == whole) == equal
+
+
+def test_a_run_without_its_training_state_cannot_be_lengthened(make_trainer: Make, tmp_path: Path) -> None:
+    make_trainer(tmp_path, epochs=1).fit()
+    shutil.rmtree(RunFolder(tmp_path).last / "resume")
+    before = snapshot(tmp_path)
+    with pytest.raises(CheckpointError, match=r"resume: no such folder.*train\.init"):
+        make_trainer(tmp_path, epochs=2, lengthen=True).fit()
+    assert snapshot(tmp_path) == before
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(

@@ -106,7 +106,7 @@ def test_another_config_is_refused_or_overwrites(run: Path, make_config: Make, t
     with pytest.raises(RunError, match=r"model\.dim: 8 in the run, 16 asked for"):
         train(make_config(model={"dim": 16}))
     with pytest.raises(RunError, match=r"train\.epochs: 1 in the run, 9 asked for"):
-        recipes.restart(run, ["train.epochs=9"], progress=False)
+        train(make_config(epochs=9))
     with pytest.raises(RunError, match=r"train\.seeds: None in the run, \[0, 1\] asked for"):
         train(make_config(seeds=[0, 1]))
     with pytest.raises(ConfigError, match="early_stop"):
@@ -136,6 +136,20 @@ def test_seeds_may_be_added_and_finished_ones_are_kept(seeds: Result, make_confi
     assert evaluate(run, split="val").seeds == (0, 1, 3)
     assert (run / "summary-test.json").read_bytes() == before
     assert json.loads((run / "summary-val.json").read_text())["split"] == "val"
+
+
+def test_seeds_are_lengthened_by_a_resume_with_more_epochs(
+    seeds: Result, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = shutil.copytree(seeds.folder, tmp_path / "r")
+    with caplog.at_level("INFO"):
+        result = recipes.restart(run, ["train.epochs=2", "train.trackers=[]"], progress=False)
+    assert [one.meta.seed for one in result.evaluations] == [0, 3]
+    for folder in (run, run / "seed-0", run / "seed-3"):
+        assert load_config(folder / "config.yaml").train.epochs == 2
+    [*_, started] = json.loads((run / "seed-3" / "environment.json").read_text())
+    assert started["after_epoch"] == 1 and started["data_notes"][-1].startswith("lengthened from 1 to 2 epochs")
+    assert any("its milestones stay" in record.message for record in caplog.records)
 
 
 def test_selecting_on_test_warns_and_marks_every_row(make_config: Make, tmp_path: Path) -> None:
