@@ -1,7 +1,9 @@
-"""Measure how well videos are classified by the text of labels that were not trained, on held-out classes.
+"""Measure how well videos are classified, or localized, by the text of labels that were not trained.
 
 python tools/measure_open_vocabulary.py configs/ave_composite_full.yaml data.root=/data/AVE-Composite
     by text alone, classes held out by chance, nothing trained
+python tools/measure_open_vocabulary.py configs/ave_composite_full.yaml data.root=/data/AVE-Composite --training-free
+    the events of all classes by text alone, with every rule of docs/training_free.md
 python tools/measure_open_vocabulary.py runs/held_out data.root=/data/AVE-Composite
     a run trained with data.held_out=[...]: its relevance and the labels' text, on the videos of those classes
 """
@@ -30,10 +32,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", choices=("train", "val", "test"), help="default: val; of a run, its evaluate.split")
     parser.add_argument("--held-out", type=int, metavar="K", help="with CONFIG: classes per draw; default 7")
     parser.add_argument("--draws", type=int, metavar="N", help="with CONFIG: number of draws; default 20")
+    parser.add_argument("--training-free", action="store_true", help="with CONFIG: localize by training-free rules")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_intermixed_args(arguments)
-    if options.source.is_dir() and not (options.held_out is options.draws is None):
-        parser.error("--held-out and --draws need a CONFIG; the classes of a RUN were held out in its training")
+    if options.source.is_dir() and (options.training_free or not (options.held_out is options.draws is None)):
+        parser.error("--held-out, --draws and --training-free need a CONFIG; the classes of a RUN were held out in its "
+                     "training")
+    if options.training_free and not (options.held_out is options.draws is None):
+        parser.error("--training-free uses all classes: leave out --held-out and --draws")
     return options
 
 
@@ -45,6 +51,10 @@ def measure(options: argparse.Namespace) -> Measurement:
         return measure_unseen(options.source, split=options.split, overrides=options.overrides)
     data = load_config(options.source, options.overrides).data
     check_files(data)
+    if options.training_free:
+        from avsgn_pyg.recipes.training_free import measure_training_free
+
+        return measure_training_free(data, split=options.split or "val")
     from avsgn_pyg.recipes.open_vocabulary import measure_held_out
 
     return measure_held_out(data, split=options.split or "val",

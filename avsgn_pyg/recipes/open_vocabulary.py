@@ -65,7 +65,7 @@ def measure_held_out(
     if config.kind == "llp":
         raise ConfigError("data.kind=llp: expected videos of one class each, got videos with several events; use "
                           "data.kind=ave or synthetic")
-    dataset = _load_with_text(config)
+    dataset = load_with_text(config)
     count = len(dataset.categories)
     if not 2 <= held_out < count - 1 or not seeds:
         raise ConfigError(f"held_out={held_out}, seeds={list(seeds)}: hold out 2 to {count - 2} of the {count} "
@@ -98,7 +98,7 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
     if not classes:
         raise ConfigError(f"{opened.checkpoint.path}: was trained on every class of its data; train a run with "
                           "data.held_out=[...] and measure that")
-    dataset = _load_with_text(config.data.model_copy(update={"held_out": ()}))
+    dataset = load_with_text(config.data.model_copy(update={"held_out": ()}))
     held, every = dataset.places(classes), torch.arange(len(dataset.categories))
     whole = dataset.split(opened.split)
     rows = torch.isin(whole.category, held).nonzero().flatten()
@@ -154,7 +154,8 @@ def text_cosines(videos: Videos, dataset: Dataset) -> tuple[Float[Tensor, "N C"]
             label_scores(audio, visual, ones, torch.zeros_like(text.audio), text.visual, plain))
 
 
-def _load_with_text(config: DataConfig) -> Dataset:
+def load_with_text(config: DataConfig) -> Dataset:
+    """Load annotated videos; DataError if their classes have no label text."""
     dataset = load_dataset(config)
     if dataset.label_text is None:
         raise DataError(f"{dataset.name} has no label text; set data.audio_labels and data.visual_labels, or use a "

@@ -33,10 +33,18 @@ def test_a_config_is_measured_by_text_alone(tool: ModuleType, capsys):
     assert set(json.loads(capsys.readouterr().out)["draws"][0]["among_all"]) == {"both", "shipped", "audio", "visual"}
 
 
+def test_events_are_measured_without_training(tool: ModuleType, capsys):
+    assert tool.main([str(CONFIG), *DATA, "--training-free"]) == 0
+    said = capsys.readouterr().out
+    assert "nothing trained" in said and "likelihood ratio" in said and "agreement" in said
+
+
 def test_a_run_is_measured_on_the_classes_it_never_saw(tool: ModuleType, run: Path, capsys):
     assert tool.main([str(run), "--split", "val"]) == 0
     said = capsys.readouterr().out
     assert "of 2 classes held out of training" in said and "relevance AUC" in said
-    with pytest.raises(SystemExit):
-        tool.main([str(run), "--draws", "3"])
-    assert "--draws" in capsys.readouterr().err
+    for source, *others in ((run, "--draws", "3"), (run, "--training-free"),
+                            (CONFIG, "--training-free", "--draws", "3")):
+        with pytest.raises(SystemExit):
+            tool.main([str(source), *others])
+        assert "--draws" in capsys.readouterr().err
