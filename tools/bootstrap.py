@@ -3,7 +3,7 @@
 
     python3 tools/bootstrap.py                        torch as pip finds it (from PyPI on Linux: CUDA)
     TORCH=cpu python3 tools/bootstrap.py              or cu126, cu130, rocm6.4: PyTorch's own index
-    EXTRAS=dev python3 tools/bootstrap.py             extras of setup.cfg; default dev,extract (CLIP and CLAP)
+    EXTRAS=dev python3 tools/bootstrap.py             extras of setup.cfg; default dev,extract,laion (the encoders)
     SCATTER=0 python3 tools/bootstrap.py              without torch_scatter; PyG's scatter sums alike
     python3 tools/bootstrap.py --meanwhile tools/make_scenes.py runs/scenes --quiet
                                                       runs this tool while torch_scatter is compiled, if it is
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENV = ROOT / ".venv"
 PYTHON = ENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = ENV / "avsgn_pyg.stamp"
-DEFAULTS = {"TORCH": "", "TORCH_VERSION": "2.13.0", "EXTRAS": "dev,extract", "SCATTER": "1"}
+DEFAULTS = {"TORCH": "", "TORCH_VERSION": "2.13.0", "EXTRAS": "dev,extract,laion", "SCATTER": "1"}
 TORCHVISION = {"2.13.0": "0.28.0", "2.12.0": "0.27.0"}  # the only pair; any other swaps torch itself
 TORCH_SCATTER = "torch_scatter==2.1.2"
 SETUPTOOLS = "setuptools>=77"
@@ -60,8 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--meanwhile", nargs=argparse.REMAINDER, default=[], metavar="TOOL",
                         help="run this tool, with all arguments after it, while torch_scatter is compiled")
     options = parser.parse_args(arguments)
-    if not (3, 10) <= sys.version_info[:2] < (3, 13):
-        sys.exit(f"Python 3.10 to 3.12 is needed (laion_clap pins numpy<2); this is {sys.version.split()[0]}")
+    if sys.version_info[:2] < (3, 10):  # noqa: UP036
+        sys.exit(f"Python 3.10 or later is needed; this is {sys.version.split()[0]}")
     chosen = settings()
     build, version, extras, scatter_wanted = chosen.values()
     # A change of one of these cannot be made in place: pip takes 2.13.0+cpu for torch==2.13.0.
@@ -72,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == stamp:
         return 0
     print(f"Setting up {ENV} (once)", flush=True)
+    if "laion" in extras.split(",") and sys.version_info[:2] >= (3, 13):
+        print("  laion_clap, so the encoder clap, is left out: it needs numpy<2, and Python 3.10 to 3.12", flush=True)
     make_env(ground, record)
     step(f"torch {version} {build}".strip(), lambda: install_torch(version, build, extras),
          hint="TORCH and TORCH_VERSION stay as last given; give others, or remove .venv for the defaults")
@@ -110,7 +112,8 @@ def make_env(ground: str, record: str) -> None:
 def install_torch(version: str, build: str, extras: str) -> None:
     """`build` names a folder of PyTorch's own index; empty takes what pip's configured index serves."""
     index = ["--index-url", f"https://download.pytorch.org/whl/{build}"] if build else []
-    pair = [f"torchvision=={TORCHVISION[version]}"] if "extract" in extras and version in TORCHVISION else []
+    encoders = {"extract", "laion"} & {*extras.split(",")}
+    pair = [f"torchvision=={TORCHVISION[version]}"] if encoders and version in TORCHVISION else []
     pip("install", *index, f"torch=={version}", *pair)
     pip("install", SETUPTOOLS, "wheel")
 

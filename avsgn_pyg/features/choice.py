@@ -58,7 +58,11 @@ class EncoderChoice:
 
 def not_installed(name: str, error: ModuleNotFoundError) -> EncoderError:
     """Return the error for an encoder whose package is not installed."""
-    return EncoderError(f"encoder {name!r} needs {error.name}, not installed here: pip install 'avsgn_pyg[extract]'")
+    extra, limit = "extract", ""
+    if (error.name or "").startswith("laion"):
+        extra, limit = "laion", " (numpy<2, Python 3.10 to 3.12)"
+    return EncoderError(
+        f"encoder {name!r} needs {error.name}, not installed here: pip install 'avsgn_pyg[{extra}]'{limit}")
 
 
 def _class(module: str, name: str) -> Callable[[], type]:

@@ -87,6 +87,11 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
         make_audio_encoder(EncoderChoice("lost"))
 
 
+def test_the_error_names_the_extra_of_a_package(monkeypatch: pytest.MonkeyPatch):
+    for package, extra in (("laion_clap", "laion"), ("open_clip", "extract")):
+        assert f"avsgn_pyg[{extra}]" in str(choice.not_installed("x", ModuleNotFoundError(name=package)))
+
+
 def test_an_encoder_is_rebuilt_from_its_record(audio: AudioEncoder):
     record = json.loads(json.dumps(audio.record()))
     again, sound = encoder_from_record(record, "audio", device="cpu", batch_size=2), torch.randn(1, 2, 48_000)

@@ -172,11 +172,23 @@ def test_torch_scatter_can_be_left_out(bootstrap, recorder, monkeypatch) -> None
     assert not recorder.calls_with("torch_scatter==")
 
 
-def test_a_python_without_wheels_is_refused(bootstrap, recorder, monkeypatch) -> None:
-    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 13, 0))
-    with pytest.raises(SystemExit, match=r"3\.10 to 3\.12"):
+def test_a_python_that_is_too_old_is_refused(bootstrap, recorder, monkeypatch) -> None:
+    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 9, 18))
+    with pytest.raises(SystemExit, match=r"3\.10"):
         bootstrap.main([])
     assert not bootstrap.ENV.exists()
+
+
+@pytest.mark.parametrize(("version", "extras", "told"), [
+    ((3, 12, 1), "dev,extract,laion", False), ((3, 13, 0), "dev,extract,laion", True), ((3, 13, 0), "dev", False),
+])
+def test_where_laion_clap_has_no_numpy_the_setup_says_that_it_is_left_out(
+    bootstrap, recorder, monkeypatch, capsys, version: tuple, extras: str, told: bool
+) -> None:
+    monkeypatch.setattr(bootstrap.sys, "version_info", version)
+    monkeypatch.setenv("EXTRAS", extras)
+    assert bootstrap.main([]) == 0
+    assert ("is left out" in capsys.readouterr().out) == told
 
 
 def test_the_script_runs_on_the_standard_library_alone() -> None:
