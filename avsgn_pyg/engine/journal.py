@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from accelerate import Accelerator
 
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.common.files import write_json, write_text
-from avsgn_pyg.engine.files import read_json
+from avsgn_pyg.engine.files import Meta, read_json
 
 #: Packages whose version can change a result.
 PACKAGES: Final = ("avsgn_pyg", "torch", "torch_geometric", "torch_scatter", "accelerate", "safetensors", "numpy",
@@ -78,8 +79,16 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def note_environment(path: Path, accelerator: Accelerator, after: int, notes: Sequence[str] = ()) -> None:
-    """Add an entry on this start to ``environment.json``: versions, device, command, git revision, data `notes`."""
+def note_environment(
+    path: Path, accelerator: Accelerator, after: int, meta: Meta, notes: Sequence[str] = ()
+) -> None:
+    """Add an entry on this start to ``environment.json``: what a paper cites with a number of this run.
+
+    Args:
+        after: finished epochs.
+        meta: of the run's checkpoints.
+        notes: on the data.
+    """
     device = accelerator.device
     name = f"{device}: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
     start = {
@@ -90,10 +99,16 @@ def note_environment(path: Path, accelerator: Accelerator, after: int, notes: Se
         "platform": platform.platform(),
         "packages": versions(),
         "device": name,
+        "cuda": torch.version.cuda,
+        "processor": processor(),
+        "cores": os.cpu_count(),
         "precision": accelerator.mixed_precision,
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
-        "git": git_revision(PACKAGE),
+        "git": git_revision(PACKAGE) or installed_revision(),
+        "seed": meta.seed,
+        "selected_on": meta.selected_on,
+        "data": {"name": meta.dataset, "synthetic": meta.synthetic, "provenance": meta.provenance},
         "data_notes": list(notes),
     }
     write_json(path, [*(read_json(path) if path.exists() else []), start])
@@ -119,6 +134,23 @@ def git_revision(folder: Path) -> str | None:
         return None
     commit, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
     return commit and commit + ("+changes" if status else "")
+
+
+def installed_revision() -> str | None:
+    """Return the commit that pip installed the package from; ``None`` if it came from an index or a folder."""
+    try:
+        origin = importlib.metadata.distribution("avsgn_pyg").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return json.loads(origin or "{}").get("vcs_info", {}).get("commit_id")
+
+
+def processor() -> str:
+    """Return the model of the CPU, or its architecture where the system does not name the model."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
 
 
 def plain(value: Any) -> Any:

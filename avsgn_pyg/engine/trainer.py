@@ -90,7 +90,8 @@ class Trainer:
         main = self.accelerator.is_main_process
         if main:
             self.run.begin(self.config)
-            note_environment(self.run.path / "environment.json", self.accelerator, self.progress.epoch, self.notes)
+            note_environment(self.run.path / "environment.json", self.accelerator, self.progress.epoch, self.meta,
+                             self.notes)
             if self.trackers is not None:
                 self.trackers.start(self.progress.epoch)
         self.accelerator.wait_for_everyone()
