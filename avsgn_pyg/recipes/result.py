@@ -1,39 +1,32 @@
-"""What a run scored on a split, with one seed or several: tables, JSON, and one CSV line per video."""
+"""What a run scored on a split, with one seed or several: tables and JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg import metrics
 from avsgn_pyg.common.errors import CheckpointError
-from avsgn_pyg.common.files import atomic, write_json, write_text
-from avsgn_pyg.common.text import csv_cell, file_name
+from avsgn_pyg.common.files import write_json
+from avsgn_pyg.common.text import file_name
 from avsgn_pyg.data.dataset import Videos
-from avsgn_pyg.engine.evaluator import GATES
 from avsgn_pyg.engine.files import Meta, read_json
 from avsgn_pyg.engine.journal import plain
 from avsgn_pyg.engine.run_folder import TRACKED
+from avsgn_pyg.recipes.outputs import write_predictions
 
 #: Fields of a report that a summary over seeds averages, before the events' F1.
 SUMMARISED: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc", "all_foreground_oracle",
                      "force_all_foreground")
 #: What all seeds of a summary must have in common.
 SHARED: Final = ("dataset", "synthetic", "split", "parts", "tau_from", "selected_on")
-COLUMNS: Final = ("row", "video_id", "true_class", "predicted_class", "confidence", "accuracy", "true_labels",
-                  "predicted_labels", "predicted_events", "relevance", "audio_gate", "visual_gate")
-
-
 class Evaluation(NamedTuple):
     """One checkpoint's part of a :class:`Result`.
 
@@ -171,9 +164,7 @@ class Result:
         target, [one] = self.place, self.evaluations
         _set_aside(target, self._evaluation(one))
         (target / "metrics.json").unlink(missing_ok=True)
-        write_text(target / "predictions.csv", _predictions(self.videos, one))
-        with atomic(target / "predictions.npz") as partial, partial.open("wb") as file:
-            np.savez_compressed(file, **_arrays(self.videos, one))
+        write_predictions(target, self.videos, one.predictions, one.meta.categories, one.tau)
         write_json(target / "metrics.json", self._evaluation(one))
 
     def _evaluation(self, one: Evaluation) -> dict[str, Any]:
@@ -261,39 +252,3 @@ def _columns(rows: Sequence[tuple[str, str, str]], marks: Sequence[str]) -> list
     name, value = (max(len(row[i]) for row in rows) for i in (0, 1))
     tail = f"  ({', '.join(marks)})" if marks else ""
     return [f"{row[0]:<{name}}  {row[1]:<{value}}  {row[2]}{tail}".rstrip() for row in rows]
-
-
-def _predictions(videos: Videos, one: Evaluation) -> str:
-    """CSV: labels are names joined by ``|``; events (``name start-end`` in seconds), relevance and gates likewise."""
-    found, names = one.predictions, (*one.meta.categories, metrics.BACKGROUND)
-    records = metrics.video_records(
-        found.category, found.relevance, videos.category.cpu(), videos.relevance.cpu(),
-        categories=one.meta.categories, tau=one.tau, segment_scores=found.segment_scores, mask=videos.mask)
-    by_second = (found.relevance.sigmoid(), *(found.gates.get(name) for name in GATES))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for n, (row, video, record) in enumerate(zip(videos.row.tolist(), videos.video_ids, records, strict=True)):
-        events = (f"{names[event.category]} {event.start}-{event.end}" for event in record.predicted_events)
-        labelled = ("|".join(names[label] for label in side) for side in (record.true_labels, record.predicted_labels))
-        cells = (row, video, record.true_class or "", record.predicted_class, f"{record.confidence:.6f}",
-                 f"{record.accuracy:.1f}", *labelled, "|".join(events),
-                 *(_joined(None if rows is None else rows[n], len(record.true_labels)) for rows in by_second))
-        writer.writerow(map(csv_cell, cells))
-    return text.getvalue()
-
-
-def _joined(rows: Tensor | None, seconds: int) -> str:
-    """One number for each second of a video, without its padding."""
-    return "" if rows is None else "|".join(f"{value:.4f}" for value in rows.flatten()[:seconds].tolist())
-
-
-def _arrays(videos: Videos, one: Evaluation) -> dict[str, np.ndarray]:
-    """The outputs and labels of every video, by name; logits, so that nothing is lost."""
-    found = one.predictions
-    tensors = {"row": videos.row, "seconds": videos.seconds, "true_category": videos.category,
-               "true_relevance": videos.relevance, "category_logits": found.category,
-               "relevance_logits": found.relevance, "segment_logits": found.segment_scores}
-    tensors |= {f"{name}_gate": gate[..., 0] for name, gate in found.gates.items()}
-    return {"video_id": np.array(videos.video_ids), "categories": np.array(one.meta.categories),
-            **{name: tensor.cpu().numpy() for name, tensor in tensors.items() if tensor is not None}}

@@ -6,7 +6,7 @@ import csv
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from avsgn_pyg import metrics
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.recipes.outputs import score_together
 from avsgn_pyg.suites.runs import Run
 from avsgn_pyg.suites.suite import Cell, Suite
 
@@ -24,6 +25,9 @@ SCORES: Final = (
     "segment_accuracy", "class_accuracy", "background_f1", "background_precision", "background_recall",
     "relevance_auc", "force_all_foreground",
 )
+
+#: Footnote of an ensemble.
+NOTE: Final = "the seeds as one model, which averages their probabilities: as costly as all of them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,8 @@ class Result:
         records: ``metrics.json`` of each seed.
         rows: annotation row of each video.
         right: [S, N] right segments of each video, of `seconds` [N].
+        together: the ensemble of the finished seeds, a row of its own whose S is 1; ``None`` for a single seed, or if
+            one was scored by version 0.2.0.
     """
 
     cell: Cell
@@ -46,6 +52,7 @@ class Result:
     rows: tuple[int, ...] = ()
     right: Int[Tensor, "S N"] | None = None
     seconds: Int[Tensor, "N"] | None = None
+    together: Result | None = None
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -160,7 +167,18 @@ def _read_row(runs: Sequence[Run], split: str) -> Result:
     if any((record["dataset"], record["trained"]["provenance"]) != result.source for record in records):
         raise DataError(f"{folder}: its seeds were trained on other features than one another; remove the wrong ones "
                         "to have them trained again")
-    return result
+    return replace(result, together=_together(result, [run.scores_folder(split) for run in finished]))
+
+
+def _together(result: Result, folders: Sequence[Path]) -> Result | None:
+    """The ensemble of a row's seeds."""
+    found = score_together(folders, result.records[0]["tau"]) if len(folders) > 1 else None
+    if found is None:
+        return None
+    (report, right), row = found, result.cell.row
+    row = row.model_copy(update={"label": f"{row.title}, ensemble of {len(folders)}", "paper": {}, "note": NOTE})
+    record = {**result.records[0], "scores": report.as_dict(), "marks": list(result.marks)}
+    return replace(result, cell=replace(result.cell, row=row), records=(record,), right=right[None])
 
 
 def _read_videos(folder: Path, record: dict[str, Any]) -> dict[int, tuple[int, int]]:

@@ -68,6 +68,11 @@ def make_table(suite: Suite, supervision: str, split: str, results: Sequence[Res
         remarks = protocol.remarks(result, ours, described.get(row.name, {}), shared)
         records.append(where | _record(result, ours))
         trained.append(Line(row.title, _number_remarks(footnotes, remarks), _cells(records[-1], result, ours)))
+        if (together := result.together) is not None:
+            records.append(where | _record(together, ours) | {"kind": "ensemble"})
+            if result is ours:
+                marks = _number_remarks(footnotes, [*remarks[1:], together.cell.row.note])
+                trained.append(Line(together.cell.row.title, marks, _cells(records[-1], together, ours)))
     notes = [*suite.file.notes, *(f"{topic.capitalize()}: {text}" for topic, text in shared.items()),
              *([protocol.WEAK] if supervision == "weak" else []), *protocol.READING]
     groups = (tuple(published), tuple(trained), _constants(finished))
@@ -100,7 +105,7 @@ def _record(result: Result, ours: Result | None) -> dict[str, Any]:
         record |= {name: mean, f"{name}_std": std}
     if interval := result.interval():
         record |= {"segment_accuracy_lo": interval.lo, "segment_accuracy_hi": interval.hi}
-    if ours is not None and ours.seeds and ours.cell.row.name != row.name:
+    if ours is not None and ours.seeds and result is not ours:
         record |= dict(zip(("against", "against_lo", "against_hi"), result.compare(ours), strict=True))
     return record | {
         "oracle": first["scores"]["all_foreground_oracle"], "majority": first["scores"]["majority"]["value"],

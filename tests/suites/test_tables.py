@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from avsgn_pyg import recipes
+from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.suites import Suite, load_suite
-from avsgn_pyg.suites.results import Result, collect
+from avsgn_pyg.suites.results import NOTE, Result, collect
 from avsgn_pyg.suites.runs import plan
 from avsgn_pyg.suites.tables import HEADINGS, Line, Table, make_table
 
@@ -69,7 +71,8 @@ def test_the_videos_of_a_run_are_its_predictions(complete: Table, out: Path):
 
 
 def test_published_rows_come_first_and_constants_last(complete: Table, out: Path):
-    assert [[line.label for line in group] for group in complete.groups[:2]] == [["AVEL"], ["✓ (ours)", "✗ [50 %]"]]
+    assert [[line.label for line in group] for group in complete.groups[:2]] == [
+        ["AVEL"], ["✓ (ours)", "✓ (ours), ensemble of 2", "✗ [50 %]"]]
     scores = json.loads((out / "full/ours/seed-0/evaluation-test/metrics.json").read_text())["scores"]
     oracle, majority = complete.groups[2]
     assert cell(oracle, "segment accuracy") == f"{scores['all_foreground_oracle']:.2f}" and "oracle" in oracle.label
@@ -81,8 +84,34 @@ def test_notes_compare_with_the_paper_s_protocol(complete: Table):
     notes = " ".join(complete.notes)
     for part in ("test: 6 videos", "No number here is an AVE number", "best on val", "tau = 0.6", "2 epochs, batch 8"):
         assert part in notes
-    assert complete.footnotes == ("other features", "not a_word")
-    assert [line.marks for group in complete.groups for line in group] == [(1,), (), (2,), (), ()]
+    assert complete.footnotes == ("other features", NOTE, "not a_word")
+    assert [line.marks for group in complete.groups for line in group] == [(1,), (), (2,), (3,), (), ()]
+
+
+def test_the_seeds_together_are_a_row_below_ours_and_of_every_row_a_line_of_the_csv(complete: Table, copied: Path):
+    for name in ("ours", "no_av"):
+        evaluated = recipes.evaluate_run(copied / "full" / name, device="cpu", progress=False)
+        expected = evaluated.ensemble.evaluations[0].report
+        [found] = [record for record in complete.records if (record["row"], record["kind"]) == (name, "ensemble")]
+        for score in ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc"):
+            assert found[score] == pytest.approx(getattr(expected, score))
+        assert found["seeds"] == "0 1" and found["paper"] is None and "against" in found
+    lines = [found for group in complete.groups for found in group if "ensemble" in found.label]
+    [record] = [record for record in complete.records if (record["row"], record["kind"]) == ("ours", "ensemble")]
+    assert [cell(found, "segment accuracy") for found in lines] == [f"{record['segment_accuracy']:.2f}"]
+    assert cell(lines[0], "seeds") == "2" and cell(lines[0], "paper") == "–"
+
+
+def test_seeds_that_an_older_version_scored_have_no_ensemble(written: Path, copied: Path):
+    (copied / "full/ours/seed-1/evaluation-test/predictions.npz").unlink()
+    (copied / "full/no_av/seed-0/evaluation-test/predictions.npz").unlink()
+    assert {record["kind"] for record in table(written, copied).records} == {"published", "trained"}
+
+
+def test_outputs_that_are_damaged_are_named(written: Path, copied: Path):
+    (copied / "full/ours/seed-1/evaluation-test/predictions.npz").write_bytes(b"PK cut short")
+    with pytest.raises(DataError, match=r"seed-1.evaluation-test.predictions\.npz"):
+        table(written, copied)
 
 
 def test_a_row_that_differs_has_footnotes(written: Path, copied: Path, edit: Callable):
@@ -92,13 +121,15 @@ def test_a_row_that_differs_has_footnotes(written: Path, copied: Path, edit: Cal
     for seed in (0, 1):
         edit(copied / f"full/no_av/seed-{seed}/evaluation-test/metrics.json", select_on_test)
     found = table(written, copied)
-    assert found.footnotes[2] == "optimistic: selected on test"
-    assert found.footnotes[3].startswith("selection: the epoch that is best on test.")
-    assert line(found, "✗").marks == (2, 3, 4) and "best on val" in " ".join(found.notes)
+    assert found.footnotes[3] == "optimistic: selected on test"
+    assert found.footnotes[4].startswith("selection: the epoch that is best on test.")
+    assert line(found, "✗").marks == (3, 4, 5) and "best on val" in " ".join(found.notes)
     edit(copied / "full/ours/seed-1/evaluation-test/metrics.json", lambda record: record.update(marks=["tau"]))
     found = table(written, copied)  # one seed is enough
     assert found.footnotes.index("optimistic: tau") + 1 in line(found, "✓").marks
-    assert [record["marks"] for record in found.records[1:]] == ["tau", "selected on test"]
+    marks = {(record["row"], record["kind"]): record["marks"] for record in found.records[1:]}
+    assert marks == {(row, kind): mark for row, mark in (("ours", "tau"), ("no_av", "selected on test"))
+                     for kind in ("trained", "ensemble")}
 
 
 def test_an_incomplete_row_has_one_footnote_on_its_seeds(written: Path, out: Path):
