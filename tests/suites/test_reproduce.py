@@ -90,8 +90,13 @@ def test_other_splits_are_scored_without_training_and_have_a_table_each(rewritte
     assert again(path, copied, seeds=(0,)).done == 0
 
 
-def test_scores_at_another_tau_are_computed_again(written: Path, copied: Path):
-    recipes.evaluate_run(copied / "full" / "ours" / "seed-0", tau=0.01, progress=False, device="cpu")
+def test_evaluating_at_another_tau_leaves_the_table_and_old_scores_at_one_are_computed_again(
+    written: Path, copied: Path, edit: Callable
+):
+    run = copied / "full" / "ours" / "seed-0"
+    recipes.evaluate_run(run, tau=0.01, progress=False, device="cpu")
+    assert again(written, copied).done == 0
+    edit(run / "evaluation-test" / "metrics.json", lambda record: record.update(tau=0.01))  # as 0.2.0 left them
     assert again(written, copied).done == 1
 
 
