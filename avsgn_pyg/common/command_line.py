@@ -66,6 +66,12 @@ def shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+def python() -> str:
+    """Return the running interpreter as one would type it: relative if it is below the current folder."""
+    relative = os.path.relpath(sys.executable)
+    return sys.executable if relative.startswith("..") else relative
+
+
 def is_setting(word: str) -> bool:
     """Return whether a word is ``KEY=VALUE``."""
     return "=" in word

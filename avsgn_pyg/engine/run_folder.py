@@ -6,14 +6,13 @@ complete. Whatever else lies in ``checkpoints/`` was left by a kill, and is remo
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from avsgn_pyg.common.command_line import python
 from avsgn_pyg.common.errors import CheckpointError, RunError
 from avsgn_pyg.common.files import write_json, write_text
 from avsgn_pyg.config import Config, dump_config, load_config
@@ -129,8 +128,7 @@ def how_to_continue(tool: str, folder: Path | None) -> str:
     """Return the message for an interrupted training: the command that continues it, if anything was written."""
     if folder is None or not (folder / CONFIG).is_file():
         return "stopped before anything was written; start the same command again"
-    python = os.path.relpath(sys.executable)
-    return f"stopped; continue with: {sys.executable if python.startswith('..') else python} {tool} --resume {folder}"
+    return f"stopped; continue with: {python()} {tool} --resume {folder}"
 
 
 def run_folder(config: Config) -> Path:
