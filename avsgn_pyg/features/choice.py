@@ -22,11 +22,13 @@ ENGINES: Final = ("processes", "ray")
 #: Command-line options that set an option of an encoder: the encoder's kind, the option, its help text.
 OPTIONS: Final[dict[str, tuple[Kind, str, str]]] = {
     "visual-model": ("visual", "model", "clip: a model of open_clip"),
-    "visual-weights": ("visual", "weights", "clip: a tag of open_clip, or a checkpoint file"),
+    "visual-weights": ("visual", "weights", "clip: a tag of open_clip, or a checkpoint file; pe_av: a folder or a name "
+                       "on huggingface.co; vgg19: a checkpoint file"),
     "audio-model": ("audio", "model", "clap: HTSAT-tiny or HTSAT-base"),
-    "audio-weights": ("audio", "weights", "clap: a published name, or a checkpoint file"),
+    "audio-weights": ("audio", "weights", "clap: a published name, or a checkpoint file; hf_clap, pe_av, pe_a_frame: a "
+                      "folder or a name on huggingface.co; vggish: a checkpoint file"),
     "tokenizer": ("audio", "tokenizer", "clap: a folder with roberta-base's tokenizer"),
-    "audio-pass": ("audio", "audio_pass", "clap: segment, each second alone; video, ten seconds at once"),
+    "audio-pass": ("audio", "audio_pass", "clap, hf_clap: segment, each second alone; video, ten seconds at once"),
 }
 
 
@@ -80,9 +82,15 @@ def _class(module: str, name: str) -> Callable[[], type]:
 #: Name -> function that imports the class, which takes its options, `device`, `precision` and `batch_size` by keyword.
 FRAME_ENCODERS: dict[str, Callable[[], type]] = {
     "clip": _class("clip", "ClipEncoder"),
+    "pe_av": _class("pe_av", "PeAvFrames"),
     "signal": _class("signal", "SignalFrames"),
+    "vgg19": _class("vgg19", "Vgg19Encoder"),
 }
 AUDIO_ENCODERS: dict[str, Callable[[], type]] = {
     "clap": _class("clap", "ClapEncoder"),
+    "hf_clap": _class("hf_clap", "HfClapEncoder"),
+    "pe_a_frame": _class("pe_a_frame", "PeAFrameEncoder"),
+    "pe_av": _class("pe_av", "PeAvAudio"),
     "signal": _class("signal", "SignalAudio"),
+    "vggish": _class("vggish", "VggishEncoder"),
 }

@@ -1,4 +1,4 @@
-"""laion_clap's CLAP as a frozen audio encoder; the only module that imports laion_clap and transformers.
+"""laion_clap's CLAP as a frozen audio encoder; the only module that imports laion_clap.
 
 The library's own functions quantise, pad and encode. Only its downloads are replaced: importing it fetches three
 tokenizers from the hub, building a model fetches a text model that the checkpoint then overwrites, and its loader
@@ -22,7 +22,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.common.errors import EncoderError
-from avsgn_pyg.features.compute import autocast, choose_device, declare_torchvision_ops, describe, unit
+from avsgn_pyg.features.compute import (
+    RATE,
+    WINDOW,
+    autocast,
+    choose_device,
+    declare_torchvision_ops,
+    describe,
+    in_batches,
+    in_windows,
+    second_shares,
+    unit,
+)
 from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, load_whole, no_hub, read_state
 
 declare_torchvision_ops()
@@ -50,9 +61,6 @@ ROBERTA: Final = {
 }
 #: Width of every CLAP that laion_clap builds.
 WIDTH: Final = 512
-#: Seconds that HTS-AT encodes in one pass.
-WINDOW: Final = 10
-RATE: Final = 48_000
 #: Buffers that some versions of transformers save and others compute; they contain nothing learned.
 _OBSOLETE: Final = ("text_branch.embeddings.position_ids", "text_branch.embeddings.token_type_ids")
 
@@ -115,44 +123,33 @@ class ClapEncoder:
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
         """Return one unit vector per second; ``audio_pass`` decides whether it depends on the seconds around it."""
-        if not samples.numel():
-            return torch.zeros(*samples.shape[:2], self.width)
-        with torch.inference_mode():
-            return (self._encode_seconds if self.each_second_alone else self._encode_windows)(samples.cpu())
+        if not self.each_second_alone:
+            return in_windows(samples.cpu(), self._embed_seconds, self.batch_size, self.width)
+        rows = in_batches(samples.cpu().flatten(0, 1), self._embed, self.batch_size, self.width)
+        return rows.unflatten(0, samples.shape[:2])
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
         """Return one unit vector per text, which is cut at 77 tokens."""
-        batches = [list(texts[start:start + self.batch_size]) for start in range(0, len(texts), self.batch_size)]
-        with torch.inference_mode(), autocast(self.device, self.precision):
-            rows = [unit(self._clap.get_text_embedding(batch, use_tensor=True)) for batch in batches]
-        return torch.cat(rows) if rows else torch.zeros(0, self.width)
+        return in_batches(texts, self._embed_texts, self.batch_size, self.width)
 
     def record(self) -> dict[str, Any]:
         """Return the JSON-ready record; see :func:`avsgn_pyg.features.compute.describe`."""
         files = [key for key in ("weights", "tokenizer") if self._options[key] not in (None, *PUBLISHED)]
         return describe(self, self._options, ("torch", "laion_clap", "transformers"), files)
 
-    def _encode_seconds(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
-        rows = [self._embed(batch, "embedding") for batch in samples.flatten(0, 1).split(self.batch_size)]
-        return torch.cat(rows).unflatten(0, samples.shape[:2])
-
-    def _encode_windows(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
-        # The last window of a longer video begins earlier, so that it also has ten seconds without padding.
-        seconds = samples.shape[1]
-        found = samples.new_zeros(*samples.shape[:2], self.width)
-        for start in (max(0, min(start, seconds - WINDOW)) for start in range(0, seconds, WINDOW)):
-            window = samples[:, start:start + WINDOW].flatten(1)
-            rows = [self._embed(batch, "fine_grained_embedding") for batch in window.split(self.batch_size)]
-            found[:, start:start + WINDOW] = torch.cat(rows)[:, :seconds]
-        return found
-
-    def _embed(self, waves: Float[Tensor, "N length"], key: str) -> Float[Tensor, "N *seconds d"]:
-        """Return a projected unit vector per wave, or per second of it from the fine-grained embedding."""
+    def _embed(self, waves: Float[Tensor, "N length"]) -> Float[Tensor, "N d"]:
         with autocast(self.device, self.precision):
-            embedding = self._clap.model.encode_audio(self._inputs(waves), device=self.device)[key]
-            if embedding.ndim == 3:
-                embedding = second_shares(embedding.shape[1]).to(embedding) @ embedding
+            embedding = self._clap.model.encode_audio(self._inputs(waves), device=self.device)["embedding"]
             return unit(self._clap.model.audio_projection(embedding))
+
+    def _embed_seconds(self, waves: Float[Tensor, "N length"]) -> Float[Tensor, "N 10 d"]:
+        with autocast(self.device, self.precision):
+            steps = self._clap.model.encode_audio(self._inputs(waves), device=self.device)["fine_grained_embedding"]
+            return unit(self._clap.model.audio_projection(second_shares(steps.shape[1]).to(steps) @ steps))
+
+    def _embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
+        with autocast(self.device, self.precision):
+            return unit(self._clap.get_text_embedding(list(texts), use_tensor=True))
 
     def _inputs(self, waves: Float[Tensor, "N length"]) -> dict[str, Tensor]:
         """Return the library's input for each wave: in int16 steps, repeated and zero-padded to ten seconds."""
@@ -175,16 +172,6 @@ def find_weights(model: str, fused: bool, weights: str, download: bool) -> Path:
         raise EncoderError(f"clap weights {weights} are of model={trained} fused={str(fusion).lower()}, "
                            f"not of model={model} fused={str(fused).lower()}")
     return hub_weights(f"clap weights {weights}", REPOSITORY, [f"{weights}.pt"], download)
-
-
-def second_shares(rows: int) -> Float[Tensor, "10 rows"]:
-    """Return how much of each of ten seconds each of `rows` equal steps covers; a second's shares sum to 1.
-
-    HTS-AT outputs 1,024 rows for ten seconds (32 steps, each repeated), so seconds end within rows.
-    """
-    edges = torch.linspace(0, WINDOW, rows + 1, dtype=torch.float64)
-    second = torch.arange(WINDOW, dtype=torch.float64)[:, None]
-    return (torch.minimum(edges[1:], second + 1) - torch.maximum(edges[:-1], second)).clamp_min(0).float()
 
 
 def load_tokenizer(folder: str | None, vocabulary: int, download: bool) -> Any:

@@ -19,13 +19,14 @@ from PIL import Image
 from torch import Tensor
 
 from avsgn_pyg.common.errors import EncoderError
-from avsgn_pyg.features.compute import autocast, choose_device, declare_torchvision_ops, describe, unit
+from avsgn_pyg.features.compute import autocast, choose_device, declare_torchvision_ops, describe, in_batches, unit
 from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, no_hub, plain_numbers, read_state, summarize
 
 declare_torchvision_ops()
 
 import open_clip  # noqa: E402
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model  # noqa: E402
+from open_clip.tokenizer import HFTokenizer  # noqa: E402
 from open_clip.transform import PreprocessCfg, image_transform_v2  # noqa: E402
 
 DEFAULT_MODEL: Final = "ViT-B-32"
@@ -66,11 +67,13 @@ class ClipEncoder:
     """A frozen CLIP.
 
     Args:
-        model: a name of ``open_clip.list_models()``.
+        model: a name of ``open_clip.list_models()``, such as ``ViT-B-16-SigLIP2-384`` or ``PE-Core-B-16``.
         weights: a tag of open_clip for this model, or a checkpoint file (safetensors or a ``state_dict``);
             ``None`` is the default model's default tag.
         preprocess: the tag whose preprocessing fits a checkpoint file, if not open_clip's default; for a tag as
             `weights`, its own preprocessing is used.
+        tokenizer: a folder with the tokenizer of a model that open_clip has none for, such as SigLIP2; ``None`` is the
+            model's own, or the one in the local cache of huggingface.co.
         width: raise an error unless the model has this width.
         download: download a tag's weights that are not in the local cache of huggingface.co.
 
@@ -82,7 +85,7 @@ class ClipEncoder:
 
     def __init__(
         self, *, model: str = DEFAULT_MODEL, weights: str | None = None, preprocess: str | None = None,
-        width: int | None = None, download: bool = False,
+        tokenizer: str | None = None, width: int | None = None, download: bool = False,
         device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
     ) -> None:
         config = open_clip.get_model_config(model)
@@ -95,12 +98,12 @@ class ClipEncoder:
         if weights is None and model == DEFAULT_MODEL:
             weights = DEFAULT_WEIGHTS
         self._options = {"model": model, "weights": weights, "preprocess": preprocess}
+        self._options |= {"tokenizer": tokenizer} if tokenizer else {}
         self.device, self.precision, self.batch_size = choose_device(str(device), precision), precision, batch_size
         path, tag = find_weights(model, weights, preprocess, download)
         with no_hub(allowed=download):
             self._model = _load(model, path, preparation_of(model, tag))
-            self._tokenizer = open_clip.get_tokenizer(model)
-        self._check_tokenizer(model)
+            self._tokenizer = load_tokenizer(model, tokenizer)
         self.width = int(config["embed_dim"])
         self.preparation = ClipPreparation(open_clip.get_model_preprocess_cfg(self._model))
         # Chosen fields, not all: open_clip adds some, and the revision must stay the same.
@@ -124,22 +127,41 @@ class ClipEncoder:
 
     def record(self) -> dict[str, Any]:
         """Return the JSON-ready record; see :func:`avsgn_pyg.features.compute.describe`."""
-        files = ["weights"] if is_path(self._options["weights"]) else []
+        files = ["weights"] * is_path(self._options["weights"]) + ["tokenizer"] * ("tokenizer" in self._options)
         return describe(self, self._options, ("torch", "torchvision", "open_clip_torch", "timm"), files)
 
     def _in_batches(self, rows: Tensor, encode: Any) -> Float[Tensor, "rows d"]:
-        if not len(rows):
-            return torch.zeros(0, self.width)
-        with torch.inference_mode(), autocast(self.device, self.precision):
-            parts = [unit(encode(batch.to(self.device, non_blocking=True))) for batch in rows.split(self.batch_size)]
-        return torch.cat(parts)
+        def embed(batch: Tensor) -> Tensor:
+            with autocast(self.device, self.precision):
+                return unit(encode(batch.to(self.device, non_blocking=True)))
 
-    def _check_tokenizer(self, model: str) -> None:
-        # Without its files transformers builds an empty tokenizer, which encodes all texts identically.
-        first, second = self._tokenizer(["the first violin", "a barking dog"])
-        if torch.equal(first, second):
-            raise EncoderError(f"the tokenizer of clip model {model} is empty: its files are not on this machine; "
-                               "fetch them with download=true")
+        return in_batches(rows, embed, self.batch_size, self.width)
+
+
+def load_tokenizer(model: str, folder: str | None) -> Any:
+    """Return the tokenizer of a model, from `folder` if open_clip takes it from huggingface.co.
+
+    Raises:
+        EncoderError: its files are not here. Without them transformers may build an empty tokenizer, which encodes all
+            texts identically.
+    """
+    text = open_clip.get_model_config(model)["text_cfg"]
+    source = text.get("hf_tokenizer_name")
+    if folder and not source:
+        raise EncoderError(f"clip model {model} has its own tokenizer; leave tokenizer={folder} out")
+    if folder and not Path(folder).is_dir():
+        raise EncoderError(f"{folder}: no such folder for the tokenizer of clip model {model}")
+    problem = "is empty"
+    try:
+        options = {"context_length": text.get("context_length", 77), **text.get("tokenizer_kwargs", {})}
+        tokenizer = HFTokenizer(folder, **options) if folder else open_clip.get_tokenizer(model)
+        if not torch.equal(*tokenizer(["the first violin", "a barking dog"])):
+            return tokenizer
+    except (OSError, ValueError, TypeError) as error:
+        problem = f"cannot be loaded ({summarize(error)})"
+    raise EncoderError(f"the tokenizer of clip model {model} {problem}: its files are not on this machine; fetch "
+                       f"them with download=true, or save those of https://huggingface.co/{source}/tree/main in a "
+                       "folder and give tokenizer=FOLDER")
 
 
 def prepared_as(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Helpers of all encoders: device and precision, unit vectors, the record, and a workaround for torchvision."""
+"""Helpers of all encoders: device, precision, batches, windows, unit vectors, the record, a fix for torchvision."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -19,6 +19,9 @@ from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features.choice import PRECISIONS
 
 _TYPES: Final = dict(zip(PRECISIONS, (None, torch.bfloat16, torch.float16), strict=True))
+#: Samples per second of the sound that encoders take, and seconds that HTS-AT encodes in one pass.
+RATE: Final = 48_000
+WINDOW: Final = 10
 #: Keeps the declaration of torchvision's operators: torch forgets it when the library object is deleted.
 _declared: list[torch.library.Library] = []
 
@@ -65,6 +68,66 @@ def out_of_memory(device: torch.device) -> Iterator[None]:
 def unit(vectors: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
     """Return the vectors as float32 of unit length, on the CPU."""
     return F.normalize(vectors.float(), dim=-1).cpu()
+
+
+def check_width(encoder: str, width: int, asked: int | None) -> int:
+    """Return the model's width; EncoderError if another was asked for."""
+    if asked not in (None, width):
+        raise EncoderError(f"{encoder} is {width} wide, but width={asked} was given; leave width out")
+    return width
+
+
+def in_batches(
+    rows: Tensor | Sequence[str], encode: Callable[..., Float[Tensor, "N d"]], size: int, width: int
+) -> Float[Tensor, "rows d"]:
+    """Encode at most `size` rows at once; no rows give [0, width]."""
+    with torch.inference_mode():
+        found = [encode(rows[start:start + size]) for start in range(0, len(rows), size)]
+    return torch.cat(found) if found else torch.zeros(0, width)
+
+
+def in_windows(
+    samples: Float[Tensor, "V S 48000"], encode: Callable[[Tensor], Float[Tensor, "N seconds d"]], size: int,
+    width: int, window: int = WINDOW,
+) -> Float[Tensor, "V S d"]:
+    """Encode `window` seconds at once.
+
+    The last window of a longer video begins earlier, so that it also has that many seconds without padding.
+
+    Args:
+        encode: maps waves [N, length] to vectors of at least their seconds, at most `size` waves at once.
+    """
+    seconds = samples.shape[1]
+    found = torch.zeros(*samples.shape[:2], width)
+    if not found.numel():
+        return found
+    with torch.inference_mode():
+        for start in (max(0, min(start, seconds - window)) for start in range(0, seconds, window)):
+            waves = samples[:, start:start + window].flatten(1)
+            found[:, start:start + window] = torch.cat([encode(batch)[:, :seconds] for batch in waves.split(size)])
+    return found
+
+
+def second_shares(rows: int) -> Float[Tensor, "10 rows"]:
+    """Return how much of each of ten seconds each of `rows` equal steps covers; a second's shares sum to 1.
+
+    HTS-AT outputs 1,024 rows for ten seconds (32 steps, each repeated), so seconds end within rows.
+    """
+    edges = torch.linspace(0, WINDOW, rows + 1, dtype=torch.float64)
+    second = torch.arange(WINDOW, dtype=torch.float64)[:, None]
+    return (torch.minimum(edges[1:], second + 1) - torch.maximum(edges[:-1], second)).clamp_min(0).float()
+
+
+class WithoutText:
+    """Base of encoders without language; a store of their features has no label text."""
+
+    has_text = False
+    name: str
+
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
+        """Raise an EncoderError."""
+        raise EncoderError(f"encoder {self.name!r} has no text encoder; train with model.text.bank=learned, or extract "
+                           "with an encoder that has one")
 
 
 def versions(*packages: str) -> dict[str, str]:

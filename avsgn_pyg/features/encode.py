@@ -47,9 +47,13 @@ class WindowEncoder:
     def __init__(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> None:
         self.audio_encoder = audio_encoder
 
+        unit_length = getattr(frame_encoder, "unit_length", True)
+
         def encode_frames(segments: Window) -> Float[Tensor, "N dv"]:
+            if hasattr(frame_encoder, "encode_segments"):
+                return frame_encoder.encode_segments(torch.stack([segment.frames for segment in segments]))
             rows = frame_encoder.encode_frames(torch.cat([segment.frames for segment in segments]))
-            return average_frames(rows.view(len(segments), -1, rows.shape[-1]))
+            return average_frames(rows.view(len(segments), -1, rows.shape[-1]), unit_length)
 
         def encode_seconds(segments: Window) -> Float[Tensor, "N da"]:
             return audio_encoder.encode_audio(_samples(segments)[None])[0]
@@ -59,9 +63,10 @@ class WindowEncoder:
         self._audio = _OncePerSegment(encode_seconds) if alone else self._whole_windows
 
     def __call__(self, windows: Sequence[Window]) -> list[tuple[Float[Tensor, "T da"], Float[Tensor, "T dv"]]]:
-        """Return audio and visual features of each window, rows of unit length; windows may differ in T.
+        """Return audio and visual features of each window; windows may differ in T.
 
-        A segment's visual feature is the mean of its frames' features, normalized.
+        A segment's visual feature is the mean of its frames' features, normalized unless the encoder has
+        ``unit_length = False``; or of its frames as one short video, if the encoder has ``encode_segments``.
         """
         return list(zip(self._audio(windows), self._visual(windows), strict=True))
 
@@ -90,9 +95,12 @@ class _OncePerSegment:
         return found
 
 
-def average_frames(frames: Float[Tensor, "N k d"]) -> Float[Tensor, "N d"]:
-    """Return the mean over a segment's frames, normalized; a single frame is returned bit-identical."""
-    return frames[:, 0] if frames.shape[1] == 1 else F.normalize(frames.mean(dim=1), dim=-1)
+def average_frames(frames: Float[Tensor, "N k d"], unit_length: bool = True) -> Float[Tensor, "N d"]:
+    """Return the mean over a segment's frames, normalized if asked; a single frame is returned bit-identical."""
+    if frames.shape[1] == 1:
+        return frames[:, 0]
+    mean = frames.mean(dim=1)
+    return F.normalize(mean, dim=-1) if unit_length else mean
 
 
 def find_not_finite(audio: Float[Tensor, "T da"], visual: Float[Tensor, "T dv"]) -> str | None:

@@ -1,7 +1,8 @@
 """The interface of encoders, building one from its name or its record, and the label text of both.
 
-Shapes: F frames, V videos, S seconds, P texts, C classes, d width. Every vector has unit length and is float32 on the
-CPU. Another encoder is one class with this interface and one row in a table (``docs/encoders.md``).
+Shapes: F frames, N segments of k frames, V videos, S seconds, P texts, C classes, d width. Every vector is float32 on
+the CPU, and has unit length unless the class has ``unit_length = False``. Another encoder is one class with this
+interface and one row in a table (``docs/encoders.md``).
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class Encoder(Protocol):
         revision: sha256 of all that decides its features but the precision: weights, architecture, preparation.
         precision: ``fp32``, ``bf16`` or ``fp16`` (the latter two by autocast).
         batch_size: most frames, sounds or texts that are encoded at once.
+
+    A class without language has ``has_text = False``. One that embeds sound, pictures and text in one space has
+    ``joint_space``, equal for the encoders of that space.
     """
 
     name: str
@@ -62,6 +66,8 @@ class FrameEncoder(Encoder, Protocol):
     Attributes:
         preparation: resizes and crops ([F, H, W, 3] uint8 to a tensor of F rows); pickles without
             the weights, so that it can run where the video is decoded.
+
+    A class that encodes the frames of a segment as one short video has ``encode_segments``, [N, k, ...] to [N, d].
     """
 
     preparation: Callable[[UInt8[Tensor, "F H W 3"]], Tensor]
@@ -165,6 +171,11 @@ def _check_options(cls: type, choice: EncoderChoice) -> None:
             raise EncoderError(f"encoder {choice.name!r} was given {key}={value!r}: {reason}") from None
 
 
+def without_text(*encoders: Encoder) -> list[str]:
+    """Return the names of the encoders without language."""
+    return [encoder.name for encoder in encoders if not getattr(encoder, "has_text", True)]
+
+
 def label_text(
     frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, categories: Sequence[str],
     prompts: Mapping[str, str] = PROMPTS,
@@ -176,7 +187,7 @@ def label_text(
         prompts: a template for each of ``visual`` and ``audio``, with ``{}`` where the name goes.
 
     Raises:
-        EncoderError: a template without ``{}``; two names with the same embedding.
+        EncoderError: an encoder without language; a template without ``{}``; two names with the same embedding.
     """
     return LabelText(
         visual=_encode_names(frame_encoder, "visual", categories, prompts.get("visual", "")),

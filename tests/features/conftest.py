@@ -161,6 +161,26 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def save_tokenizer() -> Callable[[Path], int]:
+    """Save a tokenizer trained on a few labels in a folder, as transformers does, and return its vocabulary's size."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    def save(folder: Path) -> int:
+        words = Tokenizer(models.BPE(unk_token="<unk>"))
+        words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        labels = ("Church bell", "Male speech, man speaking", "Bark", "the first violin", "a barking dog")
+        special = ["<s>", "<pad>", "</s>", "<unk>"]
+        words.train_from_iterator(labels, trainers.BpeTrainer(vocab_size=300, special_tokens=special,
+                                                              show_progress=False))
+        PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", pad_token="<pad>", eos_token="</s>",
+                                unk_token="<unk>", model_max_length=64).save_pretrained(folder)
+        return words.get_vocab_size()
+
+    return save
+
+
+@pytest.fixture(scope="session")
 def clip_model():
     """open_clip's smallest plain ViT with random weights."""
     from avsgn_pyg.features import clip

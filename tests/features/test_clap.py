@@ -16,7 +16,8 @@ from torch import Tensor
 
 from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features import clap
-from avsgn_pyg.features.clap import ClapEncoder, build, second_shares
+from avsgn_pyg.features.clap import ClapEncoder, build
+from avsgn_pyg.features.compute import second_shares
 from avsgn_pyg.features.encoder import AudioEncoder, EncoderChoice, encoder_from_record, make_audio_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_network")]

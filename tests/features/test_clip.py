@@ -180,6 +180,40 @@ def test_an_empty_tokenizer_is_an_error(options: dict[str, Any], monkeypatch: py
         ClipEncoder(**options)
 
 
+def test_a_tokenizer_of_the_hub_can_come_from_a_folder(
+    tmp_path: Path, save_tokenizer: Callable[[Path], int], clip_weights: Path
+):
+    """SigLIP2's, with fewer words; the model is a small one that takes a tokenizer of the hub."""
+    text = {"context_length": 16, "vocab_size": 300, "width": 16, "heads": 2, "layers": 1, "pool_type": "last",
+            "hf_tokenizer_name": "timm/ViT-B-16-SigLIP2", "tokenizer_kwargs": {"clean": "canonicalize"}}
+    small = {"embed_dim": 16, "custom_text": True, "text_cfg": text,
+             "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16}}
+    (tmp_path / "Small-SigLIP2.json").write_text(json.dumps(small))
+    clip.open_clip.add_model_config(tmp_path / "Small-SigLIP2.json")
+    torch.save(clip.open_clip.create_model("Small-SigLIP2").state_dict(), tmp_path / "small.pt")
+    save_tokenizer(tmp_path / "words")
+    options = {"model": "Small-SigLIP2", "weights": str(tmp_path / "small.pt")}
+    with pytest.raises(EncoderError, match=r"SigLIP2/tree/main in a folder and give tokenizer=FOLDER"):
+        ClipEncoder(**options)
+    with pytest.raises(EncoderError, match="nowhere: no such folder"):
+        ClipEncoder(**options, tokenizer="nowhere")
+    encoder = ClipEncoder(**options, tokenizer=str(tmp_path / "words"))
+    assert torch.pdist(encoder.encode_text(["Bark", "Church bell"])).min() > 1e-3
+    record = encoder.record()
+    assert record["files"] == ["tokenizer", "weights"] and record["options"]["tokenizer"] == "words"
+    with pytest.raises(EncoderError, match="has its own tokenizer"):
+        ClipEncoder(model=MODEL, weights=str(clip_weights), tokenizer=str(tmp_path / "words"))
+
+
+@pytest.mark.parametrize(("name", "tag"), [
+    ("ViT-B-16-SigLIP2-384", "webli"), ("PE-Core-S-16-384", "meta"), ("PE-Core-B-16", "meta"),
+    ("MobileCLIP2-S0", "dfndr2b"),
+])
+def test_documented_models_have_published_weights(name: str, tag: str):
+    with pytest.raises(EncoderError, match=r"huggingface.co/.*and give weights=FILE"):
+        find_weights(name, tag, None, False)
+
+
 def test_the_papers_architecture_builds_and_is_512_wide():
     # Shapes without values: 259 million weights would take a minute to draw.
     with torch.device("meta"):

@@ -33,6 +33,7 @@ def test_frames_are_averaged_to_unit_length_and_one_frame_is_kept_bit_identical(
     mean = frames.mean(1)
     torch.testing.assert_close(average_frames(frames), mean / mean.norm(dim=-1, keepdim=True))
     assert torch.equal(average_frames(frames[:, :1]), frames[:, 0])
+    torch.testing.assert_close(average_frames(frames, unit_length=False), mean)
 
 
 @pytest.mark.parametrize("audio", [SignalAudio(width=8, batch_size=4), Counting()])

@@ -71,7 +71,7 @@ def test_a_word_without_a_value_is_an_error(word: str):
 
 
 @pytest.mark.parametrize(("name", "options", "batch_size", "message"), [
-    ("clop", {}, 1, "'clop'; choose one of clip, signal"),
+    ("clop", {}, 1, "'clop'; choose one of clip, pe_av, signal"),
     ("signal", {"wide": 3}, 1, "no option 'wide'; it has width"),
     ("signal", {"width": "wide"}, 1, "width='wide': Input should be a valid integer"),
     ("signal", {}, 0, "batch_size"),

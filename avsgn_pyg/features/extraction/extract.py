@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtractedError
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
-from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder, label_text
+from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder, label_text, without_text
 from avsgn_pyg.features.extraction import provenance
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.engine import Engine
@@ -59,7 +59,8 @@ def run_extraction(
     with open_progress(out, settings, overwrite=config.overwrite, versions=origin["versions"]) as progress:
         _add_store(plan, out, progress, settings)
         # Before the long work, which would be in vain without a tokenizer.
-        text = None if plan.categories is None else label_text(*encoders, plan.categories, config.prompts)
+        silent = without_text(*encoders)
+        text = None if plan.categories is None or silent else label_text(*encoders, plan.categories, config.prompts)
         encoded = _encode(config, plan, progress, engine)
         record = _record(plan, progress, origin)
         entries = _entries(plan, progress)
@@ -73,6 +74,8 @@ def run_extraction(
                 provenance.write_empty(out, record)
         progress.done = True
     empty = () if entries else ("no video of this shard succeeded; the merge takes only its failures",)
+    if plan.categories is not None and silent:
+        empty += (f"no label text: {' and '.join(silent)} have no text encoder; train with model.text.bank=learned",)
     lines = (f"{len({entry[1] for entry in entries})} videos in {len(entries)} entries; encoded now: {encoded}",
              *describe(record, (*plan.notes, *empty)))
     return Report(out, len(entries), encoded, provenance.failures_of(record), lines)

@@ -27,6 +27,7 @@ from avsgn_pyg.features.extraction.merge import merge
 from avsgn_pyg.features.extraction.report import Report
 from avsgn_pyg.features.extraction.videos import Video
 from avsgn_pyg.features.limits import Limits
+from avsgn_pyg.features.signal import SignalAudio, SignalFrames
 
 T = 2
 
@@ -102,6 +103,16 @@ def test_any_folder_makes_a_store_without_rows(root: Path):
     store = read_store(root / "features.h5")
     assert store.rows is None and store.video_ids == ("a", "b", "c", "short") and store.label_text is None
     assert read_store(root / "named.h5").label_text.visual.shape == (2, 16)
+
+
+def test_encoders_without_language_make_a_store_without_label_text(root: Path):
+    class Wordless(SignalAudio):
+        name, has_text = "wordless", False
+
+    report = run_extraction(config(root), encoders=(SignalFrames(width=16), Wordless(width=16)))
+    assert "no label text: wordless" in report.table() and "model.text.bank=learned" in report.table()
+    store = read_store(root / "features.h5")
+    assert store.label_text is None and store.categories == ("Bark", "Flute")
 
 
 @pytest.mark.parametrize("own_length", [False, True])
