@@ -348,6 +348,9 @@ class TrainConfig(Section):
     early_stop: Count | None = None
     checkpoint_every: Count = 1
     trackers: tuple[str, ...] = ("tensorboard",)
+    init: str | None = None
+    init_strict: Switch = True
+    freeze: tuple[str, ...] = ()
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -360,6 +363,10 @@ class TrainConfig(Section):
             raise ValueError("seeds=[] must name at least one seed")
         _require_unique("seeds", self.seeds)
         _require_unique("trackers", self.trackers)
+        _require_unique("freeze", self.freeze)
+        if self.init is None and not self.init_strict:
+            raise ValueError("init_strict=false is used with init only, and there is none; give init or leave "
+                             "init_strict out")
         return self
 
 

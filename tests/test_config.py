@@ -47,6 +47,7 @@ def write(tmp_path: Path):
     ("model: {head: {segment_scores: true}}", "loss 'segment'"),
     ("{train: {select: test}, evaluate: {split: val}}", "train.select=test needs evaluate.split=test"),
     ("{evaluate: {every: 0}}", "evaluate.every=0 scores none"),
+    ("{train: {init_strict: false}}", "init_strict=false is used with init only"),
     ("model: {dim: [", "not valid YAML"), ("- 1", "got list"), ("just words", "got str"),
 ])
 def test_an_error_names_the_file_the_key_and_the_value(write, yaml, words):

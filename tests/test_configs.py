@@ -295,6 +295,9 @@ SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.boots
 PARSED = ["data.kind=llp", "parsing.audio_smoothing=0.2", "parsing.visual_smoothing=0.2", "parsing.guided=false",
           "parsing.evidence=seconds"]
 
+#: Starting from the weights of another run is trained in tests/recipes/test_training.py.
+STARTED = ["train.init=runs/other", "train.init_strict=false", "train.freeze=[cmsa]"]
+
 #: Hardware that not every machine has.
 HARDWARE = {("train.device", "cuda"), ("train.device", "mps"), ("train.precision", "fp16")}
 
@@ -379,7 +382,7 @@ def test_every_setting_of_parsing_changes_the_result():
 
 
 def test_every_setting_of_data_and_training_is_in_a_run():
-    given = [*RUNS.values(), PARSED]
+    given = [*RUNS.values(), PARSED, STARTED]
     configs = [load_config(None, [*SMALL, "data.root=.", "run_dir=.", *settings]) for settings in given]
     keys = [key for key in SCHEMA if not key.startswith(BUILDING)]
     taken = {key: [value_at(config, key) for config in configs] for key in keys}

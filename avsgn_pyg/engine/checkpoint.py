@@ -113,15 +113,19 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path)
     Raises:
         CheckpointError: lists what is missing, unexpected or of another shape; the module is not changed.
     """
-    wanted = module.state_dict()
-    shapes = [f"{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}"
-              for name in wanted.keys() & weights.keys() if weights[name].shape != wanted[name].shape]
-    problems = [*_listed("missing", wanted.keys() - weights.keys()),
-                *_listed("unexpected", weights.keys() - wanted.keys()), *_listed("of another shape", shapes)]
+    problems = fit_problems(module.state_dict(), weights)
     if problems:
         raise CheckpointError(
             f"{source}: these weights belong to another model than its config builds: {'; '.join(problems)}")
     module.load_state_dict(weights)
+
+
+def fit_problems(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+    """Return what is missing, unexpected or of another shape in `weights`."""
+    shapes = [f"{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}"
+              for name in wanted.keys() & weights.keys() if weights[name].shape != wanted[name].shape]
+    return [*listed("missing", wanted.keys() - weights.keys()),
+            *listed("unexpected", weights.keys() - wanted.keys()), *listed("of another shape", shapes)]
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -129,7 +133,8 @@ def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
 
 
-def _listed(problem: str, names: Iterable[str]) -> list[str]:
+def listed(problem: str, names: Iterable[str]) -> list[str]:
+    """Return ``problem: name, name and 3 more``, or nothing without names."""
     found = sorted(names)
     rest = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
     return [f"{problem}: {', '.join(found[:LISTED])}{rest}"] if found else []

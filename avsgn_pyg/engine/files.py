@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.config import Config, load_config
+from avsgn_pyg.engine.foreign import describe
 
 #: Version of the files of a checkpoint and of the names of its weights; 0.1.0 wrote 1.
 FORMAT: Final = 2
@@ -19,6 +20,9 @@ OTHER_VERSION: Final = "another version of avsgn_pyg wrote it: use that version,
 MODEL: Final = "model.safetensors"
 CONFIG: Final = "config.yaml"
 META: Final = "meta.json"
+LIBRARY: Final = "avsgn_pyg"
+#: Name of the settings in a folder of ``save_pretrained``.
+SAVED_CONFIG: Final = "config.json"
 
 
 class Meta(BaseModel):
@@ -87,6 +91,23 @@ def check_files(folder: Path) -> None:
     read_meta(folder)
     if not (folder / MODEL).is_file():
         raise CheckpointError(f"{folder / MODEL}: no such file")
+
+
+def is_saved(path: Path) -> bool:
+    """Return whether the folder was written by ``save_pretrained`` and not by a training run."""
+    return (path / SAVED_CONFIG).is_file() and (path / MODEL).is_file()
+
+
+def read_saved(folder: Path) -> dict[str, Any]:
+    """Read ``config.json`` of ``save_pretrained``; CheckpointError for another library's or another format."""
+    path = folder / SAVED_CONFIG
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("library_name") != LIBRARY:
+        raise CheckpointError(f"{path}: not a model of {LIBRARY}, but {describe(folder) or 'of an unknown library'}")
+    if values.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {values.get('format')!r}, this version reads format {FORMAT}; "
+                              f"{OTHER_VERSION}")
+    return values
 
 
 def read_json(path: Path) -> Any:

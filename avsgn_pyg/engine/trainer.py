@@ -22,6 +22,7 @@ from avsgn_pyg.engine.checkpoint import save_checkpoint
 from avsgn_pyg.engine.compiled import CompiledModel
 from avsgn_pyg.engine.devices import mean_everywhere, place, place_batches, same_everywhere
 from avsgn_pyg.engine.files import Meta
+from avsgn_pyg.engine.initial import find_frozen
 from avsgn_pyg.engine.journal import Journal, note_environment, versions
 from avsgn_pyg.engine.losses import Learner, LossLog, check_weights
 from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule
@@ -67,6 +68,7 @@ class Trainer:
         device = accelerator.device
         model, train = model.to(device), place(train, device)
         self.scored = {name: place(videos, device) for name, videos in (scored or {}).items()}
+        self.frozen = [part.requires_grad_(False) for part in find_frozen(model, self.recipe.freeze)]
         # Copied before accelerate wraps the model, so that it computes in float32.
         average = build_average(model, self.recipe.ema)
         optimizer = build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay)
@@ -130,6 +132,8 @@ class Trainer:
     def _train_epoch(self, epoch: int, bar: tqdm) -> dict[str, Any]:
         started = time.perf_counter()
         self.learner.train()
+        for part in self.frozen:  # no dropout either, and no new statistics of a batch norm
+            part.eval()
         self.sampler.set_epoch(epoch - 1)
         if hasattr(self.objective, "begin"):
             self.objective.begin((epoch - 1) / self.recipe.epochs)

@@ -7,7 +7,7 @@ accuracies it has the field's F-scores, in ``evaluation-<split>/parsing.json``. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import run_batches
 from avsgn_pyg.engine.files import read_config
+from avsgn_pyg.engine.initial import find_frozen
 from avsgn_pyg.engine.run_folder import find_checkpoint, read_run_config, run_folder
 from avsgn_pyg.engine.trackers import Trackers
 from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
@@ -32,7 +33,7 @@ from avsgn_pyg.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
 from avsgn_pyg.parsing.videos import ParsingVideos, load_llp
 from avsgn_pyg.recipes.parts import check_fits, scored_splits, shape_of, split_of
-from avsgn_pyg.recipes.training import fit, start
+from avsgn_pyg.recipes.training import fit, initial_of, start
 
 IOU = 0.5  #: from which events match
 
@@ -180,11 +181,16 @@ def _train(
     split_of(dataset, config.evaluate.split, "evaluate.split")
     scored_splits(config, dataset)
     model = _build(config, dataset)  # an invalid model raises an error before a file is written
+    shape, evidence = shape_of(dataset), config.parsing.evidence
+    initial = initial_of(config, dataset, [folder], overwrite=overwrite, rebuild=lambda: build_parser(
+        config.model, replace(shape, classes=shape.classes + 1), evidence=evidence))
+    if initial is not None:
+        initial(model)  # weights that do not fit raise an error before a file is written
     accelerator = start(config, folder, overwrite=overwrite)
     objective = ParsingObjective(**config.parsing.model_dump(exclude={"evidence"}))
     with Trackers(config, folder) as trackers:
         fit(config, folder, dataset, accelerator, lambda: model, objective, progress=progress, trackers=trackers,
-            lengthen=lengthen, judge=judge)
+            lengthen=lengthen, initial=initial, judge=judge)
         checkpoint = load_checkpoint(find_checkpoint(folder))
         result = _evaluate(checkpoint, folder, dataset, config.evaluate.split, accelerator.device)
         trackers.finish(result.split, result.scores)
@@ -204,7 +210,9 @@ def _build(config: Config, dataset: Dataset) -> AVSGNParser:
         raise ConfigError("model.text.bank=frozen needs the label text of a store that was extracted with --labels; "
                           "this one has none: learn the bank with model.text.bank=learned")
     set_seed(config.train.seed)
-    return build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
+    model = build_parser(config.model, shape_of(dataset), dataset.label_text, config.parsing.evidence)
+    find_frozen(model, config.train.freeze)
+    return model
 
 
 def _evaluate(

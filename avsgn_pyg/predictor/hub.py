@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.common.files import atomic, write_json
 from avsgn_pyg.engine.checkpoint import Checkpoint, on_cpu
-from avsgn_pyg.engine.files import MODEL
-from avsgn_pyg.predictor.inputs import LIBRARY, SAVED_CONFIG
-from avsgn_pyg.predictor.pretrained import join_weights, read_folder, saved_config
+from avsgn_pyg.engine.files import LIBRARY, MODEL, SAVED_CONFIG
+from avsgn_pyg.engine.saved import read_folder
+from avsgn_pyg.predictor.pretrained import join_weights, saved_config
 
 TASK = "audio-visual-event-localization"
 TEMPLATE = Path(__file__).with_name("model_card.md")

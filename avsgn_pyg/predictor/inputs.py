@@ -6,20 +6,16 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, did_you_mean
 from avsgn_pyg.config import Config
-from avsgn_pyg.engine.files import FORMAT, MODEL, OTHER_VERSION, check_files, read_config, read_json
-from avsgn_pyg.engine.foreign import describe
+from avsgn_pyg.engine.files import check_files, is_saved, read_config, read_saved
 from avsgn_pyg.engine.run_folder import find_checkpoint, find_checkpoints
 from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.files import PICTURES, SOUNDS, as_text, describe_skipped, find_media, read_labels
 from avsgn_pyg.predictor.record import recorded_files
 
-LIBRARY: Final = "avsgn_pyg"
-#: Name of the settings in a folder of ``save_pretrained``.
-SAVED_CONFIG: Final = "config.json"
 #: Name of an output format -> its description.
 FORMS: Final = {
     "table": "events and seconds for a terminal",
@@ -63,23 +59,6 @@ def check_clips(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and not path.exists():
             raise DataError(f"{path}: no such file or folder")
-
-
-def is_saved(path: Path) -> bool:
-    """Return whether the folder was written by ``save_pretrained`` and not by a training run."""
-    return (path / SAVED_CONFIG).is_file() and (path / MODEL).is_file()
-
-
-def read_saved(folder: Path) -> dict[str, Any]:
-    """Read ``config.json`` of ``save_pretrained``; CheckpointError for another library's or another format."""
-    path = folder / SAVED_CONFIG
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("library_name") != LIBRARY:
-        raise CheckpointError(f"{path}: not a model of {LIBRARY}, but {describe(folder) or 'of an unknown library'}")
-    if values.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {values.get('format')!r}, this version reads format {FORMAT}; "
-                              f"{OTHER_VERSION}")
-    return values
 
 
 def check_model(path: Path, *, several: bool = False, seeds: Sequence[int] | int | None = None) -> None:

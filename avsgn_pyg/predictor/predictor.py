@@ -25,7 +25,9 @@ from torch_geometric.data import Batch
 from avsgn_pyg import zoo
 from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints
+from avsgn_pyg.engine.files import is_saved
 from avsgn_pyg.engine.run_folder import find_checkpoints
+from avsgn_pyg.engine.saved import read_folder
 from avsgn_pyg.features.encoder import choose_device
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.build import build_batch
@@ -33,9 +35,9 @@ from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import Temperatures
 from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders, load_encoders
 from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, pad
-from avsgn_pyg.predictor.inputs import check_config, check_no_seeds, is_saved, read_label_list
+from avsgn_pyg.predictor.inputs import check_config, check_no_seeds, read_label_list
 from avsgn_pyg.predictor.prediction import Prediction
-from avsgn_pyg.predictor.pretrained import is_repository, join_weights, read_folder
+from avsgn_pyg.predictor.pretrained import is_repository, join_weights
 from avsgn_pyg.predictor.vocabulary import Vocabulary, check_temperatures, encode_labels
 from avsgn_pyg.predictor.windows import average, cut, window_starts
 

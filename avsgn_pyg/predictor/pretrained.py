@@ -1,4 +1,4 @@
-"""The folder of a saved model in the Hugging Face convention: ``config.json`` and safetensors; its reading.
+"""The folder of a saved model in the Hugging Face convention: ``config.json`` and safetensors.
 
 Encoders are records in it (name, options, revision), never weights: those have their own owners and licenses.
 """
@@ -11,19 +11,15 @@ from os.path import commonpath
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final
 
-from pydantic import ValidationError
 from torch import Tensor
 
 from avsgn_pyg.common.errors import CheckpointError
-from avsgn_pyg.config import Config
-from avsgn_pyg.engine.checkpoint import Checkpoint, read_tensors
-from avsgn_pyg.engine.files import FORMAT, MODEL, Meta, read_json
-from avsgn_pyg.predictor.inputs import LIBRARY, SAVED_CONFIG, is_saved, read_saved
+from avsgn_pyg.engine.checkpoint import Checkpoint
+from avsgn_pyg.engine.files import FORMAT, LIBRARY, SAVED_CONFIG, is_saved, read_json
+from avsgn_pyg.engine.saved import OWN
 
 #: Scores of an evaluation that are saved with the model.
 SCORES: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc")
-#: What distinguishes the metas of the seeds of one run.
-OWN: Final = ("seed", "epoch", "step", "selection_score", "versions")
 #: Suffixes of the files that settings and encoders name.
 SUFFIXES: Final = frozenset((".h5", ".hdf5", ".npy", ".txt", ".csv", ".pt", ".pth", ".bin", ".ckpt", ".safetensors"))
 
@@ -37,27 +33,6 @@ def is_repository(where: str | Path, revision: str | None = None) -> bool:
     if isinstance(where, Path) or not re.fullmatch(r"[\w.-]+/[\w.-]+", where):
         raise CheckpointError(f"{where}: no such folder; give one, or a repository of the hub as owner/name")
     return True
-
-
-def read_folder(folder: Path) -> list[Checkpoint]:
-    """Read a saved folder, of one model or of the seeds of an ensemble.
-
-    CheckpointError for a missing or damaged file, or another format.
-    """
-    path = folder / SAVED_CONFIG
-    values = read_saved(folder)
-    try:
-        config, meta = Config.model_validate(values.get("config")), Meta.model_validate(values.get("meta"))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise CheckpointError(f"{path}: {problems}") from None
-    weights, members = read_tensors(folder / MODEL), values.get("members", ())
-    if not members:
-        return [Checkpoint(folder, config, meta, weights)]
-    parts = ({name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
-             for prefix in map("members.{}.".format, range(len(members))))
-    return [Checkpoint(folder, config, meta.model_copy(update={name: member[name] for name in OWN}), own)
-            for member, own in zip(members, parts, strict=True)]
 
 
 def join_weights(checkpoints: Sequence[Checkpoint]) -> dict[str, Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from avsgn_pyg.config import Config, ConfigError
 from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.initial import Initial, find_frozen
 from avsgn_pyg.engine.optim import LENGTHENED
 from avsgn_pyg.engine.run_folder import (
     RunFolder,
@@ -80,6 +82,11 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool, len
     for level, sentences in ((logging.WARNING, dataset.warnings), (logging.INFO, dataset.notes)):
         for sentence in sentences:
             logger.log(level, "%s: %s", dataset.name, sentence)
+    shape = shape_of(dataset)
+    initial = initial_of(config, dataset, runs, overwrite=overwrite, rebuild=lambda: zoo.build_model(
+        config.model, replace(shape, classes=shape.classes + 1), supervision=config.objective.supervision))
+    if initial is not None:
+        initial(first)  # refused, if they do not fit, before a file is written
     accelerator = start(config, folder, overwrite=overwrite)
     main = accelerator.is_main_process
     if several:
@@ -93,7 +100,7 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool, len
         objective = zoo.build_objective(own.objective, own.model.name)
         with Trackers(own, path) as trackers:
             fit(own, path, dataset, accelerator, build, objective, progress=progress, trackers=trackers,
-                lengthen=lengthen)
+                lengthen=lengthen, initial=initial)
             result = evaluate_checkpoint(
                 load_checkpoint(find_checkpoint(path)), dataset, own.evaluate.split, folder=path, config=own,
                 device=accelerator.device, progress=progress and main)
@@ -131,7 +138,20 @@ def _build(config: Config, dataset: Dataset) -> nn.Module:
         raise ConfigError(
             f"model.text.bank=frozen needs label embeddings, and {dataset.name} brings none: give "
             "data.audio_labels and data.visual_labels, or learn the bank with model.text.bank=learned")
+    find_frozen(model, config.train.freeze)
     return model
+
+
+def initial_of(
+    config: Config, dataset: Dataset, folders: Iterable[Path], *, overwrite: bool, rebuild: Callable[[], nn.Module]
+) -> Initial | None:
+    """Return the weights of ``train.init``; ``None`` without it, and if the runs in all `folders` have checkpoints.
+
+    Args:
+        rebuild: see :class:`avsgn_pyg.engine.initial.Initial`, which has the errors too.
+    """
+    begun = not overwrite and all(RunFolder(folder).last is not None for folder in folders)
+    return None if config.train.init is None or begun else Initial(config.train, dataset.categories, rebuild)
 
 
 def start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
@@ -151,13 +171,14 @@ def start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
 def fit(
     config: Config, folder: Path, dataset: Dataset, accelerator: Accelerator, build: Callable[[], nn.Module],
     objective: Any, *, progress: bool, trackers: Trackers, lengthen: bool = False,
-    judge: Callable[..., dict[str, float]] = judge,
+    initial: Initial | None = None, judge: Callable[..., dict[str, float]] = judge,
 ) -> None:
     """Train one seed unless its run is finished.
 
     Args:
         build: returns a new model.
         lengthen: whether the run may be given more epochs than it has.
+        initial: weights to start a new run from.
         trackers: closed by the caller, after it gave them the final scores.
         judge: ``(model, videos, config=, device=) -> scores`` of a split; the first one selects.
     """
@@ -171,6 +192,9 @@ def fit(
         return
     notes = [*dataset.warnings, *dataset.notes, *_lengthening(run, config)]
     model = build()
+    if initial is not None and run.last is None:
+        notes.append(initial(model))
+        logger.info("%s: %s", folder, notes[-1])
     set_seed(config.train.seed, device_specific=True)  # each process draws its own dropout and augmentation
     Trainer(config, model, objective, dataset.train, scored_splits(config, dataset), meta=meta_of(dataset), run=run,
             accelerator=accelerator, progress=progress, notes=notes,

@@ -244,6 +244,15 @@ def test_a_run_without_its_training_state_cannot_be_lengthened(make_trainer: Mak
     assert snapshot(tmp_path) == before
 
 
+def test_a_frozen_part_keeps_its_weights_and_statistics(make_trainer: Make, tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, freeze=["mix", "norm"], ema=0.5)
+    before = {name: value.clone() for name, value in trainer.parts.model.state_dict().items()}
+    trainer.fit()
+    kept = {name for name, value in last(tmp_path).items() if torch.equal(value, before[name])}
+    assert kept == {name for name in before if name.startswith(("mix.", "norm.", "unread."))}
+    assert not trainer.parts.model.norm.training and trainer.parts.model.dropout.training
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     make_trainer: Make, tiny_objective: type, tmp_path: Path
 ) -> None:

@@ -152,6 +152,26 @@ def test_seeds_are_lengthened_by_a_resume_with_more_epochs(
     assert any("its milestones stay" in record.message for record in caplog.records)
 
 
+def test_a_run_starts_from_the_weights_of_another_with_new_heads_for_other_classes(
+    trained: Result, make_config: Make, weights: Callable, tmp_path: Path
+) -> None:
+    source = shutil.copytree(trained.folder, tmp_path / "source")
+    settings = {"data": {"kind": "synthetic", "synthetic": {"videos": 40, "classes": 4, "width": 16}},
+                "init": str(source), "epochs": 1, "freeze": ["cmsa"]}
+    with pytest.raises(CheckpointError, match="other classes"):
+        train(make_config("tuned", **settings))
+    assert not (tmp_path / "tuned").exists()
+    folder = train(make_config("tuned", **settings, init_strict=False)).folder
+    before, after = weights(source), weights(folder)
+    assert {name.partition(".")[0] for name in before if torch.equal(before[name], after.get(name))} == {"cmsa"}
+    assert all(torch.equal(value, after[name]) for name, value in before.items() if name.startswith("cmsa."))
+    [started] = json.loads((folder / "environment.json").read_text())
+    assert "trained anew: " in started["data_notes"][-1] and "head." in started["data_notes"][-1]
+    shutil.rmtree(source)  # a run that has begun does not need it
+    recipes.restart(folder, ["train.epochs=2"], progress=False)
+    assert RunFolder(folder).index.last == "epoch-0002"
+
+
 def test_selecting_on_test_warns_and_marks_every_row(make_config: Make, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"train\.select=test"):
         rows = train(make_config(select="test")).table().splitlines()[3:]
