@@ -5,6 +5,7 @@ A folder contains annotations, splits and features, in the form of AVE, OV-AVE o
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,9 @@ def _load_files(config: DataConfig) -> Dataset:
     source = legacy_source(**files) if store is None else store_source(store, read_store(store))
     annotations, found = _read_annotations(config, root, source)
     places = source.places(annotations, by_id=config.kind in BY_ID_FILES)
+    if config.kind in BY_ID_FILES:  # ids are unique, so an absent one needs no recorded reason to be left out
+        absent = dict.fromkeys((places == ABSENT).nonzero().flatten().tolist(), "not in the store")
+        source = dataclasses.replace(source, failed=absent | source.failed)
     _check_times(annotations, source)
     if config.kind == "ave":
         ave.check_coverage(annotations, found, root, config.splits)

@@ -101,15 +101,20 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield place and values of the named columns of every line; DataError for a missing column or an empty field."""
+    """Yield place and values of the named columns of every line, below a header line.
+
+    Raises:
+        DataError: the file lacks a column; or the place of a line with an empty or missing field, or too many fields.
+    """
     table = csv.DictReader(read_text(path).splitlines(), delimiter=delimiter)
     if missing := set(columns) - set(table.fieldnames or ()):
         raise DataError(f"{path}: no column {', '.join(sorted(missing))} among {table.fieldnames}; expected "
                         f"{', '.join(columns)}")
     for row in table:
         values = tuple((row[column] or "").strip() for column in columns)
-        if not all(values):
-            raise DataError(f"{path}, line {table.line_num}: an empty or missing field among {', '.join(columns)}")
+        if None in row or not all(values):
+            raise DataError(f"{path}, line {table.line_num}: expected {len(table.fieldnames)} fields of which "
+                            f"{', '.join(columns)} are not empty; got {[*filter(None, row.values())]}")
         yield f"{path}, line {table.line_num}", values
 
 

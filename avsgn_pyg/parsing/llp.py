@@ -26,7 +26,7 @@ from torch import Tensor
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.ave import class_index
-from avsgn_pyg.data.files import read_text
+from avsgn_pyg.data.files import read_table
 from avsgn_pyg.parsing.checks import EVAL_FILES, WEAK_FILES
 
 #: The field's class order (that of the published code's output layer).
@@ -138,17 +138,16 @@ def read_split(path: str | Path, categories: Sequence[str] = CATEGORIES) -> Spli
             unknown label.
     """
     path, index = Path(path), {name: number for number, name in enumerate(categories)}
-    lines: dict[str, int] = {}
+    lines: dict[str, str] = {}
     labels = []
-    for number, (name, events) in _lines(path, WEAK_HEADER):
-        where = f"{path}, line {number}"
+    for where, (name, events) in read_table(path, WEAK_HEADER, "\t"):
         try:
             split_name(name)
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
         if name in lines:
-            raise DataError(f"{where}: {name!r} is already in line {lines[name]}")
-        lines[name] = number
+            raise DataError(f"{where}: {name!r} is already in {lines[name]}")
+        lines[name] = where
         row = torch.zeros(len(index))
         row[[class_index(event, index, where) for event in events.split(",")]] = 1.0
         labels.append(row)
@@ -168,8 +167,7 @@ def _read_times(
     place = {name: number for number, name in enumerate(video_ids)}
     index = {name: number for number, name in enumerate(categories)}
     marks, names, empty = torch.zeros(len(place), segments, len(index), dtype=torch.bool), set(), 0
-    for number, (name, *times, event) in _lines(path, EVAL_HEADER):
-        where = f"{path}, line {number}"
+    for where, (name, *times, event) in read_table(path, EVAL_HEADER, "\t"):
         column, (start, end) = class_index(event, index, where), (_second(text, segments, where) for text in times)
         names.add(name)
         if name in place:
@@ -183,17 +181,6 @@ def _second(text: str, segments: int, where: str) -> int:
         kind = BeyondEndError if text.isdecimal() else DataError
         raise kind(f"{where}: {text!r} is not a whole second from 0 to {segments}")
     return int(text)
-
-
-def _lines(path: Path, header: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and fields of the lines below the header."""
-    lines = [(number, line.split("\t")) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-    if not lines or tuple(lines[0][1]) != header:
-        raise DataError(f"{path}: expected the columns {header}, got {lines[0][1] if lines else 'nothing'}")
-    for number, fields in lines[1:]:
-        if len(fields) != len(header):
-            raise DataError(f"{path}, line {number}: {len(fields)} fields instead of {len(header)}, split at tabs")
-        yield number, fields
 
 
 def _check_overlap(splits: dict[str, Split]) -> None:

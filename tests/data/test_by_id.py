@@ -156,7 +156,8 @@ def test_an_avepm_data_set_has_the_names_of_its_mapping(avepm: Callable[..., Pat
     ({"val": "1,x,4,1"}, "from x to 4"),
     ({"val": "1,1,4,dog"}, "'dog' is not the number of a class"),
     ({"test": "7,1,4,0"}, r"test\.csv, line 2.*'7' is already in .*train\.csv, line 2"),
-    ({"val": "1,1"}, "an empty or missing field"),
+    ({"val": "1,1"}, "expected 4 fields"),
+    ({"val": "1,1,2,1,5"}, "expected 4 fields"),
 ])
 def test_a_wrong_avepm_file_is_an_error_that_names_the_place(rows: dict, words: str, avepm: Callable[..., Path]):
     with pytest.raises(DataError, match=words):
@@ -172,6 +173,17 @@ def test_a_missing_file_is_named_before_the_store_is_read(avepm: Callable[..., P
     (root / "f.h5").write_bytes(b"no store")
     with pytest.raises(DataError, match=r"val\.csv: no such file; data\.kind=ave-pm needs it"):
         load_dataset(DataConfig(kind="ave-pm", name="AVE-PM", root=root, features="f.h5"))
+
+
+def test_videos_that_a_store_lacks_are_an_error_or_left_out(ovave: Callable[..., Path]):
+    root = ovave()
+    write_store(root / "f.h5", features(("c", "d", "a")))
+    config = DataConfig(kind="ov-ave", name="OV-AVE", root=root, features="f.h5")
+    with pytest.raises(DataError, match=r"1 of 2 train rows .* \(b\): not in the store; .*data.missing=drop"):
+        load_dataset(config)
+    dataset = load_dataset(config.model_copy(update={"missing": "drop"}))
+    assert dataset.train.video_ids == ("a",) and dataset.test.video_ids == ("d",)
+    assert any("train rows without features, left out: 1 of 2: not in the store" in note for note in dataset.notes)
 
 
 @pytest.mark.parametrize("ids", [("a", "a", "b", "c", "d"), ("v", "w", "x", "y", "z")])
