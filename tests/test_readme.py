@@ -17,6 +17,8 @@ from avsgn_pyg.zoo import Shape, build_model
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "MODEL_CARD.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+#: Files that add options to several tools.
+OPTIONS = ("avsgn_pyg/predictor/inputs.py", "avsgn_pyg/features/limits.py")
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -53,7 +55,8 @@ def problem(command: str) -> str | None:
 
 def wrong_arguments(script: str, arguments: list[str]) -> str | None:
     """Flags that the tool does not know, settings from which no model can be built."""
-    known = set(re.findall(r"\"(--[\w-]+)\"", (ROOT / script).read_text(encoding="utf-8"))) | {"--help"}
+    texts = [(ROOT / file).read_text(encoding="utf-8") for file in (script, *OPTIONS)]
+    known = {flag for text in texts for flag in re.findall(r"\"(--[\w-]+)\"", text)} | {"--help"}
     unknown = [word for word in arguments if word.startswith("--") and word not in known]
     if unknown:
         return f"{script} has no {unknown}"

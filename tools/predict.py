@@ -3,6 +3,7 @@
 python tools/predict.py clip.mp4 --checkpoint runs/demo                                prints events and seconds
 python tools/predict.py clips/ --checkpoint runs/demo --out predictions --format json,vtt  writes files
 python tools/predict.py clip.mp4 --checkpoint runs/demo --label thunder --label "rain, wind"   other labels
+python tools/predict.py clip.mp4 --label "dog barking" --label violin                  no trained model at all
 The same command resumes after an interruption; docs/prediction.md describes files and formats.
 """
 
@@ -16,16 +17,16 @@ from avsgn_pyg import predictor
 from avsgn_pyg.common.command_line import Parser, own_words, path, some_seeds
 from avsgn_pyg.common.text import printable
 from avsgn_pyg.features.limits import add_limits, take_limits
-from avsgn_pyg.predictor.inputs import FORMS, check_model, encoder_choices, read_label_list, search_clips
+from avsgn_pyg.predictor.inputs import FORMS, add_labels, encoder_choices, search_clips, take_labels
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("clips", nargs="+", type=path, metavar="CLIP", help="a media file, or a folder of them")
-    parser.add_argument("--checkpoint", required=True, type=path, metavar="RUN", help="run, checkpoint or saved model")
+    parser.add_argument("--checkpoint", type=path, metavar="RUN",
+                        help="run, checkpoint or saved model; without one, labels alone decide (no training)")
     parser.add_argument("--seeds", type=some_seeds, metavar="N", help="of a run of several: all, the first N, or 0,3")
-    parser.add_argument("--labels", type=path, metavar="FILE", help="use these labels, one per line")
-    parser.add_list("--label", commas=False, default=[], metavar="TEXT", help="use this label; may be repeated")
+    add_labels(parser)
     parser.add_argument("--out", type=path, metavar="DIR", help="write files to this folder; do not print results")
     forms = "; ".join(f"{name}: {what}" for name, what in FORMS.items())
     parser.add_list("--format", choices=FORMS, metavar="FORMAT", help=f"{forms} (default: table, with --out json)")
@@ -36,13 +37,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--top", type=int, default=1, metavar="K", help="classes per second in the table")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of the encoders")
-    parser.add_encoders("if none is recorded or its weights file has moved")
+    parser.add_encoders("if none is recorded, its weights file has moved, or there is no trained model")
     add_limits(parser)
     options = parser.parse_intermixed_args(arguments)
     if options.top < 1:
         parser.error("--top K shows one class at least")
-    if options.labels is not None and options.label:
-        parser.error("give --labels FILE or --label TEXT, not both")
     if options.out is None and (options.cut or options.overwrite):
         parser.error("--cut and --overwrite need --out DIR")
     options.format = options.format or ["table" if options.out is None else "json"]
@@ -51,11 +50,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     (clips, notes), encoders = search_clips(options.clips), encoder_choices(visual=options.visual, audio=options.audio)
-    check_model(options.checkpoint, several=True, seeds=options.seeds)
-    labels = read_label_list(options.labels or options.label) if options.labels or options.label else None
-    settings = {"device": options.device, "precision": options.precision, "labels": labels, "encoders": encoders,
-                "limits": take_limits(options), "seeds": options.seeds}
-    model, failed = predictor.Predictor.from_checkpoint(options.checkpoint, **settings), []
+    settings = {"device": options.device, "precision": options.precision, "encoders": encoders,
+                "limits": take_limits(options), **take_labels(options, options.checkpoint, options.seeds)}
+    model, failed = predictor.open_predictor(**settings), []
     print(*(f"note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
     asked = {name: getattr(options, name) for name in ("out", "tau", "top", "cut", "overwrite")}
     for result in predictor.predict_clips(model, clips, formats=options.format, progress=True, **asked):

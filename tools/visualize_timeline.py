@@ -3,6 +3,7 @@
 python tools/visualize_timeline.py runs/demo --row 12 --split test
 python tools/visualize_timeline.py runs/demo --row 12 --split test --media clips/12.mp4     with frames and sound
 python tools/visualize_timeline.py runs/demo --video clip.mp4 --out pictures --format png,svg,pdf
+python tools/visualize_timeline.py --video clip.mp4 --label dog --label violin --out pictures    no trained model
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from avsgn_pyg import predictor, recipes
 from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
-from avsgn_pyg.predictor.inputs import check_clips, check_model, encoder_choices, search_clips
+from avsgn_pyg.predictor.inputs import add_labels, check_clips, encoder_choices, search_clips, take_labels
 from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
@@ -23,13 +24,14 @@ SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("run", type=path, metavar="RUN", help="folder of a run or a checkpoint")
+    parser.add_argument("run", type=path, nargs="?", metavar="RUN", help="folder of a run or a checkpoint")
     parser.add_overrides("with --row: dotted data.* settings")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
     parser.add_list("--video", to=which, commas=False, type=path, metavar="CLIP",
                     help="a media file or a folder of them, instead of a row; may be repeated")
     parser.add_encoders("with --video")
+    add_labels(parser)
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--media", type=path, metavar="CLIP", help="video file of the row, for frames and audio")
@@ -38,7 +40,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_list("--format", choices=FORMATS, default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
     of_rows = options.overrides or options.split or options.data or options.media
-    if of_rows if options.video is not None else options.visual or options.audio:
+    if options.run is None and (options.video is None or options.out is None):
+        parser.error("RUN is missing; only labels with --video CLIP and --out DIR need none")
+    of_clips = options.visual or options.audio or options.labels or options.label
+    if of_rows if options.video is not None else of_clips:
         parser.error("--video CLIP needs no data, but its encoders (--visual, --audio): no --split, no KEY=VALUE")
     return options
 
@@ -50,8 +55,7 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
     if options.video is not None:
         clips, notes = search_clips(options.video)
         print(*(f"note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
-        check_model(options.run, several=True)
-        model = predictor.Predictor.from_checkpoint(options.run, encoders=encoders)
+        model = predictor.open_predictor(encoders=encoders, **take_labels(options, options.run))
         yield from predictor.pictures.write_clips(
             model, clips, predictor.pictures.write_clip_timeline, options.format, out=options.out, tau=options.tau,
             default=lambda stem: recipes.pictures.folder_in(options.run, f"clip-{stem}"))

@@ -14,8 +14,8 @@ from avsgn_pyg.common.errors import EXPECTED_ERRORS, DataError, PictureError
 from avsgn_pyg.predictor.cuts import write_cuts
 from avsgn_pyg.predictor.formats import FORMATS, render
 from avsgn_pyg.predictor.inputs import check_formats
+from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.prediction import Prediction
-from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.record import open_output, state
 
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ class ClipResult:
 
 
 def predict_clips(
-    predictor: Predictor, clips: Sequence[Path], *, out: Path | None = None, formats: Sequence[str] = (),
+    predictor: ClipLocalizer, clips: Sequence[Path], *, out: Path | None = None, formats: Sequence[str] = (),
     tau: float | None = None, top: int = 1, cut: bool = False, overwrite: bool = False, progress: bool = False,
 ) -> Iterator[ClipResult]:
     """Predict clips in their order; settings, output and encoders are checked before the first one.
@@ -76,7 +76,7 @@ def predict_clips(
     tau_used = predictor.check_tau(tau)
     with nullcontext() if out is None else open_output(out, overwrite) as folder:
         stems = {} if folder is None else folder.stems(clips)
-        _ = predictor.encoders, predictor.vocabulary
+        predictor.load()
         settings = folder and {**predictor.identity(), "tau": tau_used, "formats": formats, "top": top, "cut": cut}
 
         def predict(clip: Path) -> ClipResult:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from avsgn_pyg.common import command_line
 from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, did_you_mean
 from avsgn_pyg.config import Config
 from avsgn_pyg.engine.files import check_files, is_saved, read_config, read_saved
@@ -91,6 +92,45 @@ def check_config(config: Config, path: Path) -> None:
     if config.data.regions == "keep":
         raise ConfigError(f"{path}: trained on regional features (data.regions=keep), and clips are encoded as one "
                           "vector per second; use a model trained with data.regions=pool")
+
+
+def add_labels(parser: command_line.Parser) -> None:
+    """Add the options of labels, which replace a model's classes or need no model at all."""
+    parser.add_argument("--labels", type=command_line.path, metavar="FILE", help="use these labels, one per line")
+    parser.add_list("--label", commas=False, default=[], metavar="TEXT", help="use this label; may be repeated")
+    parser.add_list("--prompt", commas=False, default=[], metavar="KIND=TEXT",
+                    help="without a model: visual='a photo of {}' or audio='the sound of {}'; of several, the mean")
+    parser.add_argument("--calibrate", type=command_line.path, metavar="STORE",
+                        help="without a model: features of clips of the same kind; no annotations are read")
+
+
+def take_labels(options: Any, model: Path | None, seeds: Sequence[int] | int | None = None) -> dict[str, Any]:
+    """Check the model, if there is one, and return the arguments of :func:`.predictor.open_predictor` for it.
+
+    Raises:
+        ConfigError: contradictory options, neither labels nor a model, or a model that is not for prediction.
+        CheckpointError: no complete model. DataError: a file that cannot be read.
+    """
+    if options.labels is not None and options.label:
+        raise ConfigError("give --labels FILE or --label TEXT, not both")
+    given = options.labels or options.label
+    labels = read_label_list(given) if given else None
+    if model is not None:
+        if options.prompt or options.calibrate is not None:
+            raise ConfigError("--prompt and --calibrate are for localization without a trained model, by labels alone; "
+                              "leave out either these or the model")
+        check_model(model, several=True, seeds=seeds)
+        return {"model": model, "labels": labels, "seeds": seeds}
+    if seeds is not None:
+        raise ConfigError("--seeds are those of a trained model; leave them out, or give one")
+    if labels is None:
+        raise ConfigError("give a trained model, or two or more labels (--label TEXT, --labels FILE) to localize "
+                          "without training")
+    check_clips(options.calibrate)
+    prompts: dict[str, list[str]] = {}
+    for kind, _, text in (prompt.partition("=") for prompt in options.prompt):
+        prompts.setdefault(kind, []).append(text)
+    return {"model": None, "labels": labels, "prompts": prompts, "calibration": options.calibrate}
 
 
 def read_label_list(labels: Sequence[str] | str | Path) -> tuple[str, ...]:

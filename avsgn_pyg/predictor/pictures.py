@@ -19,6 +19,7 @@ from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.features.media import Limits, probe, read_seconds
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.predictor.clips import each
+from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.record import file_stems
@@ -103,8 +104,9 @@ def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float 
 
 
 def write_clips(
-    predictor: Predictor, clips: Sequence[Path], write: Callable[..., list[Path]], formats: Sequence[str] = ("png",), *,
-    out: Path | None, default: Callable[[str], Path], tau: float | None = None, **options: Any,
+    predictor: ClipLocalizer, clips: Sequence[Path], write: Callable[..., list[Path]],
+    formats: Sequence[str] = ("png",), *, out: Path | None, default: Callable[[str], Path], tau: float | None = None,
+    **options: Any,
 ) -> Iterator[tuple[list[Path], Exception | None]]:
     """Write the figures of each clip, also if others fail; yield the paths, or the error.
 
@@ -117,7 +119,8 @@ def write_clips(
         ConfigError, EncoderError: no clip can be drawn.
     """
     predictor.check_tau(tau)
-    _, stems = predictor.encoders, file_stems(clips)
+    predictor.load()
+    stems = file_stems(clips)
 
     def draw(clip: Path) -> list[Path]:
         stem = stems[clip]
@@ -129,7 +132,7 @@ def write_clips(
 
 
 def write_clip_timeline(
-    predictor: Predictor, clip: Path, folder: Path, formats: Sequence[str] = ("png",), *, tau: float | None = None
+    predictor: ClipLocalizer, clip: Path, folder: Path, formats: Sequence[str] = ("png",), *, tau: float | None = None
 ) -> list[Path]:
     """Write ``timeline.<format>`` of a clip into `folder`; errors are those of a call of the predictor."""
     return write_timeline(clip_picture(predictor(clip, tau=tau)), folder, formats)

@@ -8,7 +8,6 @@ Shapes: S seconds of the video, T segments of the model's window, W windows.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,14 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch_geometric.data import Batch
 
 from avsgn_pyg import zoo
-from avsgn_pyg.common.errors import ConfigError, DataError
+from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints
 from avsgn_pyg.engine.files import is_saved
 from avsgn_pyg.engine.run_folder import find_checkpoints
@@ -34,15 +32,14 @@ from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import Temperatures
 from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders, load_encoders
-from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, pad
 from avsgn_pyg.predictor.inputs import check_config, check_no_seeds, read_label_list
-from avsgn_pyg.predictor.prediction import Prediction
+from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.pretrained import is_repository, join_weights
+from avsgn_pyg.predictor.training_free import TrainingFree
 from avsgn_pyg.predictor.vocabulary import Vocabulary, check_temperatures, encode_labels
-from avsgn_pyg.predictor.windows import average, cut, window_starts
 
 
-class Predictor:
+class Predictor(ClipLocalizer):
     """A trained model that localizes the events of videos.
 
     Attributes:
@@ -125,6 +122,11 @@ class Predictor:
 
         return cls(hub.download(where, revision), **options)
 
+    @staticmethod
+    def training_free(labels: Sequence[str] | str | Path, **options: Any) -> TrainingFree:
+        """Return a predictor of any labels that needs no trained model: :class:`.training_free.TrainingFree`."""
+        return TrainingFree(labels, **options)
+
     def save_pretrained(self, folder: str | Path, *, license: str = "unknown") -> Path:
         """Write ``model.safetensors``, ``config.json`` and the model card ``README.md`` into a new folder.
 
@@ -153,6 +155,16 @@ class Predictor:
         given = self._labels.labels if isinstance(self._labels, Vocabulary) else self._labels
         return self.meta.categories if given is None else given
 
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Widths of audio and of visual features."""
+        return self.meta.audio_width, self.meta.visual_width
+
+    @property
+    def default_tau(self) -> float:
+        """The config's ``evaluate.tau``."""
+        return self.config.evaluate.tau
+
     @cached_property
     def encoders(self) -> Encoders:
         """The encoders of clips, loaded at first use; errors are :func:`.encoders.load_encoders`'s."""
@@ -164,6 +176,10 @@ class Predictor:
         if not isinstance(self._labels, tuple):
             return self._labels
         return encode_labels(self._labels, self.checkpoint, self.encoders, self._temperatures)
+
+    def load(self) -> None:
+        """Load the encoders, and encode the text of labels that replace the classes."""
+        _ = self.encoders, self.vocabulary
 
     def identity(self) -> dict[str, Any]:
         """Return everything besides tau that determines a clip's prediction, JSON-ready; loads the encoders."""
@@ -178,75 +194,22 @@ class Predictor:
             found["label text"] = fingerprint(text, {"temperatures": self.vocabulary.temperatures})
         return found
 
-    def __call__(self, clip: str | Path, *, tau: float | None = None) -> Prediction:
-        """Localize the events of a clip of any length.
-
-        Args:
-            clip: a media file; a missing video or audio track is noted, and replaced as in extraction.
-            tau: relevance threshold in [0, 1); ``None``: the config's ``evaluate.tau``.
-
-        Raises:
-            MediaError: the file cannot be read.
-            EncoderError: the encoders are not available, or are not those of the training.
-            ConfigError: tau is out of range, or the model is decoded without one.
-        """
-        self.check_tau(tau)
-        return self.localize_encoded(Path(clip), self.encode(Path(clip)), tau=tau)
-
-    def encode(self, clip: Path) -> EncodedClip:
-        """Return the features of a clip's windows; errors are those of a call."""
-        return encode_clip(clip, self.encoders.visual, self.encoders.audio, segments=self.segments,
-                           frames_per_segment=self.encoders.frames_per_segment, limits=self.limits)
-
-    def localize_encoded(self, clip: Path, encoded: EncodedClip, *, tau: float | None = None) -> Prediction:
-        """Localize the events of a clip that :meth:`encode` encoded; errors are those of a call."""
-        prediction = self._predict(clip.name, encoded.audio, encoded.visual, encoded.seconds, tau)
-        return replace(prediction, path=clip, duration=encoded.duration, seen=encoded.seen, heard=encoded.heard,
-                       notes=encoded.notes)
-
-    def localize(
-        self, audio: Tensor | np.ndarray, visual: Tensor | np.ndarray, *, tau: float | None = None,
-        name: str = "features",
-    ) -> Prediction:
-        """Localize the events of a video given by its features; below T seconds, the last one is repeated.
-
-        Args:
-            audio, visual: [S, da] and [S, dv], tensors or arrays of numbers.
-
-        Raises:
-            DataError: no second, another shape than the model's, NaN or infinity.
-            ConfigError: as for a call.
-        """
-        widths, given = (self.meta.audio_width, self.meta.visual_width), (audio, visual)
-        try:
-            audio, visual = (rows.detach().float().cpu() if isinstance(rows, Tensor) else
-                             torch.tensor(np.asarray(rows).astype(np.float32, casting="same_kind")) for rows in given)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{name}: expected tensors or arrays of numbers ({error})") from None
-        shapes = [list(rows.shape) for rows in (audio, visual)]
-        seconds = shapes[0][0] if shapes[0] else 0
-        if not seconds or shapes != [[seconds, width] for width in widths]:
-            raise DataError(f"{name}: expected audio [S, {widths[0]}] and visual [S, {widths[1]}] of the same S >= 1 "
-                            f"seconds, got {shapes[0]} and {shapes[1]}")
-        for kind, rows in (("audio", audio), ("visual", visual)):
-            if bool((bad := ~rows.isfinite().all(-1)).any()):
-                raise DataError(f"{name}: {kind} features have NaN or infinity in second {int(bad.nonzero()[0])}")
-        windows = (cut(pad(rows, self.segments), self.segments) for rows in (audio, visual))
-        return self._predict(name, *windows, seconds, tau)
-
     @torch.inference_mode()
-    def localize_windows(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]) -> Localization:
-        """Return the model's logits and gates for every window, float32 on the CPU."""
+    def localize_windows(
+        self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"], seconds: int
+    ) -> Localization:
+        """Return the model's logits and gates for every window, and the scores of labels that replace its classes."""
         parts = []
         for batch in zip(audio.split(self._batch_size), visual.split(self._batch_size), strict=True):
             parts.append(replace(self.model(self.graph(*batch)), adjacency={}, stages={}))  # these are large
         every_second = parts[0].segment_scores is not None
-        return Localization(
+        output = Localization(
             category=_join(part.category for part in parts),
             relevance=_join(part.relevance for part in parts),
             gates={name: _join(part.gates[name] for part in parts) for name in parts[0].gates},
             segment_scores=_join(part.segment_scores for part in parts) if every_second else None,
         )
+        return output if self.vocabulary is None else self.vocabulary.rescore(output, audio, visual, seconds)
 
     def graph(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]) -> Batch:
         """Return windows as a batch of the model, on its device."""
@@ -260,32 +223,12 @@ class Predictor:
                 raise ConfigError(f"tau={tau}: {self.checkpoint.path} scores every segment over "
                                   f"{len(self.categories) + 1} classes, which is decoded without tau; leave it out")
             return None
-        tau = self.config.evaluate.tau if tau is None else tau
-        if not (math.isfinite(tau) and 0 <= tau < 1):
-            raise ConfigError(f"tau={tau}: expected a threshold in [0, 1), such as 0.6")
-        return tau
+        return super().check_tau(tau)
 
-    def _predict(
-        self, name: str, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"], seconds: int,
-        tau: float | None,
-    ) -> Prediction:
-        """Average the windows' probabilities for every second, and decode them."""
-        tau, starts = self.check_tau(tau), window_starts(seconds, self.segments)
-        output = self.localize_windows(audio, visual)
-        if self.vocabulary is not None:
-            output = self.vocabulary.rescore(output, audio, visual, seconds)
-        if output.segment_scores is None:
-            relevance = average(output.relevance.sigmoid(), starts, seconds)
-            classes = output.category.softmax(-1)[:, None].expand(-1, self.segments, -1)
-            category = average(classes, starts, seconds)
-            labels = torch.where(relevance > tau, category.argmax(-1), len(self.categories))
-        else:
-            scores = average(output.segment_scores.softmax(-1), starts, seconds)
-            labels, relevance = scores.argmax(-1), scores[:, :-1].sum(-1)
-            category = scores[:, :-1] / relevance[:, None].clamp_min(torch.finfo(torch.float32).tiny)
-        gates = {key: average(gate.mean(-1), starts, seconds) for key, gate in output.gates.items()}
-        return Prediction(name, None, self.categories, float(seconds), relevance, category, gates, labels, tau,
-                          padded=max(0, self.segments - seconds), source=self.source)
+
+def open_predictor(model: str | Path | None, **options: Any) -> ClipLocalizer:
+    """Load a model by :meth:`Predictor.from_checkpoint`, or localize by labels alone for ``None``."""
+    return Predictor.training_free(**options) if model is None else Predictor.from_checkpoint(model, **options)
 
 
 def _join(batches: Iterable[Tensor]) -> Tensor:

@@ -45,7 +45,7 @@ def test_one_window_has_the_evaluators_outputs_and_labels(checkpoint, features, 
     predictor = Predictor.from_checkpoint(folder, device="cpu")
     assert torch.equal(torch.get_rng_state(), random_state)
     expected = evaluated(folder, audio[None], visual[None])
-    output, found = predictor.localize_windows(audio[None], visual[None]), predictor.localize(audio, visual)
+    output, found = predictor.localize_windows(audio[None], visual[None], len(audio)), predictor.localize(audio, visual)
     torch.testing.assert_close(output.category, expected.category, **TOLERANCE)
     torch.testing.assert_close(output.relevance, expected.relevance, **TOLERANCE)
     labels = metrics.predict(expected.category, expected.relevance, 0.5, expected.segment_scores)

@@ -33,6 +33,31 @@ def test_a_run_of_several_seeds_answers_together_or_by_some(predict, seeds: Path
     assert code == 2 and "has the seeds 0, 2, not the first 3" in err
 
 
+SIGNAL = ("--visual", "signal", "--audio", "signal")
+
+
+def test_labels_alone_localize_without_a_trained_model(predict, clip, tmp_path: Path) -> None:
+    labels = ("--label", "dog barking", "--label", "violin")
+    code, out, err = predict(clip(3), *labels, *SIGNAL, "--prompt", "audio={}", "--format", "json")
+    found = json.loads(out)
+    assert code == 0 and not err and found["checkpoint"] is None and len(found["seconds"]) == 3
+    code, out, _ = predict(clip(3), clip(13), *labels, *SIGNAL, "--out", tmp_path)
+    assert code == 0 and (tmp_path / "clip13.json").exists()
+    assert "unchanged" in predict(clip(3), clip(13), *labels, *SIGNAL, "--out", tmp_path)[1]
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ((), "two or more labels"),
+    (("--label", "dog"), "two or more labels"),
+    (("--label", "dog", "--label", "cat", "--calibrate", "gone.h5"), "gone.h5"),
+    (("--label", "dog", "--labels", "names.txt"), "not both"),
+    (("--checkpoint", "runs/x", "--prompt", "audio={}"), "--prompt"),
+])
+def test_without_a_model_labels_are_needed_and_with_one_no_calibration(predict, clip, words: tuple, said: str) -> None:
+    code, _, err = predict(clip(3), *words)
+    assert code == 2 and said in err
+
+
 def test_files_of_a_folder_are_written_and_errors_come_last(predict, run: Path, clip, tmp_path: Path) -> None:
     folder, out = tmp_path / "clips", tmp_path / "out"
     folder.mkdir()

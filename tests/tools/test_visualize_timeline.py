@@ -33,6 +33,15 @@ def test_pictures_of_rows_and_clips_are_in_the_run_by_default(name, window, smal
     assert found == {small_run / "pictures" / f"clip-{media.stem}{window}"}
 
 
+def test_a_clip_is_drawn_by_labels_alone(tmp_path, clip, load, capsys):
+    labels = ("--label", "dog barking", "--label", "violin")
+    assert load("visualize_timeline").main(["--video", str(clip(3)), *labels, *ENCODERS, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "timeline.png").is_file()
+    with pytest.raises(SystemExit):
+        load("visualize_timeline").main(["--video", str(clip(3)), *labels])
+    assert "--out DIR" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_run_without_write_access_is_an_error_that_names_out(name, small_run, tmp_path, capsys, load):
     copy = Path(shutil.copytree(small_run, tmp_path / "run", ignore=shutil.ignore_patterns("pictures")))
