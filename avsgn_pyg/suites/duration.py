@@ -19,7 +19,7 @@ EPOCH_SECONDS: Final = {"avsgn": 6.0, "late_fusion": 1.0, "avel": 4.0, "psp": 4.
                         "vscg": 10.0, "cmran": 35.0, "cmbs": 35.0, "cacenet": 35.0}
 AVE_VIDEOS: Final = 3339
 #: Seconds that a run needs beside its epochs: opening data, scores, figures.
-RUN_SECONDS: Final = 4.0
+RUN_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
