@@ -25,7 +25,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("config", nargs="?", type=setting, metavar="CONFIG",
                         help="a YAML file with data.kind: llp")
     parser.add_overrides("dotted settings, such as train.epochs=5")
-    parser.add_argument("--resume", type=path, metavar="RUN", help="resume this run with its saved config")
+    parser.add_argument("--resume", type=path, metavar="RUN",
+                        help="resume this run with its saved config; a higher train.epochs lengthens it")
     parser.add_argument("--score", type=path, metavar="RUN", help="only score this run or checkpoint")
     parser.add_argument("--split", choices=("val", "test"), help="with --score; default: the config's evaluate.split")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="with --score; default: auto")
