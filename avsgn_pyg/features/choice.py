@@ -62,7 +62,7 @@ def not_installed(name: str, error: ModuleNotFoundError) -> EncoderError:
     """Return the error for an encoder whose package is not installed."""
     extra, limit = "extract", ""
     if (error.name or "").startswith("laion"):
-        extra, limit = "laion", " (numpy<2, Python 3.10 to 3.12)"
+        extra, limit = "laion", " (numpy<2, Python 3.10 to 3.12; hf_clap needs neither)"
     return EncoderError(
         f"encoder {name!r} needs {error.name}, not installed here: pip install 'avsgn_pyg[{extra}]'{limit}")
 
