@@ -32,7 +32,9 @@ from avsgn_pyg.parsing.checks import check_parsing, check_parsing_run
 from avsgn_pyg.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
 from avsgn_pyg.parsing.videos import ParsingVideos, load_llp
+from avsgn_pyg.recipes.evaluation import other_settings
 from avsgn_pyg.recipes.parts import check_fits, scored_splits, shape_of, split_of
+from avsgn_pyg.recipes.result import name_of
 from avsgn_pyg.recipes.training import fit, initial_of, start
 
 IOU = 0.5  #: from which events match
@@ -102,6 +104,7 @@ class ParsingResult:
         videos: number of scored videos.
         scores: ``segment`` and ``event`` -> the five F-scores, percent.
         notes: remarks on the data.
+        settings: what differs from the run's own evaluation, such as other data.
     """
 
     folder: Path
@@ -113,6 +116,7 @@ class ParsingResult:
     videos: int
     scores: dict[str, dict[str, float]]
     notes: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
     def table(self) -> str:
         """Return the printed table."""
@@ -124,7 +128,7 @@ class ParsingResult:
         """Return plain values for JSON."""
         return {"run": str(self.folder), "checkpoint": str(self.checkpoint), "epoch": self.epoch,
                 "dataset": self.dataset, "synthetic": self.synthetic, "split": self.split, **self.scores,
-                "videos": self.videos, "iou": IOU, "notes": list(self.notes)}
+                "videos": self.videos, "iou": IOU, "notes": list(self.notes), "settings": list(self.settings)}
 
 
 def train(config: Config, *, overwrite: bool = False, progress: bool = True) -> ParsingResult:
@@ -159,6 +163,8 @@ def evaluate_run(
 ) -> ParsingResult:
     """Score a run's selected checkpoint, or a checkpoint, on a split; writes ``evaluation-<split>/parsing.json``.
 
+    Other settings than the run's, and other data, are in the folder's name: ``evaluation-test-data=1a2b3c4d``.
+
     Args:
         split: ``None``: the config's ``evaluate.split``.
         overrides: dotted ``data.`` settings, for other copies of the data.
@@ -171,7 +177,9 @@ def evaluate_run(
     checkpoint = load_checkpoint(place)
     config = read_config(checkpoint.path, overrides)
     where = make_accelerator(TrainConfig(device=device)).device
-    return _write(_evaluate(checkpoint, path, _open(config), split or config.evaluate.split, where))
+    dataset = _open(config)
+    result = _evaluate(checkpoint, path, dataset, split or config.evaluate.split, where)
+    return _write(replace(result, settings=tuple(other_settings(config, checkpoint, dataset))))
 
 
 def _train(
@@ -228,5 +236,5 @@ def _evaluate(
 
 
 def _write(result: ParsingResult) -> ParsingResult:
-    write_json(result.folder / f"evaluation-{result.split}" / "parsing.json", result.as_dict())
+    write_json(result.folder / name_of(result.split, result.settings) / "parsing.json", result.as_dict())
     return result

@@ -26,8 +26,9 @@ from avsgn_pyg.recipes.parts import check_fits, meta_of, open_dataset, shape_of,
 from avsgn_pyg.recipes.result import Evaluation, Result, join
 
 Split = Literal["train", "val", "test"]
-#: Settings that are not named: split and tau are anyway, and data that moved are the same by their provenance.
-UNNAMED: Final = ("data.root", "evaluate.split", "evaluate.tau")
+#: Settings that are not named: split and tau are anyway, data that moved are the same by their provenance, and
+#: validation during training changes no score.
+UNNAMED: Final = ("data.root", "evaluate.split", "evaluate.tau", "evaluate.every")
 
 
 def evaluate_run(
@@ -68,7 +69,7 @@ def evaluate_run(
     config = read_config(checkpoints[0].path, overrides)  # the seeds of a run differ in nothing else
     dataset, split = open_dataset(config), split or config.evaluate.split
     options = {"config": config, "tau": tau, "tau_from": tau_from, "device": accelerator.device, "progress": progress}
-    parts = (*_tau_part(config, checkpoints[0], tau, tau_from), *_other_settings(config, checkpoints[0], dataset))
+    parts = (*_tau_part(config, checkpoints[0], tau, tau_from), *other_settings(config, checkpoints[0], dataset))
     results = []
     for folder, checkpoint in zip(places, checkpoints, strict=True):
         found = evaluate_checkpoint(checkpoint, dataset, split, folder=folder, **options)
@@ -154,8 +155,8 @@ def _tau_part(config: Config, checkpoint: Checkpoint, tau: float | None, tau_fro
         yield f"tau={tau}"
 
 
-def _other_settings(config: Config, checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
-    """The settings that differ from the run's and change what is scored, and a digest of other data than the run's."""
+def other_settings(config: Config, checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
+    """Yield the settings that differ from the run's and change what is scored, and a digest of data that do."""
     for section in ("data", "evaluate"):
         old, new = (getattr(each, section).model_dump(mode="json") for each in (checkpoint.config, config))
         yield from (f"{section}.{key}={value if isinstance(value, str) else json.dumps(value)}"

@@ -100,7 +100,7 @@ class Result:
 
         The name also has the parts, so that no evaluation replaces another.
         """
-        name = file_name("-".join(("summary" if self.summarised else "evaluation", self.split, *self.parts)))
+        name = name_of(self.split, self.parts, "summary" if self.summarised else "evaluation")
         return self.folder / (f"{name}.json" if self.summarised else name)
 
     @property
@@ -179,6 +179,11 @@ class Result:
                       "selected_on": self.selected_on, "epochs": [one.meta.epoch for one in self.evaluations],
                       "marks": self.marks, "interval": self.interval,
                       "scores": {name: summary._asdict() for name, summary in self.scores.items()}})
+
+
+def name_of(split: str, parts: Sequence[str], what: str = "evaluation") -> str:
+    """Return the name of an evaluation's folder: ``evaluation-test-tau=0.4``."""
+    return file_name("-".join((what, split, *parts)))
 
 
 def join(folder: Path, results: Sequence[Result], replicates: int) -> Result:

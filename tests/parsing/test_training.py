@@ -72,6 +72,10 @@ def test_a_checkpoint_is_scored_on_another_split(whole):
     assert parsing.evaluate_run(whole.folder, device="cpu").scores == whole.scores
     other = parsing.evaluate_run(whole.folder, split="val", device="cpu")
     assert other.videos == 12 and (whole.folder / "evaluation-val" / "parsing.json").is_file()
+    named = parsing.evaluate_run(whole.folder, overrides=["data.name=other"], device="cpu")
+    written = json.loads((whole.folder / "evaluation-test-data.name=other" / "parsing.json").read_text())
+    assert written == named.as_dict()
+    assert named.settings == ("data.name=other",)
     with pytest.raises(DataError, match="no segment labels"):
         parsing.evaluate_run(whole.folder, split="train", device="cpu")
     with pytest.raises(ConfigError, match=r"data\.\*"):

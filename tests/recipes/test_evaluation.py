@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.recipes import parts
 from avsgn_pyg.recipes.embedding import embed_run
-from avsgn_pyg.recipes.evaluation import judge
+from avsgn_pyg.recipes.evaluation import judge, other_settings
 from avsgn_pyg.recipes.pictures import answer_row
 from avsgn_pyg.recipes.result import Result
 
@@ -114,6 +115,15 @@ def test_an_evaluation_under_other_settings_has_them_in_its_name_and_replaces_no
         str(run.folder).encode(), str(folder).encode())
     written = json.loads((folder / names[1] / "metrics.json").read_text())
     assert written["settings"] == ["tau=0.4"] and " | data.name=other | " in found[5].table()
+
+
+def test_other_data_under_the_same_settings_are_named_by_a_digest(run: Result) -> None:
+    checkpoint = load_checkpoint(run.evaluations[0].checkpoint)
+    dataset = parts.open_dataset(checkpoint.config)
+    assert not list(other_settings(checkpoint.config, checkpoint, dataset))
+    one, other = (list(other_settings(checkpoint.config, checkpoint, dataclasses.replace(dataset, provenance=files)))
+                  for files in ({"files": "a"}, {"files": "b"}))
+    assert one != other and all(re.fullmatch(r"data=[0-9a-f]{8}", *found) for found in (one, other))
 
 
 def test_the_best_tau_of_a_mixed_split_is_the_best_and_selection_scores_it_alike(run: Result) -> None:
