@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
-from av import AudioFrame, AudioLayout, AudioResampler
+from av import AudioFrame, AudioLayout
 from av.audio.plane import AudioPlane
+from av.filter import Graph
 from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
@@ -48,7 +51,7 @@ class Sound:
         self.first_frame, self.start, self.next, self.reached = source.sound, float(source.start), first, float(first)
         # NaN marks samples that the sound track does not cover.
         self.buffers: dict[int, np.ndarray] = defaultdict(lambda: np.full(RATE, np.nan, dtype=np.float32))
-        self.resampler: AudioResampler | None = None
+        self.resampler: _Resampler | None = None
         self.block: list[AudioFrame] = []
         self.number = 0
 
@@ -120,7 +123,7 @@ class Sound:
         return on_time and self.form == (frame.format.name, frame.layout.name, frame.sample_rate)
 
     def _start_run(self, frame: AudioFrame, begin: int) -> None:
-        self.resampler = _resampler(RATE)
+        self.resampler = _Resampler()
         self.form, self.begin, self.end = (frame.format.name, frame.layout.name, frame.sample_rate), begin, begin
         silence = begin % (frame.sample_rate // math.gcd(frame.sample_rate, RATE))
         self.output = (begin - silence) * RATE // frame.sample_rate
@@ -142,9 +145,39 @@ class Sound:
             start = stop
 
 
-def _resampler(rate: int) -> AudioResampler:
-    # Without the limit FFmpeg mixes float stereo to mono at 0.71 + 0.71, and integer stereo at 0.5 + 0.5.
-    return AudioResampler(format="fltp", layout="mono", rate=rate, options={"rematrix_maxval": "1.0"})
+class _Resampler:
+    """Converts frames of one form to float mono at RATE; the AudioResampler of PyAV 17 takes no options."""
+
+    def __init__(self) -> None:
+        self.graph: Graph | None = None
+
+    def resample(self, frame: AudioFrame | None) -> list[AudioFrame]:
+        """Add a frame, or ``None`` after the last, and return what is converted."""
+        if self.graph is None:
+            if frame is None:
+                return []
+            self.graph = _filters(frame)
+        self.graph.push(frame)
+        found = []
+        with suppress(EOFError, BlockingIOError):  # until it needs another frame
+            while True:
+                found.append(self.graph.pull())
+        return found
+
+
+def _filters(frame: AudioFrame) -> Graph:
+    graph, base = Graph(), {} if frame.time_base is None else {"time_base": str(frame.time_base)}
+    chain = (
+        graph.add("abuffer", sample_rate=str(frame.sample_rate), sample_fmt=frame.format.name,
+                  channel_layout=frame.layout.name, **base),
+        # Without the limit FFmpeg mixes float stereo to mono at 0.71 + 0.71, and integer stereo at 0.5 + 0.5.
+        graph.add("aresample", rematrix_maxval="1.0"),
+        graph.add("aformat", sample_rates=str(RATE), sample_fmts="fltp", channel_layouts="mono"),
+        graph.add("abuffersink"))
+    for one, following in pairwise(chain):
+        one.link_to(following)
+    graph.configure()
+    return graph
 
 
 def _cancelled(frames: list[AudioFrame]) -> int | None:
@@ -168,7 +201,7 @@ def _weights(layout: str) -> Float32[np.ndarray, "channels"]:
     count = AudioLayout(layout).nb_channels
     alone = AudioFrame.from_ndarray(np.eye(count, dtype=np.float32).reshape(1, -1), format="flt", layout=layout)
     alone.sample_rate = RATE
-    return _resampler(RATE).resample(alone)[0].to_ndarray()[0]
+    return _Resampler().resample(alone)[0].to_ndarray()[0]
 
 
 def _alone(frame: AudioFrame, channel: int) -> AudioFrame:
