@@ -10,7 +10,7 @@ from typing import Final
 
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.engine.journal import read_journal
-from avsgn_pyg.suites.runs import Run, in_table, plan, to_train
+from avsgn_pyg.suites.runs import Run, in_table, plan, to_train, with_others
 from avsgn_pyg.suites.suite import Suite
 
 #: Model -> seconds that one core needs for an epoch of AVE's size: 3,339 videos of 10 s, 512 wide, batch 64. Medians on
@@ -64,7 +64,7 @@ def estimate(
         ConfigError, RunError, CheckpointError: as that function.
     """
     runs = plan(suite, (0,) if seeds is None else seeds, out)
-    coming = to_train(runs, in_table(suite, runs, out)[1], shard)
+    coming = to_train(runs, in_table(with_others(suite, out), runs, out), shard)
     found = []
     for run in coming:
         epochs = max(0, run.config.train.epochs - run.epochs)

@@ -13,7 +13,7 @@ from avsgn_pyg.suites import execution
 from avsgn_pyg.suites.execution import Failure
 from avsgn_pyg.suites.formats import markdown, write_tables
 from avsgn_pyg.suites.results import collect
-from avsgn_pyg.suites.runs import Run, find_seeds, in_table, plan, refuse_other_data, to_train, unfinished
+from avsgn_pyg.suites.runs import Run, find_seeds, in_table, plan, refuse_other_data, to_train, unfinished, with_others
 from avsgn_pyg.suites.suite import Suite
 from avsgn_pyg.suites.tables import Table, make_table
 
@@ -78,7 +78,8 @@ def reproduce(
     if seeds is None:
         seeds = (not train and find_seeds(suite.cells, out)) or (0,)
     runs, (_, count) = plan(suite, seeds, out), shard
-    _, tabled = in_table(suite, runs, out)
+    whole = with_others(suite, out)  # its YAML files, which may change while it runs, are read now alone
+    tabled = in_table(whole, runs, out)
     coming = to_train(runs, tabled, shard) if train else []
     refuse_other_data(tabled, coming)
     with contextlib.ExitStack() as stack:
@@ -92,7 +93,7 @@ def reproduce(
             if ended is not None:
                 ended(run)
     with files.lock(out / ".locks" / f"table-{suite.name}", wait=True):
-        whole, tabled = in_table(suite, runs, out)
+        tabled = in_table(whole, runs, out)
         tables = tuple(make_table(whole, supervision, split, results)
                        for (supervision, split), results in collect(whole, tabled).items())
         paths = write_tables(tables, out, suite.name)

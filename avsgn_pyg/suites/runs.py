@@ -98,17 +98,22 @@ def plan(suite: Suite, seeds: Sequence[int], out: Path) -> list[Run]:
     return runs
 
 
-def in_table(suite: Suite, runs: Sequence[Run], out: Path) -> tuple[Suite, list[Run]]:
-    """Return `runs` and every other run of the suite's file that `out` has a folder of, with the suite of all of them.
+def with_others(suite: Suite, out: Path) -> Suite:
+    """Return the suite with the other rows of its file that `out` has runs of.
 
     Raises:
-        ConfigError: the overrides clash with a row of which there is a run.
+        ConfigError: the overrides clash with such a row.
     """
-    asked, own = {run.name for run in runs}, {(cell.supervision, cell.row.name) for cell in suite.cells}
-    whole = suite.select(lambda supervision, row:
-                         (supervision, row) in own or bool(seed_folders(out / supervision / row)))
+    own = {(cell.supervision, cell.row.name) for cell in suite.cells}
+    return suite.select(lambda supervision, row:
+                        (supervision, row) in own or bool(seed_folders(out / supervision / row)))
+
+
+def in_table(whole: Suite, runs: Sequence[Run], out: Path) -> list[Run]:
+    """Return `runs` and every other run of a suite :func:`with_others` that `out` has a folder of."""
+    asked = {run.name for run in runs}
     seeds = sorted({*(run.seed for run in runs), *find_seeds(whole.cells, out)})
-    return whole, [run for run in plan(whole, seeds, out) if run.name in asked or run.folder.is_dir()]
+    return [run for run in plan(whole, seeds, out) if run.name in asked or run.folder.is_dir()]
 
 
 def unfinished(runs: Sequence[Run]) -> list[Run]:

@@ -75,6 +75,18 @@ def test_a_row_of_another_recipe_does_not_enter_the_table_of_a_partial_call(writ
         reproduce(suite, seeds=(0,), out=copied, processes=0, progress=False)
 
 
+def test_a_config_that_changes_while_its_suite_runs_changes_nothing(rewritten: Callable, copied: Path):
+    path = rewritten("reference: ours", "reference: ours")
+
+    def spoil(runs):
+        (path.parent / "tiny.yaml").write_text("nonsense: 1")
+        return (_ for _ in ())
+
+    suite = load_suite(path, supervisions=["full"], rows=["ours"])
+    found = reproduce(suite, seeds=(0,), out=copied, engine=spoil, progress=False)
+    assert [line["row"] for line in found.tables[0].records if line["kind"] == "trained"] == ["ours", "no_av"]
+
+
 def test_another_recipe_is_refused_before_anything_runs(written: Path, copied: Path):
     shutil.rmtree(copied / "full" / "ours")
     with pytest.raises(RunError, match=r"train.epochs: 2 in the run, 3 asked for[\s\S]*another --out"):
