@@ -11,7 +11,9 @@ from torch import Tensor
 
 from avsgn_pyg.blocks import algebra
 from avsgn_pyg.blocks.algebra import Term
+from avsgn_pyg.blocks.count import FallbackError
 from avsgn_pyg.blocks.edges import EdgeTensor
+from avsgn_pyg.blocks.index import CompleteIndex, IndexRow
 from avsgn_pyg.blocks.standin import StandIn, rule
 
 
@@ -110,6 +112,10 @@ def softmax(edge: Any, dim: Any = None, *, _stacklevel: int = 3, dtype: Any = No
 
 @rule("cat", "concat")
 def cat(tensors: Any, dim: int = 0) -> Any:
+    if any(isinstance(tensor, (CompleteIndex, IndexRow)) for tensor in tensors):
+        raise FallbackError("expected edge values in torch.cat, got an index, which stores no numbers; for a batch of "
+                            "graphs of one size use CompleteIndex(graphs=THEIR NUMBER, nodes=N), else concatenate what "
+                            "CompleteIndex.edge_list() returns")
     edge = next((tensor for tensor in tensors if isinstance(tensor, EdgeTensor)), None)
     if edge is None or from_end(edge, dim) != -1:
         return NotImplemented
@@ -156,8 +162,10 @@ def _linear_of_number(edge: EdgeTensor, weight: Tensor, bias: Tensor | None, tra
     """The map of one channel: a product that is not written out."""
     row = weight.view((1,) * (len(edge.trail) + 2) + (-1,))
     terms = tuple((*term, row) for term in edge.terms)
-    if torch.is_autocast_enabled(edge.device.type):  # autocast computes linear maps in a narrower dtype
-        dtype = torch.get_autocast_dtype(edge.device.type)
+    kind = edge.device.type
+    # Autocast computes linear maps in a narrower dtype; the meta device has none.
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
         terms = tuple(tuple(block.to(dtype) for block in term) for term in terms)
     out = edge.of(*terms, trail=trail)
     return out if bias is None else out.plus(out.align(bias))

@@ -46,6 +46,15 @@ def test_reading_the_numbers_of_nodes_falls_back(read: Any):
         read(CompleteIndex(2, 3))
 
 
+@pytest.mark.parametrize("join", [
+    lambda index: torch.cat([index, index], dim=1), lambda index: torch.cat([index.edge_list(), index], dim=1),
+    lambda index: torch.cat([index[0], index[1]]),
+])
+def test_joining_indices_says_what_to_do(join: Any):
+    with pytest.raises(FallbackError, match=r"graphs of one size.*edge_list"):
+        join(CompleteIndex(2, 3))
+
+
 def test_ordinary_values_can_be_summed_along_the_index():
     index, values = CompleteIndex(2, 3), torch.randn(18, 4)
     for row, real in zip(index, index.edge_list(), strict=True):
@@ -141,6 +150,15 @@ def test_autocast_has_dtype_and_values_of_the_edge_list(name: str):
         for out in (conv(x, index, **edges), conv(x, index, **{key: index.edges(one) for key, one in edges.items()})):
             assert out.dtype == wanted.dtype
             torch.testing.assert_close(out, wanted, atol=0.02 * float(wanted.detach().abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_a_layer_runs_on_the_meta_device(name: str):
+    with torch.device("meta"):
+        conv, x, index, edges = case(name)
+        out, *gradients = outputs(conv, x, index, edges)
+    assert index.device == out.device == torch.device("meta") and out.shape == x.shape
+    assert {gradient.device.type for gradient in gradients if gradient is not None} == {"meta"}
 
 
 @pytest.mark.parametrize("name", ["gcn", "gat", "transformer", "graph max"])
