@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import h5
@@ -150,7 +151,7 @@ def _read_all(kinds: Sequence[_Kind], split: int, names: Sequence[str], seconds:
     """
     found: dict[int, list[np.ndarray]] = {}
     failed, widths = {}, None
-    for row, name in enumerate(names):
+    for row, name in enumerate(tqdm(names, desc="convert", unit="video", disable=None)):
         try:
             frames = [_read(kind, name, row) for kind in kinds]
             length = seconds or _length(kinds, frames)

@@ -248,8 +248,9 @@ def test_a_run_continues_only_with_the_data_it_began_with(
     assert snapshot(run) == before
 
 
+@pytest.mark.parametrize("losses", [["mil", "gate"], ["mil", "gate", "pasted"]])
 def test_weak_training_never_reads_a_segment_label(
-    make_config: Make, weights: Callable, monkeypatch: pytest.MonkeyPatch
+    make_config: Make, weights: Callable, monkeypatch: pytest.MonkeyPatch, losses: list[str]
 ) -> None:
     load = parts.load_dataset
 
@@ -258,13 +259,13 @@ def test_weak_training_never_reads_a_segment_label(
         hidden = torch.full_like(dataset.train.relevance, torch.nan)
         return dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, relevance=hidden))
 
-    def trained_weights(name: str, supervision: str) -> dict[str, torch.Tensor]:
+    def trained_weights(name: str, **objective: Any) -> dict[str, torch.Tensor]:
         augment = {"recombine": 0.7, "boundary": 0.7, "time_flip": 0.5}
-        config = make_config(name, select="last", objective={"supervision": supervision}, augment=augment)
+        config = make_config(name, select="last", objective=objective, augment=augment)
         return weights(train(config).folder)
 
-    truth = trained_weights("weak", "weak")
+    truth = trained_weights("weak", supervision="weak", losses=losses)
     monkeypatch.setattr(parts, "load_dataset", without_labels)
-    assert same(trained_weights("blind", "weak"), truth)
+    assert same(trained_weights("blind", supervision="weak", losses=losses), truth)
     with pytest.raises(TrainingError):  # full supervision reads them
-        trained_weights("full", "full")
+        trained_weights("full", supervision="full")
