@@ -14,15 +14,17 @@ from avsgn_pyg.predictor.inputs import find_clips
 
 if TYPE_CHECKING:
     from avsgn_pyg.predictor.clips import ClipResult, predict_clips
+    from avsgn_pyg.predictor.export import export_model
     from avsgn_pyg.predictor.formats import FORMATS
     from avsgn_pyg.predictor.prediction import FoundEvent, Prediction
     from avsgn_pyg.predictor.predictor import Predictor, open_predictor
 
 __all__ = ["EXPECTED_ERRORS", "FORMATS", "ClipResult", "EncoderChoice", "FoundEvent", "Prediction", "Predictor",
-           "find_clips", "open_predictor", "predict_clips"]
+           "export_model", "find_clips", "open_predictor", "predict_clips"]
 
 __getattr__, __dir__ = attach(__name__, {
     "clips": ("ClipResult", "predict_clips"),
+    "export": ("export_model",),
     "formats": ("FORMATS",),
     "pictures": (),
     "prediction": ("FoundEvent", "Prediction"),
