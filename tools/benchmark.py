@@ -3,6 +3,7 @@
     python tools/benchmark.py                    about ten minutes of one CPU core
     python tools/benchmark.py --quick            a minute: fewer videos, sizes and samples, no memory peaks
     python tools/benchmark.py --rows cmgi,step   only these groups
+    python tools/benchmark.py --rows blocks      single layers on blocks, which is measured only when it is named
     python tools/benchmark.py --against DIR      this checkout's speed over that of another one, in DIR
     python tools/benchmark.py --out results      also benchmark.json and .md in results/, kept row by row
 """
@@ -18,7 +19,7 @@ from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.config import ConfigError, load_config
 
 #: Of avsgn_pyg.benchmark (GROUPS, Workload), which import torch; a test compares them.
-GROUPS = ("step", "compile", "operations", "epoch", "batching", "cmgi", "layers", "window", "gpu")
+GROUPS = ("step", "compile", "operations", "epoch", "batching", "cmgi", "layers", "window", "gpu", "blocks")
 ROUNDS, EPOCHS, BUDGET = 15, 3, 20.0
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_overrides("dotted model.* settings")
     parser.add_argument("--quick", action="store_true", help="fewer videos, samples and sizes")
-    parser.add_list("--rows", choices=GROUPS, default=GROUPS, metavar="GROUP",
-                    help=f"what to measure: {', '.join(GROUPS)}")
+    parser.add_list("--rows", choices=GROUPS, default=GROUPS[:-1], metavar="GROUP",
+                    help=f"what to measure: {', '.join(GROUPS)}; default: all but blocks")
     parser.add_argument("--against", type=path, metavar="DIR", help="compare with another checkout")
     parser.add_argument("--out", type=path, metavar="FOLDER", help="folder for benchmark.json and .md")
     parser.add_argument("--threads", type=positive, default=1, help="torch's threads; default 1")

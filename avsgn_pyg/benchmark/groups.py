@@ -13,6 +13,7 @@ from torch_geometric.data import Batch
 from avsgn_pyg.benchmark.against import HERE, worker
 from avsgn_pyg.benchmark.dense_step import DenseNetwork, DenseStep
 from avsgn_pyg.benchmark.results import Comparison, Group, Row, rows_of
+from avsgn_pyg.benchmark.single_layers import single_layer_rows
 from avsgn_pyg.benchmark.timing import clock
 from avsgn_pyg.benchmark.workload import (
     Engine,
@@ -162,4 +163,5 @@ def gpu_rows(workload: Workload) -> Iterator[Row]:
 GROUPS: dict[str, Group] = {
     "step": step_rows, "compile": compile_rows, "operations": operation_rows, "epoch": epoch_rows,
     "batching": batching_rows, "cmgi": cmgi_rows, "layers": layer_rows, "window": window_rows, "gpu": gpu_rows,
+    "blocks": single_layer_rows,
 }

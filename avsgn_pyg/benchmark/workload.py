@@ -42,6 +42,7 @@ class Workload:
         seed: of features, parameters and video order.
         device: ``cpu`` or ``cuda``.
         sizes: (B, T) of the graphs on which CMGI alone is timed.
+        graphs: (B, N) of the graphs on which single layers are timed.
         long: T of the long videos with the window topology.
         budget: seconds after which a comparison begins no further round.
         memory: whether peak memory is measured, in a separate process.
@@ -61,6 +62,7 @@ class Workload:
     seed: int = 0
     device: str = "cpu"
     sizes: tuple[tuple[int, int], ...] = ((1, 10), (64, 10), (1, 60), (64, 60), (1, 300))
+    graphs: tuple[tuple[int, int], ...] = tuple((graphs, nodes) for nodes in (20, 60, 200) for graphs in (1, 16, 64))
     long: tuple[int, ...] = (300, 1000, 3600)
     budget: float = 20.0
     memory: bool = True
@@ -70,8 +72,8 @@ class Workload:
 
     def quick(self) -> Workload:
         """Return the same with fewer videos, rounds and sizes, and without peak memory."""
-        return self.but(videos=64, batch_size=16, rounds=3, epochs=1, sizes=((1, 10), (16, 10)), long=(60, 120),
-                        budget=1.0, memory=False)
+        return self.but(videos=64, batch_size=16, rounds=3, epochs=1, sizes=((1, 10), (16, 10)), graphs=((16, 20),),
+                        long=(60, 120), budget=1.0, memory=False)
 
     def but(self, *overrides: str, **changes: Any) -> Workload:
         """Return the same with further overrides and changed attributes."""

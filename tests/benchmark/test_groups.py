@@ -13,6 +13,7 @@ from avsgn_pyg.benchmark.workload import Workload
 pytestmark = pytest.mark.slow
 
 TINY = Workload(videos=9, segments=4, width=16, classes=3, batch_size=4, rounds=1, epochs=1, sizes=((1, 2), (3, 4)),
+                graphs=((2, 3),),
                 long=(8, 16), memory=False, overrides=("model.dim=8",))
 
 
