@@ -126,8 +126,8 @@ class WithoutText:
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
         """Raise an EncoderError."""
-        raise EncoderError(f"encoder {self.name!r} has no text encoder; train with model.text.bank=learned, or extract "
-                           "with an encoder that has one")
+        raise EncoderError(f"encoder {self.name!r} has no text encoder, which class names need; train with "
+                           "model.text.bank=learned, or use an encoder that has one")
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -150,10 +150,9 @@ def test_the_preparation_is_pickled_without_the_model(seen: PeAvFrames):
 
 def test_a_record_rebuilds_them(folder: Path, seen: PeAvFrames, heard: PeAvAudio, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(folder.parent)
-    for kind, encoder in (("visual", seen), ("audio", heard)):
-        record = json.loads(json.dumps(encoder.record()))
-        assert record["options"] == {"weights": "pe-av-tiny"}
-        assert encoder_from_record(record, kind, device="cpu").revision == encoder.revision
+    record = json.loads(json.dumps(heard.record()))
+    assert record["options"] == {"weights": "pe-av-tiny"} == seen.record()["options"]
+    assert encoder_from_record(record, "audio", device="cpu").revision == heard.revision
 
 
 def test_half_precision_changes_little(folder: Path, heard: PeAvAudio):
