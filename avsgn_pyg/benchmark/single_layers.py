@@ -46,7 +46,7 @@ def single_layer_rows(workload: Workload) -> Iterator[Comparison | Row]:
 
 
 def layer_pass(name: str, dim: int, graphs: int, nodes: int, blocks: bool,
-               workload: Workload) -> Callable[[], tuple[Tensor, ...]]:
+               workload: Workload) -> Callable[[], tuple[Tensor | None, ...]]:
     """Return a function for the gradients of one layer; where blocks fall back, it tries them first, as the model."""
     torch.manual_seed(workload.seed)
     build, takes = STOCK.get(name, (lambda dim, _: build_conv(name, dim), None))
@@ -61,7 +61,7 @@ def layer_pass(name: str, dim: int, graphs: int, nodes: int, blocks: bool,
         values = weight.view(-1, 1) if takes == EDGE_ATTR else weight
         return layer(x, index, **{takes: index.edges(values) if isinstance(index, CompleteIndex) else values})
 
-    def run() -> tuple[Tensor, ...]:
+    def run() -> tuple[Tensor | None, ...]:
         try:
             out = forward(index if blocks else edges)
         except FallbackError:
