@@ -172,12 +172,12 @@ def test_kept_outputs_are_of_measured_runs(of: Of):
         assert measured[seed] == pytest.approx(100 * sum(right) / (SECONDS * len(right)), abs=1e-5), seed
 
 
-@pytest.mark.parametrize("line", tables()["of"], ids=lambda line: f"{line['of']} less {line['less']}")
+@pytest.mark.parametrize("line", tables()["row"], ids=lambda line: f"{line['row']} and {line['compared with']}")
 def test_a_comparison_is_of_the_kept_runs(line: dict[str, str]):
     one, other = (ORACLE if name == "the oracle" else tuple(name.split("`")[1].split("/"))
-                  for name in (line["of"], line["less"]))
-    seed = re.search(r"\(seed (\d)\)", line["less"])
-    assert line["segment accuracy apart"] == apart(one, other, seed and seed[1])
+                  for name in (line["row"], line["compared with"]))
+    seed = re.search(r"\(seed (\d)\)", line["compared with"])
+    assert line["difference in segment accuracy"] == apart(one, other, seed and seed[1])
 
 
 def test_scores_on_unseen_rows_are_those_of_the_file():
@@ -186,7 +186,7 @@ def test_scores_on_unseen_rows_are_those_of_the_file():
                "both": "unseen_recomposed_both", "flicker": "unseen_flicker_both", "background F1": "background_f1"}
     with (CONFIGS / "unseen.csv").open(newline="") as file:
         scored = list(csv.DictReader(file))
-    said = tables()["never-seen rows"]
+    said = tables()["unseen videos"]
     assert len(said) == len(scored)
     for line, row in zip(said, scored, strict=True):
         assert {column: line[column] for column in columns} == {column: row[name] for column, name in columns.items()}
