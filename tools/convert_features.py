@@ -8,8 +8,8 @@ python tools/convert_features.py --audio AVE/audio_feature.h5 --visual AVE/visua
     --annotations AVE/Annotations.txt --out AVE/features.h5
 
 SOURCE is a folder of <id>.npy, a path with {id}, an .npy file [N, T, d], an h5 file with such a dataset or with a key
-per id, or FILE.h5:{id}/KEY. @STEP,WINDOW are the seconds from frame to frame and of one frame. Frames without @STEP are
-spread evenly over --seconds. docs/data.md states the rule by which frames become seconds.
+per id, or FILE.h5:{id}/KEY. @STEP,WINDOW: seconds from one frame to the next, and seconds that a frame was computed
+from. Frames without @STEP are spread evenly over --seconds. docs/data.md has the rule by which frames become seconds.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--audio", **several, help="audio features; several kinds are concatenated")
     parser.add_argument("--visual", **several, help="visual features, likewise")
     parser.add_argument("--annotations", type=path, metavar="PATH",
-                        help="a data set's folder, annotation file, or file of ids; default: all ids with features")
+                        help="a data set's folder, its annotation file, or a file of ids; default: all ids with features")
     parser.add_argument("--seconds", type=int, metavar="T",
-                        help="of every video; default: 10, or each video's own length if all sources have @STEP")
+                        help="length of every video; default: 10, or its own length if all sources have @STEP")
     parser.add_argument("--out", type=path, required=True, metavar="FILE.h5", help="the store to write")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.h5")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
 """Download AVE from huggingface.co: videos, annotations and splits, with a record of revision and licence.
 
 python tools/get_ave.py --out AVE                                    all videos: 5.7 GB to download, 12 GB on disk
-python tools/get_ave.py --out AVE --repository mteb/AVE-Dataset      train and test alone, from parquet files
-python tools/get_ave.py --out AVE --snapshot COPY                    a copy that was downloaded before
+python tools/get_ave.py --out AVE --repository mteb/AVE-Dataset      only train and test, from parquet files
+python tools/get_ave.py --out AVE --snapshot COPY                    from a copy that you have already
 An interrupted download resumes with the same command. docs/data.md says what the copies contain.
 """
 

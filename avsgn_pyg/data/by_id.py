@@ -79,8 +79,8 @@ def read_avepm(root: str | Path, segments: int = 10, categories: Sequence[str] |
                ) -> tuple[Annotations, Splits]:
     """Read ``train.csv``, ``val.csv`` and ``test.csv`` of AVE-PM, portrait-mode clips with events in float seconds.
 
-    `start` and `end` are whole: a second belongs to the event if the event covers half of it or more, and an event that
-    covers no second by half has the second that contains its middle. `times` keeps the floats.
+    `start` and `end` are whole seconds: a second belongs to the event if the event covers at least half of it; an event
+    that covers half of no second has the second that contains its middle. `times` keeps the floats.
 
     Args:
         root: the folder of the files, and of ``class_name_mapping.csv`` if the classes are to have names.
@@ -141,7 +141,7 @@ def _splits(names: Sequence[str], path: Path) -> Splits:
 
 
 def _class_names(root: Path, count: int) -> tuple[str, ...]:
-    """Return the names of at least `count` classes; ``class 0`` and so on without their file."""
+    """Return the names of at least `count` classes: ``class 0`` and so on if the file of names is missing."""
     path = root / NAMES_FILE
     if not path.is_file():
         return tuple(f"class {number}" for number in range(count))
@@ -170,7 +170,7 @@ def _times(texts: Sequence[str], segments: int, where: str) -> tuple[float, floa
 
 
 def _whole(start: float, end: float) -> tuple[int, int]:
-    """Return the seconds that an event covers by half or more; of none, the second that contains its middle."""
+    """Return the seconds that an event covers by half or more; if there are none, the one that contains its middle."""
     first, last = math.ceil(start - 0.5), math.floor(end + 0.5)
     middle = int((start + end) / 2)
     return (first, last) if first < last else (middle, middle + 1)

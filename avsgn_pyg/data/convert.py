@@ -1,8 +1,9 @@
 """Convert published features, with a file, key or row per video, to a feature store with one vector per second.
 
-**Rule**: a frame stands for the time around the middle of its window, until half-way to its neighbours; the first and
-the last one also for what is left at the ends. A second is the mean of the frames that stand for some of it, weighted
-by how much. Frames of unknown step are spread evenly, so that 80 frames of ten seconds are averaged in runs of eight.
+**Rule**: a frame represents the time around the middle of its window, until half-way to its neighbours; the first and
+the last frame also represent the time left at the two ends. The vector of a second is the mean of the frames that
+represent parts of it, weighted by the length of these parts. Frames of unknown step are spread evenly, so that 80
+frames of ten seconds are averaged in runs of eight.
 
 Shapes: N videos, n frames, T seconds, d width.
 """
@@ -39,7 +40,7 @@ class Conversion:
     """Result of :func:`convert`.
 
     Attributes:
-        features: of the videos that have all kinds.
+        features: of the videos that have features of all kinds.
         asked: number of ids that were looked for.
         failed: id -> why it is not in `features`.
         unused: ids of files or keys that were not looked for.
@@ -51,7 +52,7 @@ class Conversion:
     unused: tuple[str, ...]
 
     def table(self) -> str:
-        """Return a summary of some lines, which names the first ids of each reason."""
+        """Return a summary of a few lines, with the first ids for each reason."""
         lines = [f"{len(self.features.video_ids)} of {self.asked} videos: audio {self.features.audio.shape[2]} wide, "
                  f"visual {self.features.visual.shape[2]}"]
         for reason in dict.fromkeys(self.failed.values()):
@@ -64,7 +65,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class _Kind:
-    """Opened features of one kind: place of each video, a row or a key, and how to read it."""
+    """Opened features of one kind: the row, key or file of each video, and a function that reads it."""
 
     source: Published
     places: dict[str, Any] | range
@@ -88,8 +89,8 @@ def convert(audio: Iterable[str | Published], visual: Iterable[str | Published],
         seconds: T of every video; ``None``: every video has its own length, which needs the step of every kind.
 
     Raises:
-        DataError: a file that cannot be used, a kind with rows without as many `ids`, or no video with all kinds.
-            A video with missing, short or damaged features is no error, but in ``failed``.
+        DataError: a file that cannot be used, a file of rows whose number differs from that of `ids`, or no video with
+            all kinds. Videos with missing, short or damaged features raise no error: `failed` lists them.
     """
     sources = [[Published.parse(each) if isinstance(each, str) else each for each in kind] for kind in (audio, visual)]
     if not all(sources) or (seconds is None and any(each.step is None for each in (*sources[0], *sources[1]))):
@@ -229,7 +230,7 @@ def _all_ids(kinds: list[_Kind]) -> tuple[str, ...]:
 
 
 def _check_rows(kinds: list[_Kind], names: Sequence[str]) -> None:
-    """Raise a DataError for a table of other rows, or two ids that differ by their times and have the same features."""
+    """Raise a DataError for a wrong number of rows, or for two ids, different only in their times, with one file."""
     for kind in kinds:
         if isinstance(kind.places, range) and len(kind.places) != len(names):
             raise DataError(f"{kind.source.path}: {len(kind.places)} rows for {len(names)} ids; row k must be video k")

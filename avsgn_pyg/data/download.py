@@ -46,13 +46,13 @@ class Fetched:
     """AVE in a folder.
 
     Attributes:
-        folder: with ``Annotations.txt``, the text file of every split that has a video, and ``videos/<id>.mp4``.
-        repository, revision: of the copy; a folder given as snapshot has its own name as revision.
-        licence: as the copy's card says; ``None`` if it does not.
-        rows: of the annotation file.
-        present: split file -> rows whose video is there, and all its rows.
+        folder: contains ``Annotations.txt``, the text file of every split that has a video, and ``videos/<id>.mp4``.
+        repository, revision: of the copy; if `snapshot` was given, the folder's name is the revision.
+        licence: as stated on the copy's card; ``None`` if it states none.
+        rows: number of rows of the annotation file.
+        present: split file -> number of its rows that have a video, and number of all its rows.
         absent: ids without a video.
-        notes: facts that a reader of a result should know.
+        notes: facts that matter for reading results.
     """
 
     folder: Path
@@ -88,7 +88,7 @@ def get_ave(
     out: Path, repository: str = COPY, *, revision: str | None = None, snapshot: Path | None = None,
     annotations: Path | None = None,
 ) -> Fetched:
-    """Put AVE into `out`; the same call resumes an interrupted one, whose finished videos are kept.
+    """Download AVE into the folder `out`; after an interruption the same call continues, and finished videos are kept.
 
     Classes, their order and splits are those of AVE's text files, whatever the copy's own labels are. Videos are joined
     to them by id.

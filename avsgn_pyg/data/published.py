@@ -1,4 +1,4 @@
-"""Names for published feature files, and the ids of annotation files of any data set; needs neither torch nor PyG."""
+"""Where published features are, and which ids an annotation file of any data set has; needs neither torch nor PyG."""
 
 from __future__ import annotations
 
