@@ -28,7 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--audio", **several, help="audio features; several kinds are concatenated")
     parser.add_argument("--visual", **several, help="visual features, likewise")
     parser.add_argument("--annotations", type=path, metavar="PATH",
-                        help="a data set's folder, its annotation file, or a file of ids; default: all ids with features")
+                        help="a data set's folder, annotation file, or file of ids; default: all ids with features")
     parser.add_argument("--seconds", type=int, metavar="T",
                         help="length of every video; default: 10, or its own length if all sources have @STEP")
     parser.add_argument("--out", type=path, required=True, metavar="FILE.h5", help="the store to write")
