@@ -1,7 +1,8 @@
 """PE-AV (Perception Encoder Audio-Visual) as a frozen frame encoder and audio encoder, which share one model.
 
-It embeds sound, pictures and text in one space. A second's frames are encoded as one short video and its sound alone.
-Text passes one tower, then the head trained for the modality: ``text_video_head`` or ``text_audio_head``.
+It embeds sound, pictures and text in one space. The frames of a second are encoded as one short video, its sound
+without its neighbours. Text passes one tower, then the head trained for the modality: ``text_video_head`` or
+``text_audio_head``.
 """
 
 from __future__ import annotations

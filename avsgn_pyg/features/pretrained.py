@@ -63,7 +63,7 @@ def load_part(encoder: str, name: str, weights: str, download: bool) -> Any:
 
 
 def processor_of(name: str, settings: Mapping[str, Any]) -> Any:
-    """Return a processor by the name of its class and its settings; reads no file."""
+    """Return a processor from the name of its class and its settings; reads no file."""
     return getattr(transformers, name)(**settings)
 
 

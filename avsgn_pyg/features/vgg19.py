@@ -1,7 +1,7 @@
-"""VGG-19's pool5 as a frozen frame encoder: the pictures' side of AVE's published features; imports torchvision.
+"""VGG-19's pool5 as a frozen frame encoder, for features of the kind published with AVE; imports torchvision.
 
-The 7 x 7 x 512 map of a picture is averaged to 512 values, as the field does where it uses no spatial attention. They
-are as the network returns them, 0 or more and not of unit length, and so are their means over a second's frames.
+The 7 x 7 x 512 map of a picture is averaged to 512 values, as is usual where no spatial attention is used. They, and
+their means over the frames of a second, are as the network returns them: 0 or more, and not of unit length.
 """
 
 from __future__ import annotations

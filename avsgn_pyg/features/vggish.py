@@ -1,7 +1,7 @@
-"""VGGish (Hershey et al., ICASSP 2017) as a frozen audio encoder: the sound's side of AVE's and LLP's features.
+"""VGGish (Hershey et al., ICASSP 2017) as a frozen audio encoder, for features of the kind of AVE's and LLP's.
 
 The spectrogram has the published parameters: frames of 25 ms every 10 ms, 64 mel bands from 125 to 7,500 Hz, the
-logarithm of the magnitude plus 0.01, and the first 96 frames of each second, as AVE's own script takes each second
+logarithm of the magnitude plus 0.01, and the first 96 frames of each second, since AVE's own script encodes each second
 alone. The model expects 16 kHz. Frames of 48 kHz, three times as long, have the same frequencies up to 8 kHz, so
 nothing is resampled. The 128 values are the embedding before PCA and quantization.
 """
