@@ -24,8 +24,10 @@ from avsgn_pyg.graph.localization import Localization
 SPREAD: Final = 0.6
 #: A second is heard (seen) if the label is at least this likely, relative to the clip's most likely second.
 SHARE: Final = 0.05
-#: The best label is answered only if sound and picture together make it this many times as likely as chance.
+#: The best label is answered only if sound and picture together make it this many times as likely as chance,
 NONE_BELOW: Final = 5.0
+#: or, of few labels, this many times their number: C^2 times is the most that C labels can reach.
+NONE_BELOW_OF_FEW: Final = 2 / 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,8 @@ def likelihood_ratio(found: Similarity, audio: Calibration | None = None, visual
        time and seen at some time.
     3. A second is an event if the class, averaged over three seconds, has at least `share` of its highest probability
        in the clip, for sound and for picture.
-    4. If the product of step 2 is less than `none_below` times its value by chance, the clip has no event.
+    4. If the product of step 2 is less than `none_below` times its value by chance, or, of few labels, less than
+       :data:`NONE_BELOW_OF_FEW` times C of it, the clip has no event.
 
     Returns:
         category: logits whose softmax is the normalized product of step 2. relevance: above 0 in event seconds, the log
@@ -102,7 +105,8 @@ def likelihood_ratio(found: Similarity, audio: Calibration | None = None, visual
         values = probability.gather(-1, best)[..., 0]
         values = smooth(values) if smoothing else values
         relative[name] = values / values.amax(1, keepdim=True).clamp_min(tiny)
-    event = joint.amax(-1, keepdim=True) * joint.shape[-1] ** 2 >= none_below
+    labels = joint.shape[-1]
+    event = joint.amax(-1, keepdim=True) * labels**2 >= min(none_below, NONE_BELOW_OF_FEW * labels)
     relevance = (torch.minimum(*relative.values()) * event / share).clamp_min(tiny).log()
     return Localization(joint.clamp_min(tiny).log(), relevance,
                         gates={name: values[..., None] for name, values in relative.items()})

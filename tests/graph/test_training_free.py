@@ -90,6 +90,15 @@ def test_a_clip_that_resembles_no_label_more_than_others_has_no_event():
     assert likelihood_ratio(flat, wide, wide).relevance.isfinite().all()
 
 
+@pytest.mark.parametrize("labels", [2, 3, 8])
+def test_a_list_of_few_labels_is_answered(labels: int) -> None:
+    near, far = torch.zeros(1, SECONDS, labels), torch.zeros(1, SECONDS, labels)
+    near[..., 1], far[:, : SECONDS // 2, 0], far[:, SECONDS // 2 :, 1] = 1.0, 1.0, 1.0
+    assert (likelihood_ratio(Similarity(near, near)).relevance > 0).all()
+    if labels == 2:  # each label is as near to the picture as the other, which is as by chance
+        assert not (likelihood_ratio(Similarity(far, far)).relevance > 0).any()
+
+
 def test_agreement_labels_a_second_on_which_both_modalities_agree():
     output = agreement(clip([1, 1, 0, 2, 2, 1], [1, 0, 0, 2, 1, 1]))
     assert decode_segments(output.segment_scores).tolist() == [[1, 3, 0, 2, 3, 1]]
