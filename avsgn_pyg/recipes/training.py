@@ -91,6 +91,8 @@ def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool, len
     main = accelerator.is_main_process
     if several:
         check_seeds(folder, config, lengthen=lengthen)
+        for path, own in runs.items():  # one that cannot continue is reported before the others are trained
+            RunFolder(path).state(own, lengthen=lengthen)
         accelerator.wait_for_everyone()
         if main:
             write_config(config, folder)

@@ -152,6 +152,16 @@ def test_seeds_are_lengthened_by_a_resume_with_more_epochs(
     assert any("its milestones stay" in record.message for record in caplog.records)
 
 
+def test_seeds_are_not_lengthened_if_one_of_them_stopped_early(seeds: Result, tmp_path: Path) -> None:
+    run = shutil.copytree(seeds.folder, tmp_path / "r")
+    index = run / "seed-3" / "checkpoints" / "index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"finished": "early stop"}))
+    before = snapshot(run)
+    with pytest.raises(RunError, match=r"seed-3(.|\n)*train\.epochs"):
+        recipes.restart(run, ["train.epochs=2"], progress=False)
+    assert snapshot(run) == before
+
+
 def test_a_run_starts_from_the_weights_of_another_with_new_heads_for_other_classes(
     trained: Result, make_config: Make, weights: Callable, tmp_path: Path
 ) -> None:
