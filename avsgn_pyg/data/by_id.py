@@ -54,7 +54,7 @@ def read_ovave(root: str | Path, categories: Sequence[str] | None = None) -> OVA
     """
     meta, labels = (Path(root) / name for name in BY_ID_FILES["ov-ave"])
     rows = list(read_table(meta, ("split", "cls_name", "cls_type", "vid_name")))
-    _check_ids([(where, row[3]) for where, row in rows])
+    _check_ids(meta, [(where, row[3]) for where, row in rows])
     known = tuple(categories or sorted({name for _, (_, name, _, _) in rows}))
     index, found = {name: number for number, name in enumerate(known)}, read_json(labels)
     category, marks, kinds = [], [], {}
@@ -95,7 +95,7 @@ def read_avepm(root: str | Path, segments: int = 10, categories: Sequence[str] |
     paths = {split: root / name for split, name in zip(SPLITS, BY_ID_FILES["ave-pm"], strict=True)}
     rows = [(split, where, row) for split, path in paths.items()
             for where, row in read_table(path, ("sample_id", "onset", "offset", "label"))]
-    _check_ids([(where, row[0]) for _, where, row in rows])
+    _check_ids(root, [(where, row[0]) for _, where, row in rows])
     numbers = [_number(row[3], where) for _, where, row in rows]
     names = _class_names(root, max(numbers, default=0) + 1)
     known = tuple(categories or names)
@@ -120,13 +120,16 @@ def _marks(path: Path, video_id: str, name: str, found: dict[str, Any], segments
         values = json.loads(entry["label"]) if isinstance(entry.get("label"), str) else entry.get("label")
     except ValueError:
         values = None
-    if not isinstance(values, list) or not values or set(values) - {0, 1} or len(values) != (segments or len(values)):
+    valid = isinstance(values, list) and values and all(value in (0, 1) for value in values)
+    if not valid or len(values) != (segments or len(values)):
         raise DataError(f"{path}: {video_id!r} needs a label of {segments or 'T'} zeros and ones, one per second; got "
                         f"{entry.get('label')!r}")
     return [value == 1 for value in values]
 
 
-def _check_ids(places: Sequence[tuple[str, str]]) -> None:
+def _check_ids(path: Path, places: Sequence[tuple[str, str]]) -> None:
+    if not places:
+        raise DataError(f"{path}: no rows")
     first: dict[str, str] = {}
     for where, video_id in places:
         if first.setdefault(video_id, where) != where:

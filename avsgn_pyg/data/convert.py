@@ -218,7 +218,8 @@ def _open_h5(source: Published, file: Any) -> _Kind:
         return _Kind(source, range(len(table)), lambda row: h5.read(path, keys[0], table, row))
     left, _, right = (part.strip("/") for part in (source.key or ID).partition(ID))
     group = file.get(left) if left else file
-    names = [name for name in group or () if not right or right in group[name]]
+    names = [name for name in getattr(group, "keys", tuple)()
+             if not right or (hasattr(group[name], "keys") and right in group[name])]
     places = {name: "/".join(filter(None, (left, name, right))) for name in names}
     return _Kind(source, places, lambda key: h5.read(path, key, h5.dataset(path, file, key)))
 
@@ -230,8 +231,11 @@ def _all_ids(kinds: list[_Kind]) -> tuple[str, ...]:
 
 
 def _check_rows(kinds: list[_Kind], names: Sequence[str]) -> None:
-    """Raise a DataError for a wrong number of rows, or for two ids, different only in their times, with one file."""
+    """Raise a DataError for no features, for a wrong number of rows, or for one file of ids that differ only in times."""
     for kind in kinds:
+        if not kind.places:
+            raise DataError(f"{kind.source.path}: no features there; expected files <id>.npy or as the path with {ID} "
+                            f"says, keys with {ID}, or one array [N, T, width]")
         if isinstance(kind.places, range) and len(kind.places) != len(names):
             raise DataError(f"{kind.source.path}: {len(kind.places)} rows for {len(names)} ids; row k must be video k")
         taken: dict[Any, str] = {}

@@ -49,6 +49,8 @@ class Published:
             DataError: no file or folder of this name; a step outside (0, 1], a window shorter than its step, or a key
                 without ``{id}`` or of a file that is not h5.
         """
+        if not text:
+            raise DataError("features without a name; give a folder or a file")
         rest, step, window = re.fullmatch(r"(.+?)(?:@([\d.]+)(?:,([\d.]+))?)?", text, re.DOTALL).groups()
         name, key = re.fullmatch(r"(.+?\.(?:h5|hdf5))(?::(.+))?|.+", rest, re.DOTALL).groups()
         path = Path(name or rest)

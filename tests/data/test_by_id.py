@@ -82,10 +82,12 @@ def test_the_seconds_of_published_events_with_gaps_are_kept(real: OVAVE):
     ({"rows": ("train,dog,open,a", *ROWS[1:])}, "close or open in all rows"),
     ({"rows": ("dev,dog,close,a", *ROWS[1:])}, "'dev'"),
     ({"rows": ROWS[2:]}, "no train rows"),
+    ({"rows": ()}, r"meta\.csv: no rows"),
     ({"header": "split,cls_name,vid_name\n"}, "no column cls_type"),
     ({"b": [1, 1]}, "'b' needs a label of 4 zeros and ones"),
     ({"b": [1, 2, 0, 1]}, "'b' needs a label"),
     ({"b": "none"}, "'b' needs a label"),
+    ({"b": [[1], 1, 0, 1]}, "'b' needs a label"),
 ])
 def test_a_wrong_ovave_file_is_an_error_that_names_the_place(changes: dict, words: str, ovave: Callable[..., Path]):
     with pytest.raises(DataError, match=words):
@@ -158,6 +160,7 @@ def test_an_avepm_data_set_has_the_names_of_its_mapping(avepm: Callable[..., Pat
     ({"test": "7,1,4,0"}, r"test\.csv, line 2.*'7' is already in .*train\.csv, line 2"),
     ({"val": "1,1"}, "expected 4 fields"),
     ({"val": "1,1,2,1,5"}, "expected 4 fields"),
+    ({"train": "", "val": "", "test": ""}, "no rows"),
 ])
 def test_a_wrong_avepm_file_is_an_error_that_names_the_place(rows: dict, words: str, avepm: Callable[..., Path]):
     with pytest.raises(DataError, match=words):

@@ -124,6 +124,23 @@ def test_h5_files_have_a_key_per_video(key: str, source: str, folder: Path):
     check(convert(["a"], [source.format()], IDS, seconds=4))
 
 
+@pytest.mark.parametrize("source", ["empty", "f.h5:other/{id}", "f.h5:b/{id}", "flat.npy"])
+def test_a_source_without_any_features_is_an_error_that_names_it(source: str, folder: Path):
+    (folder / "empty").mkdir()
+    np.save("flat.npy", frames(4, 3))
+    with h5py.File("f.h5", "w") as file:
+        file["b"] = frames(4, 3)
+    with pytest.raises(DataError, match=rf"{source.partition(':')[0]}: no features there.*\{{id\}}"):
+        convert([source], ["v"], ["b", "-c"], seconds=4)
+
+
+def test_a_video_whose_h5_key_has_no_keys_is_left_out(folder: Path):
+    with h5py.File("f.h5", "w") as file:
+        file["b/rgb"], file["-c"] = frames(4, 3), frames(4, 3)
+    found = convert(["f.h5:{id}/rgb"], ["v"], ["b", "-c"], seconds=4)
+    assert found.features.video_ids == ("b",) and "no features in" in found.failed["-c"]
+
+
 def test_without_annotations_every_video_is_taken(folder: Path):
     found = convert(["a"], ["v"], seconds=4)
     assert found.features.video_ids == ("-c", "a", "b", "x") and found.features.rows is None

@@ -41,6 +41,7 @@ def test_a_source_has_a_path_a_key_and_times(text: str, expected: tuple, here: P
     ("x.npy@0.5,0.4", "STEP <= WINDOW"),
     ("x.npy@0.5.5", "0 < STEP <= 1"),
     ("x.h5:rgb", r"must contain \{id\} once"),
+    ("", "without a name"),
 ])
 def test_a_source_that_cannot_be_is_an_error(text: str, words: str, here: Path):
     with pytest.raises(DataError, match=words):
