@@ -231,7 +231,7 @@ def _all_ids(kinds: list[_Kind]) -> tuple[str, ...]:
 
 
 def _check_rows(kinds: list[_Kind], names: Sequence[str]) -> None:
-    """Raise a DataError for no features, for a wrong number of rows, or for one file of ids that differ only in times."""
+    """Raise a DataError for no features, a wrong number of rows, or one file of ids that differ only in times."""
     for kind in kinds:
         if not kind.places:
             raise DataError(f"{kind.source.path}: no features there; expected files <id>.npy or as the path with {ID} "
