@@ -119,9 +119,11 @@ class Section3:
             return labels
         return bank.project.weight @ labels + bank.project.bias[:, None]
 
-    def attend(self, module: nn.Module, query: Tensor, source: Tensor, *, seconds: bool = False) -> Tensor:
+    def attend(
+        self, module: nn.Module, query: Tensor, source: Tensor, heads: int, *, seconds: bool = False
+    ) -> Tensor:
         """Eq. 1 with heads. Between `seconds` of two modalities there may be a window, and scores by distance."""
-        heads, width = self.config.cmsa.heads, query.shape[-1]
+        width = query.shape[-1]
         to_key, to_value = module.key_value.weight[:width], module.key_value.weight[width:]
         apart = torch.arange(len(source)) - torch.arange(len(query))[:, None]
         out = []
@@ -142,7 +144,7 @@ class Section3:
         if module is None:
             return stream
         query, source = (text, stream) if self.config.text.slots == "segments" else (stream, text)
-        out = self.attend(module.attend, query, source)
+        out = self.attend(module.attend, query, source, self.config.cmsa.heads)
         return layer_norm(module.norm, stream + out) if self.config.cmsa.residual in ("both", "intra") else out
 
     def inter(self, module: nn.Module, on: bool, stream: Tensor, *partners: Tensor, text: bool) -> Tensor:
@@ -154,7 +156,8 @@ class Section3:
             between_seconds = not text and number == 0
             partner_queries = between_seconds or self.config.text.slots == "segments"
             query, source = (partner, stream) if partner_queries else (stream, partner)
-            attended = self.attend(attend, query, source, seconds=between_seconds)
+            heads = self.config.cmsa.inter_heads or self.config.cmsa.heads
+            attended = self.attend(attend, query, source, heads, seconds=between_seconds)
             halves.append(stream + attended if self.config.cmsa.residual in ("both", "inter") else attended)
         return linear(module.bottleneck, torch.cat(halves, dim=-1)).relu()
 
