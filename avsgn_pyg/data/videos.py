@@ -112,6 +112,12 @@ class Videos:
         """[N, T] on the CPU, False for padded seconds; ``None`` without padding."""
         return None if self.lengths is None else length_mask(self.lengths, self.audio.shape[1])
 
+    @property
+    def mean(self) -> dict[str, Tensor]:
+        """Mean ``audio`` [da] and ``visual`` [dv] features of all seconds, without padding."""
+        seconds = torch.ones(self.relevance.shape, dtype=torch.bool) if self.mask is None else self.mask
+        return {name: getattr(self, name)[seconds.to(self.audio.device)].mean(0) for name in ("audio", "visual")}
+
     def take(self, index: Int[Tensor, "B"]) -> Videos:
         """Return the videos at `index`, in that order."""
         here = index.to(self.audio.device)

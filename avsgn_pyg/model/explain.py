@@ -1,13 +1,13 @@
 """Which seconds, labels and edges is a prediction based on? PyG's explainers on AVSGN.
 
-    explanation = explain(model, video, GNNExplainer(epochs=200), node_mask_type="object")
+    explanation = explain(model, video, baseline=train.videos.mean, node_mask_type="object")
     explanation["audio"].node_mask  # one value per second
     explanation["audio", "av", "visual"].edge_mask  # one value per edge
 
 An edge's mask scales the attention of Eq. 7 on it, in every layer of its subgraph, so it means the same for every
 convolution of the table and on both backends. Two edges between the same nodes share the mask of one of them. A node's
-mask scales its features: those of the encoder, and of a text node the label text as it enters CMSA. ``docs/explain.md``
-shows how to read the masks.
+mask m replaces its features x by ``z + m (x - z)`` with a baseline z; x is what the encoder gave, and of a text node
+the label text as it enters CMSA. ``docs/explain.md`` shows how to read the masks.
 
 Shapes: N nodes of a subgraph, E edges of one relation, C classes.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -32,18 +32,26 @@ from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, TEXT, VISUAL, relations
 from avsgn_pyg.graph.views import as_batch, to_heterodata
 from avsgn_pyg.model.avsgn import AVSGN
 
+#: For ``GNNExplainer``. PyG's entropy terms push masks to 0 or 1 by their random start wherever the loss is
+#: indifferent, which is almost everywhere in a complete graph; without them, masks fall unless the class needs them.
+COEFFICIENTS: Final = {"epochs": 100, "lr": 0.1, "edge_ent": 0.0, "node_feat_ent": 0.0, "edge_size": 5e-4,
+                       "node_feat_size": 0.1}
+
 
 def explain(model: nn.Module, data: HeteroData, algorithm: ExplainerAlgorithm | None = None, *,
-            second: int | None = None, target: int | None = None, **settings: Any) -> HeteroExplanation:
+            second: int | None = None, target: int | None = None, baseline: Mapping[str, Tensor] | None = None,
+            **settings: Any) -> HeteroExplanation:
     """Explain the class of a video, or the relevance of one of its seconds, by masks on nodes and edges.
 
     Args:
         model: an AVSGN. It runs in evaluation mode; neither its parameters nor their gradients change.
         data: one video.
-        algorithm: of ``torch_geometric.explain``: ``GNNExplainer`` (default) or ``CaptumExplainer`` (with captum). Both
-            draw from the global random state.
+        algorithm: of ``torch_geometric.explain``: ``GNNExplainer`` (default, with :data:`COEFFICIENTS`) or
+            ``CaptumExplainer`` (needs captum). Both draw from the global random state.
         second: explain the relevance (Eq. 11) of this second, a probability; ``None``: the class (Eq. 10), its logit.
         target: explain this class, or background (0) or event (1) in the second; ``None``: what the model predicts.
+        baseline: z of ``audio`` and ``visual``, such as the mean of the training features; zero by default. Zero says
+            nothing about models with layer norms, as every shipped recipe has, which undo a scale.
         settings: of PyG's ``Explainer``: ``node_mask_type`` (default ``attributes``, a value per feature),
             ``edge_mask_type`` (``object``), ``threshold_config``.
 
@@ -63,10 +71,10 @@ def explain(model: nn.Module, data: HeteroData, algorithm: ExplainerAlgorithm | 
             raise ValueError(f"second={second}: the video has seconds 0 to {batch[AUDIO].num_nodes - 1}")
         read, mode, returns = lambda output: output.relevance[:, second].sigmoid(), "binary_classification", "probs"
     with _frozen(model):
-        explained = Explained(model, batch, read)
+        explained = Explained(model, batch, read, baseline)
         for gate in explained.gates.values():
             gate.takes_logits = not isinstance(algorithm, CaptumExplainer)
-        explainer = Explainer(explained, algorithm or GNNExplainer(),
+        explainer = Explainer(explained, algorithm or GNNExplainer(**COEFFICIENTS),
                               explanation_type="model" if target is None else "phenomenon",
                               model_config=ModelConfig(mode=mode, task_level="graph", return_type=returns),
                               **{"node_mask_type": "attributes", "edge_mask_type": "object", **settings})
@@ -75,6 +83,7 @@ def explain(model: nn.Module, data: HeteroData, algorithm: ExplainerAlgorithm | 
         x = {name: features.detach().requires_grad_() for name, features in x.items()}  # else captum warns
         explanation = explainer(x, edges, target=goal)
         explanation.prediction = explainer.get_prediction(x, edges)
+    explanation.set_value_dict("x", explained.graph.x_dict)
     explanation.set_value_dict("edge_weight", explained.graph.edge_weight_dict)
     return explanation.apply(torch.detach)
 
@@ -125,9 +134,11 @@ class Explained(nn.Module):
         model: in evaluation mode; not modified.
         data: one video (masks of edges are held as [1, N, N]).
         read: returns the values to explain; by default the class logits [1, C].
+        baseline: node type -> features [d] that stand for nothing; zero by default.
     """
 
-    def __init__(self, model: AVSGN, data: HeteroData, read: Callable[[Localization], Tensor] = _classes) -> None:
+    def __init__(self, model: AVSGN, data: HeteroData, read: Callable[[Localization], Tensor] = _classes,
+                 baseline: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         self.batch = as_batch(data)
         if self.batch.num_graphs != 1:
@@ -139,15 +150,16 @@ class Explained(nn.Module):
         for edge_type in self.graph.edge_types:  # PyG's explainers need an edge in every relation
             if not self.graph[edge_type].edge_index.numel():
                 del self.graph[edge_type]
+        self.baseline = {name: torch.zeros_like(x[0]) for name, x in self.graph.x_dict.items()} | dict(baseline or {})
         # PyG finds the module that a mask is of by the name of its edge type.
         self.gates = nn.ModuleDict({"__".join(edge_type): EdgeGate() for edge_type in self.graph.edge_types})
 
     def inputs(self) -> tuple[dict[str, Tensor], dict[tuple[str, str, str], Tensor]]:
-        """Return features by node type and edges by relation, the arguments of ``Explainer``."""
-        return self.graph.x_dict, self.graph.edge_index_dict
+        """Return features, less the baseline, by node type and edges by relation: the arguments of ``Explainer``."""
+        return {name: x - self.baseline[name] for name, x in self.graph.x_dict.items()}, self.graph.edge_index_dict
 
     def forward(self, x: Mapping[str, Tensor], edge_index: Mapping[tuple[str, str, str], Tensor]) -> Tensor:
-        batch = copy.copy(self.batch)
+        batch, x = copy.copy(self.batch), {name: self.baseline[name] + given for name, given in x.items()}
         for name in (AUDIO, VISUAL):
             batch[name].x = x[name]
         with contextlib.ExitStack() as hooks:

@@ -33,6 +33,15 @@ def answer_row(
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
         ConfigError, DataError: a setting, the row or the data cannot be used.
     """
+    _, picture = open_row(run, row=row, split=split, tau=tau, overrides=overrides)
+    return picture
+
+
+def open_row(
+    run: Path, *, row: int | None = None, split: str | None = None, tau: float | None = None,
+    overrides: Sequence[str] = (),
+) -> tuple[Opened, VideoGraph]:
+    """:func:`answer_row`, with the opened run."""
     check_tau(tau)
     opened = open_run(run, split=split, overrides=overrides, use="a picture")
     number = _number(opened.videos, row, opened.split)
@@ -43,7 +52,7 @@ def answer_row(
         raise ConfigError(f"tau={tau}: {opened.checkpoint.path} scores every segment, which is decoded without tau; "
                           "leave it out")
     tau = opened.config.evaluate.tau if tau is None else tau
-    return VideoGraph(_picture(opened, number, found, tau), batch, found)
+    return opened, VideoGraph(_picture(opened, number, found, tau), batch, found)
 
 
 def folder_in(run: Path, name: str) -> Path:

@@ -5,6 +5,7 @@ Shapes: T segments, N nodes of a subgraph.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, get_args
 
@@ -31,7 +32,8 @@ def graph_figure(
     *, title: str, category: str, adjacency: Mapping[str, Float[np.ndarray, "_ _"]], seconds: int,
     frames: UInt8[np.ndarray, "T H W 3"] | None, waveform: Float[np.ndarray, "samples"] | None,
     predicted: Sequence[Span], truth: Sequence[Span] | None, share: float = 0.1, threshold: float | None = None,
-    most: int = MOST, arrangement: Arrangement = "side-by-side", note: str = "", width: float = TEXT_WIDTH,
+    most: int = MOST, arrangement: Arrangement = "side-by-side", note: str = "",
+    scores: Mapping[str, Float[np.ndarray, "T"]] | None = None, width: float = TEXT_WIDTH,
 ) -> Figure:
     """Draw the strongest edges of a video's subgraphs, wider and darker by weight.
 
@@ -47,6 +49,7 @@ def graph_figure(
         most: largest number of edges to draw per subgraph.
         arrangement: of the subgraphs: ``side-by-side``, ``stacked``, or ``overlaid`` in one panel of three lanes.
         note: name of the layer, below the title.
+        scores: modality -> a number in [0, 1] per second, drawn as bars below the graph; ``overlaid`` or ``stacked``.
 
     Raises:
         ValueError: no subgraph or an unknown one, an adjacency that does not fit, events outside the video.
@@ -63,9 +66,9 @@ def graph_figure(
     columns = len(groups) if arrangement == "side-by-side" else 1
 
     # Further columns repeat only the names of the lanes.
-    names = NODE_TYPES if truth is None else (*NODE_TYPES, "ground truth")
+    names = (*NODE_TYPES, *(() if truth is None else ("ground truth",)), *(f"{name} mask" for name in scores or ()))
     left, inner = EDGE + strips.names_width((*names, "prediction")), _GAP + strips.names_width(NODE_TYPES)
-    across = (width - left - (columns - 1) * inner - 2 * EDGE) / columns
+    across = (width - left - (columns - 1) * inner - (strips.scale_width(None) if scores else EDGE) - EDGE) / columns
     second = across / seconds
     events, key = event_rows(truth, predicted, seconds, second, strips.NEAR)
     heights = {VISUAL: lanes.NODE if frames is None else strips.frame_height(frames, second),
@@ -82,6 +85,10 @@ def graph_figure(
 
     panels = [Row("", height, _HEAD, lambda axes, group=group, height=height: draw_panel(axes, group, height))
               for group, height in zip(groups, tall, strict=True)]
+    for name, values in (scores or {}).items():
+        strips.check_scores(f"scores[{name!r}]", values, seconds)
+        bars = functools.partial(strips.draw_scores, scores=values, colour=COLOURS[name])
+        events.insert(0, Row(f"{name} mask", strips.score_height(second), _GAP, bars, strips.BARS / 2))
     stacks = [[panel, *events] for panel in panels] if columns > 1 else [[*panels, *events]]
     body = _KEY + sum(row.above + row.height for row in stacks[0]) + strips.AXIS
     notes = [f"predicted class: {category}", *([note] if note else [])]

@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.common.errors import PictureError, did_you_mean
 from avsgn_pyg.common.files import write_text
-from avsgn_pyg.graph.export import save_attention
+from avsgn_pyg.graph.export import save_attention, save_graph
 from avsgn_pyg.graph.localization import Localization, events
+from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, VISUAL
 from avsgn_pyg.visualize.edges import rollout
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.graph import Arrangement, graph_figure
@@ -123,6 +124,44 @@ def write_graph(picture: Picture, folder: Path, formats: Sequence[str] = ("png",
     paths = [save_figure(figure, folder / f"{name}.{suffix}") for name, figure in figures.items() for suffix in formats]
     write_text(folder / "graph.html", page)
     return [*paths, folder / "graph.html"]
+
+
+def write_explanation(picture: Picture, explanation: HeteroData, folder: Path, formats: Sequence[str] = ("png",), *,
+                      note: str = "") -> list[Path]:
+    """Write ``explanation.<format>`` and ``explanation.pt`` (read as :mod:`avsgn_pyg.graph.export` says) to `folder`.
+
+    The figure shows the node masks of every second, and the edges whose mask is at least half of the largest one.
+    Masks with a value per feature are summed; of attributions only the positive part is drawn, the largest as 1.
+
+    Args:
+        picture: of the same video; its adjacency is not drawn.
+        explanation: from :func:`avsgn_pyg.model.explain.explain`.
+        note: what was explained, and how, below the title.
+    """
+    scores = {name: explanation[name].node_mask.sum(-1).clamp(min=0).numpy() for name in (AUDIO, VISUAL)}
+    if (largest := float(max(score.max() for score in scores.values()))) > 1:
+        note += f"; bars: positive part, the largest ({largest:.2f}) is 1"
+        scores = {name: score / largest for name, score in scores.items()}
+    masks = _edge_masks(explanation)
+    half = max(float(matrix.max()) for matrix in masks.values()) / 2
+    figure = graph_figure(**picture._parts(*_SHOWN), adjacency=masks, seconds=len(picture.relevance), threshold=half,
+                          arrangement="overlaid", note=note, scores=scores)
+    paths = [save_figure(figure, folder / f"explanation.{suffix}") for suffix in formats]
+    return [*paths, save_graph(explanation, folder / "explanation.pt")]
+
+
+def _edge_masks(explanation: HeteroData) -> dict[str, Float[np.ndarray, "_ _"]]:
+    """The positive edge masks of every subgraph as [N, N], from the column's node into the row's."""
+    masks = {}
+    for source, subgraph, target in explanation.edge_types:
+        first, second = SUBGRAPHS[subgraph]
+        begin = {first: 0, second: explanation[first].num_nodes}
+        nodes = begin[second] + explanation[second].num_nodes
+        store = explanation[source, subgraph, target]
+        j, i = store.edge_index
+        matrix = masks.setdefault(subgraph, np.zeros((nodes, nodes), np.float32))
+        matrix[i + begin[target], j + begin[source]] = store.edge_mask.clamp(min=0)
+    return masks
 
 
 class VideoGraph(NamedTuple):

@@ -81,6 +81,19 @@ def test_the_model_is_as_before(network):
     assert not model.label_text._forward_hooks
 
 
+def test_masks_of_zero_give_the_baseline_and_masks_of_one_the_video(network):
+    model, video = one_video(network, "model.input_norm=true", "model.width=8")
+    baseline = {name: torch.randn(D) for name in ("audio", "visual")}
+    wrapped = Explained(model, video, baseline=baseline)
+    x, edges = wrapped.inputs()
+    torch.testing.assert_close(wrapped(x, edges), model(video).category)
+    empty = build_batch(*(baseline[name].expand(1, T, D) for name in baseline), text_nodes=4)
+    without = {**x, "audio": 0 * x["audio"], "visual": 0 * x["visual"]}
+    torch.testing.assert_close(wrapped(without, edges), model(empty).category)
+    explanation = explain(model, video, GNNExplainer(epochs=1), baseline=baseline)
+    assert torch.equal(explanation["audio"].x, video["audio"].x)
+
+
 def test_what_cannot_be_explained_is_an_error(network):
     model, video = one_video(network)
     with pytest.raises(ValueError, match=r"second=5.*0 to 4"):
