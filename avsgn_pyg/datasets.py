@@ -1,4 +1,4 @@
-"""Data sets as a PyG ``Dataset`` of ``HeteroData``, one graph per video, for training in a loop of one's own.
+"""Data sets as a PyG ``Dataset`` of ``HeteroData``, one graph per video, for your own training loop.
 
     videos = AVE("/data/AVE", "train", features="features.h5")
     for batch in torch_geometric.loader.DataLoader(videos, batch_size=64, shuffle=True):
@@ -31,8 +31,8 @@ from avsgn_pyg.recipes.parts import shape_of
 class VideoDataset(pyg.Dataset):
     """The videos of one split. The files are read once; :meth:`split` returns another split of them.
 
-    An item is a ``HeteroData`` of :func:`avsgn_pyg.graph.build.build_video`. Its text nodes have a ``node_id``, their
-    number, since PyG cannot separate a batch again in which nodes carry nothing (pyg-team/pytorch_geometric#9537).
+    An item is a ``HeteroData`` of :func:`avsgn_pyg.graph.build.build_video`. Its text nodes carry their number
+    as ``node_id``, since PyG cannot separate a batch in which nodes carry nothing (pyg-team/pytorch_geometric#9537).
 
     Args:
         root: folder of the data.

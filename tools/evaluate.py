@@ -3,7 +3,7 @@
 python tools/evaluate.py runs/demo
 python tools/evaluate.py runs/avsgn_full --split test --tau-from val
 python tools/evaluate.py runs/avsgn_full --data /data/AVE data.splits=txt
-Of a run of several seeds: each seed, their mean, and their ensemble, which averages their probabilities.
+A run of several seeds: scores each seed, their mean, and their ensemble, which averages their probabilities.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("run", type=path, metavar="RUN", help="folder of a run or a checkpoint")
     parser.add_overrides("dotted data.* and evaluate.* settings")
     parser.add_argument("--seeds", type=some_seeds, metavar="N",
-                        help="of a run of several: all (default), the first N, or a list: 0,3 or 3,")
+                        help="seeds of the run to score: all (default), the first N, or a list: 0,3 or 3,")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")

@@ -1,11 +1,11 @@
-"""Measure how well videos are classified, or localized, by the text of labels that were not trained.
+"""Measure how well the text of labels classifies or localizes videos of classes that were not trained.
 
 python tools/measure_open_vocabulary.py configs/ave_composite_full.yaml data.root=/data/AVE-Composite
-    by text alone, classes held out by chance, nothing trained
+    classifies by text alone: classes drawn at random, nothing trained
 python tools/measure_open_vocabulary.py configs/ave_composite_full.yaml data.root=/data/AVE-Composite --training-free
-    the events of all classes by text alone, with every rule of docs/training_free.md
+    localizes events of all classes by text alone, with every rule of docs/training_free.md
 python tools/measure_open_vocabulary.py runs/held_out data.root=/data/AVE-Composite
-    a run trained with data.held_out=[...]: its relevance and the labels' text, on the videos of those classes
+    a run trained with data.held_out=[...]: uses its relevance and the labels' text, on the videos of those classes
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --seeds 5 --jobs 8 --devices cuda:0,cuda:1
 python tools/reproduce.py configs/suites/table3_cmgi.yaml data.root=/data/AVE --seeds 5 --shard 2/8   one of 8 machines
 python tools/reproduce.py configs/suites/table3_cmgi.yaml --smoke      one epoch of every row on few synthetic videos
-Finished runs are kept and stopped ones resume: give the same command again. docs/suites.md describes the rest.
+Finished runs are kept and stopped ones resume if you give the same command again. docs/suites.md describes the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="one epoch of every row on few videos, into DIR/smoke")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be trained, and how long it takes")
     parser.add_argument("--finished", action="store_true", help="only write tables, train nothing")
-    parser.add_argument("--quiet", action="store_true", help="neither estimate nor bar")
+    parser.add_argument("--quiet", action="store_true", help="print neither the estimate nor the progress bar")
     options = parser.parse_intermixed_args(arguments)
     unread = (options.jobs, options.devices or None) if options.engine == "ray" else (options.cpus, options.gpus)
     if any(value is not None for value in unread):

@@ -22,7 +22,7 @@ class Initial:
     Args:
         recipe: with ``init`` and ``init_strict``.
         categories: classes of the run's data.
-        rebuild: returns the run's model for one class more, which tells the tensors that belong to classes.
+        rebuild: returns the run's model with one more class; tensors that then differ in shape belong to classes.
 
     Raises:
         CheckpointError: there are no such weights, or they are of an ensemble or, under ``init_strict``, of other

@@ -1,4 +1,4 @@
-"""Experiment trackers of a run, by accelerate: TensorBoard in its folder, and services such as Weights & Biases."""
+"""Experiment trackers of a run, from accelerate: TensorBoard in the run's folder, services such as Weights & Biases."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Trackers:
     def start(self, after: int) -> None:
         """Open the trackers of a run that continues after epoch `after`, and give them the config.
 
-        TensorBoard and Weights & Biases continue the run that they have; others begin one at every start.
+        TensorBoard and Weights & Biases continue their record of a run; others begin a new one at every start.
 
         Raises:
             ConfigError: a tracker cannot be opened, as without a login.

@@ -44,7 +44,7 @@ class Calibration:
 
     Attributes:
         temperature: of the softmax over labels.
-        prior: [C] mean probability of each label, by which a probability is divided: some labels are near everything.
+        prior: [C] mean probability of each label, by which a probability is divided: some labels are similar to all.
     """
 
     temperature: float
@@ -66,7 +66,7 @@ class Calibration:
 
 def similarity(audio: Float[Tensor, "B T da"], visual: Float[Tensor, "B T dv"], audio_text: Float[Tensor, "C da"],
                visual_text: Float[Tensor, "C dv"]) -> Similarity:
-    """Cosines of every second to every label."""
+    """Return the cosines of every second to every label."""
     unit = [F.normalize(rows.float(), dim=-1) for rows in (audio, visual, audio_text, visual_text)]
     return Similarity(unit[0] @ unit[2].T, unit[1] @ unit[3].T)
 
@@ -83,10 +83,10 @@ def likelihood_ratio(found: Similarity, audio: Calibration | None = None, visual
     1. Cosines become probabilities by a softmax at :data:`SPREAD` standard deviations, divided by the prior of each
        label; both are measured on unannotated clips (`audio`, `visual`), or, without these, the deviation on the
        given clips and a uniform prior.
-    2. The class of a clip has the highest product of its mean probability by sound and by picture: it is heard at some
-       time and seen at some time.
-    3. A second is an event if the class, averaged over three seconds, has at least `share` of its highest probability
-       in the clip, for sound and for picture.
+    2. The class of a clip is the label whose mean probability by sound, times that by picture, is highest: it is heard
+       at some time and seen at some time.
+    3. A second belongs to the event if the probability of the class, averaged over three seconds, is at least `share`
+       of its maximum in the clip, for sound and for picture.
     4. If the product of step 2 is less than `none_below` times its value by chance, or, of few labels, less than
        :data:`NONE_BELOW_OF_FEW` times C of it, the clip has no event.
 
@@ -113,7 +113,7 @@ def likelihood_ratio(found: Similarity, audio: Calibration | None = None, visual
 
 
 def agreement(found: Similarity) -> Localization:
-    """OV-AVEL's training-free rule: a second is an event if its best label by sound is its best label by picture.
+    """OV-AVEL's training-free rule: a second is an event if sound and picture have the same best label.
 
     Every second has a class of its own, so this returns `segment_scores`, 1 for the label on which both agree and for
     background where they do not.

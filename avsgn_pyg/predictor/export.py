@@ -1,4 +1,4 @@
-"""A trained model as a program of fixed size that needs none of this package: ``torch.export``'s ``.pt2``, or ONNX.
+"""Export a trained model to a program of fixed size that runs without this package: ``.pt2`` (torch.export) or ONNX.
 
 Shapes: B windows of T seconds, da and dv widths of the features, C classes.
 """
@@ -33,7 +33,7 @@ class FixedSize(nn.Module):
 
     Args:
         model: in evaluation mode.
-        batch: as many videos as a call has, all of the same length; its edges become constants.
+        batch: B videos of the same length, as in every later call; its edges become constants.
 
     Raises:
         ConfigError: a subgraph runs along an edge list, whose operations depend on its numbers.

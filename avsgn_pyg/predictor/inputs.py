@@ -99,9 +99,9 @@ def add_labels(parser: command_line.Parser) -> None:
     parser.add_argument("--labels", type=command_line.path, metavar="FILE", help="use these labels, one per line")
     parser.add_list("--label", commas=False, default=[], metavar="TEXT", help="use this label; may be repeated")
     parser.add_list("--prompt", commas=False, default=[], metavar="KIND=TEXT",
-                    help="without a model: visual='a photo of {}' or audio='the sound of {}'; of several, the mean")
+                    help="without a model: visual='a photo of {}' or audio='the sound of {}'; if repeated, the mean")
     parser.add_argument("--calibrate", type=command_line.path, metavar="STORE",
-                        help="without a model: features of clips of the same kind; no annotations are read")
+                        help="without a model: a feature store of similar clips; its annotations are not read")
 
 
 def take_labels(options: Any, model: Path | None, seeds: Sequence[int] | int | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a predictor does with a clip, whatever localizes its windows: encode it, average over windows, decode.
+"""Steps of every predictor: encode a clip, localize its windows (subclasses say how), average over them, decode.
 
 Shapes: S seconds of the video, T segments of a window, W windows.
 """
@@ -57,7 +57,7 @@ class ClipLocalizer(ABC):
 
     @abstractmethod
     def load(self) -> None:
-        """Load what a clip needs, so that an error comes before the first one."""
+        """Load everything that clips need, so that errors are raised before the first clip."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

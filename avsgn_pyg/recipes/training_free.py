@@ -1,4 +1,4 @@
-"""Scores of training-free rules on an annotated split: nothing is trained, and no label is used but for the scores.
+"""Scores of training-free rules on an annotated split; annotations are used for the scores alone.
 
 Shapes: N videos, T seconds of the longest, C labels.
 """

@@ -28,9 +28,9 @@ class Estimate:
 
     Attributes:
         runs: in their order.
-        epochs: that each of them still needs.
-        seconds: of one process for each of them.
-        timed: whether `seconds` are of epochs of the same row in the output folder.
+        epochs: number of epochs that each still needs.
+        seconds: that each will take in one process.
+        timed: for each, whether `seconds` is estimated from epochs of the same row in the output folder.
     """
 
     runs: tuple[Run, ...]
@@ -49,7 +49,7 @@ class Estimate:
         return found + (f"; {sum(self.timed)} from epochs of the same rows here" if any(self.timed) else "")
 
     def report(self) -> str:
-        """A line for each run, and the sum."""
+        """Return a line for each run, and the total."""
         lines = [f"{run.name:<40} {epochs:>4} epochs  {duration(seconds)}"
                  for run, epochs, seconds in zip(self.runs, self.epochs, self.seconds, strict=True)]
         return "\n".join((*lines, str(self)))
