@@ -115,7 +115,8 @@ def get_ave(
         if name not in texts:
             raise DataError(f"{annotations or source}: no {name} there; give the folder of AVE's text files with "
                             "--annotations")
-    _refuse_another(out, repository, source.name)
+    revision = source.resolve().name  # the hub names the folder of a copy by its commit
+    _refuse_another(out, repository, revision)
     rows = {name: [row for _, row in read_rows(path, SEGMENTS)] for name, path in texts.items()}
     annotated = rows.pop(ANNOTATIONS)
     if mismatched := _write_videos(source, out / "videos", annotated):
@@ -129,7 +130,7 @@ def get_ave(
         notes.append(f"{ANNOTATIONS} has {len(annotated)} rows, AVE's own {ROWS}: it is another version")
     present = {name: (sum(row.video_id in there for row in split), len(split)) for name, split in rows.items()}
     notes += _write_texts(out, texts, present)
-    found = Fetched(out, repository, source.name, _licence(source), len(annotated), present, absent, tuple(notes))
+    found = Fetched(out, repository, revision, _licence(source), len(annotated), present, absent, tuple(notes))
     write_json(out / RECORD, {**asdict(found), "folder": None, "about the licence": NO_LICENCE})
     return found
 

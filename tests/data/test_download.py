@@ -94,6 +94,14 @@ def test_videos_and_splits_of_a_copy_with_text_files(copy: Path, tmp_path: Path,
     assert "5 rows, AVE's own 4143" in found.report()
 
 
+def test_the_current_folder_as_copy_has_its_name_as_revision(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_files(copy)
+    monkeypatch.chdir(copy)
+    assert get_ave(tmp_path / "out", snapshot=Path(".")).revision == "copy"
+
+
 @needs_pyarrow
 def test_a_copy_in_parquet_is_joined_to_ave_s_classes_and_splits(parquet: Path, copy: Path, tmp_path: Path):
     out = tmp_path / "out"
