@@ -24,7 +24,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_overrides("dotted data.* settings")
     parser.add_argument("--row", type=int, metavar="N", help="row of the annotations; default: the split's first")
     parser.add_argument("--second", type=int, metavar="N", help="explain the relevance of this second, not the class")
-    parser.add_argument("--method", choices=METHODS, default="gnn", help="GNNExplainer (default), or Captum's integral")
+    parser.add_argument("--method", choices=METHODS, default="gnn",
+                        help="GNNExplainer (default), or Captum's integrated gradients")
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--out", type=path, metavar="DIR", help="default: RUN/pictures/row-N")
