@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, DataError, PictureError
 from avsgn_pyg.predictor.cuts import write_cuts
+from avsgn_pyg.predictor.encoding import EncodedClip
 from avsgn_pyg.predictor.formats import FORMATS, render
 from avsgn_pyg.predictor.inputs import check_formats
 from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.record import open_output, state
 
-Result = TypeVar("Result")
+Result, Item = TypeVar("Result"), TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,25 +79,37 @@ def predict_clips(
         stems = {} if folder is None else folder.stems(clips)
         predictor.load()
         settings = folder and {**predictor.identity(), "tau": tau_used, "formats": formats, "top": top, "cut": cut}
+        states: dict[Path, Any] = {}
 
-        def predict(clip: Path) -> ClipResult:
+        def names_of(clip: Path) -> list[str]:
+            return [f"{stems[clip]}{FORMATS[form].suffix}" for form in formats]
+
+        def is_done(clip: Path) -> bool:
             if folder is None:
-                return ClipResult(clip, predictor(clip, tau=tau))
-            names = [f"{stems[clip]}{FORMATS[form].suffix}" for form in formats]
-            found = state(clip, settings)
-            if folder.is_done(clip, found, names):
+                return False
+            states[clip] = state(clip, settings)
+            return folder.is_done(clip, states[clip], names_of(clip))
+
+        def predict(clip: Path, encoded: EncodedClip | Exception | None) -> ClipResult:
+            if isinstance(encoded, Exception):
+                raise encoded
+            if encoded is None:
                 return ClipResult(clip, files=folder.files(clip))
-            prediction = predictor(clip, tau=tau)
+            prediction = predictor.localize_encoded(clip, encoded, tau=tau)
+            if folder is None:
+                return ClipResult(clip, prediction)
+            names = names_of(clip)
             for name, text in zip(names, render(prediction, formats, top), strict=True):
                 with folder.place(name) as partial:
                     partial.write_text(text, encoding="utf-8")
             names += write_cuts(prediction, folder.place, stems[clip], predictor.limits) if cut else ()
-            folder.finish(clip, found, stems[clip], names, duration=f"{prediction.duration:.2f}",
+            folder.finish(clip, states[clip], stems[clip], names, duration=f"{prediction.duration:.2f}",
                           events=[str(event) for event in prediction.events], notes=prediction.notes)
             return ClipResult(clip, prediction, files=folder.files(clip))
 
         try:
-            for clip, result, error in each(clips, predict, "predict" if progress else None):
+            for clip, encoded in _bar(predictor.encode_all(clips, is_done), clips, "predict" if progress else None):
+                result, error = _failure(clip, predict, clip, encoded)
                 if error is not None and folder is not None:
                     _failure(clip, folder.fail, clip, str(error))
                 yield result or ClipResult(clip, error=error)
@@ -107,15 +120,16 @@ def predict_clips(
 
 
 def each(
-    clips: Sequence[Path], act: Callable[[Path], Result], bar: str | None = None
+    clips: Sequence[Path], act: Callable[[Path], Result]
 ) -> Iterator[tuple[Path, Result | None, Exception | None]]:
-    """Call `act` for each clip; yield its result, or any error as one sentence with the clip's path.
-
-    Args:
-        bar: name of a bar that is shown on a terminal.
-    """
-    for clip in tqdm(clips, desc=bar, unit="clip", disable=None if bar and len(clips) > 1 else True):
+    """Call `act` for each clip; yield its result, or any error as one sentence with the clip's path."""
+    for clip in clips:
         yield (clip, *_failure(clip, act, clip))
+
+
+def _bar(items: Iterable[Item], clips: Sequence[Path], name: str | None) -> Iterable[Item]:
+    """Show a bar on a terminal while several clips are predicted, if it has a name."""
+    return tqdm(items, desc=name, total=len(clips), unit="clip", disable=None if name and len(clips) > 1 else True)
 
 
 def _failure(path: Path, act: Callable[..., Result], *arguments: Any) -> tuple[Result | None, Exception | None]:

@@ -1,4 +1,4 @@
-"""Encode a clip of any length as the features of its windows, in one pass over the file and in bounded memory.
+"""Encode clips of any length as the features of their windows, in one pass over each file and in bounded memory.
 
 Shapes: S seconds of the clip, W windows of T seconds.
 """
@@ -6,16 +6,17 @@ Shapes: S seconds of the clip, W windows of T seconds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.features.encode import Segment, WindowEncoder, batched, find_not_finite
+from avsgn_pyg.features.encode import Segment, WindowEncoder, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
 from avsgn_pyg.features.media import Limits, MediaInfo, probe, read_seconds
 from avsgn_pyg.predictor.windows import hop, window_starts
@@ -47,43 +48,122 @@ class EncodedClip:
 
 
 def encode_clip(
-    path: Path, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int, frames_per_segment: int,
-    limits: Limits = Limits(),  # noqa: B008
+    path: Path, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, **reading: Any,
 ) -> EncodedClip:
-    """Read a clip and encode its windows of `segments` seconds; one shorter than a window is padded as in extraction.
+    """Read a clip and encode its windows; one shorter than a window is padded as in extraction.
+
+    `reading` are `segments`, `frames_per_segment` and `limits` of :func:`encode_clips`.
 
     Raises:
         MediaError: the file cannot be read, or exceeds a limit.
         DataError: an encoder returned NaN or infinity.
     """
-    info = probe(path, limits=limits)
-    length = max(info.seconds, segments)
-    starts, seen, heard = window_starts(length, segments), [], []
+    [(_, encoded)] = encode_clips([path], frame_encoder, audio_encoder, **reading)
+    if isinstance(encoded, Exception):
+        raise encoded
+    return encoded
 
-    def read() -> Iterator[Segment]:
-        for second in read_seconds(path, frames_per_segment=frames_per_segment, count=length, limits=limits):
-            seen.append(second.seen.float().mean())
-            heard.append(float(second.heard))
-            # Prepared at once: few full-size pictures are held.
-            yield Segment(frame_encoder.prepare(second.frames), second.samples)
 
-    encode, features = WindowEncoder(frame_encoder, audio_encoder), []
-    for windows in batched(_windows(read(), starts, segments), max(1, BATCH_SECONDS // hop(segments))):
-        features += encode(windows)
-    for start, (audio, visual) in zip(starts, features, strict=True):
-        problem = find_not_finite(audio, visual)
-        if problem is not None:
-            raise DataError(f"{path}: {problem} of the window from second {start}")
-    audio, visual = map(torch.stack, zip(*features, strict=True))
-    return EncodedClip(
-        audio=audio,
-        visual=visual,
-        seconds=info.seconds,
-        duration=float(info.duration),
-        seen=torch.stack(seen)[: info.seconds],
-        heard=torch.tensor(heard)[: info.seconds],
-        notes=tuple(_notes(info)),
-    )
+def encode_clips(
+    paths: Iterable[Path], frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int,
+    frames_per_segment: int, limits: Limits = Limits(),  # noqa: B008
+    together: bool = False, skip: Callable[[Path], bool] = lambda path: False,
+) -> Iterator[tuple[Path, EncodedClip | Exception | None]]:
+    """Read clips one after the other and encode their windows in batches of :data:`BATCH_SECONDS`.
+
+    Args:
+        segments: T, seconds of a window.
+        limits: on reading one file.
+        together: put windows of several clips into one batch; where that fails, each clip is encoded alone.
+        skip: whether a clip is left out; called before it is read.
+
+    Yields:
+        Every path, in order, with its features, the error that it met, or ``None`` if it was left out.
+    """
+    encode, size = WindowEncoder(frame_encoder, audio_encoder), max(1, BATCH_SECONDS // hop(segments))
+    clips: deque[_Clip] = deque()
+    waiting: list[tuple[_Clip, list[Segment]]] = []
+    for path in paths:
+        clips.append(clip := _Clip(path))
+        try:
+            if not skip(path):
+                clip.open(segments, frames_per_segment, limits)
+                for window in clip.windows(frame_encoder):
+                    waiting.append((clip, window))
+                    if len(waiting) == size:
+                        _encode(waiting, encode)
+        except Exception as error:  # of one file: the others go on
+            clip.error = error
+        if not together:
+            _encode(waiting, encode)
+        while clips and not any(clips[0] is other for other, _ in waiting):
+            yield clips[0].path, clips.popleft().result()
+    _encode(waiting, encode)
+    for clip in clips:
+        yield clip.path, clip.result()
+
+
+def _encode(waiting: list[tuple[_Clip, list[Segment]]], encode: WindowEncoder) -> None:
+    """Encode the windows that wait and give each clip its features; of a clip that failed, they are dropped."""
+    windows = [(clip, window) for clip, window in waiting if clip.error is None]
+    waiting.clear()
+    clips = list({id(clip): clip for clip, _ in windows}.values())
+    try:
+        found = encode([window for _, window in windows]) if windows else []
+    except Exception as error:
+        if len(clips) == 1:
+            clips[0].error = error
+            return
+        for clip in clips:
+            _encode([(other, window) for other, window in windows if other is clip], encode)
+        return
+    for (clip, _), features in zip(windows, found, strict=True):
+        clip.features.append(features)
+
+
+class _Clip:
+    """A clip while it is read and encoded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.error, self.info = path, None, None
+        self.features: list[tuple[Tensor, Tensor]] = []
+
+    def open(self, segments: int, frames_per_segment: int, limits: Limits) -> None:
+        """Read the file's header."""
+        self.info = probe(self.path, limits=limits)
+        self.segments, length = segments, max(self.info.seconds, segments)
+        self.starts, self.seen, self.heard = window_starts(length, segments), [], []
+        self.read = lambda: read_seconds(self.path, frames_per_segment=frames_per_segment, count=length, limits=limits)
+
+    def windows(self, frame_encoder: FrameEncoder) -> Iterator[list[Segment]]:
+        """Read the file, and yield its windows."""
+        def seconds() -> Iterator[Segment]:
+            for second in self.read():
+                self.seen.append(second.seen.float().mean())
+                self.heard.append(float(second.heard))
+                # Prepared at once: few full-size pictures are held.
+                yield Segment(frame_encoder.prepare(second.frames), second.samples)
+
+        return _windows(seconds(), self.starts, self.segments)
+
+    def result(self) -> EncodedClip | Exception | None:
+        """Return the features, the error, or ``None`` for a clip that was not opened."""
+        if self.error is not None or self.info is None:
+            return self.error
+        for start, (audio, visual) in zip(self.starts, self.features, strict=True):
+            problem = find_not_finite(audio, visual)
+            if problem is not None:
+                return DataError(f"{self.path}: {problem} of the window from second {start}")
+        audio, visual = map(torch.stack, zip(*self.features, strict=True))
+        return EncodedClip(
+            audio=audio,
+            visual=visual,
+            seconds=self.info.seconds,
+            duration=float(self.info.duration),
+            seen=torch.stack(self.seen)[: self.info.seconds],
+            heard=torch.tensor(self.heard)[: self.info.seconds],
+            notes=tuple(_notes(self.info)),
+        )
 
 
 def _windows(seconds: Iterable[Segment], starts: list[int], segments: int) -> Iterator[list[Segment]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.predictor.encoders import Encoders
-from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, pad
+from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, encode_clips, pad
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.windows import average, cut, window_starts
 
@@ -33,12 +34,14 @@ class ClipLocalizer(ABC):
         limits: on reading one media file; a clip that exceeds one is refused.
         encoders: of clips; features do not need them.
         source: the folder of the model, or ``None``.
+        device: of the encoders.
     """
 
     segments: int
     limits: Limits
     encoders: Encoders
     source: Path | None
+    device: torch.device
 
     @property
     @abstractmethod
@@ -91,6 +94,14 @@ class ClipLocalizer(ABC):
         """Return the features of a clip's windows; errors are those of a call."""
         return encode_clip(clip, self.encoders.visual, self.encoders.audio, segments=self.segments,
                            frames_per_segment=self.encoders.frames_per_segment, limits=self.limits)
+
+    def encode_all(
+        self, clips: Iterable[Path], skip: Callable[[Path], bool]
+    ) -> Iterator[tuple[Path, EncodedClip | Exception | None]]:
+        """Encode clips as :func:`.encoding.encode_clips` does; on a GPU, several in one batch."""
+        return encode_clips(clips, self.encoders.visual, self.encoders.audio, segments=self.segments, skip=skip,
+                            frames_per_segment=self.encoders.frames_per_segment, limits=self.limits,
+                            together=self.device.type != "cpu")
 
     def localize_encoded(self, clip: Path, encoded: EncodedClip, *, tau: float | None = None) -> Prediction:
         """Localize the events of a clip that :meth:`encode` encoded; errors are those of a call."""

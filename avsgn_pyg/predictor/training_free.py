@@ -71,8 +71,8 @@ class TrainingFree(ClipLocalizer):
             raise ConfigError(f"prompts={prompts}: expected one or more templates for each of {sorted(PROMPTS)}")
         self._given, self._calibration = DEFAULT | dict(encoders or {}), calibration
         self._rule = {"share": share, "none_below": none_below}
-        self._placement = {"device": str(choose_device(device, precision)), "precision": precision,
-                           "batch_size": batch_size}
+        self.device = choose_device(device, precision)
+        self._placement = {"device": str(self.device), "precision": precision, "batch_size": batch_size}
         self.segments, self.limits = window, limits
 
     @property

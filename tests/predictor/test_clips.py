@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avsgn_pyg.common.errors import ConfigError, DataError, EncoderError
-from avsgn_pyg.predictor import Predictor, find_clips, predict_clips
+from avsgn_pyg.predictor import Predictor, encoding, find_clips, predict_clips
 
 
 @pytest.fixture
@@ -45,14 +45,13 @@ def test_a_damaged_file_does_not_stop_the_others(predictor, folder: Path, tmp_pa
 
 @pytest.mark.parametrize("kind", [IndexError, MemoryError, RuntimeError, OSError])
 def test_whatever_one_clip_raises_the_others_are_done(predictor, folder: Path, tmp_path, monkeypatch, kind) -> None:
-    original = type(predictor).encode
-
-    def encode(self, clip: Path):
-        if clip.name == "a.mp4":
+    def read_seconds(path: Path, **options):
+        if path.name == "a.mp4":
             raise kind("a defect")
-        return original(self, clip)
+        return original(path, **options)
 
-    monkeypatch.setattr(type(predictor), "encode", encode)
+    original = encoding.read_seconds
+    monkeypatch.setattr(encoding, "read_seconds", read_seconds)
     first, second, third = predict_clips(predictor, find_clips([folder]), out=tmp_path / "out", formats=["json"])
     assert isinstance(first.error, DataError) and "a.mp4" in str(first.error) and "a defect" in str(first.error)
     assert second.error and third.prediction

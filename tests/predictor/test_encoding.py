@@ -16,7 +16,7 @@ from avsgn_pyg.features.extraction.read import Reader
 from avsgn_pyg.features.extraction.videos import Video
 from avsgn_pyg.features.signal import SignalAudio
 from avsgn_pyg.predictor import encoding
-from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip
+from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, encode_clips
 from avsgn_pyg.predictor.windows import window_starts
 
 SIGNAL = EncoderChoice("signal", {"width": 16})
@@ -72,3 +72,70 @@ def test_features_that_are_not_finite_are_refused(encode, clip) -> None:
 
     with pytest.raises(DataError, match=r"clip3\.mp4: the audio encoder"):
         encode(clip(3), audio=Broken())
+
+
+# --- Several clips -------------------------------------------------------------------------------
+
+
+class Counting(SignalAudio):
+    """Counts the windows of every batch, and fails for batches of more than `limit`."""
+
+    def __init__(self, limit: int = 99) -> None:
+        super().__init__(width=16)
+        self.limit, self.batches = limit, []
+
+    def encode_audio(self, samples: Tensor) -> Tensor:
+        self.batches.append(samples.shape[1])
+        if samples.shape[1] > self.limit:
+            raise RuntimeError("out of memory")
+        return super().encode_audio(samples)
+
+
+def encode_several(paths: list[Path], audio: Counting, **options):
+    return list(encode_clips(paths, make_frame_encoder(SIGNAL, device="cpu"), audio, segments=10, frames_per_segment=2,
+                             **options))
+
+
+def same(one: EncodedClip, other: EncodedClip) -> bool:
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("audio", "visual", "seen", "heard"))
+
+
+@pytest.mark.parametrize("limit", [99, 20])
+def test_several_clips_in_one_batch_are_encoded_as_each_alone(encode, clip, limit: int) -> None:
+    """Also if the batch of several is too large, and each is encoded alone."""
+    paths = [clip(3), clip(10), clip(4), clip(13), clip(5), clip(12), clip(6)]
+    audio = Counting(limit)
+    found = encode_several(paths, audio, together=True)
+    assert [path for path, _ in found] == paths
+    assert all(same(encoded, encode(path)) for path, encoded in found)
+    assert max(audio.batches) > 20
+
+
+def test_without_together_no_batch_has_two_clips(clip) -> None:
+    audio = Counting()
+    encode_several([clip(3), clip(13)], audio)
+    assert audio.batches == [10, 13]
+
+
+def test_a_damaged_clip_and_one_left_out_do_not_stop_the_others(encode, clip, tmp_path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    paths = [clip(3), bad, clip(4), clip(5)]
+    found = encode_several(paths, Counting(), together=True, skip=lambda path: path == clip(4))
+    assert [path for path, _ in found] == paths
+    (_, first), (_, second), (_, third), (_, fourth) = found
+    assert same(first, encode(clip(3))) and "bad.mp4" in str(second) and third is None and same(fourth, encode(clip(5)))
+
+
+def test_an_error_of_one_clip_in_a_batch_is_its_own(encode, clip, monkeypatch) -> None:
+    original = encoding.read_seconds
+
+    def breaks_off(path: Path, **options):
+        for number, second in enumerate(original(path, **options)):
+            if path == clip(13) and number == 11:
+                raise ValueError("a defect")
+            yield second
+
+    monkeypatch.setattr(encoding, "read_seconds", breaks_off)
+    (_, first), (_, second), (_, third) = encode_several([clip(3), clip(13), clip(4)], Counting(), together=True)
+    assert isinstance(second, ValueError) and isinstance(first, EncodedClip) and isinstance(third, EncodedClip)
