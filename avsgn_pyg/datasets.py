@@ -63,7 +63,8 @@ class VideoDataset(pyg.Dataset):
 
     def _load(self, settings: dict[str, Any], split: str, model: ModelConfig) -> None:
         given = {"kind": self.kind, **settings}
-        config = load_config(None, [f"data.{name}={json.dumps(value)}" for name, value in given.items()]).data
+        config = load_config(None, [f"data.{name}={json.dumps(value, default=os.fspath, ensure_ascii=False)}"
+                                    for name, value in given.items()]).data
         source = self._read(config)
         self.shape = shape_of(source)
         self.source = source.with_graph(zoo.text_nodes(model, self.shape), zoo.topology(model))

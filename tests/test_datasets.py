@@ -53,6 +53,11 @@ def test_a_folder_is_a_data_set_of_pyg(root: Path):
     assert len(train.split("val")) == 1 and int(train.split("test")[0].row) == 3
 
 
+def test_settings_may_be_paths_and_names_may_have_any_letters(root: Path):
+    (root / "features.h5").rename(root / "é😀.h5")
+    assert len(AVE(root, features=Path("é😀.h5"), splits="txt")) == 2
+
+
 def test_llp_has_the_events_of_each_video(tmp_path: Path):
     (tmp_path / "AVVP_train.csv").write_text("filename\tevent_labels\na_0_10\tSpeech,Dog\nb_0_10\tCat\n")
     write_store(tmp_path / "made.h5", make_features(read_llp(tmp_path), width=4))
