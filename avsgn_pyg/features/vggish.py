@@ -8,6 +8,7 @@ nothing is resampled. The 128 values are the embedding before PCA and quantizati
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -153,7 +154,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: torch.from_numpy(file[key]) for key in file.files}
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise EncoderError(f"{path}: not an .npz of arrays ({error})") from None
 
 

@@ -130,10 +130,12 @@ def test_weights_that_cannot_be_used_are_an_error(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     np.savez(tmp_path / "part.npz", **{"vggish/fc2/biases": np.zeros(128, np.float32)})
     (tmp_path / "bad.npz").write_bytes(b"nothing")
+    (tmp_path / "half.npz").write_bytes((tmp_path / "part.npz").read_bytes()[:-40])
     for options, message in (
         ({}, "download=true, or save https://github.com.*vggish-10086976.pth and give weights=FILE"),
         ({"weights": str(tmp_path / "part.npz")}, "missing.*is it VGGish"),
         ({"weights": str(tmp_path / "bad.npz")}, "not an .npz"),
+        ({"weights": str(tmp_path / "half.npz")}, "not an .npz"),
         ({"weights": str(tmp_path / "nowhere.pth")}, "no such checkpoint"),
         ({"width": 512}, "128 wide"),
     ):
