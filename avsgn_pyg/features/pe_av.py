@@ -26,8 +26,8 @@ DEFAULT: Final = "facebook/pe-av-small"
 FIELDS: Final = ("size", "resample", "image_mean", "image_std", "rescale_factor", "do_resize", "do_center_crop",
                  "crop_size", "do_rescale", "do_normalize", "default_to_square")
 
-#: Models in use, by weights and device, so that both encoders of one kind of weights hold them once.
-_models: WeakValueDictionary[tuple[str, str], torch.nn.Module] = WeakValueDictionary()
+#: Models in use, by class, weights and device, so that both encoders of one kind of weights hold them once.
+_models: WeakValueDictionary[tuple[str, str, str], torch.nn.Module] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Perception:
         return describe(self, self._options, ("torch", "transformers"), files)
 
     def _shared(self, weights: str, download: bool) -> torch.nn.Module:
-        key = (weights, str(self.device))
+        key = (self.model_class, weights, str(self.device))
         model = _models.get(key)
         if model is None:
             model = load_model(self.name, self.model_class, weights, download)
