@@ -49,7 +49,8 @@ def explain(model: nn.Module, data: HeteroData, algorithm: ExplainerAlgorithm | 
         algorithm: of ``torch_geometric.explain``: ``GNNExplainer`` (default, with :data:`COEFFICIENTS`) or
             ``CaptumExplainer`` (needs captum). Both draw from the global random state.
         second: explain the relevance (Eq. 11) of this second, a probability; ``None``: the class (Eq. 10), its logit.
-        target: explain this class, or background (0) or event (1) in the second; ``None``: what the model predicts.
+        target: explain this class, or background (0) or event (1) in the second; ``None``: what the model predicts,
+            in a second an event above 0.5, whatever tau is. Masks for background say what speaks against relevance.
         baseline: z of ``audio`` and ``visual``, such as the mean of the training features; zero by default. Zero says
             nothing about models with layer norms, as every shipped recipe has, which undo a scale.
         settings: of PyG's ``Explainer``: ``node_mask_type`` (default ``attributes``, a value per feature),
@@ -60,7 +61,7 @@ def explain(model: nn.Module, data: HeteroData, algorithm: ExplainerAlgorithm | 
         first adjacency of Eq. 7), ``prediction`` and ``target``.
 
     Raises:
-        ValueError: several videos, a second after the end, or a model without a graph.
+        ValueError: several videos, a second after the end, another target, or a model without a graph.
     """
     if not isinstance(model, AVSGN) or not model.cmgi.layers:
         raise ValueError(f"explain needs an AVSGN with a subgraph, got {type(model).__name__} without")
@@ -69,6 +70,8 @@ def explain(model: nn.Module, data: HeteroData, algorithm: ExplainerAlgorithm | 
     if second is not None:
         if not 0 <= second < batch[AUDIO].num_nodes:
             raise ValueError(f"second={second}: the video has seconds 0 to {batch[AUDIO].num_nodes - 1}")
+        if target not in (None, 0, 1):
+            raise ValueError(f"target={target}: in a second it is 0 (background) or 1 (event)")
         read, mode, returns = lambda output: output.relevance[:, second].sigmoid(), "binary_classification", "probs"
     with _frozen(model):
         explained = Explained(model, batch, read, baseline)

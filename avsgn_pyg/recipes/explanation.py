@@ -27,7 +27,7 @@ def explain_row(
 
     Args:
         method: of :data:`METHODS`; ``integrated_gradients`` needs captum.
-        second: explain the relevance of this second; ``None``: the predicted class.
+        second: explain event or background, whichever is predicted, in this second; ``None``: the predicted class.
         row, split, overrides: as for :func:`avsgn_pyg.recipes.pictures.answer_row`.
 
     Returns:
@@ -46,8 +46,11 @@ def explain_row(
                                   baseline=opened.dataset.train.mean)
         except ValueError as error:
             raise PictureError(str(error)) from None
-    what = "class" if second is None else f"relevance of second {second} ({float(explanation.prediction):.2f})"
-    return answer, explanation, f"masks of {METHODS[method]} for the {what}"
+    what = "the class"
+    if second is not None:
+        kind = "event" if int(explanation.target) else "background"
+        what = f"{kind} in second {second} (relevance {float(explanation.prediction):.2f})"
+    return answer, explanation, f"masks of {METHODS[method]} for {what}"
 
 
 def _integrated_gradients() -> CaptumExplainer:

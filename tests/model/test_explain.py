@@ -98,6 +98,8 @@ def test_what_cannot_be_explained_is_an_error(network):
     model, video = one_video(network)
     with pytest.raises(ValueError, match=r"second=5.*0 to 4"):
         explain(model, video, second=5)
+    with pytest.raises(ValueError, match=r"target=2.*0 \(background\) or 1"):
+        explain(model, video, second=0, target=2)
     with pytest.raises(ValueError, match="2 videos"):
         explain(model, build_batch(torch.randn(2, T, D), torch.randn(2, T, D), text_nodes=4))
     other = build_model(load_config(None, ["model.name=avel"]).model, Shape(D, D, T, 2))

@@ -12,6 +12,8 @@ from avsgn_pyg.recipes import explanation
 
 pytestmark = pytest.mark.slow
 
+KINDS = "background", "event", "class"
+
 
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +31,7 @@ def test_the_tool_writes_figure_and_masks(options, nodes, small_run, tmp_path, c
     found = torch.load(paths[1], weights_only=False)
     assert found.validate() and found["audio"].node_mask.shape == (10, nodes)
     shown = paths[0].read_text()
-    assert "audio mask" in shown and ("relevance of second 3" in shown) == bool(options)
+    assert "audio mask" in shown and bool(options) == (f"{KINDS[int(found.target)]} in second 3" in shown)
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
