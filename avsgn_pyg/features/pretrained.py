@@ -87,7 +87,9 @@ def _load(encoder: str, name: str, weights: str, download: bool, load: Callable[
     try:
         with no_hub(allowed=download), _quiet():
             return load(cls, local_files_only=not download)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+    except EncoderError:
+        raise
+    except Exception as error:  # also those of safetensors, pickle and struct: a damaged file
         missing = isinstance(error, OSError) and not is_folder(weights)
         problem = "are not on this machine" if missing else "cannot be loaded"
         raise EncoderError(f"{encoder} weights {weights} {problem} ({summarize(error)}); {_way(weights)}") from None

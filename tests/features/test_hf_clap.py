@@ -124,6 +124,7 @@ def test_half_precision_changes_little(encoder: HfClapEncoder, folder: Path):
     ({"weights": "FOLDER", "width": 512}, "12 wide"),
     ({"weights": "EMPTY"}, "EMPTY cannot be loaded"),
     ({"weights": "PART"}, r"\d+ tensors of ClapModel missing"),
+    ({"weights": "POINTER"}, "POINTER cannot be loaded.*all files of a repository"),
     ({"audio_pass": "both"}, "audio_pass='both'"),
 ])
 def test_an_encoder_that_cannot_be_built_raises_one_line(
@@ -134,8 +135,10 @@ def test_an_encoder_that_cannot_be_built_raises_one_line(
     monkeypatch.chdir(tmp_path)
     Path("EMPTY").mkdir()
     Path("FOLDER").symlink_to(folder)
-    Path("PART").mkdir()
-    (Path("PART") / "config.json").write_text((folder / "config.json").read_text())
+    for part in ("PART", "POINTER"):
+        Path(part).mkdir()
+        (Path(part) / "config.json").write_text((folder / "config.json").read_text())
+    Path("POINTER/model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     save_file({"logit_scale_a": torch.ones(())}, "PART/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=message) as caught:
         make_audio_encoder(EncoderChoice("hf_clap", options), device="cpu")
