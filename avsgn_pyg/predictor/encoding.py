@@ -92,6 +92,8 @@ def encode_clips(
                     waiting.append((clip, window))
                     if len(waiting) == size:
                         _encode(waiting, encode)
+                    if clip.error is not None:  # the rest of it would be read in vain
+                        break
         except Exception as error:  # of one file: the others go on
             clip.error = error
         if not together:

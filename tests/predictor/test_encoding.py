@@ -139,3 +139,17 @@ def test_an_error_of_one_clip_in_a_batch_is_its_own(encode, clip, monkeypatch) -
     monkeypatch.setattr(encoding, "read_seconds", breaks_off)
     (_, first), (_, second), (_, third) = encode_several([clip(3), clip(13), clip(4)], Counting(), together=True)
     assert isinstance(second, ValueError) and isinstance(first, EncodedClip) and isinstance(third, EncodedClip)
+
+
+def test_a_clip_that_cannot_be_encoded_is_read_no_further(clip, monkeypatch) -> None:
+    original, read = encoding.read_seconds, []
+
+    def counted(path: Path, **options):
+        for second in original(path, **options):
+            read.append(second)
+            yield second
+
+    monkeypatch.setattr(encoding, "read_seconds", counted)
+    monkeypatch.setattr(encoding, "BATCH_SECONDS", 1)
+    [(_, error)] = encode_several([clip(20)], Counting(limit=5))
+    assert "out of memory" in str(error) and len(read) == 10
