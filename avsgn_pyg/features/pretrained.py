@@ -87,7 +87,7 @@ def _load(encoder: str, name: str, weights: str, download: bool, load: Callable[
     try:
         with no_hub(allowed=download), _quiet():
             return load(cls, local_files_only=not download)
-    except EncoderError:
+    except (EncoderError, ModuleNotFoundError):  # the latter names what to install
         raise
     except Exception as error:  # also those of safetensors, pickle and struct: a damaged file
         missing = isinstance(error, OSError) and not is_folder(weights)
