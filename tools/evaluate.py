@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:
-        print(f"{result.table()}\n\nwritten: {result.place}\n\n{result.listing()}")
+        print(result.table(), "", *(f"written: {one.place}" for one in (result, result.ensemble) if one), sep="\n")
     return 0
 
 

@@ -88,12 +88,14 @@ def check_folder(path: Path, splits: str) -> None:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
-        read_text(path / "Annotations.txt")
+        check_file(path / "Annotations.txt", "; give a feature store, or a folder in AVE's form (docs/data.md)")
         check_train_split(path, splits, "--splits ")
 
 
 def read_text(path: Path) -> str:
     """Read a text file; DataError if it is missing or not UTF-8."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

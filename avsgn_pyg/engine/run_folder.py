@@ -81,7 +81,7 @@ class RunFolder:
             return "new"
         index = self.index
         early = index is not None and index.finished == "early stop"
-        check_same_run(self.path, config, _free(self.path, config, lengthen and not early))
+        check_same_run(self.path, config, _free(self.path, config, lengthen and not early), resumed=lengthen)
         if index is None:
             return "started" if self.journal.exists() else "new"
         complete = early or int(index.last.removeprefix("epoch-")) >= config.train.epochs
@@ -148,11 +148,12 @@ def is_empty(folder: Path) -> bool:
     return not folder.exists() or all(entry.name.startswith(".") for entry in folder.iterdir())
 
 
-def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE) -> None:
+def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE, *, resumed: bool = False) -> None:
     """Refuse a folder without a run, or with a run of another config.
 
     Args:
         free: dotted keys that may differ.
+        resumed: whether the user named the run to resume, and so does not need to be told how.
 
     Raises:
         RunError: lists the keys that differ, and the ways out.
@@ -163,8 +164,11 @@ def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE) ->
     if found:
         raise RunError(
             f"{folder}: holds a run of another config. It differs in\n  " + "\n  ".join(found) + "\n"
-            f"Nothing was written. Give this one another name=..., continue that one with --resume {folder}, "
-            "or replace it with --overwrite.")
+            "Nothing was written. " + (
+                "A resumed run keeps these settings; train.epochs may only rise, and not after an early stop. For other "
+                "settings, train a config under another name=..." if resumed else
+                f"Give this one another name=..., continue that one with --resume {folder}, or replace it with "
+                "--overwrite."))
 
 
 def check_seeds(folder: Path, config: Config, *, lengthen: bool = False) -> None:
@@ -172,7 +176,7 @@ def check_seeds(folder: Path, config: Config, *, lengthen: bool = False) -> None
     if not is_empty(folder):
         several = (folder / CONFIG).is_file() and load_config(folder / CONFIG).train.seeds is not None
         free = _free(folder, config, lengthen) | {"train.seed"} | ({"train.seeds"} if several else set())
-        check_same_run(folder, config, free)
+        check_same_run(folder, config, free, resumed=lengthen)
 
 
 def _free(folder: Path, config: Config, lengthen: bool) -> frozenset[str]:

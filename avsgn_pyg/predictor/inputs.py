@@ -124,8 +124,8 @@ def take_labels(options: Any, model: Path | None, seeds: Sequence[int] | int | N
     if seeds is not None:
         raise ConfigError("--seeds are those of a trained model; leave them out, or give one")
     if labels is None:
-        raise ConfigError("give a trained model, or two or more labels (--label TEXT, --labels FILE) to localize "
-                          "without training")
+        raise ConfigError("give a trained model (RUN), or two or more labels (--label TEXT, --labels FILE) to "
+                          "localize without training")
     check_clips(options.calibrate)
     prompts: dict[str, list[str]] = {}
     for kind, _, text in (prompt.partition("=") for prompt in options.prompt):

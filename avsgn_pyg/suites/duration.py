@@ -44,8 +44,8 @@ class Estimate:
         found = (f"{len(self.runs)} runs to train, {sum(self.epochs):,} epochs: about {duration(sum(self.seconds))} "
                  "for one process")
         if guessed := len(self.runs) - sum(self.timed):
-            found += (f". {guessed} of them are estimated from measurements on one core of an AMD EPYC, for data of "
-                      "AVE's size (docs/suites.md)")
+            whose = f"{guessed} of them are estimated" if any(self.timed) else "Estimated"
+            found += f". {whose} from measurements on one core of an AMD EPYC, for data of AVE's size (docs/suites.md)"
         return found + (f"; {sum(self.timed)} from epochs of the same rows here" if any(self.timed) else "")
 
     def report(self) -> str:

@@ -156,7 +156,7 @@ def test_given_categories_fix_the_order_and_refuse_others(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (None, "No such file"), (b"", "no annotations"), (HEADER.encode(), "no annotations"),
+    (None, "no such file"), (b"", "no annotations"), (HEADER.encode(), "no annotations"),
     (b"\n\n", "no annotations"), (b"\xff\xfe\x00\x01", "cannot be read as text"),
 ])
 def test_a_missing_an_empty_and_a_binary_file_are_named(tmp_path: Path, content: bytes | None, message: str) -> None:

@@ -25,6 +25,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_folder_of_another_form_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Annotations\.txt: no such file.*AVE's form"):
+        summarize(tmp_path, splits="txt")
+
+
 def test_a_folder_without_features_is_described(folder: Path) -> None:
     assert summarize(folder, splits="txt") == [
         "Annotations.txt: 3 rows, 2 different videos",

@@ -21,6 +21,7 @@ def test_epochs_are_estimated_as_measured_on_data_of_ave_s_size(written: Path, t
     found = estimate(suite, out=tmp_path, seeds=(0, 1))
     assert found.seconds == (10 * EPOCH_SECONDS["avsgn"] + RUN_SECONDS,) * 4
     assert "4 runs to train, 40 epochs: about 4 min" in str(found) and "docs/suites.md" in str(found)
+    assert "process. Estimated from measurements" in str(found)
     assert len(found.report().splitlines()) == 5
 
 

@@ -14,7 +14,8 @@ def test_the_tool_prints_a_table_and_the_folder(
 ) -> None:
     assert tool.main([str(small_run), "--split", "val", "--tau", "0.4", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    assert all(part in printed for part in ("| val: 6 videos", "tau: 0.4", f"\n{small_run}/\n"))
+    assert "| val: 6 videos" in printed and "tau: 0.4" in printed
+    assert printed.endswith(f"\n\nwritten: {small_run}/evaluation-val-tau=0.4\n")
 
 
 def test_json_is_all_that_is_printed(tool: ModuleType, small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
