@@ -165,8 +165,8 @@ def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE, *,
         raise RunError(
             f"{folder}: holds a run of another config. It differs in\n  " + "\n  ".join(found) + "\n"
             "Nothing was written. " + (
-                "A resumed run keeps these settings; train.epochs may only rise, and not after an early stop. For other "
-                "settings, train a config under another name=..." if resumed else
+                "A resumed run keeps these settings; train.epochs may only rise, and not after an early stop. For "
+                "other settings, train a config under another name=..." if resumed else
                 f"Give this one another name=..., continue that one with --resume {folder}, or replace it with "
                 "--overwrite."))
 
