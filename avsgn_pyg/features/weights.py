@@ -29,7 +29,8 @@ _NUMBERS = [
 
 def summarize(error: Exception) -> str:
     """Return an error's type and the beginning of its message, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) <= 120 else text[:117] + '...'}"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from avsgn_pyg.common.errors import EncoderError
-from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, load_whole, no_hub, read_state
+from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, load_whole, no_hub, read_state, summarize
 
 STATE = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.ones(2)}
 
@@ -133,3 +133,8 @@ def test_libraries_are_offline_for_a_while(monkeypatch: pytest.MonkeyPatch, offl
         with no_hub(allowed):
             assert huggingface_hub.constants.is_offline_mode() == (offline or not allowed)
         assert huggingface_hub.constants.is_offline_mode() == offline
+
+
+def test_a_long_message_of_a_library_is_visibly_cut():
+    assert summarize(OSError("short\nlines")) == "OSError: short lines"
+    assert summarize(OSError("x" * 121)) == f"OSError: {'x' * 117}..."
