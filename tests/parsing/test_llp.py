@@ -79,7 +79,7 @@ def test_train_alone_is_enough_and_needed(folder):
         (path / name).unlink()
     assert set(read_llp(path).splits) == {"train"}
     (path / WEAK_FILES["train"]).unlink()
-    with pytest.raises(DataError, match=r"AVVP_train\.csv: cannot be read"):
+    with pytest.raises(DataError, match=r"AVVP_train\.csv: no such file"):
         read_llp(path)
 
 
