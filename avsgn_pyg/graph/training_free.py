@@ -9,7 +9,6 @@ Shapes: B clips, T seconds, C labels, d_a / d_v widths of the encoders, M second
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,9 +23,9 @@ from avsgn_pyg.graph.localization import Localization
 SPREAD: Final = 0.6
 #: A second is heard (seen) if the label is at least this likely, relative to the clip's most likely second.
 SHARE: Final = 0.05
-#: The best label is answered only if sound and picture together make it this many times as likely as chance,
+#: A clip has an event only if sound and picture together make the best label this many times as likely as chance.
 NONE_BELOW: Final = 5.0
-#: or, of few labels, this many times their number: C^2 times is the most that C labels can reach.
+#: The same for few labels, in multiples of C: C labels can reach at most C^2 times chance.
 NONE_BELOW_OF_FEW: Final = 2 / 3
 
 
@@ -139,8 +138,3 @@ def geometric_mean(found: Similarity, *, temperatures: tuple[float, float] = (0.
     tiny = torch.finfo(both.dtype).tiny
     relevance = (both.gather(-1, best)[..., 0] / threshold).clamp_min(tiny).log()
     return Localization(category.clamp_min(tiny).log(), relevance)
-
-
-#: Rules that need nothing but similarities, by name.
-RULES: Final[dict[str, Callable[[Similarity], Localization]]] = {
-    "agreement": agreement, "geometric_mean": geometric_mean, "likelihood_ratio": likelihood_ratio}

@@ -109,22 +109,14 @@ def predict_clips(
 
         try:
             for clip, encoded in _bar(predictor.encode_all(clips, is_done), clips, "predict" if progress else None):
-                result, error = _failure(clip, predict, clip, encoded)
+                result, error = attempt(clip, predict, clip, encoded)
                 if error is not None and folder is not None:
-                    _failure(clip, folder.fail, clip, str(error))
+                    attempt(clip, folder.fail, clip, str(error))
                 yield result or ClipResult(clip, error=error)
         finally:
-            problem = None if folder is None else _failure(folder.folder, folder.write_summary)[1]
+            problem = None if folder is None else attempt(folder.folder, folder.write_summary)[1]
         if problem is not None:
             yield ClipResult(folder.folder, error=problem)
-
-
-def each(
-    clips: Sequence[Path], act: Callable[[Path], Result]
-) -> Iterator[tuple[Path, Result | None, Exception | None]]:
-    """Call `act` for each clip; yield its result, or any error as one sentence with the clip's path."""
-    for clip in clips:
-        yield (clip, *_failure(clip, act, clip))
 
 
 def _bar(items: Iterable[Item], clips: Sequence[Path], name: str | None) -> Iterable[Item]:
@@ -132,7 +124,8 @@ def _bar(items: Iterable[Item], clips: Sequence[Path], name: str | None) -> Iter
     return tqdm(items, desc=name, total=len(clips), unit="clip", disable=None if name and len(clips) > 1 else True)
 
 
-def _failure(path: Path, act: Callable[..., Result], *arguments: Any) -> tuple[Result | None, Exception | None]:
+def attempt(path: Path, act: Callable[..., Result], *arguments: Any) -> tuple[Result | None, Exception | None]:
+    """Return the result of `act`, or any error as one sentence with `path`."""
     try:
         return act(*arguments), None
     except (*EXPECTED_ERRORS, PictureError) as error:

@@ -87,8 +87,7 @@ def encode_clips(
         clips.append(clip := _Clip(path))
         try:
             if not skip(path):
-                clip.open(segments, frames_per_segment, limits)
-                for window in clip.windows(frame_encoder):
+                for window in clip.windows(frame_encoder, segments, frames_per_segment, limits):
                     waiting.append((clip, window))
                     if len(waiting) == size:
                         _encode(waiting, encode)
@@ -128,28 +127,27 @@ class _Clip:
 
     def __init__(self, path: Path) -> None:
         self.path, self.error, self.info = path, None, None
+        self.starts, self.seen, self.heard = [], [], []
         self.features: list[tuple[Tensor, Tensor]] = []
 
-    def open(self, segments: int, frames_per_segment: int, limits: Limits) -> None:
-        """Read the file's header."""
-        self.info = probe(self.path, limits=limits)
-        self.segments, length = segments, max(self.info.seconds, segments)
-        self.starts, self.seen, self.heard = window_starts(length, segments), [], []
-        self.read = lambda: read_seconds(self.path, frames_per_segment=frames_per_segment, count=length, limits=limits)
-
-    def windows(self, frame_encoder: FrameEncoder) -> Iterator[list[Segment]]:
+    def windows(self, frame_encoder: FrameEncoder, segments: int, frames_per_segment: int, limits: Limits
+                ) -> Iterator[list[Segment]]:
         """Read the file, and yield its windows."""
-        def seconds() -> Iterator[Segment]:
-            for second in self.read():
-                self.seen.append(second.seen.float().mean())
-                self.heard.append(float(second.heard))
-                # Prepared at once: few full-size pictures are held.
-                yield Segment(frame_encoder.prepare(second.frames), second.samples)
-
-        return _windows(seconds(), self.starts, self.segments)
+        self.info = probe(self.path, limits=limits)
+        length = max(self.info.seconds, segments)
+        self.starts = window_starts(length, segments)
+        ends, recent = {start + segments for start in self.starts}, deque(maxlen=segments)
+        seconds = read_seconds(self.path, frames_per_segment=frames_per_segment, count=length, limits=limits)
+        for count, second in enumerate(seconds, start=1):
+            self.seen.append(second.seen.float().mean())
+            self.heard.append(float(second.heard))
+            # Prepared at once: few full-size pictures are held.
+            recent.append(Segment(frame_encoder.prepare(second.frames), second.samples))
+            if count in ends:
+                yield list(recent)
 
     def result(self) -> EncodedClip | Exception | None:
-        """Return the features, the error, or ``None`` for a clip that was not opened."""
+        """Return the features, the error, or ``None`` for a clip that was left out."""
         if self.error is not None or self.info is None:
             return self.error
         for start, (audio, visual) in zip(self.starts, self.features, strict=True):
@@ -166,14 +164,6 @@ class _Clip:
             heard=torch.tensor(self.heard)[: self.info.seconds],
             notes=tuple(_notes(self.info)),
         )
-
-
-def _windows(seconds: Iterable[Segment], starts: list[int], segments: int) -> Iterator[list[Segment]]:
-    ends, recent = {start + segments for start in starts}, deque(maxlen=segments)
-    for count, second in enumerate(seconds, start=1):
-        recent.append(second)
-        if count in ends:
-            yield list(recent)
 
 
 def _notes(info: MediaInfo) -> Iterator[str]:

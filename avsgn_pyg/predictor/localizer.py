@@ -92,16 +92,18 @@ class ClipLocalizer(ABC):
 
     def encode(self, clip: Path) -> EncodedClip:
         """Return the features of a clip's windows; errors are those of a call."""
-        return encode_clip(clip, self.encoders.visual, self.encoders.audio, segments=self.segments,
-                           frames_per_segment=self.encoders.frames_per_segment, limits=self.limits)
+        return encode_clip(clip, **self._encoding())
 
     def encode_all(
         self, clips: Iterable[Path], skip: Callable[[Path], bool]
     ) -> Iterator[tuple[Path, EncodedClip | Exception | None]]:
         """Encode clips as :func:`.encoding.encode_clips` does; on a GPU, several in one batch."""
-        return encode_clips(clips, self.encoders.visual, self.encoders.audio, segments=self.segments, skip=skip,
-                            frames_per_segment=self.encoders.frames_per_segment, limits=self.limits,
-                            together=self.device.type != "cpu")
+        return encode_clips(clips, **self._encoding(), skip=skip, together=self.device.type != "cpu")
+
+    def _encoding(self) -> dict[str, Any]:
+        encoders = self.encoders
+        return {"frame_encoder": encoders.visual, "audio_encoder": encoders.audio, "segments": self.segments,
+                "frames_per_segment": encoders.frames_per_segment, "limits": self.limits}
 
     def localize_encoded(self, clip: Path, encoded: EncodedClip, *, tau: float | None = None) -> Prediction:
         """Localize the events of a clip that :meth:`encode` encoded; errors are those of a call."""

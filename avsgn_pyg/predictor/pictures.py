@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.features.media import Limits, probe, read_seconds
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
-from avsgn_pyg.predictor.clips import each
+from avsgn_pyg.predictor.clips import attempt
 from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
@@ -127,7 +127,8 @@ def write_clips(
         folder = default(stem) if out is None else out / stem if len(clips) > 1 else out
         return write(predictor, clip, folder, formats, tau=tau, **options)
 
-    for _, paths, error in each(clips, draw):
+    for clip in clips:
+        paths, error = attempt(clip, draw, clip)
         yield paths or [], error
 
 

@@ -25,7 +25,7 @@ from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.encoder import PROMPTS, choose_device, label_text, make_audio_encoder, make_frame_encoder
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.graph.training_free import NONE_BELOW, SHARE, Calibration, Similarity, likelihood_ratio, similarity
+from avsgn_pyg.graph.training_free import NONE_BELOW, SHARE, Calibration, likelihood_ratio, similarity
 from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders
 from avsgn_pyg.predictor.inputs import read_label_list
 from avsgn_pyg.predictor.localizer import ClipLocalizer
@@ -149,8 +149,7 @@ class TrainingFree(ClipLocalizer):
     ) -> Localization:
         """Return class and relevance of every window by the rule; padding is left out, and gets the last second's."""
         found = similarity(audio[:, :seconds], visual[:, :seconds], self.text.audio, self.text.visual)
-        parts = self.calibration or tuple(Calibration.of(part, prior=False) for part in (found.audio, found.visual))
-        output = likelihood_ratio(Similarity(found.audio, found.visual), *parts, **self._rule)
+        output = likelihood_ratio(found, *(self.calibration or ()), **self._rule)
         padding = audio.shape[1] - found.audio.shape[1]
         if not padding:
             return output

@@ -17,7 +17,14 @@ from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.graph.training_free import RULES, Calibration, Similarity, likelihood_ratio, similarity
+from avsgn_pyg.graph.training_free import (
+    Calibration,
+    Similarity,
+    agreement,
+    geometric_mean,
+    likelihood_ratio,
+    similarity,
+)
 from avsgn_pyg.recipes.open_vocabulary import Measurement, load_with_text
 
 #: Scores of a report -> headings.
@@ -31,7 +38,7 @@ Rule = Callable[[Similarity], Localization]
 
 
 def measure_training_free(config: DataConfig, *, split: str = "val", bootstrap: int = 2000) -> Measurement:
-    """Score every rule of :data:`~avsgn_pyg.graph.training_free.RULES` and the parts of our own on a split.
+    """Score the rules of :mod:`avsgn_pyg.graph.training_free`, and the parts of our own, on a split.
 
     Our rule is calibrated on the seconds of all clips of the split, of train, or on each clip alone; their
     annotations are not read.
@@ -77,8 +84,8 @@ def _rules(clips: list[Similarity], train: list[Similarity]) -> dict[str, Rule]:
         return lambda clip: likelihood_ratio(clip, audio, visual, **options)
 
     return {
-        "agreement (OV-AVEL)": RULES["agreement"],
-        "geometric mean": RULES["geometric_mean"],
+        "agreement (OV-AVEL)": agreement,
+        "geometric mean": geometric_mean,
         "likelihood ratio": calibrated(clips),
         "calibrated on train": calibrated(train),
         "each clip alone": likelihood_ratio,
