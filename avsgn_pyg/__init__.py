@@ -14,24 +14,24 @@ from avsgn_pyg.common import lazy_pyg
 from avsgn_pyg.common.lazy import attach
 
 if TYPE_CHECKING:
-    from avsgn_pyg.config import Config, ConfigError, load_config
+    from avsgn_pyg.common.config import Config, ConfigError, load_config
     from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
+    from avsgn_pyg.engine.recipes import evaluate_run, train
+    from avsgn_pyg.engine.zoo import build_model, build_objective
     from avsgn_pyg.graph.localization import Event, Localization, decode, events
     from avsgn_pyg.model.avsgn import AVSGN
     from avsgn_pyg.predictor import Prediction, Predictor
-    from avsgn_pyg.recipes import evaluate_run, train
-    from avsgn_pyg.zoo import build_model, build_objective
 
 __version__ = "0.2.0"
 
 __getattr__, __dir__ = attach(__name__, {
-    "config": ("Config", "ConfigError", "load_config"),
+    "common.config": ("Config", "ConfigError", "load_config"),
     "data.dataset": ("Dataset", "Videos", "load_dataset"),
     "graph.localization": ("Event", "Localization", "decode", "events"),
     "model.avsgn": ("AVSGN",),
     "predictor": ("Prediction", "Predictor"),
-    "recipes": ("evaluate_run", "train"),
-    "zoo": ("build_model", "build_objective"),
+    "engine.recipes": ("evaluate_run", "train"),
+    "engine.zoo": ("build_model", "build_objective"),
 })
 
 __all__ = [

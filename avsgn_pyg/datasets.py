@@ -20,12 +20,12 @@ import torch
 from torch_geometric import data as pyg
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg import zoo
-from avsgn_pyg.config import DataConfig, ModelConfig, load_config
+from avsgn_pyg.common.config import DataConfig, ModelConfig, load_config
 from avsgn_pyg.data.dataset import DataError, Dataset, load_dataset
 from avsgn_pyg.data.feature_store import LabelText
-from avsgn_pyg.parsing.videos import load_llp
-from avsgn_pyg.recipes.parts import shape_of
+from avsgn_pyg.engine import zoo
+from avsgn_pyg.engine.recipes.parts import shape_of
+from avsgn_pyg.tasks.parsing.videos import load_llp
 
 
 class VideoDataset(pyg.Dataset):

@@ -23,22 +23,21 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from avsgn_pyg import recipes
-from avsgn_pyg.config import Config, ConfigError, Loss, ObjectiveConfig, Subgraph, load_config
+from avsgn_pyg.common.config import Config, ConfigError, Loss, ObjectiveConfig, Subgraph, load_config
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
-from avsgn_pyg.engine import compiled
+from avsgn_pyg.engine import compiled, recipes
 from avsgn_pyg.engine.checkpoint import CheckpointError
+from avsgn_pyg.engine.zoo import MODELS, Shape, build_model, build_objective, text_nodes, topology
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS
 from avsgn_pyg.graph.topology import TOPOLOGIES
 from avsgn_pyg.layers.convs import CONVS
-from avsgn_pyg.losses import DEFAULT_LOSSES, POOLING, AVSGNObjective
-from avsgn_pyg.parsing.model import ParsingObjective
-from avsgn_pyg.parsing.training import build_parser
-from avsgn_pyg.zoo import MODELS, Shape, build_model, build_objective, text_nodes, topology
+from avsgn_pyg.model.losses import DEFAULT_LOSSES, POOLING, AVSGNObjective
+from avsgn_pyg.tasks.parsing.model import ParsingObjective
+from avsgn_pyg.tasks.parsing.training import build_parser
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-# A suite is no experiment but rows of them: tests/suites/test_suite.py.
+# A suite is no experiment but rows of them: tests/experiments/suites/test_suite.py.
 YAMLS = [pytest.param(path, id=path.stem) for path in sorted(CONFIGS.rglob("*.yaml")) if path.parent.name != "suites"]
 B, T, C, WIDTH = 4, 6, 3, 16
 SHAPE = Shape(audio_width=WIDTH, visual_width=WIDTH, segments=T, classes=C)
@@ -291,11 +290,11 @@ RUNS = {
 }
 SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.bootstrap=20"]
 
-#: Parsing is trained in tests/parsing/test_training.py; its settings train a batch below.
+#: Parsing is trained in tests/tasks/parsing/test_training.py; its settings train a batch below.
 PARSED = ["data.kind=llp", "parsing.audio_smoothing=0.2", "parsing.visual_smoothing=0.2", "parsing.guided=false",
           "parsing.evidence=seconds"]
 
-#: Starting from the weights of another run is trained in tests/recipes/test_training.py.
+#: Starting from the weights of another run is trained in tests/engine/recipes/test_training.py.
 STARTED = ["train.init=runs/other", "train.init_strict=false", "train.freeze=[cmsa]"]
 
 #: Hardware that not every machine has.

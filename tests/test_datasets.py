@@ -13,14 +13,14 @@ from torch_geometric.data import Dataset, HeteroData
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import NormalizeFeatures
 
+from avsgn_pyg.common.config import ConfigError, load_config
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.config import ConfigError, load_config
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.datasets import AVE, AVEPM, LLP, OVAVE, Synthetic
+from avsgn_pyg.engine.zoo import build_model
 from avsgn_pyg.graph.build import collate
-from avsgn_pyg.parsing.llp import CATEGORIES, read_llp
-from avsgn_pyg.parsing.synthetic import make_features
-from avsgn_pyg.zoo import build_model
+from avsgn_pyg.tasks.parsing.llp import CATEGORIES, read_llp
+from avsgn_pyg.tasks.parsing.synthetic import make_features
 
 ROWS = ["Bell&a&good&0&10", "Dog&b&good&2&5", "Bell&c&good&0&0", "Dog&d&good&1&10"]
 

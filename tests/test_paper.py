@@ -13,18 +13,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.engine.zoo import Shape, build_model, build_objective
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.edges import subgraph_edges
 from avsgn_pyg.graph.localization import Localization, decode
 from avsgn_pyg.layers.convolution import Convolution
-from avsgn_pyg.losses import AVSGNObjective, class_loss, consistency_loss, relevance_loss
 from avsgn_pyg.model.attention import CrossAttention
 from avsgn_pyg.model.cmgi import CMGI, Adjacency, GraphLayer
 from avsgn_pyg.model.cmsa import CMSA, InterAlignment, IntraAlignment, Streams
 from avsgn_pyg.model.head import LocalizationHead
 from avsgn_pyg.model.inputs import LabelText
-from avsgn_pyg.zoo import Shape, build_model, build_objective
+from avsgn_pyg.model.losses import AVSGNObjective, class_loss, consistency_loss, relevance_loss
 
 B, T, C, D = 3, 6, 4, 16
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}

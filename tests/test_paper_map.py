@@ -13,9 +13,9 @@ import pytest
 
 import avsgn_pyg.layers
 import avsgn_pyg.model
-from avsgn_pyg import losses
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
 from avsgn_pyg.graph import localization
+from avsgn_pyg.model import losses
 
 ROOT = Path(__file__).resolve().parent.parent
 MAP = (ROOT / "docs" / "paper_map.md").read_text(encoding="utf-8")

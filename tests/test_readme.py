@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg import datasets, recipes
-from avsgn_pyg.config import Config, ConfigError, load_config
-from avsgn_pyg.zoo import Shape, build_model
+from avsgn_pyg import datasets
+from avsgn_pyg.common.config import Config, ConfigError, load_config
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.zoo import Shape, build_model
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "MODEL_CARD.md")]

@@ -16,14 +16,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from avsgn_pyg.common.command_line import Parser, own_words, path
-from avsgn_pyg.config import ConfigError, load_config
+from avsgn_pyg.common.config import ConfigError, load_config
 
-#: Of avsgn_pyg.benchmark (GROUPS, Workload), which import torch; a test compares them.
+#: Of avsgn_pyg.experiments.benchmark (GROUPS, Workload), which import torch; a test compares them.
 GROUPS = ("step", "compile", "operations", "epoch", "batching", "cmgi", "layers", "window", "gpu", "blocks")
 ROUNDS, EPOCHS, BUDGET = 15, 3, 20.0
 
 if TYPE_CHECKING:
-    from avsgn_pyg.benchmark.workload import Workload
+    from avsgn_pyg.experiments.benchmark.workload import Workload
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -51,7 +51,7 @@ def positive(text: str) -> int:
 
 
 def workload(options: argparse.Namespace) -> Workload:
-    from avsgn_pyg.benchmark.workload import Workload
+    from avsgn_pyg.experiments.benchmark.workload import Workload
 
     asked = Workload(threads=options.threads, overrides=tuple(options.overrides), compile=options.compile)
     asked = asked.quick() if options.quick else asked
@@ -63,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         load_config(None, options.overrides)
-        from avsgn_pyg.benchmark import groups, results
-        from avsgn_pyg.benchmark.against import against_groups
+        from avsgn_pyg.experiments.benchmark import groups, results
+        from avsgn_pyg.experiments.benchmark.against import against_groups
 
         chosen = {name: groups.GROUPS[name] for name in options.rows}
         if options.against is not None:

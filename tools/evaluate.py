@@ -13,9 +13,9 @@ import json
 import logging
 import sys
 
-from avsgn_pyg import recipes
 from avsgn_pyg.common.command_line import Parser, local, own_words, path, some_seeds
-from avsgn_pyg.recipes.checks import check_run
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.recipes.checks import check_run
 
 SPLITS = ("train", "val", "test")
 

@@ -10,10 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsgn_pyg import recipes
 from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
-from avsgn_pyg.recipes.checks import check_run
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.recipes.checks import check_run
 
 SPLITS, FORMATS, METHODS = ("train", "val", "test"), ("png", "svg", "pdf"), ("gnn", "integrated_gradients")
 

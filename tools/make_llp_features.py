@@ -10,7 +10,7 @@ import sys
 
 from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.parsing.checks import check_llp_files
+from avsgn_pyg.tasks.parsing.checks import check_llp_files
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_llp_files(options.root)
         from avsgn_pyg.data.feature_store import write_store
-        from avsgn_pyg.parsing.llp import read_llp
-        from avsgn_pyg.parsing.synthetic import make_features
+        from avsgn_pyg.tasks.parsing.llp import read_llp
+        from avsgn_pyg.tasks.parsing.synthetic import make_features
 
         features = make_features(read_llp(options.root), width=options.width, seed=options.seed)
         write_store(options.out, features)

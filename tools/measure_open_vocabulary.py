@@ -16,13 +16,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.config import load_config
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
-from avsgn_pyg.config import load_config
 from avsgn_pyg.data.files import check_files
-from avsgn_pyg.recipes.checks import check_run
+from avsgn_pyg.engine.recipes.checks import check_run
 
 if TYPE_CHECKING:
-    from avsgn_pyg.recipes.open_vocabulary import Measurement
+    from avsgn_pyg.engine.recipes.open_vocabulary import Measurement
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -46,16 +46,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def measure(options: argparse.Namespace) -> Measurement:
     if options.source.is_dir():
         check_run(options.source, options.overrides, "a measurement")
-        from avsgn_pyg.recipes.open_vocabulary import measure_unseen
+        from avsgn_pyg.engine.recipes.open_vocabulary import measure_unseen
 
         return measure_unseen(options.source, split=options.split, overrides=options.overrides)
     data = load_config(options.source, options.overrides).data
     check_files(data)
     if options.training_free:
-        from avsgn_pyg.recipes.training_free import measure_training_free
+        from avsgn_pyg.engine.recipes.training_free import measure_training_free
 
         return measure_training_free(data, split=options.split or "val")
-    from avsgn_pyg.recipes.open_vocabulary import measure_held_out
+    from avsgn_pyg.engine.recipes.open_vocabulary import measure_held_out
 
     return measure_held_out(data, split=options.split or "val",
                             held_out=7 if options.held_out is None else options.held_out,

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from avsgn_pyg.common.command_line import Parser, is_name, own_words, path, seeds, shard, whole
+from avsgn_pyg.common.config import check_keys, read_tree
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
-from avsgn_pyg.config import check_keys, read_tree
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         read_tree(options.suite)
         check_keys(options.overrides)
-        from avsgn_pyg.suites import estimate, load_suite, reproduce, run_on_processes, run_on_ray
+        from avsgn_pyg.experiments.suites import estimate, load_suite, reproduce, run_on_processes, run_on_ray
 
         suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision,
                            smoke=options.smoke)

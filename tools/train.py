@@ -18,11 +18,11 @@ from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from avsgn_pyg import recipes
 from avsgn_pyg.common.command_line import Parser, own_words, path, setting
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.recipes.checks import check_config
 from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config
-from avsgn_pyg.recipes.checks import check_config
 
 FIRST = Path(__file__).resolve().parent.parent / "configs" / "synthetic.yaml"
 

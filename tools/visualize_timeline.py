@@ -13,11 +13,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from avsgn_pyg import predictor, recipes
+from avsgn_pyg import predictor
 from avsgn_pyg.common.command_line import Parser, local, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.recipes.checks import check_run
 from avsgn_pyg.predictor.inputs import add_labels, check_clips, encoder_choices, search_clips, take_labels
-from avsgn_pyg.recipes.checks import check_run
 
 SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
 

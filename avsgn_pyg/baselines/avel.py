@@ -30,7 +30,7 @@ from avsgn_pyg.baselines.common import WEAK_ONLY, from_segment_scores, pooled_te
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.losses import Objective, Term, segment_term
+from avsgn_pyg.model.losses import Objective, Term, segment_term
 
 
 class DualResidual(nn.Module):

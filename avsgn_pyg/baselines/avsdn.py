@@ -25,7 +25,7 @@ from torch_geometric.data import HeteroData
 from avsgn_pyg.baselines.common import WEAK_ONLY, from_segment_scores, pooled_term
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.losses import Objective, Term, segment_term
+from avsgn_pyg.model.losses import Objective, Term, segment_term
 
 State = Float[Tensor, "2 B H"]
 

@@ -48,7 +48,7 @@ from avsgn_pyg.baselines.suppression import (
     gate_term,
 )
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, relevance_term
+from avsgn_pyg.model.losses import Objective, Term, at_least_single, category_term, relevance_term
 
 #: Key of the projected seconds: ``output.stages[CONTRAST]["fused"]``, and with noise, ``"noisy"``.
 CONTRAST = "contrast"

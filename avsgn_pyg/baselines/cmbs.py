@@ -38,7 +38,7 @@ from avsgn_pyg.baselines.suppression import (
     gate_term,
 )
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.losses import Objective, Term, category_term, relevance_term
+from avsgn_pyg.model.losses import Objective, Term, category_term, relevance_term
 
 
 class CMBS(SuppressedRelations):

@@ -34,7 +34,7 @@ from avsgn_pyg.baselines.relation import (
 )
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.losses import Objective, Term, category_term, relevance_term
+from avsgn_pyg.model.losses import Objective, Term, category_term, relevance_term
 
 
 class CMRAN(nn.Module):

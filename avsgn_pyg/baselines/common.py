@@ -17,7 +17,7 @@ from torch_geometric.data import HeteroData
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, NO_EVENT, VISUAL
 from avsgn_pyg.graph.views import dense_view
-from avsgn_pyg.losses import Loss, Scalar, at_least_single, class_loss, joint_scores
+from avsgn_pyg.model.losses import Loss, Scalar, at_least_single, class_loss, joint_scores
 
 #: For a class's ``only`` (:func:`avsgn_pyg.baselines.options.build_with`): the option needs that supervision.
 FULL_ONLY: Final = ("supervision", "full")

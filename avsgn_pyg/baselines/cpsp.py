@@ -39,7 +39,7 @@ from avsgn_pyg.baselines.pairs import (
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.losses import Objective, Term, at_least_single, category_term, relevance_term
+from avsgn_pyg.model.losses import Objective, Term, at_least_single, category_term, relevance_term
 
 
 class CPSP(nn.Module):

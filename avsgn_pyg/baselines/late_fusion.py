@@ -16,7 +16,7 @@ from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import FULL_ONLY, WEAK_ONLY, joint_term, streams
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.losses import Objective, Term, category_term, relevance_term
+from avsgn_pyg.model.losses import Objective, Term, category_term, relevance_term
 
 
 class Branch(nn.Module):

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.losses import at_least_single
+from avsgn_pyg.model.losses import at_least_single
 
 #: Key of the streams after propagation: ``output.stages[PROPAGATED]["audio"]``; "fused" is their mean.
 PROPAGATED = "propagated"

@@ -32,7 +32,7 @@ from avsgn_pyg.baselines.pairs import PROPAGATED, PositiveSamplePropagation, Rec
 from avsgn_pyg.baselines.regions import AudioGuidedAttention, OneRegion, region_streams
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.losses import Objective, Term, segment_term
+from avsgn_pyg.model.losses import Objective, Term, segment_term
 
 
 class Weighting(nn.Module):

@@ -31,7 +31,7 @@ from avsgn_pyg.baselines.relation import (
 )
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
-from avsgn_pyg.losses import Loss, at_least_single, class_loss
+from avsgn_pyg.model.losses import Loss, at_least_single, class_loss
 
 Stream = Float[Tensor, "B T D"]
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.config import AugmentConfig
+from avsgn_pyg.common.config import AugmentConfig
 from avsgn_pyg.graph.regions import has_regions
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, PASTED, RELEVANCE, VISUAL
 from avsgn_pyg.graph.views import padded_view

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.config import DataConfig
 
 #: Split files of AVE, in the two forms of ``data.splits``.
 SPLIT_FILES: Final = {"order": "{}_order.h5", "txt": "{}Set.txt"}
@@ -29,7 +29,7 @@ def check_files(config: DataConfig) -> None:
     if config.kind == "synthetic":
         return
     if config.kind == "llp":
-        raise DataError("data.kind=llp is for video parsing: avsgn_pyg.parsing.videos.load_llp reads them, and "
+        raise DataError("data.kind=llp is for video parsing: avsgn_pyg.tasks.parsing.videos.load_llp reads them, and "
                         "tools/train_parsing.py trains on them")
     root = root_of(config)
     for modality, path in feature_files(config).items():

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.ave import Annotations
 from avsgn_pyg.data.rows import format_some
 from avsgn_pyg.data.sources import ABSENT, Source

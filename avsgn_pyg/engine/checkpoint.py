@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from avsgn_pyg.common.config import Config, save_config
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.common.files import atomic
-from avsgn_pyg.config import Config, save_config
 from avsgn_pyg.engine.files import CONFIG, META, MODEL, Meta, read_config, read_meta
 
 #: How many differing keys an error lists; it counts the others.

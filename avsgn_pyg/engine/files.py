@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from avsgn_pyg.common.config import Config, load_config
 from avsgn_pyg.common.errors import CheckpointError
-from avsgn_pyg.config import Config, load_config
 from avsgn_pyg.engine.foreign import describe
 
 #: Version of the files of a checkpoint and of the names of its weights; 0.1.0 wrote 1.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
+from avsgn_pyg.common.config import TrainConfig
 from avsgn_pyg.common.errors import CheckpointError, ConfigError, did_you_mean
-from avsgn_pyg.config import TrainConfig
 from avsgn_pyg.engine.checkpoint import Checkpoint, fit_problems, listed, load_checkpoint
 from avsgn_pyg.engine.files import MODEL, SAVED_CONFIG, is_saved
 from avsgn_pyg.engine.run_folder import find_checkpoint

@@ -21,7 +21,7 @@ class Learner(nn.Module):
 
     Args:
         objective: with `names`, the `labels` of a batch that it takes, a call that returns named losses, and `total`:
-            see :class:`avsgn_pyg.losses.Objective`.
+            see :class:`avsgn_pyg.model.losses.Objective`.
     """
 
     def __init__(self, model: nn.Module, objective: Any) -> None:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import CheckpointError
-from avsgn_pyg.config import Config
 from avsgn_pyg.engine.checkpoint import load_weights, read_tensors
 from avsgn_pyg.engine.devices import random_state, set_random_state
 from avsgn_pyg.engine.files import MODEL, read_config, read_json

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from avsgn_pyg.common.command_line import python
+from avsgn_pyg.common.config import Config, dump_config, load_config
 from avsgn_pyg.common.errors import CheckpointError, RunError
 from avsgn_pyg.common.files import write_json, write_text
-from avsgn_pyg.config import Config, dump_config, load_config
 from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_json, read_meta
 from avsgn_pyg.engine.foreign import describe
 

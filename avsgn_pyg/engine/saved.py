@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import CheckpointError
-from avsgn_pyg.config import Config
 from avsgn_pyg.engine.checkpoint import Checkpoint, read_tensors
 from avsgn_pyg.engine.files import MODEL, SAVED_CONFIG, Meta, read_saved
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from accelerate.utils import LoggerType
 
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import ConfigError, did_you_mean
-from avsgn_pyg.config import Config
 from avsgn_pyg.engine.files import read_json
 from avsgn_pyg.engine.run_folder import flatten
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch_geometric.data import Batch
 from tqdm import tqdm
 
-from avsgn_pyg.config import Config
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.data.augment import augment
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.data.loaders import make_loader
@@ -41,7 +41,7 @@ class Trainer:
     Args:
         config: of the run; ``train.seed`` shuffles the videos. Seed the model before building it.
         model: newly built; it is moved to the accelerator's device.
-        objective: as :class:`avsgn_pyg.losses.Objective`; ``begin`` is optional.
+        objective: as :class:`avsgn_pyg.model.losses.Objective`; ``begin`` is optional.
         train: the videos to learn from.
         scored: name -> a split that is scored every ``evaluate.every`` epochs. The one that ``train.select`` names
             chooses among these epochs; any other is logged only, and changes neither weights nor random numbers.

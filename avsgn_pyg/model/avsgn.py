@@ -32,7 +32,7 @@ class Aligned(NamedTuple):
 
 
 class AVSGN(nn.Module):
-    """The network; its parts are built by :func:`avsgn_pyg.zoo.build_model` and passed in.
+    """The network; its parts are built by :func:`avsgn_pyg.engine.zoo.build_model` and passed in.
 
     Args:
         adapt_audio, adapt_visual: encoder features [*, d_a] or [*, d_v] -> [*, d].

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from avsgn_pyg.common import command_line
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, did_you_mean
-from avsgn_pyg.config import Config
 from avsgn_pyg.engine.files import check_files, is_saved, read_config, read_saved
 from avsgn_pyg.engine.run_folder import find_checkpoint, find_checkpoints
 from avsgn_pyg.features.choice import EncoderChoice

@@ -20,8 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from avsgn_pyg import zoo
 from avsgn_pyg.common.errors import ConfigError
+from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints
 from avsgn_pyg.engine.files import is_saved
 from avsgn_pyg.engine.run_folder import find_checkpoints

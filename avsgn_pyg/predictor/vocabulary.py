@@ -14,12 +14,12 @@ from torch import Tensor
 
 from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.engine.checkpoint import Checkpoint
+from avsgn_pyg.engine.zoo import LabelBanks
 from avsgn_pyg.features.encoder import PROMPTS, label_text
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import DEFAULT, Temperatures, label_scores
 from avsgn_pyg.predictor.encoders import Encoders, feature_record
 from avsgn_pyg.predictor.inputs import check_labels
-from avsgn_pyg.zoo import LabelBanks
 
 
 @dataclass(frozen=True, eq=False)

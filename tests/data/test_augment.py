@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from avsgn_pyg.config import AugmentConfig
+from avsgn_pyg.common.config import AugmentConfig
 from avsgn_pyg.data.augment import Seconds, augment, paste_boundaries, recombine
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.graph.regions import with_regions

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.by_id import OVAVE, read_avepm, read_ovave
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, write_store

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from avsgn_pyg.config import Config
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import predict

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import CheckpointError
-from avsgn_pyg.config import Config
 from avsgn_pyg.engine import checkpoint as under_test
 from avsgn_pyg.engine.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from avsgn_pyg.engine.files import Meta

@@ -12,13 +12,13 @@ import torch.utils._pytree as pytree
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
 from avsgn_pyg.engine.compiled import CompiledModel, CompileError
+from avsgn_pyg.engine.zoo import Shape, build_model
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.topology import COMPLETE, Topology
 from avsgn_pyg.model.avsgn import AVSGN
-from avsgn_pyg.parsing.training import build_parser
-from avsgn_pyg.zoo import Shape, build_model
+from avsgn_pyg.tasks.parsing.training import build_parser
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avsgn_pyg.config import ConfigError, TrainConfig
+from avsgn_pyg.common.config import ConfigError, TrainConfig
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.devices import check_device, make_accelerator, place
 

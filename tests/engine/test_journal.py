@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from avsgn_pyg.common.config import TrainConfig
 from avsgn_pyg.common.errors import CheckpointError
-from avsgn_pyg.config import TrainConfig
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.journal import Journal, git_revision, installed_revision, note_environment, read_journal

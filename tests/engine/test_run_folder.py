@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import CheckpointError, RunError
-from avsgn_pyg.config import Config
 from avsgn_pyg.engine import run_folder
 from avsgn_pyg.engine.checkpoint import save_checkpoint
 from avsgn_pyg.engine.files import Meta

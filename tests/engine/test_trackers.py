@@ -9,8 +9,8 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import ConfigError
-from avsgn_pyg.config import Config
 from avsgn_pyg.engine import trackers
 from avsgn_pyg.engine.trackers import Trackers, check_trackers
 

@@ -11,9 +11,9 @@ from typing import Literal
 import pytest
 from torch import nn
 
+from avsgn_pyg.engine.zoo import Shape, build_model
 from avsgn_pyg.layers import convs
 from avsgn_pyg.layers.convs import CONVS, ConvRow, Count, build_conv
-from avsgn_pyg.zoo import Shape, build_model
 
 
 @pytest.mark.parametrize(("conv", "options", "words"), [

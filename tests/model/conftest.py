@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.config import ModelConfig, load_config
+from avsgn_pyg.common.config import ModelConfig, load_config
+from avsgn_pyg.engine.zoo import Shape, build_model
 from avsgn_pyg.layers.convs import build_conv
 from avsgn_pyg.model.avsgn import AVSGN
-from avsgn_pyg.zoo import Shape, build_model
 
 MEMBERS = {"av": ("audio", "visual"), "vt": ("visual", "text"), "at": ("audio", "text")}
 D, CLASSES = 8, 2

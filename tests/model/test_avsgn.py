@@ -15,12 +15,12 @@ from torch_geometric.data import Batch, HeteroData
 from torch_geometric.loader import DataLoader
 
 from avsgn_pyg.blocks import count_paths
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.engine.zoo import build_objective, topology
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.topology import Topology
 from avsgn_pyg.graph.views import to_heterodata
-from avsgn_pyg.zoo import build_objective, topology
 
 C, D, T = 2, 8, 5
 WINDOW = ("model.cmgi.topology=window", "model.cmgi.window=2")
@@ -340,9 +340,9 @@ def test_a_batch_without_edges_is_an_error(network):
 #: A step on an hour in a process of its own, which prints its peak in GiB.
 HOUR = r"""
 import re, sys, torch
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
 from avsgn_pyg.graph.build import build_batch
-from avsgn_pyg.zoo import Shape, build_model, topology
+from avsgn_pyg.engine.zoo import Shape, build_model, topology
 config = load_config(None, ["model.cmgi.topology=window", "model.text.slots=per_class", *sys.argv[1:]]).model
 model = build_model(config, Shape(128, 128, 3600, 28))
 streams = [torch.randn(1, 3600, 128) for _ in range(2)]

@@ -7,10 +7,10 @@ import torch
 from torch_geometric.explain import CaptumExplainer, GNNExplainer, HeteroExplanation
 from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.engine.zoo import Shape, build_model, topology
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.model.explain import Explained, explain
-from avsgn_pyg.zoo import Shape, build_model, topology
 
 T, D = 5, 8
 

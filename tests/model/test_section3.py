@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.engine.zoo import topology
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.layers.convs import CONVS
-from avsgn_pyg.zoo import topology
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from avsgn_pyg import zoo
-from avsgn_pyg.config import Config
+from avsgn_pyg.common.config import Config
+from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import Meta, save_checkpoint
 from avsgn_pyg.features.encoder import EncoderChoice, label_text, make_audio_encoder, make_frame_encoder
 from avsgn_pyg.predictor.predictor import Predictor

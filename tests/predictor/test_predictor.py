@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from avsgn_pyg import metrics, zoo
+from avsgn_pyg import metrics
 from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, EncoderError
 from avsgn_pyg.data.dataset import Videos
+from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import load_checkpoint, load_weights
 from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.features.limits import Limits

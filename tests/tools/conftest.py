@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from avsgn_pyg import recipes
-from avsgn_pyg.config import Config
-from avsgn_pyg.recipes import evaluation
+from avsgn_pyg.common.config import Config
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.recipes import evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 

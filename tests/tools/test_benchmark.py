@@ -8,11 +8,11 @@ from types import ModuleType
 
 import pytest
 
-from avsgn_pyg.benchmark import results
-from avsgn_pyg.benchmark.groups import GROUPS
-from avsgn_pyg.benchmark.results import Results, Row
-from avsgn_pyg.benchmark.workload import Workload
-from avsgn_pyg.config import ConfigError
+from avsgn_pyg.common.config import ConfigError
+from avsgn_pyg.experiments.benchmark import results
+from avsgn_pyg.experiments.benchmark.groups import GROUPS
+from avsgn_pyg.experiments.benchmark.results import Results, Row
+from avsgn_pyg.experiments.benchmark.workload import Workload
 
 
 @pytest.fixture

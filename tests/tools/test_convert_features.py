@@ -12,7 +12,7 @@ import pytest
 from avsgn_pyg.data.feature_store import read_store
 
 ROOT = Path(__file__).resolve().parents[2]
-write_many = runpy.run_path(str(ROOT / "tests" / "parsing" / "conftest.py"))["write_many"]
+write_many = runpy.run_path(str(ROOT / "tests" / "tasks" / "parsing" / "conftest.py"))["write_many"]
 #: As published: one file per video and kind, named by the video's id without its times.
 PUBLISHED = {"vggish": (10, 128), "res152": (80, 2048), "r2plus1d_18": (10, 512)}
 

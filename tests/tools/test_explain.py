@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from avsgn_pyg.engine.recipes import explanation
 from avsgn_pyg.model import explain
-from avsgn_pyg.recipes import explanation
 
 pytestmark = pytest.mark.slow
 

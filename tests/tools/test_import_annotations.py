@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from avsgn_pyg import recipes
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
+from avsgn_pyg.engine import recipes
 from avsgn_pyg.predictor.formats import FORMATS, render
 from avsgn_pyg.predictor.prediction import Prediction
 

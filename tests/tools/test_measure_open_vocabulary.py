@@ -8,9 +8,9 @@ from types import ModuleType
 
 import pytest
 
-from avsgn_pyg import recipes
-from avsgn_pyg.config import load_config
-from avsgn_pyg.recipes import evaluation
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.recipes import evaluation
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "synthetic.yaml"
 DATA = ["data.synthetic.videos=100", "data.synthetic.classes=5", "data.synthetic.width=16"]

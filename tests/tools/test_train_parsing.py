@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-write_many = runpy.run_path(str(ROOT / "tests" / "parsing" / "conftest.py"))["write_many"]
+write_many = runpy.run_path(str(ROOT / "tests" / "tasks" / "parsing" / "conftest.py"))["write_many"]
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from avsgn_pyg import recipes
-from avsgn_pyg.config import load_config
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.trainer import Trainer
 
 fit = Trainer.fit

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from avsgn_pyg.common import files
+from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtractedError
-from avsgn_pyg.config import DataConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store
 from avsgn_pyg.features.extraction import extract, provenance, read, report

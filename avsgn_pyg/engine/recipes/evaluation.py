@@ -1,0 +1,201 @@
+"""Evaluation: score the checkpoints of a run on a split, and write the scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from torch import nn
+
+from avsgn_pyg import metrics
+from avsgn_pyg.common.config import Config, ConfigError, TrainConfig
+from avsgn_pyg.data.dataset import Dataset, Videos
+from avsgn_pyg.engine import zoo
+from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints
+from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.evaluator import predict
+from avsgn_pyg.engine.files import read_config
+from avsgn_pyg.engine.recipes.checks import check_run, check_tau
+from avsgn_pyg.engine.recipes.parts import check_fits, meta_of, open_dataset, shape_of, split_of
+from avsgn_pyg.engine.recipes.result import Evaluation, Result, join
+from avsgn_pyg.engine.run_folder import find_checkpoints
+
+Split = Literal["train", "val", "test"]
+#: Settings that are not named: split and tau are anyway, data that moved are the same by their provenance, and
+#: validation during training changes no score.
+UNNAMED: Final = ("data.root", "evaluate.split", "evaluate.tau", "evaluate.every")
+
+
+def evaluate_run(
+    path: Path, *, split: Split | None = None, tau: float | None = None, tau_from: Split | None = None,
+    overrides: Sequence[str] = (), seeds: Sequence[int] | int | None = None, device: str = "auto",
+    progress: bool = True,
+) -> Result:
+    """Evaluate a run or one checkpoint; results are written to ``evaluation-<split>/`` in it.
+
+    Of a run of several seeds each seed is evaluated, and the ensemble that averages their probabilities; its results
+    are in ``evaluation-<split>-seeds=0+1+2/``.
+
+    An evaluation with another tau or other settings than the run's has them in the name of its folder, and so replaces
+    no other: ``evaluation-test-tau=0.4``, ``evaluation-test-tau-from=val``, ``evaluation-test-data.splits=txt``. Other
+    data under the same settings are named by a digest of their provenance: ``evaluation-test-data=1a2b3c4d``.
+
+    Args:
+        path: a run's folder or a checkpoint's.
+        split: ``None`` takes the config's ``evaluate.split``.
+        tau: threshold of the relevance, in [0, 1); ``None`` takes the config's ``evaluate.tau``.
+        tau_from: the split whose best tau is taken; not together with `tau`, and not for a model of 29-way scores,
+            which are decoded without one.
+        overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
+        seeds: of a run of several; a number takes the first ones, ``None`` all.
+        device: as ``train.device``.
+        progress: show bars on a terminal.
+
+    Raises:
+        CheckpointError: no checkpoint, a damaged one, one that does not fit the data, or no such seed.
+        ConfigError, DataError: a setting or the data cannot be used.
+    """
+    if tau is not None and tau_from is not None:
+        raise ConfigError(f"tau={tau} and tau_from={tau_from}: give one of them")
+    check_run(path, overrides, "an evaluation", tau=tau, several=True, seeds=seeds)
+    accelerator = make_accelerator(TrainConfig(device=device))
+    places = find_checkpoints(path, seeds)
+    checkpoints = load_checkpoints([*places.values()])
+    config = read_config(checkpoints[0].path, overrides)  # the seeds of a run differ in nothing else
+    dataset, split = open_dataset(config), split or config.evaluate.split
+    options = {"config": config, "tau": tau, "tau_from": tau_from, "device": accelerator.device, "progress": progress}
+    parts = (*_tau_part(config, checkpoints[0], tau, tau_from), *other_settings(config, checkpoints[0], dataset))
+    results = []
+    for folder, checkpoint in zip(places, checkpoints, strict=True):
+        found = evaluate_checkpoint(checkpoint, dataset, split, folder=folder, **options)
+        results.append(replace(found, parts=parts))
+        write_outputs(results[-1])
+    if path in places or (seeds is not None and len(places) == 1):
+        return results[0]
+    result = join_seeds(path, results, dataset, chosen=seeds is not None, **options)
+    write_outputs(result)
+    return result
+
+
+def evaluate_checkpoint(
+    checkpoint: Checkpoint, dataset: Dataset, split: str, *, others: Sequence[Checkpoint] = (),
+    folder: Path | None = None, config: Config | None = None, tau: float | None = None, tau_from: str | None = None,
+    device: torch.device | str = "cpu", progress: bool = False,
+) -> Result:
+    """Score a checkpoint on a split of `dataset`; nothing is written.
+
+    Args:
+        others: of other seeds of its run (:func:`avsgn_pyg.engine.checkpoint.load_checkpoints`); the ensemble of all
+            is scored.
+        folder: of the result; ``None`` takes the checkpoint's.
+        config: whose ``evaluate`` section is used; ``None`` takes the checkpoint's.
+        tau, tau_from: see :func:`evaluate_run`.
+
+    Raises:
+        CheckpointError: the weights do not fit their config, or the data not the checkpoint.
+        ConfigError: the data have no such split, or tau is out of range or not used by the model.
+    """
+    check_tau(tau)
+    config = config or checkpoint.config
+    check_fits(checkpoint, dataset)
+    videos = split_of(dataset, split, "evaluate.split")
+    model = zoo.load_models([checkpoint, *others], shape_of(dataset)).to(device)
+    outputs = partial(predict, model, device=device, batch_size=config.train.batch_size, progress=progress)
+    if tau_from is not None:
+        tuning = split_of(dataset, tau_from, "tau_from")
+        found = outputs(tuning)
+        if found.segment_scores is not None:
+            raise ConfigError(f"tau_from={tau_from}: {checkpoint.path} scores every segment (classes and background), "
+                              "which is decoded without tau; leave tau_from out")
+        truth = tuning.category.cpu(), tuning.relevance.cpu()
+        tau = metrics.best_tau(found.category, found.relevance, *truth, tuning.mask)
+    tau = config.evaluate.tau if tau is None else tau
+    found = outputs(videos)
+    report = metrics.evaluate(
+        found.category, found.relevance, videos.category.cpu(), videos.relevance.cpu(), tau=tau,
+        categories=checkpoint.meta.categories, bootstrap=config.evaluate.bootstrap, segment_scores=found.segment_scores,
+        mask=videos.mask)
+    members = (checkpoint.meta, *(other.meta for other in others)) if others else ()
+    evaluation = Evaluation(checkpoint.path, checkpoint.meta, tau, report, found, members)
+    return Result(folder or checkpoint.path, dataset.name, dataset.synthetic, split, videos, (evaluation,), tau_from)
+
+
+def join_seeds(
+    folder: Path, results: Sequence[Result], dataset: Dataset, *, config: Config, chosen: bool = False, **options: Any
+) -> Result:
+    """Return the results of a run's seeds as one, with that of their ensemble if there are several; nothing is written.
+
+    Args:
+        folder: of the run.
+        results: of :func:`evaluate_checkpoint`, whose `options` are repeated here.
+        chosen: whether these are some of the run's seeds, which are then named in the summary too.
+    """
+    result = join(folder, results, config.evaluate.bootstrap)
+    parts = (f"seeds={'+'.join(map(str, sorted(result.seeds)))}", *result.parts)
+    in_order = sorted(result.evaluations, key=lambda one: one.meta.seed)
+    first, *others = load_checkpoints([one.checkpoint for one in in_order])
+    if others:
+        options |= {"others": others, "folder": folder, "config": config}
+        found = evaluate_checkpoint(first, dataset, result.split, **options)
+        result = replace(result, ensemble=replace(found, parts=parts))
+    return replace(result, parts=parts) if chosen else result
+
+
+def _tau_part(config: Config, checkpoint: Checkpoint, tau: float | None, tau_from: str | None) -> Iterator[str]:
+    """The tau in the name of an evaluation, unless it is the run's own."""
+    tau, used = config.evaluate.tau if tau is None else tau, not zoo.scores_segments(config.model)
+    if tau_from is not None:
+        yield f"tau-from={tau_from}"
+    elif used and tau != checkpoint.config.evaluate.tau:
+        yield f"tau={tau}"
+
+
+def other_settings(config: Config, checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
+    """Yield the settings that differ from the run's and change what is scored, and a digest of data that do."""
+    for section in ("data", "evaluate"):
+        old, new = (getattr(each, section).model_dump(mode="json") for each in (checkpoint.config, config))
+        yield from (f"{section}.{key}={value if isinstance(value, str) else json.dumps(value)}"
+                    for key, value in new.items() if value != old[key] and f"{section}.{key}" not in UNNAMED)
+    trained, opened = (meta.model_dump(mode="json")["provenance"] for meta in (checkpoint.meta, meta_of(dataset)))
+    if opened != trained:
+        yield f"data={hashlib.sha256(json.dumps(opened, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:
+    """Return scores of a split that are cheap enough for every epoch, percent; the first one selects."""
+    found = predict(model, videos, device=device, batch_size=config.train.batch_size)
+    category = videos.category.cpu()
+    relevance = metrics.zero_padding(videos.relevance.cpu(), videos.mask)
+    target = metrics.segment_targets(category, relevance, found.category.shape[-1])
+    return {
+        "segment_accuracy": metrics.accuracy(metrics.labels(found, config.evaluate.tau), target, videos.mask),
+        "class_accuracy": metrics.class_accuracy(found.category, category),
+        "relevance_auc": metrics.relevance_auc(found.relevance, relevance, videos.mask),
+    }
+
+
+def write_outputs(result: Result) -> None:
+    """Write scores, predictions and the confusion matrix of one checkpoint; of several, summary and ensemble."""
+    result.write()
+    if not result.summarised:
+        draw_confusion(result)
+    elif result.ensemble is not None:
+        write_outputs(result.ensemble)
+
+
+def draw_confusion(result: Result) -> None:
+    """Draw ``confusion.png`` and ``confusion.svg`` of one checkpoint or ensemble."""
+    from avsgn_pyg.visualize.confusion import confusion_figure  # imports matplotlib, which training does not need
+    from avsgn_pyg.visualize.theme import save_figure
+
+    [one] = result.evaluations
+    title = ", ".join((f"{result.data_name}, {result.split}", *result.parts, *result.marks))
+    figure = confusion_figure(one.report.confusion, one.meta.categories, title=title)
+    for suffix in ("png", "svg"):
+        save_figure(figure, result.place / f"confusion.{suffix}")

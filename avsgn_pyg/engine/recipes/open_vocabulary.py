@@ -1,0 +1,221 @@
+"""Two measurements of labels that were not trained, on classes of an annotated data set that are held out.
+
+:func:`measure_held_out` trains nothing and scores whole videos by text alone. :func:`measure_unseen` scores a run that
+was trained with ``data.held_out`` on the videos of those classes, as ``tools/predict.py --labels`` would: the relevance
+of the run decides when, the text decides what.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from avsgn_pyg import metrics
+from avsgn_pyg.common.config import DataConfig
+from avsgn_pyg.common.errors import ConfigError, DataError
+from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
+from avsgn_pyg.engine.evaluator import predict
+from avsgn_pyg.engine.recipes.parts import open_run
+from avsgn_pyg.graph.open_vocabulary import DEFAULT, Temperatures, label_scores
+
+#: Temperatures that are tried for each modality.
+GRID: Final = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
+#: How labels are scored: both modalities, at fitted or at the default temperatures, or one modality alone.
+WAYS: Final = ("both", "shipped", "audio", "visual")
+#: Label lists that videos are classified into: the classes held out, and every class of the data.
+LISTS: Final = ("held out", "all")
+#: Scores of a report -> headings; "tau 0" calls every second an event, and so does "oracle", with the true class.
+COLUMNS: Final = {"segment_accuracy": "segment accuracy", "force_all_foreground": "tau 0",
+                  "class_accuracy": "class accuracy", "background_f1": "background F1",
+                  "relevance_auc": "relevance AUC", "all_foreground_oracle": "oracle"}
+
+
+class Measurement(NamedTuple):
+    """The figures of a measurement: JSON-ready, and as a table for a reader."""
+
+    values: dict[str, Any]
+    table: str
+
+
+def measure_held_out(
+    config: DataConfig, *, split: str = "val", held_out: int = 7, seeds: Sequence[int] = range(20)
+) -> Measurement:
+    """Hold out random classes, once for each seed, and classify their videos by text alone.
+
+    Every second has the same weight. Only the two temperatures are fitted, on the train videos of the other classes.
+
+    Returns:
+        ``draws``: of each seed the held-out ``classes``, the number of their ``videos`` in the split, the
+        ``temperatures``, and ``among_held_out`` and ``among_all``: way of :data:`WAYS` -> percent of the videos whose
+        class has the highest score of these labels. ``labels`` is the number of all classes.
+
+    Raises:
+        DataError: the data cannot be used, or have no label text or no such split; the split has no video of the
+            held-out classes, or train none of the others.
+        ConfigError: no seed, or `held_out` leaves too few classes; videos with several events each.
+    """
+    if config.kind == "llp":
+        raise ConfigError("data.kind=llp: expected videos of one class each, got videos with several events; use "
+                          "data.kind=ave or synthetic")
+    dataset = load_with_text(config)
+    count = len(dataset.categories)
+    if not 2 <= held_out < count - 1 or not seeds:
+        raise ConfigError(f"held_out={held_out}, seeds={list(seeds)}: hold out 2 to {count - 2} of the {count} "
+                          "classes, with at least one seed")
+    parts = [(text_cosines(videos, dataset), videos.category) for videos in (dataset.train, dataset.split(split))]
+    values = {"dataset": dataset.name, "split": split, "labels": count,
+              "draws": [_draw(seed, held_out, dataset, *parts) for seed in seeds]}
+    return Measurement(values, _held_out_table(**values))
+
+
+def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[str] = ()) -> Measurement:
+    """Score a run on the videos of the classes that were held out of its training; nothing is fitted.
+
+    Args:
+        run: folder of a run or of a checkpoint, trained with ``data.held_out``.
+        split: ``None``: the config's ``evaluate.split``.
+        overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
+
+    Returns:
+        The ``classes``, the number of all ``labels``, and ``named_from``: list of :data:`LISTS` -> scores; only "all"
+        if a single class was held out.
+
+    Raises:
+        CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
+        ConfigError, DataError: it was trained on every class; a setting or the data cannot be used; no label text; the
+            split has no video of the classes, or longer ones than the learned time encoding covers.
+    """
+    opened = open_run(run, split=split, overrides=overrides, use="a measurement")
+    config, classes = opened.config, opened.config.data.held_out
+    if not classes:
+        raise ConfigError(f"{opened.checkpoint.path}: was trained on every class of its data; train a run with "
+                          "data.held_out=[...] and measure that")
+    dataset = load_with_text(config.data.model_copy(update={"held_out": ()}))
+    held, every = dataset.places(classes), torch.arange(len(dataset.categories))
+    whole = dataset.split(opened.split)
+    rows = torch.isin(whole.category, held).nonzero().flatten()
+    if not len(rows):
+        raise DataError(f"{dataset.name}: the {opened.split} split has no video of {', '.join(classes)}; use another")
+    videos = whole.take(rows)
+    longest, covered = int(videos.seconds.max()), opened.dataset.span[1]
+    if config.model.time_encoding == "learned" and longest > covered:
+        raise ConfigError(f"{opened.checkpoint.path}: model.time_encoding=learned covers {covered} seconds, and a "
+                          f"video of {', '.join(classes)} has {longest}; train with another time encoding")
+    found = predict(opened.model, dataclasses.replace(
+        videos, text_nodes=opened.videos.text_nodes, topology=opened.videos.topology))
+    weights = (metrics.zero_padding(values, videos.mask)
+               for values in (videos.audio, videos.visual, found.relevance.sigmoid()))
+    logits = label_scores(*weights, dataset.label_text.audio, dataset.label_text.visual, DEFAULT)
+    reports = {
+        name: metrics.evaluate(
+            logits[:, places], found.relevance, torch.searchsorted(places, videos.category), videos.relevance,
+            tau=config.evaluate.tau, categories=[dataset.categories[place] for place in places.tolist()],
+            bootstrap=config.evaluate.bootstrap, mask=videos.mask)
+        for name, places in zip(LISTS, (held, every), strict=True) if len(places) > 1}
+    names = tuple(dataset.categories[place] for place in held.tolist())
+    values = {"dataset": dataset.name, "split": opened.split, "classes": names, "labels": len(every)}
+    named_from = {name: report.as_dict() for name, report in reports.items()}
+    return Measurement(values | {"named_from": named_from}, _unseen_table(**values, reports=reports))
+
+
+def fit_temperatures(
+    cosines: tuple[Float[Tensor, "N C"], Float[Tensor, "N C"]], category: Int[Tensor, "N"], classes: Int[Tensor, "K"]
+) -> Temperatures:
+    """Return the pair of :data:`GRID` with the least cross-entropy on the videos of `classes`, among those labels.
+
+    Raises:
+        DataError: there is no such video.
+    """
+    rows = torch.isin(category, classes)
+    if not rows.any():
+        raise DataError(f"temperatures are fitted on train's videos of the {len(classes)} classes that are not held "
+                        "out, and there is none; hold out fewer classes")
+    target = torch.searchsorted(classes, category[rows])
+    audio, visual = (values[rows][:, classes] for values in cosines)
+    tried = [Temperatures(*pair) for pair in itertools.product(GRID, GRID)]
+    return min(tried, key=lambda t: float(F.cross_entropy(audio / t.audio + visual / t.visual, target)))
+
+
+def text_cosines(videos: Videos, dataset: Dataset) -> tuple[Float[Tensor, "N C"], Float[Tensor, "N C"]]:
+    """Return the cosines of audio and of visual with the labels: :func:`label_scores` with zeros for the other."""
+    text, mask = dataset.label_text, videos.mask
+    audio, visual, ones = (metrics.zero_padding(values, mask)
+                           for values in (videos.audio, videos.visual, torch.ones_like(videos.relevance)))
+    plain = Temperatures(1.0, 1.0)
+    return (label_scores(audio, visual, ones, text.audio, torch.zeros_like(text.visual), plain),
+            label_scores(audio, visual, ones, torch.zeros_like(text.audio), text.visual, plain))
+
+
+def load_with_text(config: DataConfig) -> Dataset:
+    """Load annotated videos; DataError if their classes have no label text."""
+    dataset = load_dataset(config)
+    if dataset.label_text is None:
+        raise DataError(f"{dataset.name} has no label text; set data.audio_labels and data.visual_labels, or use a "
+                        "store that was extracted with class names")
+    return dataset
+
+
+def _draw(seed: int, held_out: int, dataset: Dataset, train: tuple, evaluated: tuple) -> dict[str, Any]:
+    order = torch.randperm(len(dataset.categories), generator=torch.Generator().manual_seed(seed))
+    unseen, seen = order[:held_out].sort().values, order[held_out:].sort().values
+    names = tuple(dataset.categories[place] for place in unseen.tolist())
+    temperatures = fit_temperatures(*train, seen)
+    (audio, visual), category = evaluated
+    rows = torch.isin(category, unseen)
+    if not rows.any():
+        raise DataError(f"{dataset.name}: seed {seed} holds out {', '.join(names)}, and the split has no video of "
+                        "them; hold out more classes, or use another split")
+    ways = {"both": audio / temperatures.audio + visual / temperatures.visual,
+            "shipped": audio / DEFAULT.audio + visual / DEFAULT.visual, "audio": audio, "visual": visual}
+    scores, truth = {way: values[rows] for way, values in ways.items()}, category[rows]
+    return {
+        "seed": seed, "classes": names, "videos": int(rows.sum()), "temperatures": temperatures._asdict(),
+        "among_held_out": {way: _percent(unseen[values[:, unseen].argmax(-1)] == truth)
+                           for way, values in scores.items()},
+        "among_all": {way: _percent(values.argmax(-1) == truth) for way, values in scores.items()},
+    }
+
+
+def _held_out_table(dataset: str, split: str, labels: int, draws: Sequence[dict[str, Any]]) -> str:
+    """Mean and spread over the draws, and the first draw."""
+    first, held_out = draws[0], len(draws[0]["classes"])
+    lines = [f"{dataset}, {split}: {held_out} of {labels} classes held out, {len(draws)} draws; accuracy in %",
+             f"{'':<22}{'among held-out':>20}{'among all':>20}"]
+    for way in WAYS:
+        cells = (metrics.mean_std_interval([draw[name][way] for draw in draws])
+                 for name in ("among_held_out", "among_all"))
+        lines.append(f"{way:<22}" + "".join(f"{f'{cell.mean:.1f} ± {cell.std:.1f}':>20}" for cell in cells))
+    lines.append(f"{'chance':<22}{100 / held_out:>20.1f}{100 / labels:>20.1f}")
+    lines.append(f"seed {first['seed']}: {', '.join(first['classes'])} ({first['videos']} videos); both "
+                 f"{first['among_held_out']['both']:.1f} among them, {first['among_all']['both']:.1f} among all; "
+                 "temperatures " + ", ".join(f"{key} {value:g}" for key, value in first["temperatures"].items()))
+    return "\n".join(lines)
+
+
+def _unseen_table(
+    dataset: str, split: str, classes: Sequence[str], labels: int, reports: Mapping[str, metrics.Report]
+) -> str:
+    """A line for each list of labels."""
+    first = reports["all"]
+    lines = [f"{dataset}, {split}: {first.videos} videos of {len(classes)} classes held out of training "
+             f"({', '.join(classes)}); tau {first.tau:g}",
+             f"{'named from':<22}" + "".join(f"{name:>18}" for name in COLUMNS.values())]
+    for name, report in reports.items():
+        label = f"{labels if name == 'all' else len(classes)} labels, {name}"
+        lines.append(f"{label:<22}" + "".join(f"{getattr(report, score):>18.1f}" for score in COLUMNS))
+    lines.append("event F1 @ " + " / ".join(f"{overlap:g}" for overlap in first.event_f1) + ": " + "; ".join(
+        f"{name} " + " / ".join(f"{value:.1f}" for value in report.event_f1.values())
+        for name, report in reports.items()))
+    return "\n".join(lines)
+
+
+def _percent(right: Tensor) -> float:
+    return 100.0 * float(right.float().mean())

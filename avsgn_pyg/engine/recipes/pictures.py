@@ -1,0 +1,92 @@
+"""Figures of one row of a run's data: timeline, attention graph, exported graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from avsgn_pyg import metrics
+from avsgn_pyg.common.config import ConfigError
+from avsgn_pyg.data.dataset import Videos
+from avsgn_pyg.engine.recipes.checks import check_folder, check_tau
+from avsgn_pyg.engine.recipes.parts import Opened, open_run
+from avsgn_pyg.visualize.picture import Picture, VideoGraph, named_layers, spans, text_names
+
+
+def answer_row(
+    run: Path, *, row: int | None = None, split: str | None = None, tau: float | None = None,
+    overrides: Sequence[str] = (),
+) -> VideoGraph:
+    """Run a checkpoint on one row of its data, on the CPU; the row's number is ``batch.row``.
+
+    Args:
+        run: a run's folder or a checkpoint's.
+        row: row of the annotation file (of synthetic data: number of the video); ``None`` takes the split's first.
+        split: ``None`` takes the config's ``evaluate.split``.
+        tau: threshold of the relevance; ``None`` takes the config's ``evaluate.tau``.
+        overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
+
+    Raises:
+        CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
+        ConfigError, DataError: a setting, the row or the data cannot be used.
+    """
+    _, picture = open_row(run, row=row, split=split, tau=tau, overrides=overrides)
+    return picture
+
+
+def open_row(
+    run: Path, *, row: int | None = None, split: str | None = None, tau: float | None = None,
+    overrides: Sequence[str] = (),
+) -> tuple[Opened, VideoGraph]:
+    """:func:`answer_row`, with the opened run."""
+    check_tau(tau)
+    opened = open_run(run, split=split, overrides=overrides, use="a picture")
+    number = _number(opened.videos, row, opened.split)
+    batch = opened.videos.batch(torch.tensor([number]))
+    with torch.inference_mode():
+        found = opened.model(batch)
+    if tau is not None and found.segment_scores is not None:
+        raise ConfigError(f"tau={tau}: {opened.checkpoint.path} scores every segment, which is decoded without tau; "
+                          "leave it out")
+    tau = opened.config.evaluate.tau if tau is None else tau
+    return opened, VideoGraph(_picture(opened, number, found, tau), batch, found)
+
+
+def folder_in(run: Path, name: str) -> Path:
+    """Return the default folder of pictures, inside the run's; `name` is that of a row, clip or split.
+
+    Raises:
+        ConfigError: nothing can be written there.
+    """
+    return check_folder(run / "pictures" / name)
+
+
+def _number(videos: Videos, row: int | None, split: str) -> int:
+    rows = videos.row.tolist()
+    if row is None:
+        return 0
+    if row not in rows:
+        raise ConfigError(f"row={row} is not in the {split} split; its {len(rows)} rows lie between {min(rows)} and "
+                          f"{max(rows)}, such as {', '.join(map(str, rows[:5]))}")
+    return rows.index(row)
+
+
+def _picture(opened: Opened, number: int, found: Any, tau: float) -> Picture:
+    videos, names, config = opened.videos, opened.dataset.categories, opened.config.model
+    here, end = slice(number, number + 1), int(videos.seconds[number])
+    predicted = metrics.labels(found, tau)[0]
+    truth = metrics.segment_targets(videos.category[here], videos.relevance[here, :end], len(names))[0]
+    return Picture(
+        title=f"{opened.dataset.name}, {opened.split}, row {int(videos.row[number])}, {videos.video_ids[number]}",
+        category=names[int(found.category[0].argmax())],
+        relevance=found.relevance[0].sigmoid().numpy(),
+        gates={name: gate[0].mean(-1).numpy() for name, gate in found.gates.items()},
+        tau=None if found.segment_scores is not None else tau,
+        predicted=spans(predicted, names),
+        truth=spans(truth, names),
+        adjacency=named_layers(found.adjacency, layers=config.cmgi.layers, residual=config.cmgi.residual),
+        text=text_names(names) if config.text.slots == "per_class" else (),
+    )

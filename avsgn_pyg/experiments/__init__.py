@@ -1,0 +1,1 @@
+"""Measuring and comparing many runs: suites of rows by seeds, and the benchmark."""

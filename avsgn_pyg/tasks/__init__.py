@@ -1,0 +1,1 @@
+"""Other tasks on the same layers: audio-visual video parsing."""

@@ -1,0 +1,76 @@
+"""Checks of parsing that need no torch: settings, runs without a checkpoint, missing LLP files."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from avsgn_pyg.common.config import AugmentConfig, Config, ConfigError, DataConfig, ObjectiveConfig
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.data.files import check_file, read_text
+from avsgn_pyg.engine.recipes.checks import check_run
+
+#: LLP's files: the events of each video without times, and with times.
+WEAK_FILES: Final = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
+EVAL_FILES: Final = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}
+#: Settings that localization uses and parsing does not.
+UNUSED: Final = {
+    "evaluate": ("tau", "bootstrap"),
+    "data": ("annotations", "splits", "audio_features", "visual_features", "audio_labels", "visual_labels",
+             "drop_leaking", "synthetic"),
+}
+
+
+def check_llp(config: DataConfig) -> Path:
+    """Return ``data.root``; DataError for a missing setting, csv file or feature store."""
+    if config.root is None or config.features is None:
+        raise DataError(f"data.root={config.root}, data.features={config.features}: LLP needs both, the folder of its "
+                        "csv files and a feature store (a path below it, or a whole one)")
+    check_file(config.root / config.features)
+    check_llp_files(config.root)
+    return config.root
+
+
+def check_llp_files(root: Path) -> None:
+    """Raise a DataError if LLP's train file is missing, or the times of a split that has a file."""
+    read_text(root / WEAK_FILES["train"])
+    if any((root / WEAK_FILES[split]).is_file() for split in ("val", "test")):
+        for name in EVAL_FILES.values():
+            read_text(root / name)
+
+
+def check_parsing(config: Config) -> None:
+    """Check the settings and data files of a parsing run.
+
+    Raises:
+        ConfigError: another task, or a setting that parsing would ignore.
+        DataError: a file is missing.
+    """
+    if config.data.kind != "llp":
+        raise ConfigError(f"data.kind={config.data.kind}: parsing needs data.kind=llp; use tools/train.py "
+                          "for the others")
+    for name, keys in UNUSED.items():
+        section = getattr(config, name)
+        for key in keys:
+            if getattr(section, key) != type(section).model_fields[key].default:
+                raise ConfigError(f"{name}.{key}={getattr(section, key)}: parsing (data.kind=llp) does not read it; "
+                                  "leave it out; docs/parsing.md says what it reads")
+    if config.objective != ObjectiveConfig():
+        raise ConfigError("objective: it trains the localization of one event; parsing's losses are set under parsing")
+    train, augment = config.train, config.train.augment
+    if augment != AugmentConfig(time_flip=augment.time_flip, noise=augment.noise):
+        raise ConfigError("train.augment: recombine and boundary need one class a video; time_flip and noise do not")
+    if train.seeds is not None:
+        raise ConfigError(f"train.seeds={list(train.seeds)}: a parsing run has one seed; give train.seed and a name= "
+                          "for each")
+    if config.evaluate.split == "train" or train.select == "test":
+        raise ConfigError(f"evaluate.split={config.evaluate.split}, train.select={train.select}: LLP has segment "
+                          "labels in val and test; select on val, or take the last epoch")
+    if train.early_stop is not None and train.select == "last":
+        raise ConfigError(f"train.early_stop={train.early_stop} needs a split to watch; train.select=last has none")
+    check_llp(config.data)
+
+
+#: :func:`avsgn_pyg.engine.recipes.checks.check_run` of a parsing run, which may be given other copies of its data.
+check_parsing_run = partial(check_run, use="a parser's score", free=("data.",), check=check_parsing)

@@ -1,0 +1,168 @@
+"""Held-out classes: what is fitted without them, whose videos are scored, and that the figures are counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from avsgn_pyg import metrics
+from avsgn_pyg.common.config import DataConfig, SyntheticConfig
+from avsgn_pyg.common.errors import ConfigError, DataError
+from avsgn_pyg.data.dataset import Dataset, load_dataset
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.recipes.open_vocabulary import GRID, fit_temperatures, measure_held_out, measure_unseen
+from avsgn_pyg.engine.recipes.parts import open_run
+from avsgn_pyg.graph.open_vocabulary import Temperatures, label_scores
+
+SYNTHETIC = SyntheticConfig(videos=120, classes=6, width=16)
+DATA = DataConfig(kind="synthetic", synthetic=SYNTHETIC)
+LOAD = "avsgn_pyg.engine.recipes.open_vocabulary.load_dataset"
+GONE = (1, 4)
+
+
+def without(dataset: Dataset, split: str, classes: list[int]) -> Dataset:
+    """The data with no video of `classes` in a split."""
+    videos = dataset.split(split)
+    kept = (~torch.isin(videos.category, torch.tensor(classes))).nonzero().flatten()
+    return dataclasses.replace(dataset, **{split: videos.take(kept)})
+
+
+def of_mixed_lengths(config: DataConfig) -> Dataset:
+    """The data with nan in every padded second."""
+    dataset = load_dataset(config)
+    for videos in dataset.splits.values():
+        videos.audio[~videos.mask], videos.visual[~videos.mask] = torch.nan, torch.nan
+    return dataset
+
+
+# --- By text alone -------------------------------------------------------------------------------
+
+
+def test_a_draw_is_what_counting_by_hand_gives():
+    [draw] = measure_held_out(DATA, split="val", held_out=3, seeds=[4]).values["draws"]
+    dataset = load_dataset(DATA)
+    unseen, videos, text = [dataset.categories.index(name) for name in draw["classes"]], dataset.val, dataset.label_text
+    scores = label_scores(videos.audio, videos.visual, torch.ones_like(videos.relevance), text.audio, text.visual,
+                          Temperatures(**draw["temperatures"]))
+    pairs = [(row, category) for row, category in zip(scores.tolist(), videos.category.tolist(), strict=True)
+             if category in unseen]
+    assert draw["videos"] == len(pairs)
+    assert draw["among_held_out"]["both"] == pytest.approx(
+        100 * sum(max(unseen, key=row.__getitem__) == category for row, category in pairs) / len(pairs))
+    assert draw["among_all"]["both"] == pytest.approx(
+        100 * sum(row.index(max(row)) == category for row, category in pairs) / len(pairs))
+
+
+def test_draws_are_reproducible_and_differ():
+    one, two = (measure_held_out(DATA, held_out=3, seeds=range(3)) for _ in range(2))
+    assert one == two and len({draw["classes"] for draw in one.values["draws"]}) > 1
+    assert "3 of 6 classes held out, 3 draws" in one.table and json.dumps(one.values)
+
+
+def test_temperatures_have_the_least_cross_entropy_on_the_other_classes():
+    category, classes = torch.arange(200) % 4, torch.tensor([0, 2, 3])
+    sharp = torch.nn.functional.one_hot(category, 4) * 0.2 + 0.01 * torch.randn(200, 4)
+    noise = torch.randn(200, 4)
+    found = fit_temperatures((sharp, noise), category, classes)
+    assert found == Temperatures(min(GRID), max(GRID))
+    changed = sharp.clone()
+    changed[category == 1] = torch.randn(50, 4)  # videos of the held-out class
+    assert fit_temperatures((changed, noise), category, classes) == found
+
+
+@pytest.mark.parametrize(("config", "held_out", "says"), [
+    (DATA, 1, "2 to 4"), (DATA, 5, "2 to 4"), (DataConfig(kind="llp"), 3, r"data\.kind=llp"),
+])
+def test_too_few_classes_and_videos_of_several_events_are_refused(config: DataConfig, held_out: int, says: str):
+    with pytest.raises(ConfigError, match=says):
+        measure_held_out(config, held_out=held_out)
+
+
+def test_a_side_without_videos_is_refused(monkeypatch: pytest.MonkeyPatch):
+    dataset = load_dataset(DATA)
+    names = measure_held_out(DATA, held_out=2, seeds=[4]).values["draws"][0]["classes"]
+    unseen = [dataset.categories.index(name) for name in names]
+    seen = [place for place in range(6) if place not in unseen]
+    for split, classes, says in (("val", unseen, "seed 4 holds out"), ("train", seen, "train's videos of the 4")):
+        monkeypatch.setattr(LOAD, lambda _, split=split, classes=classes: without(dataset, split, classes))
+        with pytest.raises(DataError, match=says):
+            measure_held_out(DATA, held_out=2, seeds=[4])
+
+
+def test_padding_does_not_count(monkeypatch: pytest.MonkeyPatch):
+    config = DATA.model_copy(update={"synthetic": SYNTHETIC.model_copy(update={"segments": (3, 9)})})
+    found, dataset = measure_held_out(config, held_out=3, seeds=[4]), of_mixed_lengths(config)
+    monkeypatch.setattr(LOAD, lambda _: dataset)
+    assert measure_held_out(config, held_out=3, seeds=[4]) == found
+
+
+# --- A trained run -------------------------------------------------------------------------------
+
+
+def train(config_of: Callable, folder: Path, *, segments: int | tuple[int, int] = 10,
+          held_out: tuple[int, ...] = GONE) -> Path:
+    synthetic = SYNTHETIC.model_copy(update={"segments": segments}).model_dump()
+    data = {"kind": "synthetic", "synthetic": synthetic, "held_out": [f"class {place}" for place in held_out]}
+    config = config_of(folder, data=data, model={"text": {"slots": "per_class"}},
+                       evaluate={"bootstrap": 0, "split": "val"})
+    return recipes.train(config, progress=False).folder
+
+
+@pytest.fixture(scope="module")
+def run(config_of: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(config_of, tmp_path_factory.mktemp("runs"))
+
+
+def test_the_run_gives_the_relevance_and_the_text_the_class(run: Path):
+    found, dataset = measure_unseen(run), load_dataset(DATA)
+    opened = open_run(run, split=None, overrides=[], use="a test")
+    videos = dataset.val.take(torch.isin(dataset.val.category, torch.tensor(GONE)).nonzero().flatten())
+    videos = dataclasses.replace(videos, text_nodes=opened.videos.text_nodes)
+    relevance = opened.model(videos.batch(torch.arange(len(videos)))).relevance.detach()
+    text = dataset.label_text
+    scores = label_scores(videos.audio, videos.visual, relevance.sigmoid(), text.audio, text.visual)
+    expected = metrics.evaluate(scores, relevance, videos.category, videos.relevance, categories=dataset.categories,
+                                tau=opened.config.evaluate.tau, bootstrap=0).as_dict()
+    named_from = json.loads(json.dumps(found.values["named_from"]))
+    assert set(named_from) == {"held out", "all"} and found.values["named_from"]["all"] == expected
+    right = torch.tensor(GONE)[scores[:, list(GONE)].argmax(-1)] == videos.category
+    assert named_from["held out"]["class_accuracy"] == pytest.approx(100 * right.double().mean().item())
+    assert named_from["held out"]["relevance_auc"] == expected["relevance_auc"]
+    for part in ("val", "(class 1, class 4)", "2 labels, held out", "6 labels, all", "event F1 @ 0.5"):
+        assert part in found.table
+
+
+def test_padding_does_not_count_in_a_run_and_one_class_has_one_list(
+    config_of: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = train(config_of, tmp_path, segments=(4, 9), held_out=(2,))
+    found = measure_unseen(run)
+    assert set(found.values["named_from"]) == {"all"} and "6 labels, all" in found.table
+    monkeypatch.setattr(LOAD, of_mixed_lengths)
+    assert measure_unseen(run) == found
+
+
+def test_what_cannot_be_measured_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(LOAD, lambda config: without(load_dataset(config), "val", list(GONE)))
+    with pytest.raises(DataError, match="the val split has no video of class 1, class 4"):
+        measure_unseen(run)
+    opened = open_run(run, split=None, overrides=[], use="a test")
+
+    def with_config(section: str, **changes: object) -> None:
+        part = getattr(opened.config, section).model_copy(update=changes)
+        changed = opened._replace(config=opened.config.model_copy(update={section: part}))
+        monkeypatch.setattr("avsgn_pyg.engine.recipes.open_vocabulary.open_run", lambda *_, **__: changed)
+
+    with_config("data", held_out=())
+    with pytest.raises(ConfigError, match=r"every class.*data\.held_out=\[\.\.\.\]"):
+        measure_unseen(run)
+    longer = load_dataset(DATA.model_copy(update={"synthetic": SYNTHETIC.model_copy(update={"segments": 12})}))
+    monkeypatch.setattr(LOAD, lambda _: longer)
+    with_config("model", time_encoding="learned")
+    with pytest.raises(ConfigError, match=r"learned covers 10 seconds, and a video of .* has 12"):
+        measure_unseen(run)
