@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from avsgn_pyg.common.film import write_film
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.features.media import RATE, MediaError, MediaInfo, probe, read_seconds
 from avsgn_pyg.features.media.cut import copy_part, copy_suffix
 from avsgn_pyg.predictor.prediction import FoundEvent, Prediction
 from avsgn_pyg.predictor.record import CUT
-from avsgn_pyg.scenes.film import write_film
 
 Place = Callable[[str], AbstractContextManager[Path]]
 #: Maximum frames per second of a clip that is encoded again.

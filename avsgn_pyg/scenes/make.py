@@ -10,8 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from avsgn_pyg.common.files import write_json, write_text
+from avsgn_pyg.common.film import write_film
 from avsgn_pyg.common.pool import Pool, PoolError, ProcessDiedError, cores
-from avsgn_pyg.scenes.film import write_film
 from avsgn_pyg.scenes.pictures import FRAME_RATE, draw_frames
 from avsgn_pyg.scenes.script import CLASSES, ScenesError, Script, Settings, write_scripts
 from avsgn_pyg.scenes.sounds import RATE, mix_sound

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from avsgn_pyg.common.files import atomic
-from avsgn_pyg.scenes.script import ScenesError
 
 PICTURE = {"preset": "veryfast", "crf": "26"}
 SOUND_BITS = 128_000  #: per second
@@ -32,15 +31,14 @@ def write_film(
         frame_rate, sample_rate: frames and samples per second.
 
     Raises:
-        ScenesError: this FFmpeg has no H.264 encoder.
-        OSError: the file cannot be written.
+        OSError: this FFmpeg has no H.264 encoder, or the file cannot be written.
     """
     options = {"fflags": "+bitexact"}
     with atomic(path) as partial, av.open(str(partial), "w", format="mp4", options=options) as container:
         try:
             picture = container.add_stream("libx264", rate=frame_rate, options=PICTURE, pix_fmt="yuv420p")
         except av.codec.codec.UnknownCodecError:
-            raise ScenesError(f"{path}: this PyAV has no libx264; install PyAV's own wheels (av>=14)") from None
+            raise OSError(f"{path}: this PyAV has no libx264; install PyAV's own wheels (av>=14)") from None
         streams = [picture]
         if samples is not None:
             streams.append(container.add_stream("aac", rate=sample_rate, layout="stereo", bit_rate=SOUND_BITS))
