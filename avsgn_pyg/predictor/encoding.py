@@ -18,11 +18,13 @@ from torch import Tensor
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.encode import Segment, WindowEncoder, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
-from avsgn_pyg.features.media import Limits, MediaInfo, probe, read_seconds
+from avsgn_pyg.features.media import Limits, MediaInfo, Second, probe, read_seconds
 from avsgn_pyg.predictor.windows import hop, window_starts
 
 #: Seconds that are encoded together.
 BATCH_SECONDS = 64
+
+Watch = Callable[[Second, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ def encode_clip(
 ) -> EncodedClip:
     """Read a clip and encode its windows; one shorter than a window is padded as in extraction.
 
-    `reading` are `segments`, `frames_per_segment` and `limits` of :func:`encode_clips`.
+    `reading` are `segments`, `frames_per_segment`, `limits` and `watch` of :func:`encode_clips`.
 
     Raises:
         MediaError: the file cannot be read, or exceeds a limit.
@@ -67,7 +69,7 @@ def encode_clip(
 def encode_clips(
     paths: Iterable[Path], frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int,
     frames_per_segment: int, limits: Limits = Limits(),  # noqa: B008
-    together: bool = False, skip: Callable[[Path], bool] = lambda path: False,
+    together: bool = False, skip: Callable[[Path], bool] = lambda path: False, watch: Watch | None = None,
 ) -> Iterator[tuple[Path, EncodedClip | Exception | None]]:
     """Read clips one after the other and encode their windows in batches of :data:`BATCH_SECONDS`.
 
@@ -76,6 +78,7 @@ def encode_clips(
         limits: on reading one file.
         together: put windows of several clips into one batch; where that fails, each clip is encoded alone.
         skip: whether a clip is left out; called before it is read.
+        watch: is called with every second that was read, and the number of seconds to read.
 
     Yields:
         Every path, in order, with its features, the error that it met, or ``None`` if it was left out.
@@ -87,7 +90,7 @@ def encode_clips(
         clips.append(clip := _Clip(path))
         try:
             if not skip(path):
-                for window in clip.windows(frame_encoder, segments, frames_per_segment, limits):
+                for window in clip.windows(frame_encoder, segments, frames_per_segment, limits, watch):
                     waiting.append((clip, window))
                     if len(waiting) == size:
                         _encode(waiting, encode)
@@ -130,8 +133,8 @@ class _Clip:
         self.starts, self.seen, self.heard = [], [], []
         self.features: list[tuple[Tensor, Tensor]] = []
 
-    def windows(self, frame_encoder: FrameEncoder, segments: int, frames_per_segment: int, limits: Limits
-                ) -> Iterator[list[Segment]]:
+    def windows(self, frame_encoder: FrameEncoder, segments: int, frames_per_segment: int, limits: Limits,
+                watch: Watch | None) -> Iterator[list[Segment]]:
         """Read the file, and yield its windows."""
         self.info = probe(self.path, limits=limits)
         length = max(self.info.seconds, segments)
@@ -139,6 +142,8 @@ class _Clip:
         ends, recent = {start + segments for start in self.starts}, deque(maxlen=segments)
         seconds = read_seconds(self.path, frames_per_segment=frames_per_segment, count=length, limits=limits)
         for count, second in enumerate(seconds, start=1):
+            if watch is not None and count <= self.info.seconds:
+                watch(second, self.info.seconds)
             self.seen.append(second.seen.float().mean())
             self.heard.append(float(second.heard))
             # Prepared at once: few full-size pictures are held.

@@ -21,7 +21,7 @@ from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.predictor.encoders import Encoders
-from avsgn_pyg.predictor.encoding import EncodedClip, encode_clip, encode_clips, pad
+from avsgn_pyg.predictor.encoding import EncodedClip, Watch, encode_clip, encode_clips, pad
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.windows import average, cut, window_starts
 
@@ -90,9 +90,9 @@ class ClipLocalizer(ABC):
         self.check_tau(tau)
         return self.localize_encoded(Path(clip), self.encode(Path(clip)), tau=tau)
 
-    def encode(self, clip: Path) -> EncodedClip:
-        """Return the features of a clip's windows; errors are those of a call."""
-        return encode_clip(clip, **self._encoding())
+    def encode(self, clip: Path, watch: Watch | None = None) -> EncodedClip:
+        """Return the features of a clip's windows; `watch` is called with every second read, errors are a call's."""
+        return encode_clip(clip, **self._encoding(), watch=watch)
 
     def encode_all(
         self, clips: Iterable[Path], skip: Callable[[Path], bool]

@@ -19,6 +19,7 @@ from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.features.media import Limits, probe, read_seconds
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.predictor.clips import attempt
+from avsgn_pyg.predictor.encoding import EncodedClip
 from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
@@ -73,17 +74,18 @@ def clip_picture(prediction: Prediction, start: int = 0, end: int | None = None)
 
 
 @torch.inference_mode()
-def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float | None = None) -> VideoGraph:
+def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float | None = None,
+                encoded: EncodedClip | None = None) -> VideoGraph:
     """Return the window of a clip that begins nearest to second `start`, with the scores of the whole prediction.
 
     Padding of a clip shorter than a window is not shown; the rows of the adjacency lack the weight of the padding.
-    ConfigError where `start` lies outside the clip; other errors are those of a call of the predictor.
+    `encoded` is of the clip, if it was encoded before. ConfigError where `start` lies outside the clip; other errors are those of a call of the predictor.
     """
     predictor.check_tau(tau)
     if len(predictor.checkpoints) > 1:
         raise ConfigError(f"{predictor.source}: each of {len(predictor.checkpoints)} models has a graph of its own, "
                           "and their mean has none; draw that of one seed")
-    encoded = predictor.encode(clip)
+    encoded = predictor.encode(clip) if encoded is None else encoded
     prediction = predictor.localize_encoded(clip, encoded, tau=tau)
     seconds, segments = len(prediction), predictor.segments
     if not 0 <= start < seconds:

@@ -26,8 +26,8 @@ SIGNAL = EncoderChoice("signal", {"width": 16})
 def encode() -> Callable[..., EncodedClip]:
     visual, audio = make_frame_encoder(SIGNAL, device="cpu"), make_audio_encoder(SIGNAL, device="cpu")
 
-    def run(path: Path, segments: int = 10, audio: object = audio) -> EncodedClip:
-        return encode_clip(path, visual, audio, segments=segments, frames_per_segment=2)
+    def run(path: Path, segments: int = 10, audio: object = audio, **reading: object) -> EncodedClip:
+        return encode_clip(path, visual, audio, segments=segments, frames_per_segment=2, **reading)
 
     return run
 
@@ -44,6 +44,12 @@ def test_a_window_is_what_extraction_makes_of_its_seconds(encode, clip, seconds:
     for place, (heard, seen) in enumerate(wanted):
         torch.testing.assert_close(found.audio[place], heard, atol=1e-5, rtol=0)
         torch.testing.assert_close(found.visual[place], seen, atol=1e-5, rtol=0)
+
+
+def test_a_watcher_gets_every_second_of_the_clip_and_none_of_its_padding(encode, clip) -> None:
+    told = []
+    encode(clip(3), watch=lambda second, length: told.append((second.index, length)))
+    assert told == [(0, 3), (1, 3), (2, 3)]
 
 
 @pytest.mark.parametrize(("seconds", "segments"), [(13, 4), (10, 3)])
