@@ -20,8 +20,6 @@ from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.checks import check_run
 from avsgn_pyg.predictor.inputs import add_labels, check_clips, encoder_choices, search_clips, take_labels
 
-SPLITS, FORMATS = ("train", "val", "test"), ("png", "svg", "pdf")
-
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
@@ -33,12 +31,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                     help="a media file or a folder of them, instead of a row; may be repeated")
     parser.add_encoders("with --video")
     add_labels(parser)
-    parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="default: the config's evaluate.split")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--media", type=path, metavar="CLIP", help="video file of the row, for frames and audio")
     parser.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
     parser.add_argument("--out", type=path, metavar="DIR", help="default: RUN/pictures/row-N or clip-NAME")
-    parser.add_list("--format", choices=FORMATS, default=["png"], help="default: png")
+    parser.add_list("--format", choices=("png", "svg", "pdf"), default=["png"], help="default: png")
     options = parser.parse_intermixed_args(arguments)
     of_rows = options.overrides or options.split or options.data or options.media
     if options.run is None and (options.video is None or options.out is None):

@@ -7,6 +7,8 @@ the benchmark, and from the package only what version 0.1.0 has too.
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,6 @@ from typing import Any
 import torch
 from torch_geometric.data import Batch, HeteroData
 
-import avsgn_pyg
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.checkpoint import Meta
 from avsgn_pyg.engine.devices import make_accelerator
@@ -29,11 +30,11 @@ try:
     from avsgn_pyg.common.config import Config, load_config
     from avsgn_pyg.engine import zoo
 except ImportError:  # versions up to 0.2.0
-    from avsgn_pyg import zoo
-    from avsgn_pyg.config import Config, load_config
+    zoo, config = map(importlib.import_module, ("avsgn_pyg.zoo", "avsgn_pyg.config"))
+    Config, load_config = config.Config, config.load_config
 
 #: The recipes of the checkout whose package is imported.
-CONFIGS = Path(avsgn_pyg.__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(sys.modules["avsgn_pyg"].__file__).resolve().parents[1] / "configs"
 
 
 @dataclass(frozen=True)
