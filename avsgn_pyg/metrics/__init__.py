@@ -1,4 +1,4 @@
-"""Scores of event localization: segments, events, intervals, and the threshold of a validation split.
+"""Scores of event localization: segments, events, detections, intervals, the threshold of a validation split.
 
 On AVE the right class on *every* second already scores 82 % of the test segments, so the segment accuracy alone says
 little about localization. :func:`evaluate` reports it with that baseline, the background, the events and an interval.
@@ -7,6 +7,7 @@ Scores are percent; a share of nothing (0/0) is ``nan``.
 
 from __future__ import annotations
 
+from avsgn_pyg.metrics.detection import TIOU, DetectionReport, evaluate_detections
 from avsgn_pyg.metrics.event import THRESHOLDS, count_events, event_f1
 from avsgn_pyg.metrics.interval import (
     Difference,
@@ -32,8 +33,8 @@ from avsgn_pyg.metrics.segment import (
 from avsgn_pyg.metrics.threshold import best_tau
 
 __all__ = [
-    "BACKGROUND", "THRESHOLDS", "Difference", "Interval", "Report", "Row", "Summary", "VideoRecord", "accuracy",
-    "best_tau", "bootstrap_interval", "class_accuracy", "confusion_matrix", "correct_per_video", "count_events",
-    "evaluate", "event_f1", "labels", "mean_std_interval", "paired_bootstrap", "predict", "relevance_auc",
-    "segment_targets", "video_records", "zero_padding",
+    "BACKGROUND", "THRESHOLDS", "TIOU", "DetectionReport", "Difference", "Interval", "Report", "Row", "Summary",
+    "VideoRecord", "accuracy", "best_tau", "bootstrap_interval", "class_accuracy", "confusion_matrix",
+    "correct_per_video", "count_events", "evaluate", "evaluate_detections", "event_f1", "labels", "mean_std_interval",
+    "paired_bootstrap", "predict", "relevance_auc", "segment_targets", "video_records", "zero_padding",
 ]
