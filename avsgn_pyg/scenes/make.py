@@ -1,4 +1,7 @@
-"""A folder of synthetic clips in the form of AVE: videos, annotations, splits, and a record of their settings."""
+"""A folder of synthetic clips: videos, annotations, splits, and a record of their settings.
+
+Clips with one event are in the form of AVE, clips with several have one file of annotations in the form of ActivityNet.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,16 @@ from tqdm import tqdm
 from avsgn_pyg.common.files import write_json, write_text
 from avsgn_pyg.common.film import write_film
 from avsgn_pyg.common.pool import Pool, PoolError, ProcessDiedError, cores
-from avsgn_pyg.scenes.pictures import FRAME_RATE, draw_frames
+from avsgn_pyg.scenes.pictures import draw_frames
 from avsgn_pyg.scenes.script import CLASSES, ScenesError, Script, Settings, write_scripts
+from avsgn_pyg.scenes.several import Several, write_several
 from avsgn_pyg.scenes.sounds import RATE, mix_sound
 
 VERSION = 1  #: of drawings and sounds; to be raised when the same settings give other clips
 HEADER = "Category&VideoID&Quality&StartTime&EndTime"
 QUALITY = "good"
 RECORD = "scenes.json"
+SEVERAL_FILE = "annotations.json"
 SPLIT_FILES = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
 
 
@@ -34,29 +39,31 @@ class Scenes:
     def summary(self) -> str:
         """Return the clips, the splits, and the share of foreground, which an accuracy must be compared with."""
         seconds = sum(script.seconds for script in self.scripts)
-        events = sum(script.end - script.start for script in self.scripts)
+        events = [event for script in self.scripts for event in script.events]
+        length = sum(end - start for _, start, end in events)
         splits = ", ".join(f"{sum(s.split == name for s in self.scripts)} {name}" for name in SPLIT_FILES)
-        return (
-            f"{self.folder}: {len(self.scripts)} clips ({self.made} made now; {splits}) of {len(CLASSES)} classes; "
-            f"{100 * events / seconds:.1f} % of the seconds belong to an event"
-        )
+        share = (f"{100 * length / seconds:.1f} % of the seconds belong to an event" if len(events) <= len(self.scripts)
+                 else f"{len(events)} events in {seconds / 60:.0f} minutes")
+        return (f"{self.folder}: {len(self.scripts)} clips ({self.made} made now; {splits}) of {len(CLASSES)} classes; "
+                f"{share}")
 
 
 def make_scenes(
-    folder: str | Path, *, videos: int = 240, seed: int = 0, seconds: int = 10, workers: int | None = None,
-    progress: bool = True,
+    folder: str | Path, *, several: bool = False, videos: int | None = None, seed: int = 0, seconds: int | None = None,
+    workers: int | None = None, progress: bool = True,
 ) -> Scenes:
-    """Write a small AVE of synthetic clips, or complete one.
+    """Write a small AVE of synthetic clips, or complete one; with `several`, longer clips with several events.
 
-    Writes ``videos/<id>.mp4``, ``Annotations.txt``, ``trainSet.txt``, ``valSet.txt``, ``testSet.txt`` and
-    ``scenes.json`` (the settings). Every file is written completely or not at all; a second call with the same settings
-    writes only what is missing. One call at a time may work on a folder.
+    Writes ``videos/<id>.mp4``, ``scenes.json`` (the settings) and ``Annotations.txt``, ``trainSet.txt``,
+    ``valSet.txt``, ``testSet.txt``, or with `several` ``annotations.json``. Every file is written completely or not at
+    all; a second call with the same settings writes only what is missing. One call at a time may work on a folder.
 
     Args:
         folder: created if it does not exist.
-        videos: N, at least 8.
+        several: one to four events a clip, overlapping, with ends between whole seconds.
+        videos: N, at least 8; ``None``: 240, with `several` 60.
         seed: of everything that is random.
-        seconds: T of every clip.
+        seconds: T of every clip, ``None``: 10; with `several` of the longest, ``None``: 120; the shortest has a sixth.
         workers: processes; ``None``: one per core, 1: only this one.
         progress: show a bar on stderr.
 
@@ -64,21 +71,38 @@ def make_scenes(
         ScenesError: impossible settings, a folder with other scenes or other data, or workers that died.
         OSError: a file cannot be written.
     """
-    folder, settings = Path(folder), Settings(videos, seed, seconds)
+    given = {"videos": videos, "seconds": seconds}
+    folder, kind = Path(folder), Several if several else Settings
+    settings = kind(seed=seed, **{name: value for name, value in given.items() if value is not None})
     if workers is not None and workers < 1:
         raise ScenesError(f"workers={workers}: at least 1")
-    scripts = write_scripts(settings)
+    scripts = write_several(settings) if several else write_scripts(settings)
     _check_or_write_record(folder, settings)
     clips = [(folder / "videos" / f"{script.video_id}.mp4", script) for script in scripts]
     missing = [(path, script) for path, script in clips if not path.is_file()]
     with tqdm(total=len(clips), initial=len(clips) - len(missing), desc="scenes", unit="clip",
               disable=not progress, dynamic_ncols=True) as bar:  # fmt: skip
         _write_clips(missing, workers or cores(), bar)
+    (_annotate_several if several else _annotate)(folder, scripts)
+    return Scenes(folder, scripts, len(missing))
+
+
+def _annotate(folder: Path, scripts: Sequence[Script]) -> None:
     lines = {script: _line(script) for script in scripts}
     for split, name in SPLIT_FILES.items():
         write_text(folder / name, "".join(line for script, line in lines.items() if script.split == split))
     write_text(folder / "Annotations.txt", "".join([f"{HEADER}\n", *lines.values()]))
-    return Scenes(folder, scripts, len(missing))
+
+
+def _annotate_several(folder: Path, scripts: Sequence[Script]) -> None:
+    database = {
+        script.video_id: {
+            "subset": script.split, "duration": float(script.seconds),
+            "annotations": [{"segment": [start, end], "label": name} for name, start, end in script.events],
+        }
+        for script in scripts
+    }
+    write_json(folder / SEVERAL_FILE, {"version": f"scenes {VERSION}", "database": database})
 
 
 def _line(script: Script) -> str:
@@ -88,7 +112,7 @@ def _line(script: Script) -> str:
 def make_clip(clip: tuple[Path, Script]) -> None:
     """Write one clip's file."""
     path, script = clip
-    write_film(path, draw_frames(script), mix_sound(script), frame_rate=FRAME_RATE, sample_rate=RATE)
+    write_film(path, draw_frames(script), mix_sound(script), frame_rate=script.frame_rate, sample_rate=RATE)
 
 
 def _write_clips(clips: Sequence[tuple[Path, Script]], workers: int, bar: tqdm) -> None:
@@ -119,7 +143,8 @@ def _check_or_write_record(folder: Path, settings: Settings) -> None:
         if other:
             raise ScenesError(f"{folder} contains other scenes ({', '.join(other)}); use another folder")
         return
-    taken = [name for name in ("Annotations.txt", *SPLIT_FILES.values(), "videos") if (folder / name).exists()]
+    names = (SEVERAL_FILE, "Annotations.txt", *SPLIT_FILES.values(), "videos")
+    taken = [name for name in names if (folder / name).exists()]
     if taken:
         raise ScenesError(f"{folder} contains {', '.join(taken)} but no {RECORD}: other data; use another folder")
     write_json(path, record)

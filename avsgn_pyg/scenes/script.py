@@ -4,7 +4,8 @@ An event is a class that is *both* heard and seen, as in AVE. A single modality 
 seconds keep the sound of the class without its picture or vice versa, other classes appear in one modality,
 and another may be weakly present in the whole clip. No other class is ever both heard and seen.
 
-Shapes: N clips, T seconds of a clip.
+Shapes: N clips, T seconds of a clip. Sounds and pictures begin and end at steps: whole seconds, or eighths where a clip
+has several events (``several.py``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ HEARD_ONLY, SEEN_ONLY = 0.42, 0.42  #: shares of background runs that keep the s
 STRAY = 0.5  #: chance that a modality without the class shows another one
 UNDER = 0.15  #: chance, for each modality, that another class lies weakly under the whole clip
 UNDER_STRENGTH = 0.35
+FRAME_RATE = 12
 TRAITS = 8  #: numbers in [0, 1] that determine a look and a voice
 #: Clips in order of class take turns in this: 13 train, 3 val, 4 test.
 TURNS = tuple({"t": "train", "v": "val", "e": "test"}[letter] for letter in "tetvttettvtetttvtett")
@@ -55,8 +57,8 @@ class Actor:
     """One class in a clip, with its own look and voice."""
 
     category: str  #: one of CLASSES
-    heard: tuple[bool, ...]  #: [T] seconds with its sound
-    seen: tuple[bool, ...]  #: [T] seconds in which it is in the picture
+    heard: tuple[bool, ...]  #: [T * rate] steps with its sound
+    seen: tuple[bool, ...]  #: [T * rate] steps in which it is in the picture
     strength: float  #: 1, or less for weak background sound or pictures
     x: float  #: place, as a share of the frame's width
     y: float  #: the ground below it, as a share of the frame's height from below
@@ -86,7 +88,19 @@ class Script:
     split: str  #: train, val or test
     seconds: int  #: T
     seed: int  #: of scenery, ambience and noise
-    actors: tuple[Actor, ...]  #: the clip's own class first; any other is only heard or only seen
+    actors: tuple[Actor, ...]  #: in a clip with one event its class first; any other is only heard or only seen
+    rate: int = 1  #: steps of the actors per second
+    frame_rate: int = FRAME_RATE  #: frames per second, a multiple of `rate`
+
+    @property
+    def events(self) -> tuple[tuple[str, float, float], ...]:
+        """Class, start and end in seconds of every run in which a class is both heard and seen, by start."""
+        found = []
+        for actor in self.actors:
+            both = np.logical_and(actor.heard, actor.seen)
+            edges = np.flatnonzero(np.diff(both, prepend=False, append=False)) / self.rate
+            found += [(actor.category, start, end) for start, end in edges.reshape(-1, 2).tolist()]
+        return tuple(sorted(found, key=lambda event: event[1:]))
 
     @property
     def category(self) -> str:
@@ -146,7 +160,7 @@ def _script(settings: Settings, clip: int, category: str, split: str, length: in
     nobody = np.zeros_like(event)
     others = draw.permutation([name for name in CLASSES if name != category]).tolist()
     left = bool(draw.random() < 0.5)
-    actors = [_actor(category, heard, seen, 1.0, left, draw)]
+    actors = [draw_actor(category, heard, seen, 1.0, left, draw)]
     parts = (  # chance of another class, the seconds in which it is heard and seen, its strength
         (STRAY if not heard.all() else 0.0, ~heard, nobody, 1.0),
         (STRAY if not seen.all() else 0.0, nobody, ~seen, 1.0),
@@ -155,7 +169,7 @@ def _script(settings: Settings, clip: int, category: str, split: str, length: in
     )
     for other, (chance, *part) in zip(others, parts, strict=False):
         if chance and draw.random() < chance:
-            actors.append(_actor(other, *part, not left, draw))
+            actors.append(draw_actor(other, *part, not left, draw))
     return Script(f"scene-{clip:05d}", split, settings.seconds, int(draw.integers(2**31)), tuple(actors))
 
 
@@ -168,7 +182,7 @@ def _present(event: np.ndarray, start: int, draw: np.random.Generator) -> tuple[
     return event | (kind < HEARD_ONLY), event | (kind > 1 - SEEN_ONLY)
 
 
-def _actor(
+def draw_actor(
     category: str, heard: np.ndarray, seen: np.ndarray, strength: float, left: bool, draw: np.random.Generator
 ) -> Actor:
     """Return an actor on one half of the picture, with a random look and voice."""

@@ -1,7 +1,7 @@
-"""The sound of a script: voices in the seconds in which they are heard, ambience that belongs to no class, and noise.
+"""The sound of a script: voices in the steps in which they are heard, ambience that belongs to no class, and noise.
 
 Voices and ambience are made of sines and shaped noise, [n] samples at RATE. A voice fills the whole clip at about 0.15
-rms; the mix keeps the seconds in which its actor is heard.
+rms; the mix keeps the steps in which its actor is heard.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Sound = Float[np.ndarray, "n"]
 def mix_sound(script: Script) -> Float32[np.ndarray, "2 n"]:
     """Return both channels, [-LOUDEST, LOUDEST], T * RATE samples; the same script gives the same samples.
 
-    A voice changes no sample outside the seconds in which its actor is heard.
+    A voice changes no sample outside the steps in which its actor is heard.
     """
     samples = script.seconds * RATE
     draw = np.random.default_rng((script.seed, 1))
@@ -32,29 +32,29 @@ def mix_sound(script: Script) -> Float32[np.ndarray, "2 n"]:
     sides += draw.uniform(0.001, 0.006) * draw.standard_normal((2, samples), dtype=np.float32)
     for actor in script.actors:
         if any(actor.heard):
-            voice = _voice(actor, samples)
+            voice = _voice(actor, samples, script.rate)
             right = 0.5 + 0.5 * (actor.x - 0.5)
             sides += np.array([[2 * (1 - right)], [2 * right]]) * voice
     return (LOUDEST * np.tanh(sides / LOUDEST)).astype(np.float32)
 
 
-def gate(seconds: Sequence[bool]) -> Sound:
-    """Return 1 in these seconds and 0 outside, with smooth edges inside them."""
+def gate(steps: Sequence[bool], rate: int = 1) -> Sound:
+    """Return 1 in these steps, `rate` per second, and 0 outside, with smooth edges inside them."""
     fade = round(FADE * RATE)
     edge = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
-    course = np.repeat(np.asarray(seconds, dtype=np.float64), RATE)
-    for second in np.flatnonzero(np.diff(seconds)) + 1:
-        at = second * RATE
-        inside, shape = (slice(at, at + fade), edge) if seconds[second] else (slice(at - fade, at), edge[::-1])
+    course = np.repeat(np.asarray(steps, dtype=np.float64), RATE // rate)
+    for step in np.flatnonzero(np.diff(steps)) + 1:
+        at = step * RATE // rate
+        inside, shape = (slice(at, at + fade), edge) if steps[step] else (slice(at - fade, at), edge[::-1])
         course[inside] = shape
     return course
 
 
-def _voice(actor: Actor, samples: int) -> Sound:
+def _voice(actor: Actor, samples: int, rate: int) -> Sound:
     draw = np.random.default_rng((actor.seed, 1))
     gain = np.exp(LOUDNESS * draw.standard_normal()) * actor.strength
     swell = np.exp(SWELL * wander(draw, samples, 1.5))
-    return gain * swell * gate(actor.heard) * VOICES[actor.category](actor, samples, draw)
+    return gain * swell * gate(actor.heard, rate) * VOICES[actor.category](actor, samples, draw)
 
 
 def _ambience(draw: np.random.Generator, samples: int) -> Sound:

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
+from avsgn_pyg.data import annotations as timed
 from avsgn_pyg.data.ave import read_annotations, read_splits
 from avsgn_pyg.scenes import CLASSES, ScenesError, make, make_scenes
 
@@ -72,6 +73,18 @@ def test_a_killed_call_leaves_no_annotations_and_is_completed(tmp_path: Path, mo
     assert make_scenes(tmp_path / "scenes", **SMALL).made == 5
     assert make_scenes(tmp_path / "whole", **SMALL).made == 8
     assert contents(tmp_path / "scenes") == contents(tmp_path / "whole")
+
+
+def test_clips_with_several_events_are_annotated_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(make, "make_clip", lambda clip: clip[0].parent.mkdir(exist_ok=True) or clip[0].touch())
+    scenes = make_scenes(tmp_path, several=True, videos=20, workers=1, progress=False)
+    videos = timed.read_annotations(tmp_path / "annotations.json")
+    assert [video.video_id for video in videos] == sorted(path.stem for path in (tmp_path / "videos").iterdir())
+    assert [(video.split, video.duration, tuple(map(tuple, video.events))) for video in videos] == [
+        (script.split, script.seconds, script.events) for script in scenes.scripts]
+    assert timed.labels_of(videos) == CLASSES and "events in " in scenes.summary()
+    with pytest.raises(ScenesError, match="several=True there"):
+        make_scenes(tmp_path, **SMALL)
 
 
 @pytest.mark.parametrize(("name", "text", "says"), [

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from avsgn_pyg.scenes import pictures
-from avsgn_pyg.scenes.pictures import FRAME_RATE, HEIGHT, WIDTH, draw_frames
-from avsgn_pyg.scenes.script import CLASSES, Script
+from avsgn_pyg.scenes.pictures import HEIGHT, WIDTH, draw_frames
+from avsgn_pyg.scenes.script import CLASSES, FRAME_RATE, Script
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,6 +45,13 @@ def test_a_thing_is_in_the_picture_in_exactly_the_seconds_in_which_it_is_seen(
     assert (share[1] > 0).all()
     assert share[1, FRAME_RATE // 2] > 0.03
     assert changed(empty[:1], empty[-1:])[0] > 0.02  # the world moves without actors, too
+
+
+def test_a_thing_is_in_the_picture_in_exactly_the_steps_in_which_it_is_seen(
+    play: Callable[..., Script], empty: np.ndarray
+):
+    shown = frames(play("Siren", heard="----", seen="-##-", rate=4))
+    assert (changed(shown, empty[:FRAME_RATE]) > 0).tolist() == [3 <= frame < 9 for frame in range(FRAME_RATE)]
 
 
 @pytest.mark.parametrize("category", [name for name in CLASSES if name not in ("Rain", "Sea")])

@@ -21,6 +21,12 @@ def test_a_voice_is_in_exactly_the_seconds_in_which_it_is_heard(category: str, p
     assert np.abs(np.diff(heard[:, :, [0, -1]])).max() < 0.2  # it fades
 
 
+def test_a_voice_is_in_exactly_the_steps_in_which_it_is_heard(play: Callable[..., Script]):
+    script = play("Siren", heard="-##-", seen="####", rate=4)
+    heard = (mix_sound(script) - mix_sound(replace(script, actors=()))).reshape(2, 4, RATE // 4)
+    assert (heard[:, [0, 3]] == 0).all() and (heard[:, [1, 2]].std(-1) > 0.02).all()
+
+
 def test_the_same_script_gives_the_same_samples_which_are_never_clipped_or_silent(play: Callable[..., Script]):
     first = mix_sound(play("Bird", "##--", "####"))
     assert first.shape == (2, 4 * RATE) and first.dtype == np.float32
