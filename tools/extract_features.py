@@ -30,7 +30,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--labels", type=path, metavar="FILE", help="class names in index order, one per line")
     parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds per video; default 10")
     parser.add_argument("--own-length", action="store_true", help="do not pad shorter videos")
-    parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="frames per second; default 1")
+    parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="frames per feature; default 1")
+    parser.add_argument("--rate", type=int, default=1, metavar="R", help="features per second; default 1")
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="clip")
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="clap")
     for option, (_, _, help_text) in OPTIONS.items():

@@ -86,6 +86,12 @@ class Features:
         return torch.full(self.audio.shape[:1], self.audio.shape[1]) if self.lengths is None else self.lengths
 
     @property
+    def rate(self) -> int:
+        """Segments a second, as the provenance says; 1 if it does not."""
+        extraction = self.provenance.get("extraction")
+        return round(1 / extraction.get("segment_seconds", 1)) if isinstance(extraction, dict) else 1
+
+    @property
     def span(self) -> tuple[int, int]:
         """Seconds of the shortest and of the longest video."""
         return int(self.seconds.min()), int(self.seconds.max())

@@ -97,7 +97,10 @@ class Source:
 
 
 def store_source(path: Path, features: Features) -> Source:
-    """Return the content of the feature store at `path` as a source."""
+    """Return the content of the feature store at `path` as a source; DataError if its segments are not seconds."""
+    if features.rate != 1:
+        raise DataError(f"{path}: {features.rate} features a second; annotations of whole seconds need one: extract "
+                        "without --rate, or train on events with float times (data.kind=dense)")
     audio, visual = features.audio, features.visual
     # Only extraction uses the sizes of the video files; they would be copied into every checkpoint.
     provenance = {key: value for key, value in features.provenance.items() if key != "sizes"}

@@ -1,6 +1,6 @@
-"""Encode windows of one-second segments: used by both extraction and prediction.
+"""Encode windows of segments of one second, or of an equal part of one: used by both extraction and prediction.
 
-Shapes: N segments of one second, T segments of a window, k frames per segment, da / dv / d widths.
+Shapes: N segments, T segments of a window, k frames per segment, da / dv / d widths.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One second of a video, ready for the encoders; windows that overlap share the object.
+    """A segment of a video, ready for the encoders; windows that overlap share the object.
 
     Attributes:
         frames: [k, ...] as the frame encoder's preparation returns them.
-        samples: mono sound.
+        samples: mono sound of the second around the segment's middle.
     """
 
     frames: Tensor
@@ -42,10 +42,13 @@ class WindowEncoder:
     Pictures are encoded once per segment. So is sound if the audio encoder has ``each_second_alone``; otherwise it is
     encoded once per window, because a second's features then depend on its neighbours. From one batch to the next only
     the features of the last window are kept, so memory does not grow with a video's length.
+
+    Args:
+        rate: segments a second, whose seconds of sound overlap (:func:`avsgn_pyg.features.media.subdivide`).
     """
 
-    def __init__(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> None:
-        self.audio_encoder = audio_encoder
+    def __init__(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, rate: int = 1) -> None:
+        self.audio_encoder, self.rate = audio_encoder, rate
 
         unit_length = getattr(frame_encoder, "unit_length", True)
 
@@ -75,7 +78,10 @@ class WindowEncoder:
         for length in sorted(set(map(len, windows))):
             places = [place for place, window in enumerate(windows) if len(window) == length]
             samples = torch.stack([_samples(windows[place]) for place in places])
-            found.update(zip(places, self.audio_encoder.encode_audio(samples), strict=True))
+            # Every rate-th segment follows the one before without a gap, as encoders of whole windows need it.
+            samples = samples.unflatten(1, (-1, self.rate)).transpose(1, 2).flatten(0, 1)
+            rows = self.audio_encoder.encode_audio(samples).unflatten(0, (-1, self.rate))
+            found.update(zip(places, rows.transpose(1, 2).flatten(1, 2), strict=True))
         return [found[place] for place in range(len(windows))]
 
 

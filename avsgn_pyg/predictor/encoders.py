@@ -34,12 +34,17 @@ GivenEncoders = Mapping[str, EncoderChoice | FrameEncoder | AudioEncoder]
 
 @dataclass(frozen=True, eq=False)
 class Encoders:
-    """The encoders of a checkpoint, k frames per second as in training, and whether both have the recorded revision."""
+    """The encoders of a checkpoint, and whether both have the recorded revision.
+
+    Attributes:
+        frames_per_segment, rate: pictures of each feature, and features a second, as in training.
+    """
 
     visual: FrameEncoder
     audio: AudioEncoder
     frames_per_segment: int
     checked: bool
+    rate: int = 1
 
 
 def load_encoders(checkpoint: Checkpoint, given: GivenEncoders | None = None, **placement: Any) -> Encoders:
@@ -65,8 +70,9 @@ def load_encoders(checkpoint: Checkpoint, given: GivenEncoders | None = None, **
             f"{checkpoint.path}: unchecked: its features have no record of their {' and '.join(unchecked)} encoder; "
             "predictions are meaningless if the encoders given here are others", stacklevel=2,
         )
-    frames = int((features.get("extraction") or {}).get("frames_per_segment", 1))
-    encoders = Encoders(**found, frames_per_segment=frames, checked=not unchecked)
+    extraction = features.get("extraction") or {}
+    encoders = Encoders(**found, frames_per_segment=int(extraction.get("frames_per_segment", 1)),
+                        checked=not unchecked, rate=round(1 / extraction.get("segment_seconds", 1)))
     _check_label_bank(checkpoint, encoders)
     return encoders
 

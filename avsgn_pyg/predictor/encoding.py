@@ -1,13 +1,14 @@
 """Encode clips of any length as the features of their windows, in one pass over each file and in bounded memory.
 
-Shapes: S seconds of the clip, W windows of T seconds.
+Shapes: S seconds of the clip, W windows of T seconds with R features a second.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.encode import Segment, WindowEncoder, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
-from avsgn_pyg.features.media import Limits, MediaInfo, Second, probe, read_seconds
+from avsgn_pyg.features.media import Limits, MediaInfo, Second, probe, read_seconds, subdivide
 from avsgn_pyg.predictor.windows import hop, window_starts
 
 #: Seconds that are encoded together.
@@ -33,15 +34,15 @@ class EncodedClip:
 
     Attributes:
         audio, visual: features of every window.
-        seconds: S; less than T if the clip was padded.
+        seconds: S; less than T if the clip is shorter than a window.
         duration: in seconds, not rounded.
         seen: share of the second's pictures that the video really has.
         heard: share of the second that the sound track covers.
         notes: sentences about the file for the user.
     """
 
-    audio: Float[Tensor, "W T da"]
-    visual: Float[Tensor, "W T dv"]
+    audio: Float[Tensor, "W TR da"]
+    visual: Float[Tensor, "W TR dv"]
     seconds: int
     duration: float
     seen: Float[Tensor, "S"]
@@ -52,9 +53,7 @@ class EncodedClip:
 def encode_clip(
     path: Path, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, **reading: Any,
 ) -> EncodedClip:
-    """Read a clip and encode its windows; one shorter than a window is padded as in extraction.
-
-    `reading` are `segments`, `frames_per_segment`, `limits` and `watch` of :func:`encode_clips`.
+    """Read a clip and encode its windows; `reading` are `segments` to `limits`, and `watch`, of :func:`encode_clips`.
 
     Raises:
         MediaError: the file cannot be read, or exceeds a limit.
@@ -68,13 +67,16 @@ def encode_clip(
 
 def encode_clips(
     paths: Iterable[Path], frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int,
-    frames_per_segment: int, limits: Limits = Limits(),  # noqa: B008
+    frames_per_segment: int, rate: int = 1, padded: bool = True, limits: Limits = Limits(),  # noqa: B008
     together: bool = False, skip: Callable[[Path], bool] = lambda path: False, watch: Watch | None = None,
 ) -> Iterator[tuple[Path, EncodedClip | Exception | None]]:
     """Read clips one after the other and encode their windows in batches of :data:`BATCH_SECONDS`.
 
     Args:
         segments: T, seconds of a window.
+        frames_per_segment: pictures of each feature.
+        rate: R.
+        padded: whether a clip shorter than a window is padded, as in extraction, or has one shorter window.
         limits: on reading one file.
         together: put windows of several clips into one batch; where that fails, each clip is encoded alone.
         skip: whether a clip is left out; called before it is read.
@@ -83,14 +85,15 @@ def encode_clips(
     Yields:
         Every path, in order, with its features, the error that it met, or ``None`` if it was left out.
     """
-    encode, size = WindowEncoder(frame_encoder, audio_encoder), max(1, BATCH_SECONDS // hop(segments))
+    encode, size = WindowEncoder(frame_encoder, audio_encoder, rate), max(1, BATCH_SECONDS // hop(segments))
     clips: deque[_Clip] = deque()
     waiting: list[tuple[_Clip, list[Segment]]] = []
     for path in paths:
         clips.append(clip := _Clip(path))
         try:
             if not skip(path):
-                for window in clip.windows(frame_encoder, segments, frames_per_segment, limits, watch):
+                found = clip.windows(frame_encoder, segments, frames_per_segment, rate, padded, limits, watch)
+                for window in found:
                     waiting.append((clip, window))
                     if len(waiting) == size:
                         _encode(waiting, encode)
@@ -129,26 +132,29 @@ class _Clip:
     """A clip while it is read and encoded."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.error, self.info = path, None, None
+        self.path, self.error, self.info, self.rate = path, None, None, 1
         self.starts, self.seen, self.heard = [], [], []
         self.features: list[tuple[Tensor, Tensor]] = []
 
-    def windows(self, frame_encoder: FrameEncoder, segments: int, frames_per_segment: int, limits: Limits,
-                watch: Watch | None) -> Iterator[list[Segment]]:
+    def windows(self, frame_encoder: FrameEncoder, segments: int, frames_per_segment: int, rate: int, padded: bool,
+                limits: Limits, watch: Watch | None) -> Iterator[list[Segment]]:
         """Read the file, and yield its windows."""
-        self.info = probe(self.path, limits=limits)
+        self.info, self.rate = probe(self.path, limits=limits), rate
+        segments = segments if padded else min(segments, self.info.seconds)
         length = max(self.info.seconds, segments)
         self.starts = window_starts(length, segments)
-        ends, recent = {start + segments for start in self.starts}, deque(maxlen=segments)
-        seconds = read_seconds(self.path, frames_per_segment=frames_per_segment, count=length, limits=limits)
-        for count, second in enumerate(seconds, start=1):
-            if watch is not None and count <= self.info.seconds:
-                watch(second, self.info.seconds)
-            self.seen.append(second.seen.float().mean())
-            self.heard.append(float(second.heard))
+        ends, recent = {start + segments for start in self.starts}, deque(maxlen=segments * rate)
+        more = int(rate > 1)  # the sound of the last parts reaches into the next second
+        limits = replace(limits, seconds=limits.seconds + more)
+        seconds = read_seconds(self.path, frames_per_segment=frames_per_segment * rate, count=length + more,
+                               limits=limits)
+        seconds = seconds if watch is None else _watched(seconds, self.info.seconds, watch)
+        for count, part in enumerate(islice(subdivide(seconds, rate), length * rate), start=1):
+            self.seen.append(part.seen.float().mean())
+            self.heard.append(float(part.heard))
             # Prepared at once: few full-size pictures are held.
-            recent.append(Segment(frame_encoder.prepare(second.frames), second.samples))
-            if count in ends:
+            recent.append(Segment(frame_encoder.prepare(part.frames), part.samples))
+            if count % rate == 0 and count // rate in ends:
                 yield list(recent)
 
     def result(self) -> EncodedClip | Exception | None:
@@ -165,10 +171,18 @@ class _Clip:
             visual=visual,
             seconds=self.info.seconds,
             duration=float(self.info.duration),
-            seen=torch.stack(self.seen)[: self.info.seconds],
-            heard=torch.tensor(self.heard)[: self.info.seconds],
+            seen=torch.stack(self.seen).view(-1, self.rate).mean(1)[: self.info.seconds],
+            heard=torch.tensor(self.heard)[:: self.rate][: self.info.seconds],
             notes=tuple(_notes(self.info)),
         )
+
+
+def _watched(seconds: Iterable[Second], count: int, watch: Watch) -> Iterator[Second]:
+    """Show the first `count` seconds, which are not padding, to `watch`."""
+    for second in seconds:
+        if second.index < count:
+            watch(second, count)
+        yield second
 
 
 def _notes(info: MediaInfo) -> Iterator[str]:

@@ -31,6 +31,7 @@ class ClipLocalizer(ABC):
 
     Attributes:
         segments: T.
+        padded: whether a clip shorter than T is padded.
         limits: on reading one media file; a clip that exceeds one is refused.
         encoders: of clips; features do not need them.
         source: the folder of the model, or ``None``.
@@ -38,6 +39,7 @@ class ClipLocalizer(ABC):
     """
 
     segments: int
+    padded = True
     limits: Limits
     encoders: Encoders
     source: Path | None
@@ -103,7 +105,8 @@ class ClipLocalizer(ABC):
     def _encoding(self) -> dict[str, Any]:
         encoders = self.encoders
         return {"frame_encoder": encoders.visual, "audio_encoder": encoders.audio, "segments": self.segments,
-                "frames_per_segment": encoders.frames_per_segment, "limits": self.limits}
+                "frames_per_segment": encoders.frames_per_segment, "rate": encoders.rate, "padded": self.padded,
+                "limits": self.limits}
 
     def localize_encoded(self, clip: Path, encoded: EncodedClip, *, tau: float | None = None) -> Prediction:
         """Localize the events of a clip that :meth:`encode` encoded; errors are those of a call."""

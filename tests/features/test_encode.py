@@ -47,6 +47,14 @@ def test_windows_together_are_encoded_as_each_alone(segments: list[Segment], aud
         assert len(seen) == len(heard) == len(window)
 
 
+def test_the_parts_of_a_second_are_encoded_without_gaps_between_their_seconds_of_sound(segments: list[Segment]):
+    """An encoder of whole windows gets every other segment as one sound: sums so far never mix the two."""
+    ((sums, _),) = WindowEncoder(SignalFrames(width=8), Counting(), rate=2)([segments[:6]])
+    energy = torch.stack([segment.samples.square().mean() for segment in segments[:6]])
+    wanted = torch.stack((energy[::2].cumsum(0), energy[1::2].cumsum(0)), dim=1).flatten()
+    torch.testing.assert_close(sums[:, 0], wanted)
+
+
 def test_shared_segments_are_encoded_once_except_the_sound_of_an_encoder_that_needs_the_window(segments: list[Segment]):
     class Alone(Counting):
         each_second_alone = True

@@ -18,7 +18,18 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.features import media
-from avsgn_pyg.features.media import RATE, Clip, Limits, MediaError, container, probe, read_seconds, source, stack
+from avsgn_pyg.features.media import (
+    RATE,
+    Clip,
+    Limits,
+    MediaError,
+    container,
+    probe,
+    read_seconds,
+    source,
+    stack,
+    subdivide,
+)
 
 Make = Callable[..., Path]
 
@@ -87,6 +98,18 @@ def test_k_frames_per_second_are_the_middles_of_its_parts(clip_file: Make, k: in
         plain = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     wanted = np.stack([plain[int((number + 0.5) / k * 25 + 1e-6)] for number in range(4 * k)])
     assert torch.equal(read(path, frames_per_segment=k).frames.flatten(0, 1), torch.from_numpy(wanted))
+
+
+def test_the_parts_of_seconds_have_the_frames_of_their_time_and_the_second_of_sound_around_it(clip_file: Make):
+    seconds = list(read_seconds(clip_file(), frames_per_segment=4))
+    assert list(subdivide(seconds, 1)) == seconds
+    parts = list(subdivide(seconds, 2))
+    assert [part.index for part in parts] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert torch.equal(torch.cat([part.frames for part in parts]), torch.cat([second.frames for second in seconds]))
+    silence, sound = torch.zeros(RATE // 4), torch.cat([second.samples for second in seconds])
+    padded = torch.cat((silence, sound, silence))
+    for place, part in enumerate(parts):
+        assert torch.equal(part.samples, padded[place * RATE // 2 :][:RATE])
 
 
 def test_a_frame_of_a_variable_rate_is_shown_until_the_next(clip_file: Make, truth):

@@ -52,6 +52,21 @@ def test_a_watcher_gets_every_second_of_the_clip_and_none_of_its_padding(encode,
     assert told == [(0, 3), (1, 3), (2, 3)]
 
 
+@pytest.mark.parametrize("seconds", [3, 13])
+def test_a_window_of_two_features_a_second_is_that_of_extraction_without_padding(clip, seconds: int) -> None:
+    path, length = clip(seconds), min(seconds, 10)
+    visual, audio = make_frame_encoder(SIGNAL, device="cpu"), make_audio_encoder(SIGNAL, device="cpu")
+    found = encode_clip(path, visual, audio, segments=10, frames_per_segment=1, rate=2, padded=False)
+    decoded = Reader(seconds, 1, visual.preparation, rate=2)(Video("clip", path)).window()
+    starts = window_starts(seconds, length)
+    wanted = WindowEncoder(visual, audio, 2)([decoded[2 * start : 2 * (start + length)] for start in starts])
+    assert found.seconds == len(found.seen) == len(found.heard) == seconds
+    assert found.audio.shape == found.visual.shape == (len(starts), 2 * length, 16)
+    for place, (heard, seen) in enumerate(wanted):
+        torch.testing.assert_close(found.audio[place], heard, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.visual[place], seen, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(("seconds", "segments"), [(13, 4), (10, 3)])
 def test_batches_change_nothing(encode, clip, monkeypatch, seconds: int, segments: int) -> None:
     at_once = encode(clip(seconds), segments)

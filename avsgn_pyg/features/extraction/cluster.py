@@ -55,8 +55,8 @@ class RayEngine:
             size = videos_per_batch(self.placement["batch_size"], self.reader)
             decoded = ray.data.from_items(rows).map_batches(_Read(self.reader), num_cpus=0.5, batch_size=size)
             encoded = decoded.map_batches(
-                _Encode, fn_constructor_args=(self.choices, self.placement), concurrency=self.actors, batch_size=size,
-                **gpus_of_actor(self.placement["device"], self.actors, ray.cluster_resources()),
+                _Encode, fn_constructor_args=(self.choices, self.placement, self.reader.rate), concurrency=self.actors,
+                batch_size=size, **gpus_of_actor(self.placement["device"], self.actors, ray.cluster_resources()),
             )
             for row in encoded.iter_rows():
                 yield dict([pickle.loads(row["value"])])
@@ -89,9 +89,11 @@ class _Read:
 class _Encode:
     """Encodes the videos of a batch together."""
 
-    def __init__(self, choices: tuple[EncoderChoice, EncoderChoice], placement: Mapping[str, Any]) -> None:
+    def __init__(self, choices: tuple[EncoderChoice, EncoderChoice], placement: Mapping[str, Any],
+                 rate: int = 1) -> None:
         visual, audio = choices
-        self.encode = WindowEncoder(make_frame_encoder(visual, **placement), make_audio_encoder(audio, **placement))
+        self.encode = WindowEncoder(make_frame_encoder(visual, **placement), make_audio_encoder(audio, **placement),
+                                    rate)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
         results = encode_videos(self.encode, map(pickle.loads, batch["value"]))

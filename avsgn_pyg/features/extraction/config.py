@@ -25,13 +25,15 @@ class ExtractionConfig:
     Attributes:
         visual_options, audio_options: further options of the encoders, as ``KEY=VALUE``.
         download: let the encoders fetch weights that are not on this machine.
+        segments: seconds of each video.
+        rate: features a second.
         workers: reading processes; ``None``: number of cores - 1, at most 16; 0 reads in this process.
         ids: a file of ids, or a table of ids and the seconds at which they start in their files.
         limits: on reading one file.
         prompts: templates of the label text, for ``visual`` and ``audio``.
 
     Raises:
-        ExtractionError: fewer than one segment, or fewer than one frame per segment.
+        ExtractionError: fewer than one segment, frame per segment, or segment a second.
     """
 
     videos: Path
@@ -41,6 +43,7 @@ class ExtractionConfig:
     ids: Path | None = None
     segments: int = 10
     frames_per_segment: int = 1
+    rate: int = 1
     own_length: bool = False
     visual: str = "clip"
     audio: str = "clap"
@@ -67,7 +70,7 @@ class ExtractionConfig:
     prompts: Mapping[str, str] = field(default_factory=lambda: PROMPTS)
 
     def __post_init__(self) -> None:
-        for name in ("segments", "frames_per_segment"):
+        for name in ("segments", "frames_per_segment", "rate"):
             if getattr(self, name) < 1:
                 raise ExtractionError(f"{name}={getattr(self, name)}: must be 1 or more")
 
@@ -103,7 +106,7 @@ class ExtractionConfig:
     def make_engine(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> Any:
         """Return a LocalEngine or a RayEngine; ExtractionError if it cannot be used."""
         reader = Reader(self.segments, self.frames_per_segment, frame_encoder.preparation, self.own_length,
-                        self.limits)
+                        self.limits, self.rate)
         if self.engine == "processes":
             return LocalEngine(frame_encoder, audio_encoder, reader, self.workers)
         from avsgn_pyg.features.extraction.cluster import RayEngine

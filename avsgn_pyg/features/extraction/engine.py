@@ -29,7 +29,7 @@ class LocalEngine:
         count = max(1, min(cores() - 1, 16)) if workers is None else workers
         if count < 0:
             raise ExtractionError(f"workers={count}: must be 0 or more")
-        self.encode = WindowEncoder(frame_encoder, audio_encoder)
+        self.encode = WindowEncoder(frame_encoder, audio_encoder, reader.rate)
         self.batch = videos_per_batch(frame_encoder.batch_size, reader)
         # While one batch of videos is encoded, the processes decode the next.
         self.pool = make_pool(reader, count, ahead=self.batch // max(1, count) + 1)
@@ -67,7 +67,7 @@ def batch_decoded(
 
 def videos_per_batch(batch_size: int, reader: Reader) -> int:
     """Return how many videos have about `batch_size` frames."""
-    return max(1, batch_size // (reader.segments * reader.frames_per_segment))
+    return max(1, batch_size // (reader.segments * reader.rate * reader.frames_per_segment))
 
 
 def encode_videos(encode: WindowEncoder, videos: Iterable[tuple[Video, Decoded | Failure | Exception]]) -> Results:

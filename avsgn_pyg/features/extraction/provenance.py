@@ -36,8 +36,8 @@ def describe(
         "prompts": dict(config.prompts),
         "label_text": {"visual": frame_encoder.revision, "audio": audio_encoder.revision},
         "extraction": {
-            "segments": config.segments,
-            "segment_seconds": 1.0,
+            "segments": config.segments * config.rate,
+            "segment_seconds": 1 / config.rate,
             "frames_per_segment": config.frames_per_segment,
             "samples_per_second": RATE,
             **({"own_length": True} if config.own_length else {}),

@@ -1,6 +1,6 @@
 """Decode one video into arrays for the encoders; runs in the reading processes.
 
-Shapes: T segments of one second, k frames per segment.
+Shapes: T segments, k frames per segment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from avsgn_pyg.features.encode import Segment
 from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
 from avsgn_pyg.features.limits import Limits
-from avsgn_pyg.features.media import TOLERANCE, MediaError, probe, read_seconds
+from avsgn_pyg.features.media import TOLERANCE, MediaError, probe, read_seconds, subdivide
 
 #: Errors of a disk, a mount, a network, or a machine without resources.
 RETRYABLE = frozenset(
@@ -54,8 +54,9 @@ class Reader:
     """Reads videos; goes to other processes, so `preparation` must pickle.
 
     Attributes:
-        segments: T; longer videos are cut, shorter ones padded and flagged.
+        segments: seconds; longer videos are cut, shorter ones padded and flagged.
         frames_per_segment: k.
+        rate: segments a second.
         preparation: the frame encoder's.
         own_length: shorter videos are not padded.
         limits: on reading one file.
@@ -66,6 +67,7 @@ class Reader:
     preparation: Callable[[UInt8[Tensor, "F H W 3"]], Tensor]
     own_length: bool = False
     limits: Limits = field(default_factory=Limits)
+    rate: int = 1
 
     def __call__(self, video: Video) -> Decoded | Failure:
         """Return the decoded video, or a failure with its reason."""
@@ -80,19 +82,22 @@ class Reader:
         Frames are prepared as they are read, to save memory.
         """
         frames, samples, heard, seen, count, longer = [], [], [], [], self.segments, False
+        rate = self.rate
         if self.own_length:
             count = max(1, min(count, probe(path, limits=self.limits).seconds - start))
         # One second more is read than encoded, to detect a longer file.
         limits = replace(self.limits, seconds=self.limits.seconds + 1)
-        for second in read_seconds(path, frames_per_segment=self.frames_per_segment, start=start, count=count + 1,
-                                   limits=limits):
-            if len(frames) == count:
+        seconds = read_seconds(path, frames_per_segment=rate * self.frames_per_segment, start=start, count=count + 1,
+                               limits=limits)
+        for second in subdivide(seconds, rate):
+            if len(frames) == count * rate:
                 longer = not start and (second.heard > TOLERANCE or bool(second.seen.any()))
                 break
             frames.append(self.preparation(second.frames))
             samples.append(second.samples)
             heard.append(second.heard)
             seen.append(bool(second.seen.any()))
+        heard, seen = heard[::rate], [any(seen[at : at + rate]) for at in range(0, len(seen), rate)]
         lasts = max((place for place in range(count) if seen[place] or heard[place] > TOLERANCE), default=-1) + 1
         if start and not lasts:
             raise MediaError(f"{path}: ends before second {start}, the start of its clip; if the file contains only "

@@ -49,7 +49,7 @@ def describe(record: Mapping[str, Any], notes: Sequence[str] = ()) -> Iterator[s
     failures, flags = failures_of(record), flags_of(record)
     absent = sum(failure.reason == NO_FILE for failure in failures)
     temporary = sum(failure.retryable for failure in failures)
-    segments = record["extraction"]["segments"]
+    segments = round(record["extraction"]["segments"] * record["extraction"]["segment_seconds"])
     yield f"failed: {len(failures) - absent}, without a file: {absent}"
     yield ("videos with seconds that lack picture or sound (padded, listed in the provenance): "
            f"{sum(bool(flag.unheard or flag.unseen) for flag in flags.values())}")

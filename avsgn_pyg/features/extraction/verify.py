@@ -45,7 +45,8 @@ def verify(config: ExtractionConfig, count: int = 8) -> Report:
     if count < 1 or not videos:
         raise ExtractionError(f"{path}: {count} videos to encode, {len(videos)} of them are here; must be 1 or more")
     sample = [videos[len(videos) * at // count] for at in range(count)] if count < len(videos) else videos
-    same = {key: settings.get(key, False) for key in ("segments", "frames_per_segment", "own_length")}
+    same = {key: settings.get(key, False) for key in ("frames_per_segment", "own_length")}
+    same |= {"rate": store.rate, "segments": settings["segments"] // store.rate}
     config = dataclasses.replace(config, **same, engine="processes", workers=0)
     results = {key: result for some in config.make_engine(*encoders.values()).run(sample)
                for key, result in some.items()}
@@ -77,7 +78,7 @@ def _rebuild(config: ExtractionConfig, record: Mapping[str, Any], settings: Mapp
 def _failure(key: str, result: Encoded | Failure, end: int) -> Failure | None:
     if isinstance(result, Failure) or len(result.audio) == end:
         return result if isinstance(result, Failure) else None
-    return Failure(key, (), f"has {len(result.audio)} seconds now, {end} in the store")
+    return Failure(key, (), f"has {len(result.audio)} segments now, {end} in the store")
 
 
 def _compare(what: str, then: Float[Tensor, "N d"], now: Float[Tensor, "N d"], least: float) -> tuple[bool, str]:

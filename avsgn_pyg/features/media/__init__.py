@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
 
 import torch
@@ -21,7 +22,8 @@ from avsgn_pyg.features.media.pictures import BLACK, Pictures, displayed_size
 from avsgn_pyg.features.media.sound import RATE, Sound
 from avsgn_pyg.features.media.source import Source, end_of, frames, inspect
 
-__all__ = ["RATE", "TOLERANCE", "Clip", "Limits", "MediaError", "MediaInfo", "Second", "probe", "read_seconds", "stack"]
+__all__ = ["RATE", "TOLERANCE", "Clip", "Limits", "MediaError", "MediaInfo", "Second", "probe", "read_seconds", "stack",
+           "subdivide"]
 
 # A remainder shorter than this (s) is not a segment: codecs pad their last block, so 10.02 s means ten seconds.
 TOLERANCE = 0.1
@@ -181,6 +183,28 @@ def _complete(source: Source, pictures: Pictures, sound: Sound, index: int) -> b
     seen = source.picture is None or pictures.done > index
     heard = source.sound is None or sound.reached >= index + 1
     return (seen and heard) or max(pictures.reached, sound.reached) > index + 1 + _LAG
+
+
+def subdivide(seconds: Iterable[Second], rate: int) -> Iterator[Second]:
+    """Divide each second into `rate` equal parts; with a rate of 1, return the seconds as they are.
+
+    A part has the frames of its time, and the second of sound around its middle: encoders take whole seconds. Before
+    the first and after the last of `seconds` there is silence. `index` and `heard` are those of the whole second.
+
+    Args:
+        seconds: consecutive ones, with k times `rate` frames each.
+    """
+    if rate == 1:
+        yield from seconds
+        return
+    before = torch.zeros(RATE)
+    for second, following in pairwise(chain(seconds, (None,))):
+        after = torch.zeros(RATE) if following is None else following.samples
+        sound = torch.cat((before, second.samples, after))
+        for part, (images, seen) in enumerate(zip(second.frames.chunk(rate), second.seen.chunk(rate), strict=True)):
+            start = RATE // 2 + round((part + 0.5) / rate * RATE)
+            yield replace(second, frames=images, seen=seen, samples=sound[start : start + RATE])
+        before = second.samples
 
 
 def stack(seconds: Iterable[Second]) -> Clip:

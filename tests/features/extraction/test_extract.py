@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from avsgn_pyg.common import files
 from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtractedError
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store
+from avsgn_pyg.data.sources import store_source
 from avsgn_pyg.features.extraction import extract, provenance, read, report
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.engine import Results
@@ -68,6 +70,17 @@ def same(one: Path, two: Path) -> bool:
     keys = ("audio", "visual", "rows", "seconds")
     equal = all(torch.equal(getattr(first, key), getattr(second, key)) for key in keys)
     return equal and (first.video_ids, first.provenance) == (second.video_ids, second.provenance)
+
+
+def test_two_features_a_second_are_of_its_halves_and_the_store_says_so(root: Path):
+    run(root, rate=2, annotations=None)
+    run(root, "whole.h5", frames_per_segment=2, annotations=None)
+    halves, whole = read_store(root / "features.h5"), read_store(root / "whole.h5")
+    assert (halves.rate, whole.rate) == (2, 1) and halves.audio.shape[1] == 2 * T
+    pairs = halves.visual.unflatten(1, (T, 2)).mean(2)
+    torch.testing.assert_close(F.normalize(pairs, dim=-1), whole.visual)
+    with pytest.raises(DataError, match="2 features a second"):
+        store_source(root / "features.h5", halves)
 
 
 def test_every_row_with_a_video_is_in_the_store_and_every_other_is_reported(root: Path):

@@ -39,6 +39,12 @@ def test_a_store_passes_in_features_and_label_text(config: ExtractionConfig):
     assert verify(config, 2).encoded == 2
 
 
+def test_a_store_of_two_features_a_second_is_compared_at_its_rate(config: ExtractionConfig):
+    halves = dataclasses.replace(config, rate=2, overwrite=True)
+    run_extraction(halves)
+    assert verify(dataclasses.replace(halves, rate=1, segments=9)).passed
+
+
 def test_a_padded_store_is_compared_with_padded_videos(config: ExtractionConfig):
     padded = dataclasses.replace(config, own_length=False, overwrite=True)
     run_extraction(padded)
@@ -54,7 +60,7 @@ def test_spoiled_features_fail_with_the_number(config: ExtractionConfig, kind: s
     assert report.table().count("FAIL") == 1
 
 
-@pytest.mark.parametrize(("name", "reason"), [("bad", "not a media file"), ("short", "has 1 seconds now, 2 in")])
+@pytest.mark.parametrize(("name", "reason"), [("bad", "not a media file"), ("short", "has 1 segments now, 2 in")])
 def test_a_video_that_cannot_be_read_or_has_another_length_fails(config: ExtractionConfig, name: str, reason: str):
     shutil.copy(config.videos / f"{name}.mp4", config.videos / "b.mp4")
     report = verify(config)
