@@ -264,7 +264,8 @@ RUNS = {
         "data.synthetic.classes=3", "data.synthetic.segments=5", "data.synthetic.width=16",
         "data.synthetic.seed=1", "train.schedule=constant", "train.augment.boundary=0.5", "train.augment.recombine=0.5",
         "train.device=cpu", "train.precision=bf16", "train.weight_decay=0.01", "train.warmup_epochs=0.5",
-        "train.clip_norm=null", "train.ema=0.5", "train.augment.time_flip=0.5", "train.augment.noise=0.1",
+        "train.decayed=matrices", "train.clip_norm=null", "train.ema=0.5", "train.augment.time_flip=0.5", "train.augment.noise=0.1",
+        "train.augment.flicker=0.5", "train.augment.inside=0.5", "train.augment.modality_drop=0.1",
         "train.threads=1", "train.seeds=[4,5]", "train.select=test", "evaluate.tau=0.4", "train.epochs=1",
     ],
     "legacy": [
@@ -272,7 +273,7 @@ RUNS = {
         "data.visual_features=v.h5", "data.audio_labels=a.npy", "data.visual_labels=v.npy",
         "data.drop_leaking=true", "train.schedule=step", "train.milestones=[1]", "train.gamma=0.3",
         "train.learning_rate=1e-3", "train.seed=3", "train.select=last", "train.accumulate=2",
-        "train.checkpoint_every=2", "evaluate.split=train", "evaluate.every=2",
+        "train.checkpoint_every=2", "evaluate.split=train", "evaluate.every=2", "data.recompose=seconds",
     ],
     "maps": [
         "model.dim=256", "model.name=avel", "model.options={hidden: 8}", "data.regions=keep",
@@ -280,7 +281,7 @@ RUNS = {
     ],
     "store": [
         "data.features=store.h5", "data.missing=drop", "data.padded_events=drop", "data.held_out=[class 1]",
-        "train.schedule=cosine", "train.early_stop=1", "train.select=val", "evaluate.split=val",
+        "train.schedule=cosine", "train.early_stop=1", "train.select=val", "evaluate.split=val", "data.recompose=runs",
         "train.compile=true", "train.batch_size=32", "model.cmgi.subgraphs=[av]", "model.cmgi.layers=1",
     ],
     "padded": ["data.features=store.h5", "data.padded_events=background", "data.limit=9", "train.epochs=1",

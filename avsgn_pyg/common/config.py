@@ -122,6 +122,7 @@ class DataConfig(Section):
     drop_leaking: Switch = False
     held_out: tuple[str, ...] = ()
     limit: Count | None = None
+    recompose: Literal["none", "runs", "seconds"] = "none"
     missing: Literal["refuse", "drop"] = "refuse"
     padded_events: Literal["keep", "background", "drop"] = "keep"
     regions: Literal["pool", "keep"] = "pool"
@@ -143,6 +144,9 @@ class DataConfig(Section):
             self._check_by_id()
         if self.limit is not None and self.kind == "llp":
             raise ValueError(f"limit={self.limit} is not for kind=llp: set limit=null")
+        if self.recompose != "none" and self.kind == "llp":
+            raise ValueError(f"recompose={self.recompose} needs one event per video, and kind=llp has several: set "
+                             "recompose=none")
         if self.padded_events != "keep" and self.kind != "ave":
             raise ValueError(f"padded_events={self.padded_events} needs kind=ave, got kind={self.kind}; leave it out")
         if self.regions == "keep" and (self.kind != "ave" or self.features is not None):
@@ -319,8 +323,18 @@ class AugmentConfig(Section):
 
     recombine: Fraction = 0.0
     boundary: Fraction = 0.0
+    flicker: Fraction = 0.0
+    inside: Fraction = 0.0
+    modality_drop: Fraction = 0.0
     time_flip: Fraction = 0.0
     noise: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> AugmentConfig:
+        if not self.boundary and (self.flicker or self.inside):
+            raise ValueError(f"flicker={self.flicker:g} and inside={self.inside:g} are shares of pasted runs, and "
+                             "boundary=0 pastes none; set boundary, or both to 0")
+        return self
 
 
 class TrainConfig(Section):
@@ -330,6 +344,7 @@ class TrainConfig(Section):
     batch_size: Count = 64
     learning_rate: Positive = 3e-4
     weight_decay: NonNegative = 0.0
+    decayed: Literal["weights", "matrices"] = "weights"
     schedule: Literal["step", "cosine", "constant"] = "step"
     milestones: tuple[Integer, ...] = (10, 20, 30)
     gamma: Positive = 0.5

@@ -49,7 +49,7 @@ def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = 
     Raises:
         ValueError: videos with regions.
     """
-    if not (recipe.recombine or recipe.boundary or recipe.time_flip or recipe.noise):
+    if not (recipe.recombine or recipe.boundary or recipe.time_flip or recipe.noise or recipe.modality_drop):
         return batch
     if has_regions(batch):
         raise ValueError("train.augment changes one vector a second, and this batch holds regions of its seconds; "
@@ -60,7 +60,10 @@ def augment(batch: HeteroData, recipe: AugmentConfig, *, segment_labels: bool = 
     if recipe.recombine:
         seconds = recombine(seconds, category, recipe.recombine, **options)
     if recipe.boundary:
-        seconds = paste_boundaries(seconds, category, recipe.boundary, **options)
+        seconds = paste_boundaries(seconds, category, recipe.boundary, flicker=recipe.flicker, inside=recipe.inside,
+                                   **options)
+    if recipe.modality_drop:
+        seconds = drop_modality(seconds, recipe.modality_drop)
     if recipe.time_flip:
         flipped = torch.rand(len(category), device=category.device) < recipe.time_flip
         seconds = Seconds(*(flip_time(part, flipped, mask) for part in seconds))
@@ -99,9 +102,10 @@ def recombine(
 
 
 def paste_boundaries(
-    seconds: Seconds, category: Int[Tensor, "B"], rate: float, *, segment_labels: bool, mask: Mask = None
+    seconds: Seconds, category: Int[Tensor, "B"], rate: float, *, segment_labels: bool, mask: Mask = None,
+    flicker: float = 0.0, inside: float = 0.0,
 ) -> Seconds:
-    """Paste seconds of another class over one modality at either end of a video, which makes them background.
+    """Paste seconds of another class over one modality in a run of seconds, which makes them background.
 
     An event is both audible and visible, so a run of seconds with one modality of another class is background (unless
     the donor video contains the class too). The class of the video stays. A video is not changed if the donor has the
@@ -114,6 +118,9 @@ def paste_boundaries(
         category: classes of the videos.
         rate: probability for each video.
         segment_labels: whether relevance may be used.
+        flicker: share of the runs in which every second draws its own modality, and its own second of a donor; one
+            whose donor has the same class is not pasted over.
+        inside: share of the runs that lie anywhere in the video; the others lie at one of its ends.
     """
     videos, segments = seconds.relevance.shape
     device = category.device
@@ -126,17 +133,29 @@ def paste_boundaries(
     chance, at_start, takes_audio = torch.rand(3, videos, 1, device=device)
     second = torch.arange(segments, device=device)
     run = torch.where(at_start < 0.5, second < length, second >= end - length)
-    run = run & (chance < rate) & (category[donor] != category)[:, None]
+    if inside:
+        anywhere, place = torch.rand(2, videos, 1, device=device)
+        start = (place * (end - length + 1)).long()
+        run = torch.where(anywhere < inside, (second >= start) & (second < start + length), run)
+    source, donor = second.expand(videos, -1), donor[:, None].expand(-1, segments)
+    if flicker:
+        flickers = torch.rand(videos, 1, device=device) < flicker
+        drawn = torch.randint(videos, (videos, segments), device=device)
+        place, modality = torch.rand(2, videos, segments, device=device)
+        place = (place * (segments if mask is None else end[drawn].squeeze(-1))).long()
+        donor, source = torch.where(flickers, drawn, donor), torch.where(flickers, place, source)
+        takes_audio = torch.where(flickers, modality, takes_audio)
+    run = run & (chance < rate) & (category[donor] != category[:, None])
     if mask is not None:
         run = run & mask & (length <= longest)
-        run = run & (mask[donor] | ~run).all(1, keepdim=True)
+        run = run & (mask[donor, source] | ~run).all(1, keepdim=True)
     if segment_labels:
         run = run & ((seconds.relevance * ~run).sum(1, keepdim=True) >= SHORTEST_EVENT)
     over_audio = (run & (takes_audio < 0.5))[..., None]
     over_visual = (run & (takes_audio >= 0.5))[..., None]
     return Seconds(
-        audio=torch.where(over_audio, seconds.audio[donor], seconds.audio),
-        visual=torch.where(over_visual, seconds.visual[donor], seconds.visual),
+        audio=torch.where(over_audio, seconds.audio[donor, source], seconds.audio),
+        visual=torch.where(over_visual, seconds.visual[donor, source], seconds.visual),
         relevance=seconds.relevance * ~run if segment_labels else seconds.relevance,
         pasted=run.to(seconds.relevance.dtype))
 
@@ -146,6 +165,14 @@ def _lengths(longest: int | Int[Tensor, "B 1"], videos: int, device: torch.devic
     if isinstance(longest, int):
         return torch.randint(1, longest + 1, (videos, 1), device=device)
     return 1 + (torch.rand(videos, 1, device=device) * longest).long()
+
+
+def drop_modality(seconds: Seconds, rate: float) -> Seconds:
+    """Set the audio or the visual features of a share of the videos to zero in all seconds; labels stay."""
+    dropped, audio = torch.rand(2, len(seconds.relevance), 1, 1, device=seconds.relevance.device)
+    dropped, audio = dropped < rate, audio < 0.5
+    return seconds._replace(audio=seconds.audio.masked_fill(dropped & audio, 0),
+                            visual=seconds.visual.masked_fill(dropped & ~audio, 0))
 
 
 def flip_time(

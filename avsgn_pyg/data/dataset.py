@@ -23,6 +23,7 @@ from avsgn_pyg.data.feature_store import LabelText, format_span, read_store, wid
 from avsgn_pyg.data.files import BY_ID_FILES, SPLIT_FILES, check_files, feature_files, label_files, root_of
 from avsgn_pyg.data.legacy import Maps, open_maps, read_label_text
 from avsgn_pyg.data.padding import UNKNOWN, label_padded
+from avsgn_pyg.data.recompose import recompose_dataset
 from avsgn_pyg.data.rows import format_some
 from avsgn_pyg.data.sources import ABSENT, EXTRACTION, Source, file_record, legacy_source, store_source
 from avsgn_pyg.data.synthetic import make_synthetic
@@ -51,6 +52,8 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
         dataset = dataset.without_classes(config.held_out)
     if config.limit is not None:
         dataset = dataset.limited(config.limit)
+    if config.recompose != "none":
+        dataset = recompose_dataset(dataset, config.recompose)
     return dataset if text_nodes is None else dataset.with_graph(text_nodes)
 
 

@@ -17,10 +17,16 @@ from avsgn_pyg.common.config import TrainConfig
 FUSED_DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
 
 
-def build_optimizer(model: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> Optimizer:
-    """Return Adam; with `weight_decay` AdamW, which decays matrices but not biases, norms and vectors.
+def build_optimizer(
+    model: nn.Module, learning_rate: float, weight_decay: float = 0.0, decayed: str = "weights"
+) -> Optimizer:
+    """Return Adam; with `weight_decay` AdamW.
 
     Move the model to its device first: that of the parameters decides whether the kernel is fused.
+
+    Args:
+        decayed: ``weights``: parameters named weight with two axes or more, so neither biases and norms nor learned
+            tables (relative time, positions, label embeddings); ``matrices``: every parameter with two axes or more.
 
     Raises:
         ValueError: `model` has no trainable parameter.
@@ -31,8 +37,10 @@ def build_optimizer(model: nn.Module, learning_rate: float, weight_decay: float 
     fused = all(p.device.type in FUSED_DEVICES and p.is_floating_point() for p in parameters)
     if not weight_decay:
         return Adam(parameters, lr=learning_rate, fused=fused)
-    groups = [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-              {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
+    shrinks = {id(p) for name, p in model.named_parameters()
+               if p.ndim > 1 and (decayed == "matrices" or "weight" in name.rpartition(".")[2])}
+    groups = [{"params": [p for p in parameters if (id(p) in shrinks) is which], "weight_decay": rate}
+              for which, rate in ((True, weight_decay), (False, 0.0))]
     return AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=fused)
 
 

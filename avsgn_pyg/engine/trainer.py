@@ -71,7 +71,7 @@ class Trainer:
         self.frozen = [part.requires_grad_(False) for part in find_frozen(model, self.recipe.freeze)]
         # Copied before accelerate wraps the model, so that it computes in float32.
         average = build_average(model, self.recipe.ema)
-        optimizer = build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay)
+        optimizer = build_optimizer(model, self.recipe.learning_rate, self.recipe.weight_decay, self.recipe.decayed)
         self.parts = resume.Moving(model, average, optimizer)
         loader = make_loader(train, self.recipe.batch_size, shuffle=True, seed=self.recipe.seed,
                              process=accelerator.process_index, processes=accelerator.num_processes)

@@ -8,6 +8,8 @@ from torch import nn
 
 from avsgn_pyg.common.config import TrainConfig
 from avsgn_pyg.engine.optim import build_average, build_optimizer, learning_rate_multiplier
+from avsgn_pyg.layers.time import LearnedTime, SubgraphTime
+from avsgn_pyg.model.head import LocalizationHead
 
 
 def network() -> nn.Module:
@@ -15,16 +17,20 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
 
 
-def test_weight_decay_applies_to_matrices_only() -> None:
-    model = network()
+@pytest.mark.parametrize("decayed", ["weights", "matrices"])
+def test_weight_decay_applies_to_weight_matrices_and_to_tables_only_if_asked(decayed: str) -> None:
+    model = nn.ModuleList([network(), SubgraphTime((True, False)), LearnedTime(4, 3), LocalizationHead(3, 2)])
     before = copy.deepcopy(dict(model.named_parameters()))
-    optimizer = build_optimizer(model, 0.1, weight_decay=0.5)
+    optimizer = build_optimizer(model, 0.1, 0.5, decayed)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
+    shrunk = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    wanted = {name for name, parameter in before.items() if parameter.ndim == 2 and parameter.any()}
+    tables = {name for name in wanted if name.endswith((".score", ".position"))}
+    assert len(tables) == 2 and shrunk == (wanted if decayed == "matrices" else wanted - tables)
     for name, parameter in model.named_parameters():
-        expected = before[name] * (0.95 if parameter.ndim == 2 else 1.0)
-        torch.testing.assert_close(parameter.detach(), expected.detach())
+        torch.testing.assert_close(parameter.detach(), before[name].detach() * (0.95 if name in shrunk else 1.0))
 
 
 def test_a_frozen_model_has_nothing_to_optimize() -> None:
