@@ -66,8 +66,8 @@ def recompose(videos: Videos, how: str) -> Videos:
         event = videos.relevance[video].nonzero().flatten()
         donors = [other for other in runs if int(videos.category[other[0]]) != category]
         if not donors:
-            raise DataError(f"data.recompose={how}: row {int(videos.row[video])} needs background of a video of another "
-                            "class, and the split has none")
+            raise DataError(f"data.recompose={how}: row {int(videos.row[video])} needs background of a video of another"
+                            " class, and the split has none")
         length = 1 if how == "seconds" else end - start
         for first in range(start, end, length):
             stays, replaced = ("audio", "visual") if torch.rand((), generator=draw) < 0.5 else ("visual", "audio")

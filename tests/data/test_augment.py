@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Batch
 
 from avsgn_pyg.common.config import AugmentConfig
-from avsgn_pyg.data.augment import Seconds, augment, paste_boundaries, recombine
+from avsgn_pyg.data.augment import Seconds, augment, drop_modality, paste_boundaries, recombine
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.graph.regions import with_regions
 from avsgn_pyg.graph.views import dense_view, padded_view
@@ -209,3 +209,65 @@ def test_recombining_has_its_rate_and_leaves_videos_without_an_event() -> None:
     changed = (before.visual != after.visual).flatten(1).any(1)
     assert not changed[category == -1].any()
     assert changed[category >= 0].float().mean().item() == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("segment_labels", [True, False])
+def test_runs_inside_a_video_begin_at_any_second(segment_labels: bool) -> None:
+    category = torch.arange(6000)
+    after = paste_boundaries(seconds_of(category), category, 1.0, segment_labels=segment_labels, inside=1.0)
+    run = after.pasted.bool()[after.pasted.any(1)]
+    assert ((run[:, 1:] != run[:, :-1]).sum(1) <= 2).all()
+    single = run[run.sum(1) == 1].float()
+    torch.testing.assert_close(single.mean(0), torch.full((6,), 1 / 6), atol=0.04, rtol=0)
+
+
+def test_the_share_of_runs_inside_and_of_flickering_runs() -> None:
+    category = torch.arange(6000)
+    before = seconds_of(category)
+    inside = paste_boundaries(before, category, 1.0, segment_labels=True, inside=0.6).pasted.bool()
+    free = ~inside[:, 0] & ~inside[:, -1] & inside.any(1)
+    length, chance = inside.sum(1), torch.tensor([0, 4 / 6, 3 / 5, 2 / 4, 1 / 3])  # that a run of 1 to 4 touches no end
+    assert free.float().mean().item() == pytest.approx(0.6 * chance[length].mean().item(), abs=0.03)
+    after = paste_boundaries(before, category, 1.0, segment_labels=True, flicker=0.3)
+    audio, run = (before.audio != after.audio).any(-1), after.pasted.bool()
+    mixed = (audio & run).any(1) & (~audio & run).any(1)
+    expected = 0.3 * (1 - 0.5 ** (run.sum(1).clamp(min=1) - 1)).mean()
+    assert mixed.float().mean().item() == pytest.approx(expected.item(), abs=0.03)
+
+
+@pytest.mark.parametrize("segment_labels", [True, False])
+def test_each_second_of_a_flickering_run_has_its_own_donor_of_another_class(segment_labels: bool) -> None:
+    category = torch.arange(60) % 3
+    place = torch.cartesian_prod(torch.arange(60), torch.arange(8)).view(60, 8, 2).float()
+    before = Seconds(place, place, torch.ones(60, 8), torch.zeros(60, 8))
+    after = paste_boundaries(before, category, 1.0, segment_labels=segment_labels, flicker=1.0)
+    audio, visual = ((one != two).any(-1) for one, two in ((after.audio, place), (after.visual, place)))
+    assert not (audio & visual).any() and torch.equal(audio | visual, after.pasted.bool())
+    donors = [torch.where(audio[..., None], after.audio, after.visual)[row, run] for row, run in
+              enumerate(after.pasted.bool()) if run.sum() > 2]
+    assert donors and all(len(found.unique(dim=0)) > 1 for found in donors)
+    donor = torch.where(audio, after.audio[..., 0], after.visual[..., 0]).long()
+    assert (category[donor] != category[:, None])[after.pasted.bool()].all()
+    assert torch.equal(after.relevance, 1 - after.pasted if segment_labels else before.relevance)
+
+
+def test_flickering_runs_use_no_padding(mixed: Videos) -> None:
+    recipe = AugmentConfig(boundary=1.0, flicker=1.0, inside=0.5)
+    changed = augment(mixed.batch(torch.arange(24).repeat(20)), recipe)
+    assert changed.pasted.any() and all(changed[name].x.isfinite().all() for name in MODALITIES)
+
+
+def test_one_modality_of_a_share_of_the_videos_is_dropped() -> None:
+    before = seconds_of(torch.arange(2000))
+    after = drop_modality(before, 0.3)
+    audio, visual = ((part == 0).all(-1).all(-1) for part in (after.audio, after.visual))
+    assert not (audio & visual).any() and torch.equal(after.relevance, before.relevance)
+    assert audio.float().mean().item() == pytest.approx(0.15, abs=0.03)
+    assert visual.float().mean().item() == pytest.approx(0.15, abs=0.03)
+    assert torch.equal(after.audio[~audio], before.audio[~audio])
+
+
+def test_only_the_rate_of_dropping_a_modality_changes_a_batch(batch: Batch) -> None:
+    changed = augment(batch, AugmentConfig(modality_drop=1.0))
+    audio, visual = ((dense_view(changed, name) == 0).flatten(1).all(1) for name in MODALITIES)
+    assert (audio ^ visual).all()

@@ -13,6 +13,7 @@ from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, Run
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.files import CONFIG, read_json
 from avsgn_pyg.engine.recipes.parts import check_same_data, open_dataset
+from avsgn_pyg.engine.recipes.result import name_of
 from avsgn_pyg.engine.run_folder import RunFolder, seed_folders
 from avsgn_pyg.experiments.suites.suite import Cell, Suite
 
@@ -83,7 +84,8 @@ class Run:
         return found if selected and same_tau else None
 
     def scores_folder(self, split: str) -> Path:
-        return self.folder / f"evaluation-{split}"
+        name, _, recomposed = split.partition("-")
+        return self.folder / name_of(name, [f"data.recompose={recomposed}"] if recomposed else [])
 
 
 def plan(suite: Suite, seeds: Sequence[int], out: Path) -> list[Run]:
@@ -185,9 +187,12 @@ def train(run: Run) -> None:
     with files.lock(run.out / ".locks" / run.name.replace("/", "-")) as alone:
         if not alone:
             raise RunError(f"{run.folder}: another process is training it; wait for it, or stop it")
-        config, (first, *others) = run.config, run.cell.splits
-        evaluate = config.evaluate.model_copy(update={"split": first})
+        config, splits = run.config, run.cell.splits
+        evaluate = config.evaluate.model_copy(update={"split": splits[0].partition("-")[0]})
         recipes.train(config.model_copy(update={"evaluate": evaluate}), progress=False)
-        for split in others:
-            recipes.evaluate_run(run.folder, split=split, device=config.train.device, progress=False,
-                                 overrides=[] if config.data.root is None else [f"data.root={config.data.root}"])
+        root = [] if config.data.root is None else [f"data.root={config.data.root}"]
+        for split in splits:
+            name, _, recomposed = split.partition("-")
+            if name != evaluate.split or recomposed:
+                recipes.evaluate_run(run.folder, split=name, device=config.train.device, progress=False,
+                                     overrides=[*root, *([f"data.recompose={recomposed}"] if recomposed else [])])

@@ -18,6 +18,8 @@ from pydantic import Field, ValidationError, model_validator
 from avsgn_pyg.common.config import Config, ConfigError, Section, load_config, read_tree
 
 Supervision = Literal["full", "weak"]
+#: A split, as it was made or with its background recomposed (``data.recompose``).
+Split = Literal["train", "val", "test", "val-runs", "val-seconds", "test-runs", "test-seconds"]
 #: The name of a row is also the name of a folder.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
@@ -80,7 +82,7 @@ class SuiteFile(Section):
     notes: tuple[str, ...] = ()
     configs: dict[Supervision, str]
     change: dict[str, Any] = Field(default_factory=dict)
-    splits: Annotated[tuple[Literal["train", "val", "test"], ...], Field(min_length=1)] | None = None
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] | None = None
     reference: Name
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     published: tuple[Published, ...] = ()

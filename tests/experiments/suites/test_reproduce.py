@@ -102,6 +102,16 @@ def test_other_splits_are_scored_without_training_and_have_a_table_each(rewritte
     assert again(path, copied, seeds=(0,)).done == 0
 
 
+def test_recomposed_splits_are_scored_too(rewritten: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("avsgn_pyg.visualize.theme.save_figure", lambda *_: None)
+    path = rewritten("reference: ours", "splits: [val, val-runs]\nreference: ours")
+    suite = load_suite(path, ["data.synthetic.videos=120", "train.epochs=1"], rows=["ours"], supervisions=["full"])
+    found = reproduce(suite, out=tmp_path / "out", processes=0, progress=False)
+    plain, recomposed = (table.records[-1] for table in found.tables)
+    assert found.left == 0 and recomposed["split"] == "val-runs"
+    assert recomposed["dataset"] == f"{plain['dataset']}, background recomposed (runs)"
+
+
 def test_evaluating_at_another_tau_leaves_the_table_and_old_scores_at_one_are_computed_again(
     written: Path, copied: Path, edit: Callable
 ):
