@@ -265,8 +265,9 @@ RUNS = {
         "data.synthetic.seed=1", "train.schedule=constant", "train.augment.boundary=0.5", "train.augment.recombine=0.5",
         "train.device=cpu", "train.precision=bf16", "train.weight_decay=0.01", "train.warmup_epochs=0.5",
         "train.decayed=matrices", "train.clip_norm=null", "train.ema=0.5", "train.augment.time_flip=0.5",
-        "train.augment.noise=0.1", "train.augment.flicker=0.5", "train.augment.inside=0.5", "train.augment.modality_drop=0.1",
-        "train.threads=1", "train.seeds=[4,5]", "train.select=test", "evaluate.tau=0.4", "train.epochs=1",
+        "train.augment.noise=0.1", "train.augment.flicker=0.5", "train.augment.inside=0.5",
+        "train.augment.modality_drop=0.1", "train.threads=1", "train.seeds=[4,5]",
+        "train.select=test", "evaluate.tau=0.4", "train.epochs=1",
     ],
     "legacy": [
         "data.annotations=other.txt", "data.splits=txt", "data.audio_features=a.h5",
