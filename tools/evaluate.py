@@ -17,7 +17,7 @@ from avsgn_pyg.common.command_line import Parser, local, own_words, path, some_s
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.checks import check_run
 
-SPLITS = ("train", "val", "test")
+SPLITS, PICTURES = ("train", "val", "test"), (".png", ".svg", ".pdf")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -32,8 +32,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     threshold.add_argument("--tau-from", choices=SPLITS, metavar="SPLIT", help="use the best tau of this split")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--reliability", type=path, metavar="FILE.png", help="draw probabilities against truth")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    return parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
+    if options.reliability is not None and options.reliability.suffix not in PICTURES:
+        parser.error(f"--reliability {options.reliability}: a figure is one of {', '.join(PICTURES)}")
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
             overrides=overrides,
             progress=not options.json,
         )
+        if options.reliability is not None:
+            recipes.reliability.draw_result(result, options.reliability)
     except recipes.EXPECTED_ERRORS as error:
         print(f"error: {own_words(error, options)}", file=sys.stderr)
         return 2

@@ -24,6 +24,8 @@ from avsgn_pyg.engine.recipes.checks import check_run
 if TYPE_CHECKING:
     from avsgn_pyg.engine.recipes.open_vocabulary import Measurement
 
+PICTURES = (".png", ".svg", ".pdf")
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
@@ -33,11 +35,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--held-out", type=int, metavar="K", help="with CONFIG: classes per draw; default 7")
     parser.add_argument("--draws", type=int, metavar="N", help="with CONFIG: number of draws; default 20")
     parser.add_argument("--training-free", action="store_true", help="with CONFIG: localize by training-free rules")
+    parser.add_argument("--reliability", type=path, metavar="FILE.png", help="with --training-free: a figure of it")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_intermixed_args(arguments)
     if options.source.is_dir() and (options.training_free or not (options.held_out is options.draws is None)):
         parser.error("--held-out, --draws and --training-free need a CONFIG; the classes of a RUN were held out in its "
                      "training")
+    if options.reliability is not None and not (options.training_free and options.reliability.suffix in PICTURES):
+        parser.error(f"--reliability FILE draws the rule of --training-free, as one of {', '.join(PICTURES)}; for a "
+                     "RUN, use tools/evaluate.py --reliability FILE")
     if options.training_free and not (options.held_out is options.draws is None):
         parser.error("--training-free uses all classes: leave out --held-out and --draws")
     return options
@@ -54,7 +60,7 @@ def measure(options: argparse.Namespace) -> Measurement:
     if options.training_free:
         from avsgn_pyg.engine.recipes.training_free import measure_training_free
 
-        return measure_training_free(data, split=options.split or "val")
+        return measure_training_free(data, split=options.split or "val", figure=options.reliability)
     from avsgn_pyg.engine.recipes.open_vocabulary import measure_held_out
 
     return measure_held_out(data, split=options.split or "val",

@@ -79,7 +79,8 @@ def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float 
     """Return the window of a clip that begins nearest to second `start`, with the scores of the whole prediction.
 
     Padding of a clip shorter than a window is not shown; the rows of the adjacency lack the weight of the padding.
-    `encoded` is of the clip, if it was encoded before. ConfigError where `start` lies outside the clip; other errors are those of a call of the predictor.
+    `encoded` is of the clip, if it was encoded before. ConfigError where `start` lies outside the clip; other errors
+    are those of a call of the predictor.
     """
     predictor.check_tau(tau)
     if len(predictor.checkpoints) > 1:

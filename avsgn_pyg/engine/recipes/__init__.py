@@ -27,5 +27,6 @@ __getattr__, __dir__ = attach(__name__, {
     "open_vocabulary": (),
     "parts": ("open_dataset",),
     "pictures": (),
+    "reliability": (),
     "training": ("restart", "train"),
 })

@@ -6,10 +6,10 @@ Shapes: N videos, T seconds of the longest, C labels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from avsgn_pyg import metrics
@@ -17,6 +17,7 @@ from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.recipes.open_vocabulary import Measurement, load_with_text
+from avsgn_pyg.engine.recipes.reliability import class_reliability, write_reliability
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.training_free import (
     Calibration,
@@ -30,18 +31,22 @@ from avsgn_pyg.graph.training_free import (
 #: Scores of a report -> headings.
 COLUMNS: Final = {"segment_accuracy": "segment accuracy", "class_accuracy": "class accuracy",
                   "background_f1": "background F1", "relevance_auc": "relevance AUC"}
-#: Bins of the confidence, for its calibration error.
-BINS: Final = 10
+#: Our rule, calibrated on the clips of the split.
+OWN: Final = "likelihood ratio"
 
 #: A clip's similarities -> its localization.
 Rule = Callable[[Similarity], Localization]
 
 
-def measure_training_free(config: DataConfig, *, split: str = "val", bootstrap: int = 2000) -> Measurement:
+def measure_training_free(config: DataConfig, *, split: str = "val", bootstrap: int = 2000,
+                          figure: Path | None = None) -> Measurement:
     """Score the rules of :mod:`avsgn_pyg.graph.training_free`, and the parts of our own, on a split.
 
     Our rule is calibrated on the seconds of all clips of the split, of train, or on each clip alone; their
     annotations are not read.
+
+    Args:
+        figure: file for the reliability figure of our rule.
 
     Returns:
         ``rows``: name -> scores of a :class:`~avsgn_pyg.metrics.Report`, with ``calibration_error``: the mean
@@ -60,19 +65,11 @@ def measure_training_free(config: DataConfig, *, split: str = "val", bootstrap: 
         report = metrics.evaluate(
             output.category, output.relevance, videos.category, videos.relevance, tau=0.5, mask=videos.mask,
             categories=dataset.categories, bootstrap=bootstrap, segment_scores=output.segment_scores)
-        known = videos.category >= 0
-        rows[name] = report.as_dict() | {"calibration_error": calibration_error(
-            output.category[known].softmax(-1).amax(-1), output.category[known].argmax(-1) == videos.category[known])}
+        rows[name] = report.as_dict() | {"calibration_error": class_reliability(output, videos).error}
+        if figure is not None and name == OWN:
+            write_reliability(figure, output, videos, f"{dataset.name}, {split}: {name}, nothing trained")
     values = {"dataset": dataset.name, "split": split, "videos": len(videos), "labels": len(dataset.categories)}
     return Measurement(values | {"rows": rows}, _table(**values, rows=rows))
-
-
-def calibration_error(confidence: Float[Tensor, "N"], right: Bool[Tensor, "N"]) -> float:
-    """Expected calibration error in percent, over :data:`BINS` bins of equal width."""
-    place = (confidence * BINS).long().clamp(max=BINS - 1)
-    gaps = torch.zeros(BINS, dtype=torch.float64)
-    gaps.index_add_(0, place, confidence.double() - right.double())
-    return 100.0 * float(gaps.abs().sum()) / len(confidence)
 
 
 def _rules(clips: list[Similarity], train: list[Similarity]) -> dict[str, Rule]:
@@ -86,7 +83,7 @@ def _rules(clips: list[Similarity], train: list[Similarity]) -> dict[str, Rule]:
     return {
         "agreement (OV-AVEL)": agreement,
         "geometric mean": geometric_mean,
-        "likelihood ratio": calibrated(clips),
+        OWN: calibrated(clips),
         "calibrated on train": calibrated(train),
         "each clip alone": likelihood_ratio,
         "without prior": calibrated(clips, prior=False),

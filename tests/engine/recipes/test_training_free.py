@@ -11,7 +11,7 @@ import torch
 from avsgn_pyg.common.config import DataConfig, SyntheticConfig
 from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.data.dataset import Dataset, load_dataset
-from avsgn_pyg.engine.recipes.training_free import calibration_error, measure_training_free
+from avsgn_pyg.engine.recipes.training_free import measure_training_free
 from avsgn_pyg.graph.localization import decode
 from avsgn_pyg.graph.training_free import likelihood_ratio, similarity
 
@@ -57,12 +57,6 @@ def test_padding_has_no_influence(monkeypatch: pytest.MonkeyPatch):
     before = measure_training_free(mixed, bootstrap=0).values
     monkeypatch.setattr(LOAD, replaced(poisoned))
     assert measure_training_free(mixed, bootstrap=0).values == before
-
-
-def test_the_calibration_error_is_the_mean_gap_of_the_bins():
-    confidence = torch.tensor([0.95, 0.92, 0.35, 0.31])
-    right = torch.tensor([True, False, True, False])
-    assert calibration_error(confidence, right) == pytest.approx(100 * (abs(1.87 - 1) + abs(0.66 - 1)) / 4, rel=1e-5)
 
 
 def test_videos_with_several_events_are_refused():
