@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 
 from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.features.media import Limits, probe, read_seconds
-from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
+from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, TEXT, VISUAL
 from avsgn_pyg.predictor.clips import attempt
 from avsgn_pyg.predictor.encoding import EncodedClip
 from avsgn_pyg.predictor.localizer import ClipLocalizer
@@ -27,7 +27,7 @@ from avsgn_pyg.predictor.record import file_stems
 from avsgn_pyg.predictor.windows import window_starts
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.picture import Picture, VideoGraph, named_layers, text_names, write_timeline
-from avsgn_pyg.visualize.strips import outline, shrunk
+from avsgn_pyg.visualize.strips import LONG, clock, outline, shrunk
 
 #: Largest side of a frame in pixels, and points of the waveform per second.
 _PIXELS, _POINTS = 320, 400
@@ -58,19 +58,39 @@ def clip_picture(prediction: Prediction, start: int = 0, end: int | None = None)
     """Return a prediction's seconds [start, end) as a picture, with frames and waveform if it was made from a file."""
     end, names = len(prediction) if end is None else end, prediction.categories
     shown = prediction.between(start, end)
-    found = tuple(Span(event.label, event.start - start, float(math.ceil(event.end) - start), not event.note)
+    found = tuple(Span(event.label, event.start - start, float(math.ceil(event.end) - start), not event.note,
+                       event.confidence)
                   for event in shown)
     likeliest = names[int(prediction.category[start:end].mean(0).argmax())]
     picture = Picture(
-        title=prediction.name if end - start == len(prediction) else f"{prediction.name}, seconds {start} to {end}",
+        title=prediction.name if end - start == len(prediction) else
+        f"{prediction.name}, {clock(start, end)} to {clock(end, end)}{' s' * (end < LONG)}",
         category=", ".join(dict.fromkeys(event.category for event in shown)) or f"{likeliest} (below tau throughout)",
         relevance=prediction.relevance[start:end].numpy(),
         gates={name: gate[start:end].numpy() for name, gate in prediction.gates.items()},
         tau=prediction.tau,
         predicted=found,
         notes=prediction.notes,
+        start=start,
+        missing=_missing(prediction, start, end),
     )
     return picture if prediction.path is None else with_media(picture, prediction.path, start)
+
+
+def _missing(prediction: Prediction, start: int, end: int) -> dict[str, list[tuple[float, float]]]:
+    """The times from `start` in which the file lacks picture or sound: whole seconds, and after the end of the file."""
+    found = {}
+    for modality, shares in ((VISUAL, prediction.seen), (AUDIO, prediction.heard)):
+        runs: list[tuple[float, float]] = []
+        for second in range(start, end) if shares is not None else ():
+            first = (second if shares[second] == 0 else prediction.end_of(second)) - float(start)
+            if runs and runs[-1][1] == first:
+                first = runs.pop()[0]
+            if first < second + 1 - start:
+                runs.append((first, second + 1.0 - start))
+        if runs:
+            found[modality] = runs
+    return found
 
 
 @torch.inference_mode()
@@ -101,7 +121,7 @@ def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float 
     for subgraph, layers in adjacency.items():
         shown = np.concatenate([np.arange(batch[name].num_nodes) < rows[name] for name in SUBGRAPHS[subgraph]])
         adjacency[subgraph] = {layer: weights[np.ix_(shown, shown)] for layer, weights in layers.items()}
-    text = text_names(predictor.categories) if model.text.slots == "per_class" else ()
+    text = text_names(predictor.categories, getattr(predictor.model, "label_text", None))
     picture = dataclasses.replace(clip_picture(prediction, first, last), adjacency=adjacency, text=text)
     return VideoGraph(picture, batch, output)
 

@@ -20,12 +20,13 @@ _SHORTEST: Final = 0.01
 
 
 class Span(NamedTuple):
-    """One event: its name, the seconds [start, end), and whether it is both heard and seen throughout."""
+    """One event: its name, the seconds [start, end), whether it is both heard and seen throughout, its confidence."""
 
     label: str
     start: float
     end: float
     complete: bool = True
+    score: float | None = None
 
 
 def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds: int, second: float, above: float
@@ -72,10 +73,13 @@ def _draw(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:
         if not span.complete and wide * second > 10 * _SHORTEST:  # hollow
             inner = 0.025 / second
             axes.add_patch(Rectangle((span.start + inner, 0.025), wide - 2 * inner, height - 0.05, facecolor=TRACK))
-        place = _place(spans, at, names[span.label], seconds, second)
-        if place is not None:
-            where, align, colour = place
-            axes.text(where, height / 2, names[span.label], ha=align, color=colour, **style)
+        # The confidence is left out where only the name has room.
+        texts = [f"{names[span.label]} {span.score:.2f}"] if span.score is not None else []
+        for text in (*texts, names[span.label]):
+            if (place := _place(spans, at, text, seconds, second)) is not None:
+                where, align, colour = place
+                axes.text(where, height / 2, text, ha=align, color=colour, **style)
+                break
     if not spans and text_width("no event", _FONT) < seconds * second:
         axes.text(seconds / 2, height / 2, "no event", ha="center", color=COLOURS["muted"], style="italic", **style)
 

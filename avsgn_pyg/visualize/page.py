@@ -38,7 +38,8 @@ def graph_page(
     *, title: str, category: str, adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]], seconds: int,
     frames: UInt8[np.ndarray, "T H W 3"] | None, waveform: Float[np.ndarray, "samples"] | None,
     relevance: Float[np.ndarray, "T"], gates: Mapping[str, Float[np.ndarray, "T"]], predicted: Sequence[Span],
-    truth: Sequence[Span] | None, text: Sequence[str] = (), most: int = MOST,
+    truth: Sequence[Span] | None, start: int = 0, notes: Sequence[str] = (), text: Sequence[str] = (),
+    most: int = MOST,
 ) -> str:
     """Return the page as text, to be written as UTF-8.
 
@@ -46,7 +47,7 @@ def graph_page(
         adjacency: see :func:`~avsgn_pyg.visualize.heatmap.heatmap_figure`.
         text: names of the text nodes, if they have any.
         most: edges of an adjacency at most, the strongest; the page says how many there were.
-        title, category, seconds, frames, waveform, relevance, gates, predicted, truth: see
+        title, category, seconds, frames, waveform, relevance, gates, predicted, truth, start, notes: see
             :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
 
     Raises:
@@ -55,8 +56,9 @@ def graph_page(
     layers, counts = layers_of(adjacency, seconds)
     data = {
         "title": title,
-        "facts": f"predicted class: {category}",
+        "facts": "\n".join((f"predicted class: {category}", *notes)),
         "seconds": seconds,
+        "start": start,
         "layers": layers,
         "subgraphs": {
             name: {
@@ -70,8 +72,8 @@ def graph_page(
         "text": list(text),
         "relevance": relevance.tolist(),
         "gates": {name: gate.tolist() for name, gate in gates.items()},
-        "predicted": [list(span[:3]) for span in predicted],
-        "truth": None if truth is None else [list(span[:3]) for span in truth],
+        "predicted": [[*span[:3], span.score] for span in predicted],
+        "truth": None if truth is None else [[*span[:3], span.score] for span in truth],
         "frames": [] if frames is None else _pictures(frames),
         "aspect": 1.0 if frames is None else frames.shape[2] / frames.shape[1],
         "sound": [] if waveform is None else _sound(waveform),

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.common.errors import PictureError, did_you_mean
@@ -31,7 +31,7 @@ from avsgn_pyg.visualize.timeline import timeline_figure
 
 #: Name of the adjacency of all layers together.
 ROLLOUT: Final = "rollout"
-_SHOWN: Final = ("title", "category", "frames", "waveform", "predicted", "truth")
+_SHOWN: Final = ("title", "category", "frames", "waveform", "predicted", "truth", "start")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Picture:
     """One video with a model's output; probabilities, not logits.
 
     Attributes:
-        title, category, relevance, gates, tau, predicted, truth, frames, waveform: see
+        title, category, relevance, gates, tau, predicted, truth, frames, waveform, start, missing: see
             :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
         notes: remarks on the video, such as that it has no sound.
         adjacency: subgraph -> name of the layer -> [N, N]; empty for models without a graph.
@@ -58,6 +58,8 @@ class Picture:
     notes: tuple[str, ...] = ()
     adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]] = field(default_factory=dict)
     text: tuple[str, ...] = ()
+    start: int = 0
+    missing: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class Picture:
 
     def timeline(self) -> Figure:
         """Draw Fig. 4 of the paper."""
-        return timeline_figure(**self._parts(*_SHOWN, "relevance", "gates", "tau", "notes"))
+        return timeline_figure(**self._parts(*_SHOWN, "relevance", "gates", "tau", "notes", "missing"))
 
     def graph(self, *, layer: str | None = None, share: float = 0.1, threshold: float | None = None,
               arrangement: Arrangement = "side-by-side") -> Figure:
@@ -82,8 +84,8 @@ class Picture:
                                f"{did_you_mean(layer, self.layers)}")
         adjacency = {subgraph: found[layer] for subgraph, found in self.adjacency.items()}
         note = "; ".join((f"attention: {layer}", *self.notes))
-        return graph_figure(**self._parts(*_SHOWN), adjacency=adjacency, seconds=len(self.relevance), share=share,
-                            threshold=threshold, arrangement=arrangement, note=note)
+        return graph_figure(**self._parts(*_SHOWN, "text"), adjacency=adjacency, seconds=len(self.relevance),
+                            share=share, threshold=threshold, arrangement=arrangement, note=note)
 
     def heatmaps(self) -> Figure:
         """Draw every adjacency; PictureError for a model without a graph."""
@@ -93,7 +95,7 @@ class Picture:
     def page(self) -> str:
         """Return the interactive page; PictureError for a model without a graph."""
         self._need_graph()
-        parts = self._parts(*_SHOWN, "relevance", "gates", "adjacency", "text")
+        parts = self._parts(*_SHOWN, "relevance", "gates", "adjacency", "text", "notes")
         return graph_page(**parts, seconds=len(self.relevance))
 
     def _parts(self, *names: str) -> dict[str, Any]:
@@ -144,8 +146,8 @@ def write_explanation(picture: Picture, explanation: HeteroData, folder: Path, f
         scores = {name: score / largest for name, score in scores.items()}
     masks = _edge_masks(explanation)
     half = max(float(matrix.max()) for matrix in masks.values()) / 2
-    figure = graph_figure(**picture._parts(*_SHOWN), adjacency=masks, seconds=len(picture.relevance), threshold=half,
-                          arrangement="overlaid", note=note, scores=scores)
+    figure = graph_figure(**picture._parts(*_SHOWN, "text"), adjacency=masks, seconds=len(picture.relevance),
+                          threshold=half, arrangement="overlaid", note=note, scores=scores)
     paths = [save_figure(figure, folder / f"explanation.{suffix}") for suffix in formats]
     return [*paths, save_graph(explanation, folder / "explanation.pt")]
 
@@ -187,15 +189,34 @@ class VideoGraph(NamedTuple):
         return [*paths, *save_attention(self.batch, self.localization, folder, **export)]
 
 
-def spans(labels: Int[Tensor, "T"], categories: Sequence[str]) -> tuple[Span, ...]:
-    """Return the events of segment labels (background is C) as spans of class names."""
-    return tuple(Span(categories[event.category], float(event.start), float(event.end))
-                 for event in events(labels, len(categories)))
+def spans(labels: Int[Tensor, "T"], categories: Sequence[str], scores: Float[Tensor, "T C"] | None = None
+          ) -> tuple[Span, ...]:
+    """Return the events of segment labels (background is C) as spans of class names.
+
+    Args:
+        scores: probability of each class in each second, whose mean over an event is its confidence.
+    """
+    return tuple(Span(categories[category], float(start), float(end),
+                      score=None if scores is None else float(scores[start:end, category].mean()))
+                 for category, start, end in events(labels, len(categories)))
 
 
-def text_names(categories: Sequence[str]) -> tuple[str, ...]:
-    """Return names of text nodes where each is a label: the visual bank's first, as the model stacks them."""
-    return (*(f"{name} (seen)" for name in categories), *(f"{name} (heard)" for name in categories))
+def text_names(categories: Sequence[str], label_text: nn.Module | None) -> tuple[str, ...]:
+    """Return the names of a model's text nodes: the labels, or of a mixture of labels the one with most weight.
+
+    Args:
+        label_text: the model's :class:`~avsgn_pyg.model.inputs.LabelText`, with the visual bank first; ``None`` for
+            models without text nodes.
+    """
+    if label_text is None:
+        return ()
+    labels = [f"{name} ({how})" for how in ("seen", "heard") for name in categories]
+    if label_text.project is None:
+        return tuple(labels)
+    weight = label_text.project.weight.detach()
+    most = weight.abs().argmax(-1)
+    return tuple(f"{'−' if weight[row, label] < 0 else '+'}{abs(weight[row, label]):.2f} {labels[label]}"
+                 for row, label in enumerate(most))
 
 
 def named_layers(

@@ -30,8 +30,10 @@ FRAME_HEIGHTS: Final = (0.24, 0.62)
 NAME_FONT, NAME_PAD = 7.0, 4.0 / 72.0
 
 _NUMBER_FONT, _TICK_FONT, _PAD = 6.5, 7.0, 0.03
+#: Points at the right of a row for the ends of its scale.
+_SCALE: Final = 17.0
 #: Seconds from which on an axis has h:mm:ss.
-_LONG: Final = 600
+LONG: Final = 600
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 #: Columns of the sound's outline, more than a printed page shows, and pixels of a picture, at 600 per inch.
 _COLUMNS, _PIXELS = 1500, 180
@@ -53,18 +55,20 @@ def names_width(names: Sequence[str]) -> float:
 
 
 def draw_rows(figure: Figure, rows: Sequence[Row], left: float, top: float, width: float, seconds: int, *,
-              named: bool = True) -> None:
-    """Draw rows from `top` downwards, their names at the left, and the time below the last."""
+              named: bool = True, start: int = 0) -> None:
+    """Draw rows from `top` downwards, their names at the left, and the time, from `start`, below the last."""
     for row in rows:
         top -= row.above + row.height
         axes = add_row(figure, left, top, width, row.height, seconds)
         row.draw(axes)
         if named and row.name:
             draw_name(axes, row.name, row.height / 2 if row.middle is None else row.middle)
-    ticks = range(0, seconds + 1, tick_step(seconds, width / seconds, _TICK_FONT, 0.08, clock))
-    axes.set_xticks(ticks, [clock(tick, seconds) for tick in ticks])
+    end = start + seconds
+    step = tick_step(end, width / seconds, _TICK_FONT, 0.08, clock)
+    ticks = range(-(-start // step) * step, end + 1, step)
+    axes.set_xticks([tick - start for tick in ticks], [clock(tick, end) for tick in ticks])
     axes.tick_params(axis="x", length=2, width=0.5, pad=1.5, labelsize=_TICK_FONT)
-    axes.set_xlabel("time (s)" if seconds < _LONG else "time (h:mm:ss)", labelpad=1.5, size=7.0)
+    axes.set_xlabel("time (s)" if end < LONG else "time (h:mm:ss)", labelpad=1.5, size=7.0)
 
 
 def add_row(figure: Figure, left: float, bottom: float, width: float, height: float, seconds: int) -> Axes:
@@ -89,9 +93,9 @@ def measures(axes: Axes) -> tuple[int, float, float]:
     return seconds, float(across / seconds), float(axes.get_ylim()[1])
 
 
-def clock(time: int, seconds: int) -> str:
-    """Return a time as a number of seconds, or as h:mm:ss on an axis of ten minutes or more."""
-    return str(time) if seconds < _LONG else f"{time // 3600}:{time // 60 % 60:02}:{time % 60:02}"
+def clock(time: int, end: int) -> str:
+    """Return a time as a number of seconds, or as h:mm:ss on an axis that ends at ten minutes or later."""
+    return str(time) if end < LONG else f"{time // 3600}:{time // 60 % 60:02}:{time % 60:02}"
 
 
 def tick_step(count: int, wide: float, font: float, pad: float,
@@ -154,35 +158,53 @@ def draw_sound(axes: Axes, waveform: Float[np.ndarray, "samples"], *, bottom: fl
     axes.fill_between(times, low, high, step="post", linewidth=0.25, color=COLOURS["audio"], zorder=2)
 
 
+def draw_missing(axes: Axes, spans: Sequence[tuple[float, float]], text: str) -> None:
+    """Hatch the times [start, end) in which the file lacks a track, and say so where there is room."""
+    _, second, height = measures(axes)
+    for start, end in spans:
+        axes.add_patch(Rectangle((start, 0), end - start, height, facecolor="white", edgecolor=COLOURS["background"],
+                                 hatch="//////", linewidth=0, zorder=3))
+        if text_width(text, NAME_FONT) + 2 * _PAD < (end - start) * second:
+            axes.text((start + end) / 2, height / 2, text, size=NAME_FONT, ha="center", va="center_baseline", zorder=4,
+                      bbox={"facecolor": "white", "linewidth": 0, "pad": 1.0})
+
+
 def score_height(second: float) -> float:
     """Return the inches of a row of scores: bars, and a number above each if that fits."""
     return BARS + (NUMBERS if text_width("0.88", _NUMBER_FONT) + 2 * _PAD <= second else 0.0)
 
 
 def scale_width(tau: float | None) -> float:
-    """Return the inches at the right of a row of scores: 0 and 1, then tau."""
-    return 9.0 / 72.0 + text_width(_tau_label(tau or 0.0), _NUMBER_FONT)
+    """Return the inches at the right of a row of scores: the ends of its scale, then tau."""
+    return _SCALE / 72.0 + text_width(_tau_label(tau or 0.0), _NUMBER_FONT)
 
 
-def draw_scores(axes: Axes, scores: Float[np.ndarray, "T"], colour: str, *, tau: float | None = None) -> None:
-    """Draw one bar per second in [0, 1], its number above it if that fits, and a line at `tau`."""
+def scale_top(*scores: Float[np.ndarray, "T"]) -> float:
+    """Return the top of the scale of these scores: the lowest of 0.1, 0.25, 0.5 and 1 that holds them all."""
+    highest = max(float(values.max()) for values in scores)
+    return next(top for top in (0.1, 0.25, 0.5, 1.0) if highest <= top or top == 1)
+
+
+def draw_scores(axes: Axes, scores: Float[np.ndarray, "T"], colour: str, *, top: float = 1.0,
+                tau: float | None = None) -> None:
+    """Draw one bar per second in [0, `top`], its number above it if that fits, and a line at `tau`."""
     seconds, second, height = measures(axes)
     axes.add_patch(Rectangle((0, 0), seconds, BARS, facecolor=TRACK, linewidth=0))
     if second > 0.08:
-        axes.bar(np.arange(seconds) + 0.5, BARS * scores, 0.94, color=colour, linewidth=0)
+        axes.bar(np.arange(seconds) + 0.5, BARS / top * scores, 0.94, color=colour, linewidth=0)
     else:  # narrow bars would be all gap
-        axes.stairs(BARS * scores, np.arange(seconds + 1), fill=True, color=colour, linewidth=0)
+        axes.stairs(BARS / top * scores, np.arange(seconds + 1), fill=True, color=colour, linewidth=0)
     if height > BARS:
         for at, score in enumerate(scores):
             axes.text(at + 0.5, BARS + NUMBERS / 2, f"{score:.2f}", size=_NUMBER_FONT, ha="center",
                       va="center_baseline")
-    for value in (0, 1):
-        axes.annotate(str(value), (seconds, value * BARS), (2.0, 0), textcoords="offset points", size=5.5,
-                      color=COLOURS["muted"], va=("bottom", "top")[value])
+    for place, value in enumerate((0.0, top)):
+        axes.annotate(f"{value:g}", (seconds, place * BARS), (2.0, 0), textcoords="offset points", size=5.5,
+                      color=COLOURS["muted"], va=("bottom", "top")[place])
     if tau is not None:
         axes.plot((0, seconds), (tau * BARS,) * 2, color=COLOURS["ink"], linewidth=0.9, dashes=(3, 2), clip_on=False)
-        axes.annotate(_tau_label(tau), (seconds, tau * BARS), (9.0, 0), textcoords="offset points", size=_NUMBER_FONT,
-                      va="center_baseline")
+        axes.annotate(_tau_label(tau), (seconds, tau * BARS), (_SCALE, 0), textcoords="offset points",
+                      size=_NUMBER_FONT, va="center_baseline")
     axes.set(xlim=(0, seconds), ylim=(0, height))
 
 

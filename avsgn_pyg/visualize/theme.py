@@ -7,6 +7,7 @@ fit and never overlap; fonts are in points.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from contextlib import ContextDecorator
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib
+import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -86,6 +89,35 @@ def wrapped(text: str, room: float, size: float) -> list[str]:
     while letters > 1 and any(text_width(line, size) > room for line in textwrap.wrap(text, letters)):
         letters -= 1
     return textwrap.wrap(text, max(letters, 1))
+
+
+def clipped(text: str, room: float, size: float) -> str:
+    """Return `text` if it fits `room` inches at `size` points, else as much of it as does, with three dots."""
+    if text_width(text, size) <= room:
+        return text
+    return next((f"{text[:end].rstrip()}…" for end in range(len(text) - 1, 1, -1)
+                 if text_width(f"{text[:end].rstrip()}…", size) <= room), text[:1])
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return the names without what follows a comma or a bracket, where they still differ: *Male speech*."""
+    short = [re.split(r"[,(\[]", name)[0].strip() or name for name in names]
+    return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
+
+
+def spread(places: Float[np.ndarray, "N"], gap: float, low: float, high: float) -> Float[np.ndarray, "N"]:
+    """Return places from `low` to `high`, `gap` apart and in the same order, as near as possible to the given ones."""
+    order = np.argsort(places, kind="stable")
+    groups: list[list[float]] = []  # sums and numbers of what has met
+    for place in np.asarray(places, np.float64)[order] - gap * np.arange(len(places)):
+        groups.append([place, 1])
+        while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
+            total, count = groups.pop()
+            groups[-1] = [groups[-1][0] + total, groups[-1][1] + count]
+    level = np.concatenate([np.full(int(count), total / count) for total, count in groups])
+    found = np.empty(len(places))
+    found[order] = np.clip(level, low, max(low, high - gap * (len(places) - 1))) + gap * np.arange(len(places))
+    return found
 
 
 def start_figure(

@@ -35,13 +35,16 @@ def test_a_timeline_shows_the_prediction(predictor, clip):
     assert [span.label for span in picture.predicted] == [event.label for event in prediction.events]
     assert all("[no picture]" in span.label and not span.complete for span in picture.predicted)
     assert picture.notes == prediction.notes and "no picture" in picture.notes[0]
+    assert picture.missing == {"visual": [(0.0, 13.0)]} and picture.start == 0
+    assert [span.score for span in picture.predicted] == [event.confidence for event in prediction.events]
     assert picture.truth is None and not picture.adjacency
 
 
 def test_a_window_has_the_graph_of_its_seconds(predictor, clip):
     path = clip(13, sound=False)
     picture, _, output = clip_window(predictor, path, start=4)
-    assert picture.title.endswith("seconds 3 to 13") and len(picture.relevance) == len(picture.frames) == 10
+    assert picture.title.endswith(", 3 to 13 s") and picture.start == 3 and picture.missing == {"audio": [(0.0, 10.0)]}
+    assert len(picture.relevance) == len(picture.frames) == 10
     assert picture.waveform is None and np.array_equal(picture.relevance, predictor(path).relevance[3:].numpy())
     assert np.array_equal(picture.adjacency["av"][picture.layers[0]], output.adjacency["av"][0][0].numpy())
 

@@ -36,7 +36,7 @@ def parts(attention):
             "waveform": generator.normal(size=seconds * 100).astype(np.float32),
             "relevance": scores,
             "gates": {"audio": scores, "visual": scores[::-1].copy()},
-            "predicted": [Span("Bark", 1.0, 3.0)],
+            "predicted": [Span("Bark", 1.0, 3.0, score=0.25)],
             "truth": [Span("Bark", 0.0, 3.0)],
             **changes,
         }
@@ -76,7 +76,7 @@ def test_the_page_holds_weights_scores_events_and_pictures(parts):
             back[edges["target"], edges["source"]] = edges["weight"]
             assert np.array_equal(back, weights) and layer["total"] == weights.size
             assert np.all(np.diff(edges["weight"]) <= 0)
-    assert data["predicted"] == [["Bark", 1.0, 3.0]] and data["truth"] == [["Bark", 0.0, 3.0]]
+    assert data["predicted"] == [["Bark", 1.0, 3.0, 0.25]] and data["truth"] == [["Bark", 0.0, 3.0, None]]
     assert np.allclose(data["relevance"], given["relevance"])
     assert len(data["frames"]) == 6
     assert base64.b64decode(data["frames"][0][1].partition(",")[2]).startswith(b"\xff\xd8")

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from avsgn_pyg.model.inputs import LabelText
 from avsgn_pyg.visualize.edges import rollout
-from avsgn_pyg.visualize.picture import Picture, PictureError, named_layers, spans, write_graph, write_timeline
+from avsgn_pyg.visualize.picture import (
+    Picture,
+    PictureError,
+    named_layers,
+    spans,
+    text_names,
+    write_graph,
+    write_timeline,
+)
 
 
 def adjacencies(layers):
@@ -58,3 +67,21 @@ def test_a_model_without_a_graph_still_has_a_timeline(picture):
     for draw in (bare.graph, bare.heatmaps, bare.page):
         with pytest.raises(PictureError, match="has no graph"):
             draw()
+
+
+def test_an_event_s_confidence_is_the_mean_of_its_class_over_its_seconds():
+    scores = torch.tensor([[0.1, 0.9], [0.4, 0.2], [0.6, 0.3]])
+    first, second = spans(torch.tensor([1, 0, 0]), ["Bark", "Cat"], scores)
+    assert (first.label, second.label) == ("Cat", "Bark") and first.score == pytest.approx(0.9)
+    assert second.score == pytest.approx(0.5) and spans(torch.tensor([0]), ["Bark"])[0].score is None
+
+
+def test_text_nodes_are_labels_or_the_label_with_most_weight():
+    bank = torch.zeros(2, 4)
+    labels = LabelText(bank, bank, rows=None)
+    assert text_names(["Bark", "Cat"], labels) == ("Bark (seen)", "Cat (seen)", "Bark (heard)", "Cat (heard)")
+    mixtures = LabelText(bank, bank, rows=3)
+    with torch.no_grad():
+        mixtures.project.weight.copy_(torch.tensor([[0.1, 0.2, 0, 0], [0, 0.1, -0.3, 0.2], [0, 0, 0, 0.4]]))
+    assert text_names(["Bark", "Cat"], mixtures) == ("+0.20 Cat (seen)", "−0.30 Bark (heard)", "+0.40 Cat (heard)")
+    assert text_names(["Bark"], None) == ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from avsgn_pyg.visualize.theme import save_figure, start_figure, styled
+from avsgn_pyg.visualize.theme import clipped, save_figure, short_names, spread, start_figure, styled, text_width
 
 
 def test_a_figure_does_not_change_matplotlib_s_style():
@@ -44,3 +45,20 @@ def test_another_suffix_is_an_error_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match=r"\.png, \.svg, \.pdf"):
         save_figure(Figure(), tmp_path / "new" / "figure.jpg")
     assert not (tmp_path / "new").exists()
+
+
+def test_places_that_meet_are_spread_around_where_they_were():
+    assert spread(np.array([5.0, 1.0]), 1.0, 0.0, 9.0).tolist() == [5.0, 1.0]
+    assert spread(np.array([5.0, 5.0, 1.0]), 1.0, 0.0, 9.0) == pytest.approx([4.5, 5.5, 1.0])
+    assert spread(np.array([9.0, 8.9, 8.8]), 1.0, 0.0, 9.0) == pytest.approx([9.0, 8.0, 7.0])
+
+
+def test_names_are_shortened_where_they_still_differ():
+    assert short_names(["Male speech, man speaking", "Frying (food)", "Bus"]) == ["Male speech", "Frying", "Bus"]
+    assert short_names(["Bark (seen)", "Bark (heard)"]) == ["Bark (seen)", "Bark (heard)"]
+
+
+def test_a_name_without_room_ends_in_dots():
+    short = clipped("Fixed-wing aircraft", 0.5, 6.0)
+    assert short.startswith("Fixed") and short.endswith("…") and text_width(short, 6.0) <= 0.5
+    assert clipped("Bus", 0.5, 6.0) == "Bus"

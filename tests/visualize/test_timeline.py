@@ -72,9 +72,19 @@ def test_a_score_is_the_relevance_times_the_gate():
     for name, gate in gates.items():
         want = given["relevance"] * gate
         heights = [patch.get_height() / BARS for patch in rows[name].patches[1:]]
-        assert heights == pytest.approx(want.tolist(), rel=1e-5)
+        assert heights == pytest.approx(want.tolist(), rel=1e-5) and max(want) > 0.5
         written = [text.get_text() for text in rows[name].texts if text.get_text().startswith("0.")]
         assert written == [f"{score:.2f}" for score in want]
+
+
+@pytest.mark.parametrize(("share", "top"), [(1.0, "1"), (0.47, "0.5"), (0.24, "0.25"), (0.001, "0.1")])
+def test_both_scores_fill_one_scale_that_is_written_at_its_ends(share, top):
+    gates = {"audio": np.full(10, share, np.float32), "visual": np.full(10, share / 3, np.float32)}
+    rows = rows_of(timeline_figure(**parts(10, relevance=np.ones(10, np.float32), gates=gates)))
+    for name, score in (("audio score", share), ("visual score", share / 3), ("relevance", 1.0)):
+        end = "1" if name == "relevance" else top
+        assert [text.get_text() for text in rows[name].texts if text.get_size() == 5.5] == ["0", end]
+        assert rows[name].patches[1].get_height() == pytest.approx(BARS * score / float(end), rel=1e-5)
 
 
 def test_tau_is_a_line_across_the_relevance_alone():
@@ -102,6 +112,28 @@ def test_an_event_that_is_not_both_seen_and_heard_is_hollow():
     assert to_rgb(rest[1].get_facecolor()) == to_rgb(TRACK)
     assert frame.x0 < hole.x0 < hole.x1 < frame.x1 and frame.y0 < hole.y0 < hole.y1 < frame.y1
     assert [text.get_color() for text in row.texts if "sound" in text.get_text()] == [COLOURS["ink"]]
+
+
+def test_the_confidence_is_behind_the_name_where_it_has_room(texts_of):
+    spans = [Span("Bark", 0.2, 0.9, score=0.512), Span("Bark", 1, 2, score=0.1), Span("Bark", 4, 9, score=0.987)]
+    texts = texts_of(timeline_figure(**parts(10, predicted=spans, truth=None)))
+    assert [text for text in texts if text.startswith("Bark")] == ["Bark", "Bark 0.10", "Bark 0.99"]
+
+
+def test_times_without_picture_or_sound_are_hatched_and_named(texts_of):
+    missing = {"visual": [(0.0, 10.0)], "audio": [(0.0, 0.1), (6.0, 8.5)]}
+    figure = timeline_figure(**parts(10, frames=None, missing=missing))
+    rows = rows_of(figure)
+    found = {name: [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in rows[name].patches
+                    if patch.get_hatch()] for name in ("frames", "sound")}
+    assert found == {"frames": missing["visual"], "sound": missing["audio"]}
+    assert [text for text in texts_of(figure) if text in ("no picture", "no sound")] == ["no picture", "no sound"]
+
+
+def test_a_later_part_of_a_video_keeps_the_video_s_time(texts_of):
+    given = parts(30, frames=None, waveform=None, gates={}, truth=None, start=3592)
+    texts = texts_of(timeline_figure(**given))
+    assert {"0:59:55", "1:00:20", "time (h:mm:ss)"} <= set(texts)
 
 
 def test_notes_are_below_the_class(texts_of):

@@ -78,15 +78,17 @@ def _picture(opened: Opened, number: int, found: Any, tau: float) -> Picture:
     videos, names, config = opened.videos, opened.dataset.categories, opened.config.model
     here, end = slice(number, number + 1), int(videos.seconds[number])
     predicted = metrics.labels(found, tau)[0]
+    relevance, scores = found.relevance[0].sigmoid(), found.segment_scores
+    joint = (relevance[:, None] * found.category[0].softmax(-1) if scores is None else scores[0].softmax(-1))
     truth = metrics.segment_targets(videos.category[here], videos.relevance[here, :end], len(names))[0]
     return Picture(
         title=f"{opened.dataset.name}, {opened.split}, row {int(videos.row[number])}, {videos.video_ids[number]}",
         category=names[int(found.category[0].argmax())],
-        relevance=found.relevance[0].sigmoid().numpy(),
+        relevance=relevance.numpy(),
         gates={name: gate[0].mean(-1).numpy() for name, gate in found.gates.items()},
-        tau=None if found.segment_scores is not None else tau,
-        predicted=spans(predicted, names),
+        tau=None if scores is not None else tau,
+        predicted=spans(predicted, names, joint),
         truth=spans(truth, names),
         adjacency=named_layers(found.adjacency, layers=config.cmgi.layers, residual=config.cmgi.residual),
-        text=text_names(names) if config.text.slots == "per_class" else (),
+        text=text_names(names, getattr(opened.model, "label_text", None)),
     )
