@@ -81,6 +81,19 @@ def write_annotations(path: str | Path, videos: Iterable[AnnotatedVideo]) -> Non
     write_json(Path(path), {"version": "avsgn_pyg", "database": database})
 
 
+def replaced(videos: Iterable[AnnotatedVideo], edited: Iterable[AnnotatedVideo]) -> list[AnnotatedVideo]:
+    """Return `videos` with the events of the edited ones of the same id; edited videos with new ids follow.
+
+    Where the edited video has no duration or split, the one of its id is kept.
+    """
+    found = {video.video_id: video for video in videos}
+    for video in edited:
+        old = found.get(video.video_id, video)
+        found[video.video_id] = check_video(video.video_id, video._replace(
+            duration=old.duration if video.duration is None else video.duration, split=video.split or old.split))
+    return list(found.values())
+
+
 def labels_of(videos: Iterable[AnnotatedVideo]) -> tuple[str, ...]:
     """Return the different labels of all events, sorted: the classes in index order."""
     return tuple(sorted({event.label for video in videos for event in video.events}))

@@ -1,4 +1,4 @@
-"""Convert edited ELAN and Audacity files, each with one event in whole seconds, to rows of an AVE annotation file.
+"""Read edited ELAN, Audacity, csv and Label Studio files as videos with timed events, and turn those into rows of AVE.
 
 Needs neither torch nor PyG. XML is read by the standard library; a document type is refused, because its entities could
 expand to gigabytes.
@@ -7,85 +7,125 @@ expand to gigabytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.text import printable
-from avsgn_pyg.data.files import check_file, read_text
+from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, check_video
+from avsgn_pyg.data.files import check_file, read_table, read_text
 from avsgn_pyg.data.rows import Row, class_index
 
-#: Suffixes after the id in a file's name.
-SUFFIXES: Final = (".labels.txt", ".txt", ".eaf")
 #: The tier in which prediction writes the events.
 TIER: Final = "event"
-
+#: What prediction writes after a label about an event during which the file lacks picture or sound.
+NOTE: Final = re.compile(r"\s*\[((no (picture|sound)|(picture|sound) for \d+%)(, )?)+\]$")
 #: A clip that is shorter than T by less than this (s), as codecs leave it, ends at T.
 REMAINDER: Final = 0.1
 
-#: Start and end in seconds, and label.
-Event = tuple[float, float, str]
+
+class Edited(NamedTuple):
+    """A video and the file, or the place in it, that it was read from."""
+
+    where: str
+    video: AnnotatedVideo
 
 
-def read_edited(
-    paths: Iterable[Path], categories: Sequence[str], *, segments: int = 10, quality: str = "good"
-) -> tuple[list[Row], list[DataError]]:
-    """Return a row for every file that has one event, and an error for every other file; ids are file names.
+def read_edited(paths: Iterable[Path], categories: Sequence[str] | None = None) -> tuple[list[Edited], list[DataError]]:
+    """Return the videos of all files that can be read, and an error for every other file.
 
     Args:
-        paths: ``<id>.eaf`` of ELAN, or ``<id>.labels.txt`` or ``<id>.txt`` of Audacity's labels.
-        categories: the classes that a row may have; a note in brackets after a label is not part of it.
+        paths: named as in :data:`READERS`; the id of a video is the name of its file without that ending.
+        categories: the classes that an event may have; ``None``: any. A note in brackets after a label, such as
+            ``[no sound]``, is not part of it.
+    """
+    found: dict[str, Edited] = {}
+    errors = []
+    for path in paths:
+        try:
+            for where, video in _read(path):
+                labelled = _labelled(where, video, categories)
+                if video.video_id in found:
+                    raise DataError(f"{where}: a second file with the id {video.video_id!r}; give only one")
+                found[video.video_id] = Edited(where, labelled)
+        except DataError as error:
+            errors.append(error)
+    return list(found.values()), errors
+
+
+def to_rows(videos: Iterable[Edited], segments: int = 10, quality: str = "good") -> tuple[list[Row], list[DataError]]:
+    """Return a row for every video with one event in whole seconds, and an error for every other.
+
+    Args:
+        videos: as :func:`read_edited` returns them.
         segments: T; no event may end after it.
         quality: third field of the rows.
     """
-    rows, errors = {}, []
-    for path in paths:
+    rows, errors = [], []
+    for where, video in videos:
         try:
-            row = _row(path, categories, segments, quality)
-            if row.video_id in rows:
-                raise DataError(f"{path}: a second file with the id {row.video_id!r}; give only one")
-            rows[row.video_id] = row
+            rows.append(_row(where, video, segments, quality))
         except DataError as error:
             errors.append(error)
-    return list(rows.values()), errors
+    return rows, errors
 
 
-def _row(path: Path, categories: Sequence[str], segments: int, quality: str) -> Row:
-    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
-    if suffix is None:
-        raise DataError(f"{path}: expected a file named {' or '.join(f'<id>{suffix}' for suffix in SUFFIXES)}")
-    events = _elan(path) if suffix == ".eaf" else _audacity(path)
-    if len(events) != 1:
-        listed = ", ".join(f"{label} {start:g}-{end:g} s" for start, end, label in events)
-        raise DataError(f"{path}: {len(events)} events ({listed or 'none'}); expected exactly one")
-    [(start, end, label)] = events
+def _row(where: str, video: AnnotatedVideo, segments: int, quality: str) -> Row:
+    if len(video.events) != 1:
+        listed = ", ".join(f"{label} {start:g}-{end:g} s" for label, start, end in video.events)
+        raise DataError(f"{where}: {len(video.events)} events ({listed or 'none'}); a row of AVE has exactly one, a "
+                        ".json file any number")
+    [(label, start, end)] = video.events
     end = segments if 0 < segments - end < REMAINDER else end
     for time in (start, end):
         if abs(time - round(time)) > 0.0005:
-            raise DataError(f"{path}: the event {label!r} from {start:g} to {end:g} s must begin and end at whole "
-                            "seconds")
-    bare = re.sub(r"\s*\[[^\[\]]*\]$", "", label)
-    category = label if label in categories else bare
-    class_index(category, {name: place for place, name in enumerate(categories)}, str(path))
-    if "&" in path.name:
-        raise DataError(f"{path}: its id contains '&', which separates the fields of a row; rename it and its clip")
-    row = Row(category, path.name[: -len(suffix)], quality, round(start), round(end))
-    if row.start == row.end:
-        raise DataError(f"{path}: the event {label!r} at {start:g} s is empty")
+            raise DataError(f"{where}: the event {label!r} from {start:g} to {end:g} s must begin and end at whole "
+                            "seconds in a row of AVE, but not in a .json file")
+    if "&" in video.video_id:
+        raise DataError(f"{where}: its id contains '&', which separates the fields of a row; rename it and its clip")
+    row = Row(label, video.video_id, quality, round(start), round(end))
     text = str(row)
-    same = Row.parse(str(path), [field.strip() for field in text.split("&")], segments) == row
+    same = Row.parse(where, [field.strip() for field in text.split("&")], segments) == row
     if not same or text != printable(text) or len(text.splitlines()) > 1:
-        raise DataError(f"{path}: its id or class begins or ends with a blank, a line break or a byte that is no "
+        raise DataError(f"{where}: its id or class begins or ends with a blank, a line break or a byte that is no "
                         "UTF-8, which rows cannot have; rename it")
     return row
 
 
-def _audacity(path: Path) -> list[Event]:
-    """Read labels: start, end and text, separated by tabs; lines of a spectral selection begin with a backslash."""
+def _read(path: Path) -> Iterator[Edited]:
+    suffix = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
+    if suffix is None:
+        raise DataError(f"{path}: expected a file named {' or '.join(f'<id>{suffix}' for suffix in READERS)}")
+    yield Edited(str(path), AnnotatedVideo(path.name[: -len(suffix)], None, None, tuple(READERS[suffix](path))))
+
+
+def _labelled(where: str, video: AnnotatedVideo, categories: Sequence[str] | None) -> AnnotatedVideo:
+    """Return the checked video, its labels without notes."""
     events = []
+    for label, start, end in video.events:
+        bare = NOTE.sub("", label) if categories is None else re.sub(r"\s*\[[^\[\]]*\]$", "", label)
+        name = label if categories is not None and label in categories else bare
+        if categories is not None:
+            class_index(name, {name: place for place, name in enumerate(categories)}, where)
+        events.append(TimedEvent(name, start, end))
+    return check_video(where, video._replace(events=tuple(events)))
+
+
+def _table(path: Path) -> Iterator[TimedEvent]:
+    """Read the events that prediction writes as csv; an apostrophe hides a formula from a spreadsheet."""
+    for where, (label, *times) in read_table(path, ("category", "start", "end")):
+        try:
+            start, end = map(float, times)
+        except ValueError:
+            raise DataError(f"{where}: start and end must be seconds; got {', '.join(times)}") from None
+        yield TimedEvent(re.sub(r"^'(?=[=+@\t\r-])", "", label), start, end)
+
+
+def _audacity(path: Path) -> Iterator[TimedEvent]:
+    """Read labels: start, end and text, separated by tabs; lines of a spectral selection begin with a backslash."""
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip() or line.startswith("\\"):
             continue
@@ -93,30 +133,27 @@ def _audacity(path: Path) -> list[Event]:
         times = [time.strip().replace(",", ".") for time in (start, end)]  # some languages write a comma
         if not all(re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,20})?", time) for time in times):
             raise DataError(f"{path}, line {number}: expected start, end and label, tabs between; got {line[:60]!r}")
-        events.append((*map(float, times), label.strip()))
-    return events
+        yield TimedEvent(label.strip(), *map(float, times))
 
 
-def _elan(path: Path) -> list[Event]:
+def _elan(path: Path) -> Iterator[TimedEvent]:
     """Read the annotations of the tier ``event``, or of the only tier that has any."""
     document = _parse(path)
     times = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in document.iter("TIME_SLOT")}
     tiers = {tier.get("TIER_ID"): tier for tier in document.iter("TIER") if tier.find("ANNOTATION") is not None}
     tier = tiers.get(TIER)
     if tier is None and any(each.get("TIER_ID") == TIER for each in document.iter("TIER")):
-        return []
+        return
     if tier is None and len(tiers) != 1:
         raise DataError(f"{path}: expected a tier {TIER!r}, or one tier with annotations; got "
                         f"{', '.join(map(str, tiers)) or 'none'}")
-    events = []
     for annotation in (tier if tier is not None else next(iter(tiers.values()))).iter("ALIGNABLE_ANNOTATION"):
         label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
         try:
             start, end = (int(times[annotation.get(f"TIME_SLOT_REF{number}")]) / 1000 for number in (1, 2))
         except (KeyError, TypeError, ValueError):
             raise DataError(f"{path}: the annotation {label!r} has no time for its start or end") from None
-        events.append((start, end, label))
-    return events
+        yield TimedEvent(label, start, end)
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -138,3 +175,7 @@ def _parse(path: Path) -> ElementTree.Element:
     if document.tag != "ANNOTATION_DOCUMENT":
         raise DataError(f"{path}: not an ELAN document: expected ANNOTATION_DOCUMENT, got {document.tag!r}")
     return document
+
+
+#: Ending of a file's name -> reader of its events.
+READERS: Final = {".labels.txt": _audacity, ".txt": _audacity, ".eaf": _elan, ".events.csv": _table}

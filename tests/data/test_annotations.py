@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, labels_of, read_annotations, write_annotations
+from avsgn_pyg.data.annotations import (
+    AnnotatedVideo,
+    TimedEvent,
+    labels_of,
+    read_annotations,
+    replaced,
+    write_annotations,
+)
 
 VIDEOS = [
     AnnotatedVideo("-a/1", 42.5, "train", (TimedEvent("dog, barking", 0.0, 3.25), TimedEvent("Bell", 1.1, 40.007))),
@@ -33,6 +40,12 @@ def test_annotations_come_back_as_they_were_written(tmp_path: Path):
     write_annotations(tmp_path / "a.json", VIDEOS)
     assert read_annotations(tmp_path / "a.json") == VIDEOS
     assert labels_of(VIDEOS) == ("Bell", "dog, barking")
+
+
+def test_edited_events_replace_those_of_their_video_and_keep_its_split_and_duration():
+    edited = [AnnotatedVideo("-a/1", None, None, (TimedEvent("Bell", 2, 43),)), AnnotatedVideo("c", 3.0, "test", ())]
+    bell = VIDEOS[0]._replace(events=(TimedEvent("Bell", 2.0, 42.5),))
+    assert replaced(VIDEOS, edited) == [bell, VIDEOS[1], edited[1]]
 
 
 @pytest.mark.parametrize(("subset", "split"), [("Training", "train"), ("validation", "val"), ("testing", "test"),

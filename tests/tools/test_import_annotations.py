@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from avsgn_pyg.common.config import load_config
+from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, read_annotations, write_annotations
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.predictor.formats import FORMATS, render
@@ -73,3 +74,29 @@ def test_classes_come_from_annotations_too(tool: ModuleType, folder: Path, capsy
     assert tool.main([*files, "--annotations", str(folder / "Annotations.txt"), "--quality", "mine"]) == 1
     said = capsys.readouterr()
     assert said.out == "Bark&c&mine&0&2\n" and "unknown class 'Male speech, man speaking'" in said.err
+
+
+def test_corrected_events_replace_those_of_their_videos_in_a_json_file(
+    tool: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bark = TimedEvent("Bark", 0.0, 1.0)
+    speech = TimedEvent("Male speech, man speaking", 2.0, 4.0)
+    old, other = AnnotatedVideo("d", 3.5, "val", (speech,)), AnnotatedVideo("x", 9.0, "train", (bark,))
+    write_annotations(folder / "old.json", [old, other])
+    out = folder / "new.json"
+    assert tool.main([str(folder / "eaf" / "d.eaf"), "--annotations", str(folder / "old.json"), "--out", str(out)]) == 0
+    assert "2 events in 1 videos" in capsys.readouterr().out
+    assert read_annotations(out) == [old._replace(events=(bark, speech._replace(end=3.5))), other]
+
+
+def test_a_published_folder_becomes_a_json_file(tool: ModuleType, tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.csv").write_text(f"sample_id,onset,offset,label\n{split}7,0.5,3.25,0\n")
+    assert tool.main([str(tmp_path), "--out", str(tmp_path / "a.json")]) == 0
+    event = TimedEvent("class 0", 0.5, 3.25)
+    assert read_annotations(tmp_path / "a.json") == [
+        AnnotatedVideo(f"{split}7", 10.0, split, (event,)) for split in ("train", "val", "test")]
+
+
+def test_rows_need_the_names_of_the_classes(tool: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool.main(["a.eaf"]) == 2 and "need --labels or --annotations" in capsys.readouterr().err
