@@ -120,6 +120,38 @@ def make_videos() -> Callable[..., Videos]:
     return make
 
 
+@pytest.fixture(scope="session")
+def dense_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 videos of 6 to 12 s, 2 features a second, events of 3 classes: annotations.json and features.h5."""
+    from torch.nn.utils.rnn import pad_sequence
+
+    from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, write_annotations
+    from avsgn_pyg.data.feature_store import Features, LabelText, write_store
+
+    root, draw = tmp_path_factory.mktemp("dense"), torch.Generator().manual_seed(0)
+    names, directions = ("bell", "dog", "saw"), torch.eye(8)[:3]
+    videos, streams = [], []
+    for number in range(64):
+        seconds = 6 + number % 7
+        features = 0.1 * torch.randn(2 * seconds, 8, generator=draw)
+        events = []
+        for label in torch.randperm(3, generator=draw)[: 1 + number % 2].tolist():
+            start, length = torch.rand(2, generator=draw).mul(seconds / 2).tolist()
+            end = start + max(length, 1.5)
+            events.append(TimedEvent(names[label], start, end))
+            time = torch.arange(2 * seconds) / 2
+            features[(time + 0.25 > start) & (time + 0.25 < end)] += directions[label]
+        split = ("train", "train", "val", "test")[number % 4]
+        videos.append(AnnotatedVideo(f"v{number}", float(seconds), split, tuple(events)))
+        streams.append(features)
+    block, lengths = pad_sequence(streams, batch_first=True), torch.tensor([len(rows) for rows in streams])
+    write_annotations(root / "annotations.json", videos)
+    write_store(root / "features.h5", Features(
+        block, block.clone(), tuple(video.video_id for video in videos), categories=names, lengths=lengths,
+        label_text=LabelText(directions, directions), provenance={"extraction": {"segment_seconds": 0.5}}))
+    return root
+
+
 @pytest.fixture
 def videos(make_videos: Callable[..., Videos]) -> Videos:
     return make_videos()

@@ -193,12 +193,12 @@ class Trained(NamedTuple):
 
 
 def build(config: Config, bank: Any) -> tuple[Any, Any]:
-    """Model and objective of localization, or of parsing."""
+    """Model and objective of localization, of several events, or of parsing."""
     if config.data.kind == "llp":
         return (build_parser(config.model, SHAPE, bank, config.parsing.evidence),
                 ParsingObjective(**config.parsing.model_dump(exclude={"evidence"})))
-    return (build_model(config.model, SHAPE, bank, config.objective.supervision),
-            build_objective(config.objective, config.model.name))
+    return (build_model(config.model, SHAPE, bank, config.objective.supervision, config.events),
+            build_objective(config.events or config.objective, config.model.name))
 
 
 def train_a_batch(config: Config) -> Trained:
@@ -215,6 +215,9 @@ def train_a_batch(config: Config) -> Trained:
     model, objective = build(config, bank)
     if config.data.kind == "llp":
         losses = objective(model(batch), torch.eye(B, C))
+    elif config.events is not None:
+        events = torch.tensor([[[0, 0.3, 2.4], [1, 1.0, 5.9]], [[2, 0.0, 6.0], [-1, -1, -1]]])
+        losses = objective(model(batch), events.repeat(2, 1, 1))
     else:
         pasted = {"pasted": (torch.arange(T) < 2).float().expand(B, T)} if "pasted" in objective.names else {}
         losses = objective(model(batch), category, relevance, **pasted)
@@ -295,6 +298,13 @@ SMALL = ["model.dim=16", "train.epochs=2", "train.batch_size=8", "evaluate.boots
 #: Parsing is trained in tests/tasks/parsing/test_training.py; its settings train a batch below.
 PARSED = ["data.kind=llp", "parsing.audio_smoothing=0.2", "parsing.visual_smoothing=0.2", "parsing.guided=false",
           "parsing.evidence=seconds"]
+
+#: Several events are trained in tests/engine/recipes/test_dense.py; these settings train a batch below.
+DENSE = ["data.kind=dense", "data.name=other", "data.features=f.h5", "model.text.slots=per_class", "dense.levels=2",
+         "dense.reach=1.5", "dense.layers=1", "dense.kernel=5", "dense.interval_weight=2", "dense.alpha=0.5",
+         "dense.gamma=1"]
+#: Settings of decoding, which changes no loss: tests/engine/recipes/test_dense.py.
+DECODED = ["dense.limit=3", "dense.threshold=0.2", "dense.sigma=0.9"]
 
 #: Starting from the weights of another run is trained in tests/engine/recipes/test_training.py.
 STARTED = ["train.init=runs/other", "train.init_strict=false", "train.freeze=[cmsa]"]
@@ -382,8 +392,25 @@ def test_every_setting_of_parsing_changes_the_result():
         load_config(None, PARSED[1:])
 
 
+def test_every_setting_of_several_events_changes_the_result():
+    *base, levels, reach = DENSE[:6]
+    found = [train_a_batch(load_config(None, [*base, "model.dim=16", *settings]))
+                     for settings in ([], [levels], [levels, reach], *([text] for text in DENSE[6:]))]
+    assert len(found) == 8 and all(one != two for number, one in enumerate(found) for two in found[:number])
+
+
+@pytest.mark.parametrize(("settings", "word"), [
+    (DENSE[1:3] + DENSE[6:], "dense is read with"), ([*DENSE[:3]], r"text\.slots"), ([*DENSE[:4], DENSE[5]], "reach"),
+    ([*DENSE, "dense.kernel=4"], "odd"), ([*DENSE, "data.held_out=[a]"], "held_out"),
+    ([*DENSE, "data.splits=txt"], "splits"), ([*DENSE, "model.name=avel"], "default"),
+])
+def test_settings_that_contradict_several_events_are_errors(settings: list[str], word: str):
+    with pytest.raises(ConfigError, match=word):
+        load_config(None, settings)
+
+
 def test_every_setting_of_data_and_training_is_in_a_run():
-    given = [*RUNS.values(), PARSED, STARTED]
+    given = [*RUNS.values(), PARSED, DENSE + DECODED, STARTED]
     configs = [load_config(None, [*SMALL, "data.root=.", "run_dir=.", *settings]) for settings in given]
     keys = [key for key in SCHEMA if not key.startswith(BUILDING)]
     taken = {key: [value_at(config, key) for config in configs] for key in keys}

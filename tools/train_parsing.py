@@ -15,6 +15,7 @@ import sys
 from avsgn_pyg.common.command_line import Parser, own_words, path, setting
 from avsgn_pyg.common.config import load_config
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
+from avsgn_pyg.engine.recipes.task import TaskResult
 from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config, run_folder
 from avsgn_pyg.tasks import parsing
 from avsgn_pyg.tasks.parsing.checks import check_parsing, check_parsing_run
@@ -48,7 +49,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> parsing.ParsingResult:
+def run(options: argparse.Namespace) -> TaskResult:
     if options.score is not None:
         check_parsing_run(options.score, options.overrides)
         return parsing.evaluate_run(options.score, split=options.split, overrides=options.overrides,

@@ -109,7 +109,7 @@ class SyntheticConfig(Section):
 class DataConfig(Section):
     """The files of annotations and features."""
 
-    kind: Literal["ave", "ov-ave", "ave-pm", "synthetic", "llp"] = "ave"
+    kind: Literal["ave", "ov-ave", "ave-pm", "dense", "synthetic", "llp"] = "ave"
     name: str = "AVE"
     root: Place | None = None
     annotations: str = "Annotations.txt"
@@ -137,10 +137,10 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
-        if self.held_out and self.kind == "llp":
-            raise ValueError(f"held_out={list(self.held_out)} leaves out videos by their one class, and kind=llp has "
-                             "several per video: set held_out=[]")
-        if self.kind in ("ov-ave", "ave-pm"):
+        if self.held_out and self.kind in ("llp", "dense"):
+            raise ValueError(f"held_out={list(self.held_out)} leaves out videos by their one class, and "
+                             f"kind={self.kind} has several per video: set held_out=[]")
+        if self.kind in ("ov-ave", "ave-pm", "dense"):
             self._check_by_id()
         if self.limit is not None and self.kind == "llp":
             raise ValueError(f"limit={self.limit} is not for kind=llp: set limit=null")
@@ -155,13 +155,13 @@ class DataConfig(Section):
         return self
 
     def _check_by_id(self) -> None:
-        """Raise ValueError for settings that OV-AVE and AVE-PM need, or would ignore."""
+        """Raise ValueError for settings that data found by id need, or would ignore."""
         if self.features is None or self.name == "AVE":
             raise ValueError(f"kind={self.kind} needs features=FILE.h5, a feature store, and its own name, such as "
                              f"name={self.kind.upper()}; got features={self.features}, name={self.name}")
-        for key in ("annotations", "splits", "drop_leaking"):
+        for key in ("annotations", "splits", "drop_leaking")[self.kind == "dense":]:
             if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"{key}={getattr(self, key)} is read with kind=ave alone; leave it out")
+                raise ValueError(f"{key}={getattr(self, key)} is not read with kind={self.kind}; leave it out")
 
 
 class TextConfig(Section):
@@ -318,6 +318,29 @@ class ParsingConfig(Section):
     guided: Switch = True
 
 
+class DenseConfig(Section):
+    """Head, objective and decoding of several events a video (:mod:`avsgn_pyg.model.dense`), kind ``dense``."""
+
+    levels: Count = 1
+    reach: Positive = 4.0
+    layers: Annotated[Integer, Field(ge=0)] = 2
+    kernel: Count = 3
+    interval_weight: Positive = 1.0
+    alpha: Fraction = 0.25
+    gamma: NonNegative = 2.0
+    limit: Count = 100
+    threshold: BelowOne = 0.01
+    sigma: Positive = 0.5
+
+    @model_validator(mode="after")
+    def _check(self) -> DenseConfig:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} must be odd, so that it has a middle")
+        if self.levels == 1 and self.reach != self.default("reach"):
+            raise ValueError(f"reach={self.reach:g} is used with levels above 1 only; set levels or leave reach out")
+        return self
+
+
 class AugmentConfig(Section):
     """Augmentation of training batches; rates are probabilities per video."""
 
@@ -403,14 +426,25 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     parsing: ParsingConfig = ParsingConfig()
+    dense: DenseConfig = DenseConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    @property
+    def events(self) -> DenseConfig | None:
+        """The section ``dense`` where a video has several events with float times, else ``None``."""
+        return self.dense if self.data.kind == "dense" else None
 
     @model_validator(mode="after")
     def _check(self) -> Config:
         self._check_objective()
         if self.data.kind != "llp" and self.parsing != ParsingConfig():
             raise ValueError(f"parsing is the objective of data.kind=llp; data.kind={self.data.kind} has objective")
+        if self.data.kind != "dense" and self.dense != DenseConfig():
+            raise ValueError(f"dense is read with data.kind=dense; data.kind={self.data.kind} has objective")
+        if self.data.kind == "dense" and self.model.name == AVSGN and self.model.text.slots != "per_class":
+            raise ValueError("data.kind=dense scores classes by their text nodes: it needs "
+                             f"model.text.slots=per_class, got {self.model.text.slots}")
         if self.data.regions == "keep" and self.train.augment != AugmentConfig():
             raise ValueError("train.augment changes one vector per second and not the regions of "
                              "data.regions=keep; leave train.augment at its defaults, or set data.regions=pool")

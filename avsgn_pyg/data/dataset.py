@@ -19,6 +19,7 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import ave
 from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.by_id import read_avepm, read_ovave
+from avsgn_pyg.data.dense import load_dense
 from avsgn_pyg.data.feature_store import LabelText, format_span, read_store, width_mismatches
 from avsgn_pyg.data.files import BY_ID_FILES, SPLIT_FILES, check_files, feature_files, label_files, root_of
 from avsgn_pyg.data.legacy import Maps, open_maps, read_label_text
@@ -47,7 +48,8 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
         DataError: a file is missing, damaged or contradicts another; names the file and the place.
     """
     check_files(config)
-    dataset = make_synthetic(config.synthetic) if config.kind == "synthetic" else _load_files(config)
+    load = {"synthetic": _generate, "dense": load_dense}.get(config.kind, _load_files)
+    dataset = load(config)
     if config.held_out:
         dataset = dataset.without_classes(config.held_out)
     if config.limit is not None:
@@ -55,6 +57,10 @@ def load_dataset(config: DataConfig, *, text_nodes: int | None = None) -> Datase
     if config.recompose != "none":
         dataset = recompose_dataset(dataset, config.recompose)
     return dataset if text_nodes is None else dataset.with_graph(text_nodes)
+
+
+def _generate(config: DataConfig) -> Dataset:
+    return make_synthetic(config.synthetic)
 
 
 def _load_files(config: DataConfig) -> Dataset:

@@ -35,7 +35,9 @@ def check_files(config: DataConfig) -> None:
     for modality, path in feature_files(config).items():
         other = f"; set data.{modality}_features, or data.features for a feature store"
         check_file(path, hint="" if modality == "features" else other)
-    if config.kind in BY_ID_FILES:
+    if config.kind == "dense":
+        read_text(root / config.annotations)
+    elif config.kind in BY_ID_FILES:
         for name in BY_ID_FILES[config.kind]:
             check_file(root / name, hint=f"; data.kind={config.kind} needs it")
     else:

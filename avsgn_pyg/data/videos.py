@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -42,6 +42,7 @@ class Videos:
         topology: edges of each video's graph; ``None`` for models without message passing.
         lengths: [N] seconds of each video, on the CPU; padding after them is never read. ``None`` if every video has T.
         maps: regional features of the same seconds, in the graph in addition to `visual`; videos must be equally long.
+        rate: segments a second; labels of whole seconds need 1.
 
     Raises:
         DataError: there is no video, the tensors differ in N or T, or a length is outside 1..T.
@@ -57,6 +58,10 @@ class Videos:
     topology: Topology | None = dataclasses.field(default=COMPLETE, kw_only=True)
     lengths: Int[Tensor, "N"] | None = dataclasses.field(default=None, kw_only=True)
     maps: Maps | None = dataclasses.field(default=None, kw_only=True)
+    rate: int = dataclasses.field(default=1, kw_only=True)
+
+    #: The fields that are tuples with an entry for each video.
+    listed: ClassVar = ("video_ids",)
 
     def __post_init__(self) -> None:
         sizes, videos = {name: tuple(value.shape) for name, value in self._tensors()}, len(self.video_ids)
@@ -124,8 +129,8 @@ class Videos:
         parts = {name: value[here] for name, value in self._tensors()}
         if self.lengths is not None:
             parts["lengths"] = self.lengths[index.cpu()]
-        maps = None if self.maps is None else self.maps.take(index)
-        return dataclasses.replace(self, **parts, video_ids=tuple(self.video_ids[i] for i in index.tolist()), maps=maps)
+        parts |= {name: tuple(getattr(self, name)[i] for i in index.tolist()) for name in self.listed}
+        return dataclasses.replace(self, **parts, maps=None if self.maps is None else self.maps.take(index))
 
     def to(self, device: torch.device | str) -> Videos:
         """Return the same videos with every tensor on `device`; maps stay in their file."""

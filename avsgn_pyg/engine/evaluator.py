@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, VISUAL
+
+T = TypeVar("T")
 
 #: The gates of a model, in the order of the outputs.
 GATES: Final = (AUDIO, VISUAL)
@@ -29,8 +31,8 @@ def predict(
         Class logits, relevance logits, gates (if the model has them; vectors averaged over their width), segment scores
         (likewise) and mask of all videos, float32 on the CPU; what belongs to padding is 0.
     """
-    category, relevance, scores, *gates = run_batches(
-        model, videos, lambda found: _heads(found, videos.audio.shape[1]), device, batch_size, progress)
+    category, relevance, scores, *gates = join(run_batches(
+        model, videos, lambda found, _: _heads(found, videos.audio.shape[1]), device, batch_size, progress))
     named = zip(GATES, gates, strict=True)
     return Localization(category, relevance, gates={name: gate for name, gate in named if gate is not None},
                         segment_scores=scores, mask=videos.mask)
@@ -38,22 +40,28 @@ def predict(
 
 @torch.inference_mode()
 def run_batches(
-    model: nn.Module, videos: Videos, heads: Callable[[Any], tuple[Tensor | None, ...]], device: torch.device | str,
+    model: nn.Module, videos: Videos, read: Callable[[Any, Int[Tensor, "B"]], T], device: torch.device | str,
     batch_size: int, progress: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """Run `model`, in evaluation mode, over `videos` in their order; return what `heads` takes of its outputs, joined.
+) -> list[T]:
+    """Run `model`, in evaluation mode, over `videos` in their order; return what `read` makes of each batch's output.
 
-    The model has to be on `device`; batches are moved there, results are float32 on the CPU. The model's mode is
-    restored afterwards. No random number is drawn, so evaluating during training does not change the training.
+    `read` is given the output, and the indices of the batch's videos.
+
+    The model has to be on `device`; batches are moved there. Its mode is restored afterwards. No random number is
+    drawn, so evaluating during training does not change the training.
     """
     training = model.training
     model.eval()
     batches = torch.arange(len(videos)).split(batch_size)
     try:
-        found = [heads(model(videos.batch(index).to(device))) for index in tqdm(
+        return [read(model(videos.batch(index).to(device)), index) for index in tqdm(
             batches, desc="evaluate", unit="batch", leave=False, disable=None if progress else True)]
     finally:
         model.train(training)
+
+
+def join(found: Sequence[tuple[Tensor | None, ...]]) -> tuple[Tensor | None, ...]:
+    """Return the parts of all batches joined, float32 on the CPU."""
     return tuple(None if parts[0] is None else torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
 
 

@@ -31,7 +31,8 @@ class Meta(BaseModel):
     Attributes:
         format: version of this layout.
         categories: class names in the order of the class logits.
-        audio_width, visual_width, segments: feature widths, and seconds of the longest video, of the training data.
+        audio_width, visual_width, segments: feature widths, and segments of the longest video, of the training data.
+        rate: segments a second.
         dataset, synthetic, provenance: name of the training data, whether they are synthetic, and how their features
             were computed.
         epoch, step: finished epochs and optimizer steps behind these weights.
@@ -49,6 +50,7 @@ class Meta(BaseModel):
     audio_width: int
     visual_width: int
     segments: int
+    rate: int = 1
     dataset: str
     synthetic: bool
     provenance: dict[str, Any] = {}

@@ -10,49 +10,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fusion, psp, vscg
 from avsgn_pyg.baselines.options import build_with
-from avsgn_pyg.common.config import ConfigError, ModelConfig, ObjectiveConfig
+from avsgn_pyg.common.config import ConfigError, DenseConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.common.errors import did_you_mean
+from avsgn_pyg.engine.assembly import LabelBanks, Shape, avsgn_parts
 from avsgn_pyg.graph.localization import Ensemble
-from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.graph.topology import Topology
-from avsgn_pyg.layers.convolution import Convolution, TypedConvolution
-from avsgn_pyg.layers.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime
 from avsgn_pyg.model.avsgn import AVSGN
-from avsgn_pyg.model.cmgi import CMGI
-from avsgn_pyg.model.cmsa import CMSA
+from avsgn_pyg.model.dense import AVSGNDense, DenseHead
+from avsgn_pyg.model.dense_losses import DenseObjective
 from avsgn_pyg.model.head import LocalizationHead
-from avsgn_pyg.model.inputs import Adapter, LabelText
 from avsgn_pyg.model.losses import AVSGNObjective, Objective
-
-
-@runtime_checkable
-class LabelBanks(Protocol):
-    """Label-text embeddings: `audio` [C, d_a] and `visual` [C, d_v]."""
-
-    audio: Tensor
-    visual: Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """Sizes that a dataset determines, stored with every checkpoint.
-
-    Attributes:
-        audio_width, visual_width: feature widths d_a and d_v.
-        segments: T, of the longest video.
-        classes: C, without background.
-        regions: R, visual features per second; 1 for a single vector.
-    """
-
-    audio_width: int
-    visual_width: int
-    segments: int
-    classes: int
-    regions: int = 1
 
 
 def text_nodes(config: ModelConfig, shape: Shape) -> int:
@@ -70,20 +41,21 @@ class Row:
     """A model of the table.
 
     Attributes:
-        model: ``(config, shape, label bank, supervision) -> model``, which maps a batch to a Localization.
-        objective: ``config -> objective``.
+        model: ``(config, shape, label bank, supervision) -> model``, which maps a batch to a Localization; in
+            :data:`DENSE`, with the section ``dense`` instead of the supervision, to a DenseOutput.
+        objective: ``config -> objective``, of the section ``objective`` or ``dense``.
         regional: whether it can use several regions per second.
         segment_scores: whether it returns C + 1 scores per second; for avsgn this is a setting.
     """
 
-    model: Callable[[ModelConfig, Shape, LabelBanks | None, str], nn.Module]
-    objective: Callable[[ObjectiveConfig], Any]
+    model: Callable[[ModelConfig, Shape, LabelBanks | None, Any], nn.Module]
+    objective: Callable[[Any], Any]
     regional: bool = False
     segment_scores: bool = False
 
 
 def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None = None,
-                supervision: str = "full") -> nn.Module:
+                supervision: str = "full", dense: DenseConfig | None = None) -> nn.Module:
     """Build the model named by ``config.name``, with parameters from the global random state.
 
     Args:
@@ -92,15 +64,16 @@ def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
         label_text: the frozen label bank. ``None`` gives zeros, to be filled from a checkpoint, or random values with
             ``text.bank: learned``.
         supervision: of the objective; some baselines have different layers under weak supervision.
+        dense: the ``dense`` section, for a model of several events a video with float times.
 
     Raises:
         ConfigError: names the setting that cannot be used, and what would work.
     """
-    row = find_row(config.name)
+    row = find_row(config.name, MODELS if dense is None else DENSE)
     if shape.regions > 1:
         refuse_maps(config.name)
     try:
-        return row.model(config, shape, label_text, supervision)
+        return row.model(config, shape, label_text, dense or supervision)
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
@@ -127,9 +100,9 @@ def load_model(checkpoint: Trained, shape: Shape | None = None) -> nn.Module:
         CheckpointError: the weights do not fit the model.
     """
     config, meta = checkpoint.config, checkpoint.meta
-    shape = shape or Shape(meta.audio_width, meta.visual_width, meta.segments, len(meta.categories))
+    shape = shape or Shape(meta.audio_width, meta.visual_width, meta.segments, len(meta.categories), rate=meta.rate)
     with torch.random.fork_rng(devices=[]):
-        model = build_model(config.model, shape, supervision=config.objective.supervision)
+        model = build_model(config.model, shape, supervision=config.objective.supervision, dense=config.events)
     checkpoint.load_into(model)
     return model.eval()
 
@@ -140,29 +113,31 @@ def load_models(checkpoints: Sequence[Trained], shape: Shape | None = None) -> n
     return Ensemble(models) if len(models) > 1 else models[0]
 
 
-def build_objective(config: ObjectiveConfig, model: str = "avsgn") -> Any:
-    """Build the objective of the ``objective`` section for the model named `model`.
+def build_objective(config: ObjectiveConfig | DenseConfig, model: str = "avsgn") -> Any:
+    """Build the objective of the ``objective`` or ``dense`` section for the model named `model`.
 
     Raises:
         ConfigError: no such model, or an option that its objective does not have.
     """
-    row = find_row(model)
+    row = find_row(model, DENSE if isinstance(config, DenseConfig) else MODELS)
     try:
         return row.objective(config)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"objective: {error}") from error
 
 
-def find_row(name: str) -> Row:
-    """Return the row of the model `name`.
+def find_row(name: str, table: dict[str, Row] | None = None) -> Row:
+    """Return the row of the model `name`, of :data:`MODELS` by default.
 
     Raises:
         ConfigError: no such model; lists the models.
     """
-    if name not in MODELS:
-        raise ConfigError(f"model.name: {name!r} is not a model; choose one of {sorted(MODELS)}"
-                          f"{did_you_mean(name, MODELS)}")
-    return MODELS[name]
+    table = MODELS if table is None else table
+    if name not in table:
+        kind = " of data.kind=dense" if table is DENSE else ""
+        raise ConfigError(f"model.name: {name!r} is not a model{kind}; choose one of {sorted(table)}"
+                          f"{did_you_mean(name, table)}")
+    return table[name]
 
 
 def scores_segments(config: ModelConfig) -> bool:
@@ -189,6 +164,7 @@ def _baseline(
 
     def build(config: ModelConfig, shape: Shape, _: LabelBanks | None, supervision: str) -> nn.Module:
         given = dataclasses.asdict(shape) | {"regions": shape.regions > 1}
+        del given["rate"]
         if not regional:
             del given["regions"]
         return build_with(model, config.options, **given, supervision=supervision)
@@ -202,70 +178,14 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None, _: 
     return AVSGN(**avsgn_parts(config, shape, label_text), head=head)
 
 
-def avsgn_parts(config: ModelConfig, shape: Shape, label_text: LabelBanks | None) -> dict[str, Any]:
-    """Return all modules before the head."""
-    width = common_width(config, shape)
-    rates, cmsa, cmgi = config.dropout, config.cmsa, config.cmgi
-    by_segment = config.text.slots == "segments"
-    time = {"none": NoTime, "relative": NoTime, "learned": lambda: LearnedTime(shape.segments, width),
-            "sinusoidal": lambda: SinusoidalTime(width)}[config.time_encoding]
-    relative = config.time_encoding == "relative"
-    adapter = {"width": config.width, "norm": config.input_norm, "dropout": rates.input}
-    return {
-        "adapt_audio": Adapter(shape.audio_width, **adapter),
-        "adapt_visual": Adapter(shape.visual_width, **adapter),
-        "label_text": _label_text(config, shape, label_text, rows=shape.segments if by_segment else None),
-        "time_audio": time(),
-        "time_visual": time(),
-        "cmsa": CMSA(width, config.dim, **cmsa.model_dump(), text_queries=by_segment, dropout=rates.features,
-                     attention_dropout=rates.attention, window=cmgi.window if cmgi.topology == "window" else None),
-        "cmgi": _cmgi(config),
-        "cmsa_time": RelativeTime(cmsa.inter_heads or cmsa.heads, slope=config.time_slope) if relative else None,
-    }
+def _avsgn_dense(config: ModelConfig, shape: Shape, label_text: LabelBanks | None, dense: DenseConfig) -> AVSGNDense:
+    head = DenseHead(config.dim, rate=shape.rate, dropout=config.dropout.head,
+                     **dense.model_dump(include={"levels", "reach", "layers", "kernel"}))
+    return AVSGNDense(**avsgn_parts(config, shape, label_text), head=head)
 
 
-def _cmgi(config: ModelConfig) -> CMGI:
-    cmgi = config.cmgi
-    by_subgraph = not isinstance(cmgi.conv, str)
-
-    def conv(subgraph: str) -> nn.Module:
-        name, options = ((cmgi.conv[subgraph], cmgi.conv_options.get(subgraph)) if by_subgraph
-                         else (cmgi.conv, cmgi.conv_options))
-        typed = cmgi.relations == "typed"
-        return (TypedConvolution if typed else lambda build: build())(
-            lambda: Convolution(config.dim, name, options, cmgi.backend))
-
-    def time(subgraph: str) -> SubgraphTime:  # text nodes have no time
-        timed = tuple(modality != TEXT for modality in SUBGRAPHS[subgraph])
-        return SubgraphTime(timed, slope=config.time_slope)
-
-    return CMGI(config.dim, conv, layers=cmgi.layers, subgraphs=cmgi.subgraphs, residual=cmgi.residual, norm=cmgi.norm,
-                adjacency=cmgi.adjacency, topk=cmgi.topk, dropout=config.dropout.graph,
-                as_list=cmgi.relations == "typed" or cmgi.backend == "native",
-                time=time if config.time_encoding == "relative" else None)
-
-
-def common_width(config: ModelConfig, shape: Shape) -> int:
-    """Width of both adapted modalities; ConfigError where ``model.width`` is needed and missing."""
-    if config.width is None and shape.audio_width != shape.visual_width:
-        raise ConfigError(f"model.width: null needs encoders of one width, but audio features are {shape.audio_width} "
-                          f"wide and visual ones {shape.visual_width}; set model.width (256, say), "
-                          "which gives each a linear adapter")
-    return config.width or shape.audio_width
-
-
-def _label_text(config: ModelConfig, shape: Shape, bank: LabelBanks | None, rows: int | None) -> LabelText:
-    learned = config.text.bank == "learned"
-    if learned or bank is None:
-        fill = torch.randn if learned else torch.zeros
-        visual, audio = fill(shape.classes, shape.visual_width), fill(shape.classes, shape.audio_width)
-    else:
-        visual, audio = bank.visual, bank.audio
-    for name, have, width in (("visual", visual, shape.visual_width), ("audio", audio, shape.audio_width)):
-        if tuple(have.shape) != (shape.classes, width):
-            raise ConfigError(f"{name} label bank must be ({shape.classes}, {width}), one row per class and as wide as "
-                              f"the features of its encoder, got {tuple(have.shape)}")
-    return LabelText(visual, audio, rows=rows, learned=learned)
+def _dense_objective(dense: DenseConfig) -> DenseObjective:
+    return DenseObjective(**dense.model_dump(include={"interval_weight", "alpha", "gamma"}))
 
 
 #: ``model.name`` -> how it is built and trained.
@@ -281,3 +201,6 @@ MODELS: dict[str, Row] = {
     "cpsp": _baseline(cpsp.CPSP, cpsp.CPSPObjective),
     "vscg": _baseline(vscg.VSCG, vscg.VSCGObjective),
 }
+
+#: The same for several events a video with float times (``data.kind=dense``).
+DENSE: dict[str, Row] = {"avsgn": Row(_avsgn_dense, _dense_objective)}

@@ -33,5 +33,6 @@ NO_EVENT: Final = -1
 #: Names of the attributes of a video's HeteroData, apart from its nodes.
 CATEGORY: Final = "category"  #: [1] class of the video's event; NO_EVENT if it has none
 RELEVANCE: Final = "relevance"  #: [1, T] 1 where the event is both heard and seen
+EVENTS: Final = "events"  #: [1, K, 3] class, start and end (s) of several events; class -1 is padding (kind ``dense``)
 PASTED: Final = "pasted"  #: [1, T] 1 where augmentation pasted another class over one modality; batches in training
 ROW: Final = "row"  #: [1] row in the annotation file

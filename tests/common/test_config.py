@@ -215,7 +215,7 @@ def test_a_config_cannot_be_changed():
     (["data.kind=synthetic", "data.padded_events=drop"], "kind=ave"),
     (["data.kind=ov-ave", "data.name=OV-AVE"], "features=None"),
     (["data.kind=ave-pm", "data.features=f.h5"], "name=AVE-PM; got .*name=AVE$"),
-    (["data.kind=ave-pm", "data.name=PM", "data.features=f.h5", "data.splits=txt"], "splits=txt .*kind=ave alone"),
+    (["data.kind=ave-pm", "data.name=PM", "data.features=f.h5", "data.splits=txt"], "splits=txt is not read with"),
 ])
 def test_settings_that_contradict_each_other_are_an_error(overrides: list[str], words: str):
     with pytest.raises(ConfigError, match=words):

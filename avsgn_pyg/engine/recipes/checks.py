@@ -6,17 +6,23 @@ A tool calls them before it imports the recipe, which repeats them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from avsgn_pyg.common.config import Config, ConfigError
+from avsgn_pyg.common.config import AugmentConfig, Config, ConfigError, ObjectiveConfig
 from avsgn_pyg.data.files import check_files
 from avsgn_pyg.engine import files
 from avsgn_pyg.engine.run_folder import find_checkpoint, find_checkpoints
 
 #: Sections that may be overridden for a trained run; all others come from the checkpoint.
 FREE_SECTIONS: Final = ("data.", "evaluate.")
+#: Settings that the localization of one event reads, and that of several (data.kind=dense) does not.
+UNREAD: Final = {
+    "model": ("head",),
+    "evaluate": ("tau",),
+    "data": ("audio_features", "visual_features", "audio_labels", "visual_labels", "padded_events", "synthetic"),
+}
 
 
 def check_config(config: Config) -> None:
@@ -28,7 +34,39 @@ def check_config(config: Config) -> None:
     """
     if config.data.kind == "llp":
         raise ConfigError(f"data.kind={config.data.kind} is another task; tools/train_parsing.py trains and scores it")
+    if config.events is not None:
+        refuse_unread(config, "data.kind=dense", UNREAD, ("noise",), "docs/dense.md")
     check_files(config.data)
+
+
+def refuse_unread(config: Config, task: str, unread: Mapping[str, Sequence[str]], augment: Sequence[str],
+                  guide: str) -> None:
+    """Refuse settings that localization reads and another task would ignore.
+
+    Args:
+        task: for messages: ``parsing (data.kind=llp)``.
+        unread: section -> its settings that the task does not read.
+        augment: settings of ``train.augment`` that it reads.
+        guide: the document that says what it reads.
+    """
+    for name, keys in unread.items():
+        section = getattr(config, name)
+        for key in keys:
+            if getattr(section, key) != section.default(key):
+                raise ConfigError(f"{name}.{key}={getattr(section, key)}: {task} does not read it; leave it out; "
+                                  f"{guide} says what it reads")
+    train, default = config.train, AugmentConfig()
+    if config.objective != ObjectiveConfig():
+        raise ConfigError(f"objective: it trains the localization of one event; {guide} has the losses of {task}")
+    for key in type(default).model_fields:
+        if key not in augment and getattr(train.augment, key) != getattr(default, key):
+            raise ConfigError(f"train.augment.{key}={getattr(train.augment, key)}: it needs one class a video; {task} "
+                              f"has {', '.join(augment)}")
+    if train.seeds is not None:
+        raise ConfigError(f"train.seeds={list(train.seeds)}: {task} trains one seed a run; give train.seed and a name= "
+                          "for each")
+    if train.early_stop is not None and train.select == "last":
+        raise ConfigError(f"train.early_stop={train.early_stop} needs a split to watch; train.select=last has none")
 
 
 def check_run(

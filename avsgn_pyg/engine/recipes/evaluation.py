@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -21,22 +19,21 @@ from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.engine.files import read_config
+from avsgn_pyg.engine.recipes import dense
 from avsgn_pyg.engine.recipes.checks import check_run, check_tau
-from avsgn_pyg.engine.recipes.parts import check_fits, meta_of, open_dataset, shape_of, split_of
+from avsgn_pyg.engine.recipes.parts import check_fits, open_dataset, other_settings, shape_of, split_of
 from avsgn_pyg.engine.recipes.result import Evaluation, Result, join
+from avsgn_pyg.engine.recipes.task import TaskResult
 from avsgn_pyg.engine.run_folder import find_checkpoints
 
 Split = Literal["train", "val", "test"]
-#: Settings that are not named: split and tau are anyway, data that moved are the same by their provenance, and
-#: validation during training changes no score.
-UNNAMED: Final = ("data.root", "evaluate.split", "evaluate.tau", "evaluate.every")
 
 
 def evaluate_run(
     path: Path, *, split: Split | None = None, tau: float | None = None, tau_from: Split | None = None,
     overrides: Sequence[str] = (), seeds: Sequence[int] | int | None = None, device: str = "auto",
     progress: bool = True,
-) -> Result:
+) -> Result | TaskResult:
     """Evaluate a run or one checkpoint; results are written to ``evaluation-<split>/`` in it.
 
     Of a run of several seeds each seed is evaluated, and the ensemble that averages their probabilities; its results
@@ -63,7 +60,12 @@ def evaluate_run(
     """
     if tau is not None and tau_from is not None:
         raise ConfigError(f"tau={tau} and tau_from={tau_from}: give one of them")
-    check_run(path, overrides, "an evaluation", tau=tau, several=True, seeds=seeds)
+    paths = check_run(path, overrides, "an evaluation", tau=tau, several=True, seeds=seeds)
+    if read_config(paths[0]).events is not None:
+        if (tau, tau_from, seeds) != (None, None, None):
+            raise ConfigError(f"{path}: a run of data.kind=dense has one seed and no tau; leave out --tau, --tau-from "
+                              "and --seeds")
+        return dense.evaluate_run(path, split=split, overrides=overrides, device=device)
     accelerator = make_accelerator(TrainConfig(device=device))
     places = find_checkpoints(path, seeds)
     checkpoints = load_checkpoints([*places.values()])
@@ -154,17 +156,6 @@ def _tau_part(config: Config, checkpoint: Checkpoint, tau: float | None, tau_fro
         yield f"tau-from={tau_from}"
     elif used and tau != checkpoint.config.evaluate.tau:
         yield f"tau={tau}"
-
-
-def other_settings(config: Config, checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
-    """Yield the settings that differ from the run's and change what is scored, and a digest of data that do."""
-    for section in ("data", "evaluate"):
-        old, new = (getattr(each, section).model_dump(mode="json") for each in (checkpoint.config, config))
-        yield from (f"{section}.{key}={value if isinstance(value, str) else json.dumps(value)}"
-                    for key, value in new.items() if value != old[key] and f"{section}.{key}" not in UNNAMED)
-    trained, opened = (meta.model_dump(mode="json")["provenance"] for meta in (checkpoint.meta, meta_of(dataset)))
-    if opened != trained:
-        yield f"data={hashlib.sha256(json.dumps(opened, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
 def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from torch import nn
 
@@ -15,6 +17,10 @@ from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.files import Meta, read_config, read_meta
 from avsgn_pyg.engine.recipes.checks import check_config, check_run
+
+#: Settings that are not named: split and tau are anyway, data that moved are the same by their provenance, and
+#: validation during training changes no score.
+UNNAMED: Final = ("data.root", "evaluate.split", "evaluate.tau", "evaluate.every")
 
 
 class Opened(NamedTuple):
@@ -67,7 +73,7 @@ def open_dataset(config: Config) -> Dataset:
 
 def _refuse_mixed_lengths(config: Config, dataset: Dataset) -> None:
     shortest, longest = dataset.span
-    if shortest == longest:
+    if shortest == longest or config.events is not None:
         return
     found, slots = f"{dataset.name} has videos of {shortest} to {longest} seconds", config.model.text.slots
     if config.model.name != AVSGN:
@@ -82,14 +88,14 @@ def shape_of(dataset: Dataset) -> zoo.Shape:
     """Return the widths and counts that decide the shape of a model's weights."""
     audio, visual, maps = dataset.train.audio, dataset.train.visual, dataset.train.maps
     return zoo.Shape(audio.shape[-1], visual.shape[-1], dataset.span[1], len(dataset.categories),
-                     regions=1 if maps is None else maps.regions)
+                     regions=1 if maps is None else maps.regions, rate=dataset.train.rate)
 
 
 def meta_of(dataset: Dataset) -> Meta:
     """Return a checkpoint's metadata on the data it was trained on."""
     shape = shape_of(dataset)
     return Meta(categories=dataset.categories, audio_width=shape.audio_width, visual_width=shape.visual_width,
-                segments=shape.segments, dataset=dataset.name, synthetic=dataset.synthetic,
+                segments=shape.segments, rate=shape.rate, dataset=dataset.name, synthetic=dataset.synthetic,
                 provenance=dataset.provenance)
 
 
@@ -122,7 +128,7 @@ def check_fits(checkpoint: Checkpoint, dataset: Dataset) -> None:
                               f"{opened}")
     any_length = model.text.slots == "per_class" and model.time_encoding != "learned"
     length = () if any_length else ("segments",)
-    _compare(checkpoint.path, dataset, "categories", "audio_width", "visual_width", *length)
+    _compare(checkpoint.path, dataset, "categories", "audio_width", "visual_width", "rate", *length)
 
 
 def check_same_data(checkpoint: Path, dataset: Dataset) -> None:
@@ -136,3 +142,14 @@ def _compare(checkpoint: Path, dataset: Dataset, *names: str) -> None:
              for name in names if saved[name] != given[name]]
     if found:
         raise CheckpointError(f"{checkpoint}: does not fit {dataset.name}: " + "; ".join(found))
+
+
+def other_settings(config: Config, checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
+    """Yield the settings that differ from the run's and change what is scored, and a digest of data that do."""
+    for section in ("data", "evaluate"):
+        old, new = (getattr(each, section).model_dump(mode="json") for each in (checkpoint.config, config))
+        yield from (f"{section}.{key}={value if isinstance(value, str) else json.dumps(value)}"
+                    for key, value in new.items() if value != old[key] and f"{section}.{key}" not in UNNAMED)
+    trained, opened = (meta.model_dump(mode="json")["provenance"] for meta in (checkpoint.meta, meta_of(dataset)))
+    if opened != trained:
+        yield f"data={hashlib.sha256(json.dumps(opened, sort_keys=True).encode()).hexdigest()[:8]}"

@@ -139,11 +139,8 @@ class Result:
         return "\n\n".join(tables + ([] if self.ensemble is None else [self.ensemble.table()]))
 
     def listing(self) -> str:
-        """The folder, then each file in it; a tracker's folder counts as one."""
-        paths = (path for path in sorted(self.folder.rglob("*")) if path.name in TRACKED or path.is_file())
-        lines = [f"  {path.relative_to(self.folder)}{'/' if path.is_dir() else ''}"
-                 for path in paths if not {*path.relative_to(self.folder).parts[:-1]} & TRACKED]
-        return "\n".join([f"{self.folder}/", *lines])
+        """The folder, then each file in it."""
+        return list_files(self.folder)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: every evaluation, and summary and ensemble if there are several seeds."""
@@ -179,6 +176,14 @@ class Result:
                       "selected_on": self.selected_on, "epochs": [one.meta.epoch for one in self.evaluations],
                       "marks": self.marks, "interval": self.interval,
                       "scores": {name: summary._asdict() for name, summary in self.scores.items()}})
+
+
+def list_files(folder: Path) -> str:
+    """Return the folder, then each file in it; a tracker's folder counts as one."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.name in TRACKED or path.is_file())
+    lines = [f"  {path.relative_to(folder)}{'/' if path.is_dir() else ''}"
+             for path in paths if not {*path.relative_to(folder).parts[:-1]} & TRACKED]
+    return "\n".join([f"{folder}/", *lines])
 
 
 def name_of(split: str, parts: Sequence[str], what: str = "evaluation") -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from avsgn_pyg.common.lazy import attach
 
 if TYPE_CHECKING:
-    from avsgn_pyg.tasks.parsing.training import ParsingResult, evaluate_run, restart, train
+    from avsgn_pyg.tasks.parsing.training import evaluate_run, restart, train
 
-__all__ = ["ParsingResult", "evaluate_run", "restart", "train"]
+__all__ = ["evaluate_run", "restart", "train"]
 
-__getattr__, __dir__ = attach(__name__, {"training": ("ParsingResult", "evaluate_run", "restart", "train")})
+__getattr__, __dir__ = attach(__name__, {"training": ("evaluate_run", "restart", "train")})

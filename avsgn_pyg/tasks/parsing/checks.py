@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from avsgn_pyg.common.config import AugmentConfig, Config, ConfigError, DataConfig, ObjectiveConfig
+from avsgn_pyg.common.config import Config, ConfigError, DataConfig
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.files import check_file, read_text
-from avsgn_pyg.engine.recipes.checks import check_run
+from avsgn_pyg.engine.recipes.checks import check_run, refuse_unread
 
 #: LLP's files: the events of each video without times, and with times.
 WEAK_FILES: Final = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 EVAL_FILES: Final = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}
-#: Settings that localization uses and parsing does not.
-UNUSED: Final = {
+#: Settings that localization reads and parsing does not.
+UNREAD: Final = {
     "evaluate": ("tau", "bootstrap"),
     "data": ("annotations", "splits", "audio_features", "visual_features", "audio_labels", "visual_labels",
              "drop_leaking", "synthetic"),
@@ -50,25 +50,10 @@ def check_parsing(config: Config) -> None:
     if config.data.kind != "llp":
         raise ConfigError(f"data.kind={config.data.kind}: parsing needs data.kind=llp; use tools/train.py "
                           "for the others")
-    for name, keys in UNUSED.items():
-        section = getattr(config, name)
-        for key in keys:
-            if getattr(section, key) != type(section).model_fields[key].default:
-                raise ConfigError(f"{name}.{key}={getattr(section, key)}: parsing (data.kind=llp) does not read it; "
-                                  "leave it out; docs/parsing.md says what it reads")
-    if config.objective != ObjectiveConfig():
-        raise ConfigError("objective: it trains the localization of one event; parsing's losses are set under parsing")
-    train, augment = config.train, config.train.augment
-    if augment != AugmentConfig(time_flip=augment.time_flip, noise=augment.noise):
-        raise ConfigError("train.augment: recombine and boundary need one class a video; time_flip and noise do not")
-    if train.seeds is not None:
-        raise ConfigError(f"train.seeds={list(train.seeds)}: a parsing run has one seed; give train.seed and a name= "
-                          "for each")
-    if config.evaluate.split == "train" or train.select == "test":
-        raise ConfigError(f"evaluate.split={config.evaluate.split}, train.select={train.select}: LLP has segment "
-                          "labels in val and test; select on val, or take the last epoch")
-    if train.early_stop is not None and train.select == "last":
-        raise ConfigError(f"train.early_stop={train.early_stop} needs a split to watch; train.select=last has none")
+    refuse_unread(config, "parsing (data.kind=llp)", UNREAD, ("time_flip", "noise"), "docs/parsing.md")
+    if config.evaluate.split == "train" or config.train.select == "test":
+        raise ConfigError(f"evaluate.split={config.evaluate.split}, train.select={config.train.select}: LLP has "
+                          "segment labels in val and test; select on val, or take the last epoch")
     check_llp(config.data)
 
 

@@ -25,7 +25,8 @@ from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.engine.recipes import parts
 from avsgn_pyg.engine.recipes.embedding import embed_run
-from avsgn_pyg.engine.recipes.evaluation import judge, other_settings
+from avsgn_pyg.engine.recipes.evaluation import judge
+from avsgn_pyg.engine.recipes.parts import other_settings
 from avsgn_pyg.engine.recipes.pictures import answer_row
 from avsgn_pyg.engine.recipes.result import Result
 from avsgn_pyg.graph.localization import Localization

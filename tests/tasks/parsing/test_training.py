@@ -14,6 +14,7 @@ from avsgn_pyg.common.errors import DataError, RunError
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
 from avsgn_pyg.engine import recipes, trainer
 from avsgn_pyg.engine.checkpoint import load_checkpoint
+from avsgn_pyg.engine.recipes.task import TaskResult
 from avsgn_pyg.tasks import parsing
 from avsgn_pyg.tasks.parsing.llp import read_llp
 from avsgn_pyg.tasks.parsing.synthetic import make_features
@@ -31,12 +32,12 @@ def config(root: Path) -> Callable:
 
 
 @pytest.fixture(scope="module")
-def whole(config: Callable, tmp_path_factory: pytest.TempPathFactory) -> parsing.ParsingResult:
+def whole(config: Callable, tmp_path_factory: pytest.TempPathFactory) -> TaskResult:
     """An uninterrupted run."""
     return parsing.train(config(tmp_path_factory.mktemp("runs")), progress=False)
 
 
-def test_a_run_ends_in_a_table_and_a_file(whole: parsing.ParsingResult):
+def test_a_run_ends_in_a_table_and_a_file(whole: TaskResult):
     assert whole.split == "test" and whole.videos == 24 and whole.synthetic
     assert whole.scores["segment"]["audio"] > 50, whole.table()
     assert "LLP (synthetic features), test: 24 videos" in whole.table()

@@ -1,0 +1,127 @@
+"""Videos with any number of timed events: a feature store and an annotation file in ActivityNet's form.
+
+Shapes: N videos, T steps of the features (of the longest video), K events of a video, B videos of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch_geometric.data import Batch
+
+from avsgn_pyg.common.config import DataConfig
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.data.annotations import AnnotatedVideo, labels_of, read_annotations
+from avsgn_pyg.data.feature_store import Features, read_store
+from avsgn_pyg.data.files import check_files, root_of
+from avsgn_pyg.data.rows import class_index, format_some
+from avsgn_pyg.data.sources import file_record
+from avsgn_pyg.data.videos import Dataset, Videos
+from avsgn_pyg.graph.schema import EVENTS, NO_EVENT, ROW
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class DenseVideos(Videos):
+    """Videos with several events each; `category` is NO_EVENT and `relevance` 0 throughout.
+
+    Attributes:
+        events: for each video [K, 3]: class, start and end in seconds.
+    """
+
+    events: tuple[Float[Tensor, "_ 3"], ...]
+
+    listed: ClassVar = (*Videos.listed, "events")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.events) != len(self.video_ids):
+            raise DataError(f"{len(self.video_ids)} videos have events for {len(self.events)}")
+
+    def batch(self, index: Int[Tensor, "B"]) -> Batch:
+        """Return the videos at `index` as one batch with ``events`` [B, K, 3], in that order."""
+        batch = super().batch(index)
+        events = pad_sequence([self.events[i] for i in index.tolist()], batch_first=True, padding_value=-1.0)
+        setattr(batch, EVENTS, events.to(self.audio.device))
+        # Stacked like the rows: one entry per video.
+        batch._slice_dict[EVENTS], batch._inc_dict[EVENTS] = batch._slice_dict[ROW], batch._inc_dict[ROW]
+        return batch
+
+
+def load_dense(config: DataConfig) -> Dataset:
+    """Load an annotation file with the features of a store; splits are :class:`DenseVideos`.
+
+    Args:
+        config: ``annotations`` and ``features`` are files below ``root`` that have the same ids. ``missing``: reject
+            videos without features, or leave them out with a note.
+
+    Raises:
+        DataError: a file is missing, damaged or contradicts the other; names the file and the video.
+    """
+    check_files(config)
+    root = root_of(config)
+    path, source = root / config.features, root / config.annotations
+    store, videos = read_store(path), read_annotations(source)
+    place = {name: number for number, name in enumerate(store.video_ids)}
+    if len(place) != len(store.video_ids):
+        raise DataError(f"{path}: {len(store.video_ids) - len(place)} ids occur twice; videos are found by id")
+    categories = store.categories or labels_of(videos)
+    splits, notes = {}, []
+    for split in SPLITS:
+        annotated = [(row, video) for row, video in enumerate(videos) if video.split == split]
+        present = [(row, video) for row, video in annotated if video.video_id in place]
+        absent = [video.video_id for _, video in annotated if video.video_id not in place]
+        if absent and config.missing == "refuse":
+            raise DataError(f"{path}: {len(absent)} of the {len(annotated)} {split} videos of {source} have no "
+                            f"features, first {absent[0]!r}; data.missing=drop leaves them out")
+        if absent:
+            notes.append(f"{split}: videos without features, left out: {len(absent)}: {format_some(absent)}")
+        if present or split == "train":
+            splits[split] = _videos(present, store, place, categories, path, source)
+    unused = sum(video.split is None for video in videos)
+    if unused:
+        notes.append(f"annotated videos in no split: {unused}")
+    provenance = {key: value for key, value in store.provenance.items() if key != "sizes"}
+    return Dataset(
+        name=config.name, categories=categories, **splits, label_text=store.label_text, notes=tuple(notes),
+        provenance={"features": provenance,
+                    "files": {"features": file_record(path), "annotations": file_record(source)}})
+
+
+def _videos(annotated: Sequence[tuple[int, AnnotatedVideo]], store: Features, place: Mapping[str, int],
+            categories: Sequence[str], path: Path, source: Path) -> DenseVideos:
+    """Return the videos of a split, which all have features."""
+    if not annotated:
+        raise DataError(f"{source}: no video of the train split has features in {path}")
+    rows, videos = zip(*annotated, strict=True)
+    index = {name: number for number, name in enumerate(categories)}
+    at = torch.tensor([place[video.video_id] for video in videos])
+    lengths = store.seconds[at]
+    events = [_events(video, index, int(length) / store.rate, f"{source}, video {video.video_id!r}", path)
+              for video, length in zip(videos, lengths, strict=True)]
+    longest = int(lengths.max())
+    return DenseVideos(
+        audio=store.audio[at, :longest], visual=store.visual[at, :longest],
+        category=torch.full((len(rows),), NO_EVENT), relevance=torch.zeros(len(rows), longest),
+        row=torch.tensor(rows), video_ids=tuple(video.video_id for video in videos), text_nodes=1, lengths=lengths,
+        events=tuple(events), rate=store.rate)
+
+
+def _events(video: AnnotatedVideo, index: Mapping[str, int], seconds: float, where: str,
+            path: Path) -> Float[Tensor, "K 3"]:
+    """Return a video's events, cut at the end of its features, `seconds`; DataError for one that begins after it."""
+    rows = []
+    for event in video.events:
+        if event.start >= seconds:
+            raise DataError(f"{where}: {event.label!r} from {event.start:g} to {event.end:g} s, but its features in "
+                            f"{path} end at {seconds:g} s; extract the whole video (--own-length, --segments)")
+        rows.append((class_index(event.label, index, where), event.start, min(event.end, seconds)))
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 3)

@@ -1,0 +1,90 @@
+"""An annotation file and a store as videos with events: batches of mixed lengths, and errors by file and video."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from avsgn_pyg.common.config import DataConfig, load_config
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, write_annotations
+from avsgn_pyg.data.dataset import load_dataset
+from avsgn_pyg.data.dense import DenseVideos
+from avsgn_pyg.data.feature_store import Features, write_store
+
+
+def settings(root: Path, *more: str) -> DataConfig:
+    return load_config(None, [f"data.root={root}", "data.kind=dense", "data.name=made", "data.features=features.h5",
+                              "data.annotations=annotations.json", "model.text.slots=per_class", *more]).data
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """Write two train videos of 3 and 2 s, with a feature a second, and these events of the first."""
+    def make(*events: TimedEvent, ids: tuple[str, ...] = ("a", "b"), **more: object) -> DataConfig:
+        videos = [AnnotatedVideo("a", None, "train", events), AnnotatedVideo("b", None, "train", ())]
+        write_annotations(tmp_path / "annotations.json", videos)
+        write_store(tmp_path / "features.h5", Features(torch.rand(2, 3, 4), torch.rand(2, 3, 4), ids,
+                                                       lengths=torch.tensor([3, 2]), **more))
+        return settings(tmp_path)
+
+    return make
+
+
+def test_a_batch_has_the_events_of_its_videos(dense_root: Path):
+    dataset = load_dataset(settings(dense_root))
+    assert dataset.categories == ("bell", "dog", "saw") and dataset.span == (12, 24)
+    assert {name: len(videos) for name, videos in dataset.splits.items()} == {"train": 32, "val": 16, "test": 16}
+    train = dataset.train
+    assert isinstance(train, DenseVideos) and train.rate == 2
+    annotated = json.loads((dense_root / "annotations.json").read_text())["database"]
+    for video, events in zip(train.video_ids, train.events, strict=True):
+        wanted = [[dataset.categories.index(one["label"]), *one["segment"]] for one in annotated[video]["annotations"]]
+        torch.testing.assert_close(events, torch.tensor(wanted))
+    batch = train.batch(torch.tensor([3, 0]))
+    assert batch.events.shape == (2, 2, 3) and [int(count) for count in batch["audio"].ptr.diff()] == \
+        train.seconds[[3, 0]].tolist()
+    torch.testing.assert_close(batch.events[0], train.events[3])
+    assert batch.events[1, 1].tolist() == [-1, -1, -1]
+    one, _ = batch.to_data_list()
+    assert one.events.shape == (1, 2, 3)
+
+
+def test_a_part_of_the_videos_keeps_their_events(dense_root: Path):
+    limited = load_dataset(settings(dense_root, "data.limit=4")).train
+    whole = load_dataset(settings(dense_root)).train
+    assert len(limited) == len(limited.events) == 4
+    assert torch.equal(limited.events[3], whole.events[whole.video_ids.index(limited.video_ids[3])])
+    with pytest.raises(DataError, match="events"):
+        dataclasses.replace(limited, events=limited.events[:2])
+
+
+def test_an_event_is_cut_at_the_end_of_the_features_and_an_error_after_it(write):
+    events = load_dataset(write(TimedEvent("x", 0.25, 3.4))).train.events
+    assert [rows.tolist() for rows in events] == [[[0, 0.25, 3]], []]
+    with pytest.raises(DataError, match=r"annotations\.json.*'a'.*'x' from 3 .*end at 3 s"):
+        load_dataset(write(TimedEvent("x", 3.0, 3.4)))
+
+
+def test_files_that_contradict_each_other_are_errors(write, tmp_path: Path):
+    event = TimedEvent("dgo", 0.0, 1.0)
+    with pytest.raises(DataError, match=r"'a'.*did you mean 'dog'"):
+        load_dataset(write(event, categories=("cat", "dog")))
+    with pytest.raises(DataError, match="1 ids occur twice"):
+        load_dataset(write(event, ids=("a", "a")))
+    config = write(event, ids=("a", "c"))
+    with pytest.raises(DataError, match=r"'b'; data\.missing=drop"):
+        load_dataset(config)
+    dropped = load_dataset(config.model_copy(update={"missing": "drop"}))
+    assert dropped.train.video_ids == ("a",) and "left out: 1: b" in dropped.notes[0]
+    with pytest.raises(DataError, match="no video of the train split"):
+        load_dataset(write(event, ids=("c", "d")).model_copy(update={"missing": "drop"}))
+    (tmp_path / "annotations.json").unlink()
+    with pytest.raises(DataError, match=r"annotations\.json: no such file"):
+        load_dataset(config)
+
+
