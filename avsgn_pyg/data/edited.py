@@ -137,17 +137,18 @@ def _audacity(path: Path) -> Iterator[TimedEvent]:
 
 
 def _elan(path: Path) -> Iterator[TimedEvent]:
-    """Read the annotations of the tier ``event``, or of the only tier that has any."""
+    """Read the annotations of the tiers ``event``, ``event 2``, ..., or of the only tier that has any."""
     document = _parse(path)
     times = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in document.iter("TIME_SLOT")}
     tiers = {tier.get("TIER_ID"): tier for tier in document.iter("TIER") if tier.find("ANNOTATION") is not None}
-    tier = tiers.get(TIER)
-    if tier is None and any(each.get("TIER_ID") == TIER for each in document.iter("TIER")):
+    found = [tier for name, tier in tiers.items() if re.fullmatch(rf"{TIER}( [0-9]+)?", name or "")]
+    if not found and any(each.get("TIER_ID") == TIER for each in document.iter("TIER")):
         return
-    if tier is None and len(tiers) != 1:
+    if not found and len(tiers) != 1:
         raise DataError(f"{path}: expected a tier {TIER!r}, or one tier with annotations; got "
                         f"{', '.join(map(str, tiers)) or 'none'}")
-    for annotation in (tier if tier is not None else next(iter(tiers.values()))).iter("ALIGNABLE_ANNOTATION"):
+    found = found or [*tiers.values()]
+    for annotation in (each for tier in found for each in tier.iter("ALIGNABLE_ANNOTATION")):
         label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
         try:
             start, end = (int(times[annotation.get(f"TIME_SLOT_REF{number}")]) / 1000 for number in (1, 2))

@@ -69,12 +69,16 @@ def _encode(info: MediaInfo, out: Path, event: FoundEvent, limits: Limits) -> No
     path, length = info.path, event.end - event.start
     rate = min(max(1, round(info.frame_rate)), _FRAMES)
     size = (max(2, info.height // 2 * 2), max(2, info.width // 2 * 2)) if info.has_video else None
-    span = {"start": int(event.start), "count": math.ceil(length), "limits": limits}
+    first = int(event.start)
+    before = event.start - first  # seconds that are read before the event
+    span = {"start": first, "count": math.ceil(event.end) - first, "limits": limits}
     sound = None
     if info.has_audio:
         mono = np.concatenate([second.samples.numpy() for second in read_seconds(path, size=(2, 2), **span)])
-        sound = np.stack((mono, mono))[:, : round(length * RATE)]
+        sound = np.stack((mono, mono))[:, round(before * RATE) : round((before + length) * RATE)]
     # Frames are made as they are written: a minute of them does not fit into memory.
     frames = (frame for second in read_seconds(path, frames_per_segment=rate, size=size, **span)
               for frame in second.frames.numpy())
-    write_film(out, islice(frames, max(1, round(length * rate))), sound, frame_rate=rate, sample_rate=RATE)
+    skipped = round(before * rate)
+    frames = islice(frames, skipped, skipped + max(1, round(length * rate)))
+    write_film(out, frames, sound, frame_rate=rate, sample_rate=RATE)

@@ -75,7 +75,10 @@ def audacity(prediction: Prediction) -> str:
 
 
 def eaf(prediction: Prediction) -> str:
-    """Return an ELAN document: the tier ``event`` with the classes, and tiers for their other fields, if any."""
+    """Return an ELAN document: the tier ``event`` with the classes, and tiers for their other fields, if any.
+
+    Annotations of a tier cannot overlap: overlapping events are in further tiers, ``event 2`` and so on.
+    """
     document = xml.Element("ANNOTATION_DOCUMENT", {
         "AUTHOR": "avsgn_pyg", "DATE": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "FORMAT": "3.0", "VERSION": "3.0", "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
@@ -89,11 +92,15 @@ def eaf(prediction: Prediction) -> str:
             "MIME_TYPE": _media_type(prediction.path.name),
         })
     order, found = xml.SubElement(document, "TIME_ORDER"), prediction.events
-    for slot, time in enumerate((time for event in found for time in (event.start, event.end)), 1):
+    times = enumerate((time for event in found for time in (event.start, event.end)), 1)
+    for slot, time in sorted(times, key=lambda each: each[1]):
         xml.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{slot}", TIME_VALUE=str(round(1000 * time)))
     cells = [(printable(event.category), f"{event.confidence:.3f}", *shares(event), event.note) for event in found]
+    lanes = _lanes(found)
     for number, name in enumerate(("event", "confidence", "seen", "heard", "note")):
-        _tier(document, name, [row[number] for row in cells], first=number * len(found) + 1)
+        for lane in range(max(lanes, default=0) + 1):
+            values = [row[number] if at == lane else "" for row, at in zip(cells, lanes, strict=True)]
+            _tier(document, f"{name} {lane + 1}" if lane else name, values, first=number * len(found) + 1)
     xml.SubElement(document, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true",
                    GRAPHIC_REFERENCES="false")
     xml.indent(document)
@@ -123,6 +130,17 @@ def _media_type(name: str) -> str:
     """Return the media type of a file by its name; ``video/*`` for .ts and .mts, which stand for other things, too."""
     guess = mimetypes.guess_type(name)[0] or ""
     return guess if guess.startswith(("video/", "audio/", "image/")) else "video/*"
+
+
+def _lanes(events: Sequence[FoundEvent]) -> list[int]:
+    """Return for each event, in time order, the first tier whose last event is over."""
+    ends: list[float] = []
+    lanes = []
+    for event in events:
+        lane = next((number for number, end in enumerate(ends) if end <= event.start), len(ends))
+        ends[lane : lane + 1] = [event.end]
+        lanes.append(lane)
+    return lanes
 
 
 def _tier(document: xml.Element, name: str, values: Sequence[str], first: int) -> None:

@@ -58,9 +58,10 @@ def clip_picture(prediction: Prediction, start: int = 0, end: int | None = None)
     """Return a prediction's seconds [start, end) as a picture, with frames and waveform if it was made from a file."""
     end, names = len(prediction) if end is None else end, prediction.categories
     shown = prediction.between(start, end)
-    found = tuple(Span(event.label, event.start - start, float(math.ceil(event.end) - start), not event.note,
-                       event.confidence)
-                  for event in shown)
+    # The last second of an event of whole seconds is drawn whole, also where the file ends within it.
+    ends = [float(math.ceil(event.end)) if prediction.found is None else event.end for event in shown]
+    found = tuple(Span(event.label, event.start - start, last - start, not event.note, event.confidence)
+                  for event, last in zip(shown, ends, strict=True))
     likeliest = names[int(prediction.category[start:end].mean(0).argmax())]
     picture = Picture(
         title=prediction.name if end - start == len(prediction) else

@@ -5,6 +5,7 @@ Shapes: S seconds of the video, C event classes (background is index C).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +14,24 @@ from typing import Any, NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from avsgn_pyg.graph.detection import Detection
 from avsgn_pyg.graph.localization import events
 
 #: Label of a second without an event.
 BACKGROUND = "background"
 #: Digits of a probability in files.
 DIGITS = 6
+#: Digits of the times of events that do not begin and end with seconds.
+TIMES = 3
 #: Seconds that a track may lack at an edge, because codecs work in blocks.
 ROUNDING = 0.1
 
 
 class FoundEvent(NamedTuple):
-    """A maximal run of seconds with one class; `start` and `end` in seconds, the last second ends with the video.
+    """A maximal run of seconds with one class, or one of several events with float times; `start` and `end` in seconds.
 
-    `confidence` is the mean over its seconds of relevance times class probability, in [0, 1]; it is not calibrated.
+    `confidence` is in [0, 1] and not calibrated: the mean over its seconds of relevance times class probability, or the
+    score of the event. No event ends after the video.
     `seen` and `heard` are the fractions of its time in which the file has a picture and sound; ``None`` for features.
     """
 
@@ -72,7 +77,10 @@ class Prediction:
         gates: ``audio`` and ``visual`` -> [S] in (0, 1), vector gates averaged over their width; empty for models
             without gates.
         labels: [S] class of the second, C for background.
-        tau: threshold of the relevance; ``None`` for models with C + 1 scores, which are decoded without one.
+        found: the events of a model that finds several at once (``data.kind=dense``), whose `relevance` is the
+            probability of the likeliest class, and `category` that of each class; ``None``: runs of `labels`.
+        tau: threshold of the relevance, or of the scores in `found`; ``None`` for models with C + 1 scores, which are
+            decoded without one.
         seen, heard: [S] fraction of each second that the video and the audio track contain; ``None`` for features.
         padded: seconds of padding that filled the model's window; the other fields do not contain them.
         source: folder of the checkpoint.
@@ -93,17 +101,20 @@ class Prediction:
     padded: int = 0
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    found: tuple[Detection, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.relevance)
 
     @property
     def events(self) -> list[FoundEvent]:
-        """Maximal runs of one class other than background, in time order."""
+        """Maximal runs of one class other than background, or the events that the model found, in time order."""
         return self.between(0, len(self))
 
     def between(self, first: int, last: int) -> list[FoundEvent]:
         """Return the events, or their parts, in the seconds [first, last)."""
+        if self.found is not None:
+            return [*self._found_between(first, last)]
         found = []
         runs = events(self.labels[first:last], len(self.categories))
         for index, start, end in ((index, first + start, first + end) for index, start, end in runs):
@@ -113,12 +124,24 @@ class Prediction:
                                     *shares))
         return found
 
+    def _found_between(self, first: int, last: int) -> Iterator[FoundEvent]:
+        last = min(last, self.duration)
+        for category, start, end, score in sorted(self.found, key=lambda event: event.start):
+            start, end = max(round(start, TIMES), float(first)), min(round(end, TIMES), last)
+            if start < end:
+                shares = (self._share(what, start, end) for what in ("seen", "heard"))
+                yield FoundEvent(self.categories[category], start, end, score, *shares)
+
     def end_of(self, second: int) -> float:
         """Return the end of a second: one second after its start, or the end of the video."""
         return float(min(second + 1, self.duration)) if second < self.duration else float(second + 1)
 
     def label(self, second: int) -> str:
-        """Return the name of the second's class, or ``background``."""
+        """Return the name of the second's class, those of all its events joined by `` + ``, or ``background``."""
+        if self.found is not None:
+            names = [event.category for event in self.between(second, second + 1)
+                     if event.end - event.start >= (self.end_of(second) - second) / 2]
+            return " + ".join(dict.fromkeys(names)) or BACKGROUND
         return (*self.categories, BACKGROUND)[int(self.labels[second])]
 
     def top(self, second: int, count: int) -> list[tuple[str, float]]:
@@ -132,18 +155,20 @@ class Prediction:
         return [f"{'no' if share == 0 else 'part of the'} {what}"
                 for what, share in shares if share is not None and share < 1]
 
-    def _share(self, track: str, start: int, end: int | None = None) -> float | None:
-        """Return the fraction of the seconds [start, end), by default one, that a track covers; 1 if nearly all."""
+    def _share(self, track: str, start: float | int, end: float | int | None = None) -> float | None:
+        """Return the fraction of the time [start, end), by default a second, that a track covers; 1 if nearly all."""
         given, covered, length = getattr(self, track), 0.0, 0.0
         if given is None:
             return None
-        for second in range(start, start + 1 if end is None else end):
+        end = start + 1 if end is None else end
+        for second in range(int(start), min(math.ceil(end), len(self))):
             part, share = self.end_of(second) - second, float(given[second])
             if track == "seen" and part < 1 and second:
                 # A frame stands for the time around it, which may lie behind the end of a short last second.
                 share = max(share, part * float(given[second - 1]))
-            covered += part if share >= part - ROUNDING else share
-            length += part
+            shown = min(end, second + part) - max(start, second)
+            covered += shown * (1.0 if share >= part - ROUNDING else share / part)
+            length += shown
         return covered / length
 
     def table(self, top: int = 1) -> str:

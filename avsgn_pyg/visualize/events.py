@@ -15,6 +15,8 @@ from avsgn_pyg.visualize.theme import COLOURS, text_width
 #: Inches of a row of events.
 EVENTS: Final = 0.19
 _FONT, _PAD = 6.5, 0.03
+#: Inches between two rows of overlapping events.
+_BETWEEN: Final = 0.02
 #: Inches of the shortest event that can still be seen.
 _SHORTEST: Final = 0.01
 
@@ -33,7 +35,8 @@ def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds:
                ) -> tuple[list[Row], str]:
     """Return the rows of annotated (``None``: not annotated) and predicted events, and the key of their numbers.
 
-    Names are replaced by numbers where some event has no room for its name.
+    Events that overlap lie in several rows below each other, of which the first is named. Names are replaced by
+    numbers where some event has no room for its name.
 
     Args:
         second: inches of a second.
@@ -48,16 +51,43 @@ def event_rows(truth: Sequence[Span] | None, predicted: Sequence[Span], seconds:
             if not 0 <= span.start < span.end <= seconds:
                 raise ValueError(f"{name}: {span.label} [{span.start}, {span.end}) does not lie in [0, {seconds})")
     labels = dict.fromkeys(span.label for spans in given.values() for span in spans)
-    fits = [_place(spans, at, span.label, seconds, second) is not None
-            for spans in given.values() for at, span in enumerate(spans)]
+    lanes = {name: in_lanes(spans) for name, spans in given.items()}
+    fits = [_place(lane, at, span.label, seconds, second) is not None
+            for found in lanes.values() for lane in found for at, span in enumerate(lane)]
     # Where there is only one name, some boxes can go without.
     whole = all(fits) or (len(labels) == 1 and any(fits))
     names = {label: label if whole else str(number) for number, label in enumerate(labels, 1)}
     key = "" if whole else "   ".join(f"{number} {label}" for label, number in names.items())
-    rows = [Row("prediction", EVENTS, above if truth is None else NEAR, partial(_draw, spans=predicted, names=names))]
-    if truth is not None:
-        rows.insert(0, Row("ground truth", EVENTS, above, partial(_draw, spans=truth, names=names)))
+    rows = []
+    for title, name in (("ground truth", "truth"), ("prediction", "predicted"))[truth is None:]:
+        for number, lane in enumerate(lanes[name]):
+            gap = _BETWEEN if number else NEAR if rows else above
+            rows.append(Row("" if number else title, EVENTS, gap, partial(_draw, spans=lane, names=names)))
     return rows, key
+
+
+def in_lanes(spans: Sequence[Span]) -> list[list[Span]]:
+    """Divide events among lanes so that none overlaps another in its lane; without events, there is one empty lane.
+
+    All events of a label share a lane, unless they overlap each other.
+    """
+    parts: list[list[Span]] = []
+    for label in dict.fromkeys(span.label for span in sorted(spans, key=lambda span: span.start)):
+        parts += _first_fit([[span] for span in sorted(spans, key=lambda span: span.start) if span.label == label])
+    return [sorted(lane, key=lambda span: span.start) for lane in _first_fit(parts)] or [[]]
+
+
+def _first_fit(parts: Sequence[Sequence[Span]]) -> list[list[Span]]:
+    """Put each part into the first lane with which it does not overlap."""
+    lanes: list[list[Span]] = []
+    for part in parts:
+        free = (lane for lane in lanes if not any(one.start < other.end and other.start < one.end
+                                                  for one in lane for other in part))
+        lane = next(free, None)
+        if lane is None:
+            lanes.append(lane := [])
+        lane += part
+    return lanes
 
 
 def _draw(axes: Axes, spans: Sequence[Span], names: Mapping[str, str]) -> None:

@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from avsgn_pyg.common.errors import ConfigError
+from avsgn_pyg.data.edited import read_edited
+from avsgn_pyg.graph.detection import Detection
 from avsgn_pyg.predictor.formats import FORMATS, render
 from avsgn_pyg.predictor.inputs import FORMS
 from avsgn_pyg.predictor.prediction import Prediction
@@ -45,6 +47,43 @@ def test_csv_has_one_row_a_second_or_an_event(prediction: Prediction) -> None:
         ["category", "start", "end", "confidence", "seen", "heard", "note"],
         [NAMES[0], "1.0", "3.0", "0.375", "1.0", "1.0", ""],
         [NAMES[1], "3.0", "3.4", "0.375", "1.0", "0.0", "no sound"]]
+
+
+@pytest.fixture
+def several(prediction: Prediction) -> Prediction:
+    """Three events with float times; the first overlaps the second."""
+    found = (Detection(1, 2.4996, 3.9, 0.5), Detection(0, 0.25, 2.75, 0.875), Detection(0, 2.75, 3.0, 0.25))
+    return replace(prediction, found=found, gates={})
+
+
+def test_overlapping_events_are_in_every_format_with_their_own_times(several: Prediction) -> None:
+    times = [("bell, church", 0.25, 2.75), ("rain & <wind>", 2.5, 3.4), ("bell, church", 2.75, 3.0)]
+    assert [event[:3] for event in several.events] == times
+    rows = list(csv.reader(io.StringIO(text(several, "events"))))[1:]
+    assert [(name, float(start), float(end)) for name, start, end, *_ in rows] == times
+    assert json.loads(text(several, "json"))["events"][1]["start"] == 2.5
+    assert "00:00:00.250 --> 00:00:02.750\nbell, church (0.88)" in text(several, "vtt")
+    assert "00:00:02,500 --> 00:00:03,400\nrain & <wind> (0.50)" in text(several, "srt")
+    assert [float(line.split("\t")[0]) for line in text(several, "audacity").splitlines()] == [0.25, 2.5, 2.75]
+    seconds = list(csv.DictReader(io.StringIO(text(several, "csv"))))
+    assert [row["label"] for row in seconds] == [NAMES[0], NAMES[0], f"{NAMES[0]} + {NAMES[1]}", NAMES[1]]
+    assert f"{NAMES[0]} + {NAMES[1]}" in text(several, "table")
+
+
+def test_overlapping_events_are_in_tiers_of_their_own_in_elan(several: Prediction, tmp_path: Path) -> None:
+    (tmp_path / "a.eaf").write_text(text(several, "eaf"))
+    [(_, read)], errors = read_edited([tmp_path / "a.eaf"])
+    assert [event[:2] for event in read.events] == [(event.category, event.start) for event in several.events]
+    assert not errors
+    document = xml.fromstring(text(several, "eaf").encode())
+    tiers = {tier.attrib["TIER_ID"]: [each.text for each in tier.iter("ANNOTATION_VALUE")]
+             for tier in document.iter("TIER")}
+    assert tiers["event"] == [NAMES[0], NAMES[0]] and tiers["event 2"] == [NAMES[1]]
+    assert tiers["confidence"] == ["0.875", "0.250"] and tiers["confidence 2"] == ["0.500"]
+    times = [int(slot.attrib["TIME_VALUE"]) for slot in document.iter("TIME_SLOT")]
+    assert times == sorted(times)
+    ids = [each.attrib["ANNOTATION_ID"] for each in document.iter("ALIGNABLE_ANNOTATION")]
+    assert len(ids) == len(set(ids))
 
 
 def test_webvtt_has_a_cue_an_event(prediction: Prediction) -> None:

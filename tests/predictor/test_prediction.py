@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from avsgn_pyg.graph.detection import Detection
 from avsgn_pyg.predictor.prediction import Prediction
 
 
@@ -48,6 +49,16 @@ def test_events_have_the_fractions_that_are_seen_and_heard_and_a_note(prediction
     assert str(dog) == "dog 3-4 s [no picture, sound for 40%]"
     without = replace(prediction, seen=None, heard=None).events[0]
     assert (without.seen, without.heard, without.note) == (None, None, "")
+
+
+def test_found_events_have_the_shares_of_their_own_time_and_are_cut_at_a_part(prediction: Prediction) -> None:
+    found = (Detection(1, 1.5, 2.5, 0.5), Detection(0, 2.25, 9.0, 0.25))
+    several = replace(prediction, duration=4.0, found=found)
+    dog, bell = several.events
+    assert dog == ("dog", 1.5, 2.5, 0.5, 0.75, 1.0)
+    assert bell[:4] == ("bell", 2.25, 4.0, 0.25) and bell.heard == pytest.approx((0.75 + 0.4) / 1.75)
+    assert [event[:3] for event in several.between(2, 3)] == [("dog", 2.0, 2.5), ("bell", 2.25, 3.0)]
+    assert [several.label(second) for second in range(4)] == ["background", "dog", "dog + bell", "bell"]
 
 
 def test_a_short_last_second_and_rounding_lack_nothing(prediction: Prediction) -> None:

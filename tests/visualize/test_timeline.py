@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from avsgn_pyg.visualize.events import Span
+from avsgn_pyg.visualize.events import Span, in_lanes
 from avsgn_pyg.visualize.strips import BARS, TRACK
 from avsgn_pyg.visualize.theme import COLOURS, TEXT_WIDTH
 from avsgn_pyg.visualize.timeline import timeline_figure
@@ -188,3 +188,18 @@ def test_loud_and_quiet_seconds_differ_and_silence_is_a_line():
 def test_what_cannot_be_drawn_is_an_error(changes, says):
     with pytest.raises(ValueError, match=says):
         timeline_figure(**parts(10, **changes))
+
+
+def test_overlapping_events_lie_in_lanes_below_each_other_one_label_in_one_lane(texts_of):
+    times = [("Rain", 2.5, 50), ("Bark", 4, 9.25), ("Bark", 30, 36), ("Bell", 8, 20), ("Saw", 52, 59)]
+    spans = [Span(*each) for each in times]
+    assert in_lanes(spans) == [[spans[0], spans[4]], spans[1:3], [spans[3]]] and in_lanes([]) == [[]]
+    again = [Span("Bark", 0, 5), Span("Bark", 3, 6), Span("Bark", 5, 9)]
+    assert in_lanes(again) == [[again[0], again[2]], [again[1]]]
+    given = parts(60, predicted=spans, truth=again)
+    figure = timeline_figure(**given)
+    assert {"Rain", "Bell", "ground truth", "prediction"} <= set(texts_of(figure))
+    boxes = [[patch.get_x() for patch in axes.patches[1:]] for axes in figure.axes[-5:]]
+    assert boxes == [[0, 5], [3], [2.5, 52], [4, 30], [8]]
+    heights = [axes.get_position().y0 for axes in figure.axes]
+    assert heights == sorted(heights, reverse=True)
