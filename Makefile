@@ -1,4 +1,5 @@
 # make demo    set up once, then from mp4 files to events: make clips, encode, train, evaluate, predict, draw
+# make page    the web page, with the model of the demo, which is trained first if it is not there
 # make test    set up once, then run the tests
 # make quick   the tests without the slow ones
 #
@@ -16,7 +17,10 @@ PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
 CLIP = scene-00135
 ROW = 135
 
-.PHONY: demo test quick lint setup
+# Held-out clips of the page: one that the demo's model gets right, two whose events it cuts short.
+CLIPS = scene-00135 scene-00071 scene-00047
+
+.PHONY: demo page test quick lint setup
 
 # Where torch_scatter is compiled, the clips are made meanwhile; the second line then finds them made.
 demo:
@@ -27,6 +31,14 @@ demo:
 	.venv/bin/python tools/train.py configs/demo.yaml
 	.venv/bin/python tools/predict.py runs/scenes/videos/$(CLIP).mp4 --checkpoint runs/demo
 	.venv/bin/python tools/visualize_timeline.py runs/demo --row $(ROW) --media runs/scenes/videos/$(CLIP).mp4
+
+page:
+	@$(PYTHON) tools/bootstrap.py --with page --meanwhile tools/make_scenes.py runs/scenes --quiet
+	@grep -qs '"finished": "' runs/demo/checkpoints/index.json || $(MAKE) demo
+	.venv/bin/python tools/train.py configs/baselines/late_fusion_full.yaml name=demo_late_fusion --quiet \
+	  data.root=runs/scenes data.splits=txt data.features=features.h5 'data.name=made scenes' train.select=last
+	.venv/bin/python tools/serve.py runs/demo runs/demo_late_fusion --open \
+	  $(foreach name,$(CLIPS),--clip runs/scenes/videos/$(name).mp4)
 
 test: setup
 	$(PYTEST)

@@ -3,7 +3,8 @@
 
     python3 tools/bootstrap.py                        torch as pip finds it (from PyPI on Linux: CUDA)
     TORCH=cpu python3 tools/bootstrap.py              or cu126, cu130, rocm6.4: PyTorch's own index
-    EXTRAS=dev python3 tools/bootstrap.py             extras of setup.cfg; default dev,extract,laion (the encoders)
+    EXTRAS=dev python3 tools/bootstrap.py             extras of setup.cfg; default dev,extract,laion,page
+    python3 tools/bootstrap.py --with page            adds an extra to those that this .venv was made with
     SCATTER=0 python3 tools/bootstrap.py              without torch_scatter; PyG's scatter sums alike
     python3 tools/bootstrap.py --meanwhile tools/make_scenes.py runs/scenes --quiet
                                                       runs this tool while torch_scatter is compiled, if it is
@@ -43,7 +44,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENV = ROOT / ".venv"
 PYTHON = ENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = ENV / "avsgn_pyg.stamp"
-DEFAULTS = {"TORCH": "", "TORCH_VERSION": "2.13.0", "EXTRAS": "dev,extract,laion", "SCATTER": "1"}
+DEFAULTS = {"TORCH": "", "TORCH_VERSION": "2.13.0", "EXTRAS": "dev,extract,laion,page", "SCATTER": "1"}
 TORCHVISION = {"2.13.0": "0.28.0", "2.12.0": "0.27.0"}  # the only pair; any other swaps torch itself
 TORCH_SCATTER = "torch_scatter==2.1.2"
 SETUPTOOLS = "setuptools>=77"
@@ -57,12 +58,15 @@ SOURCES, EVERY = 7, 30.0
 def main(arguments: list[str] | None = None) -> int:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser.add_argument("--with", dest="extra", metavar="EXTRA", help="also install this extra of setup.cfg")
     parser.add_argument("--meanwhile", nargs=argparse.REMAINDER, default=[], metavar="TOOL",
                         help="run this tool, with all arguments after it, while torch_scatter is compiled")
     options = parser.parse_args(arguments)
     if sys.version_info[:2] < (3, 10):  # noqa: UP036
         sys.exit(f"Python 3.10 or later is needed; this is {sys.version.split()[0]}")
     chosen = settings()
+    if options.extra and options.extra not in chosen["EXTRAS"].split(","):
+        chosen["EXTRAS"] += f",{options.extra}"
     build, version, extras, scatter_wanted = chosen.values()
     # A change of one of these cannot be made in place: pip takes 2.13.0+cpu for torch==2.13.0.
     ground = f"{sysconfig.get_platform()} python {python_tag()} torch {version} {build}".strip()

@@ -41,8 +41,8 @@ class Encoder(Protocol):
         precision: ``fp32``, ``bf16`` or ``fp16`` (the latter two by autocast).
         batch_size: most frames, sounds or texts that are encoded at once.
 
-    A class without language has ``has_text = False``. One that embeds sound, pictures and text in one space has
-    ``joint_space``, equal for the encoders of that space.
+    A class without language has ``has_text = False``, one whose texts are mere codes ``text_has_meaning = False``. One
+    that embeds sound, pictures and text in one space has ``joint_space``, equal for the encoders of that space.
     """
 
     name: str

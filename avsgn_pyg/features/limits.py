@@ -28,13 +28,14 @@ class Limits:
                 raise ValueError(f"limit of {name}: must be greater than 0, got {value}")
 
 
-def add_limits(parser: ArgumentParser) -> None:
-    """Add ``--max-pixels``, ``--max-seconds`` and ``--deadline``."""
+def add_limits(parser: ArgumentParser, **defaults: float) -> None:
+    """Add ``--max-pixels``, ``--max-seconds`` and ``--deadline``; `defaults` replace those of :class:`Limits`."""
     for option, name, kind, text in (
         ("--max-pixels", "pixels", int, "pixels of a picture"), ("--max-seconds", "seconds", int, "seconds to read"),
         ("--deadline", "deadline", float, "seconds that reading a file may take"),
     ):
-        parser.add_argument(option, dest=name, type=kind, default=getattr(Limits, name), metavar="N",
+        default = defaults.get(name, getattr(Limits, name))
+        parser.add_argument(option, dest=name, type=kind, default=default, metavar="N",
                             help=f"maximum {text}; a file above it fails; default %(default)s")
 
 

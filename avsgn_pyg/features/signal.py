@@ -46,6 +46,7 @@ class _Signal:
     """
 
     name = "signal"
+    text_has_meaning = False
     kind: str
 
     def __init__(

@@ -1,0 +1,117 @@
+"""What the page shows of a clip, as messages that its script draws, and files of the events that a person left."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+from PIL import Image
+
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.features.media import Second
+from avsgn_pyg.predictor.formats import FORMATS
+from avsgn_pyg.predictor.prediction import Prediction
+from avsgn_pyg.visualize.strips import loudest, outline, shrunk
+
+#: Most pictures of a clip, pixels of their longer side, and columns of its sound.
+PICTURES, PIXELS, COLUMNS = 40, 160, 800
+#: Formats to download, and what each is.
+DOWNLOADS: Final = {
+    "json": "JSON: everything", "csv": "CSV: one line a second", "events": "CSV: one line an event",
+    "vtt": "WebVTT captions", "srt": "SubRip subtitles", "eaf": "an ELAN document", "audacity": "labels of Audacity",
+}
+
+
+class Strip:
+    """Pictures and sound of a clip, collected while it is read; call it with every second.
+
+    Args:
+        tell: is called with the share that was read.
+    """
+
+    def __init__(self, tell: Callable[[float], None] = lambda share: None) -> None:
+        self._tell, self._sound = tell, []
+        self.frames: list[list[Any]] = []
+
+    def __call__(self, second: Second, length: int) -> None:
+        every = -(-length // PICTURES)
+        if bool(second.seen.any()) and second.index % every == every // 2:
+            self.frames.append([second.index, jpeg(second.frames[0].numpy())])
+        columns = np.stack(outline(second.samples.numpy(), max(1, COLUMNS // length)), axis=1)
+        self._sound.append(columns if second.heard else np.zeros_like(columns))
+        self._tell((second.index + 1) / length)
+
+    @property
+    def sound(self) -> list[list[int]]:
+        """Lowest and highest sample of each column, percent of the loudest; empty for a silent file."""
+        found = np.concatenate(self._sound) if self._sound else np.zeros((0, 2))
+        return (100 * found / loudest(found.ravel())).round().astype(int).tolist() if found.any() else []
+
+
+def jpeg(frame: np.ndarray) -> str:
+    """Return a small picture as an address that holds its data."""
+    stream = io.BytesIO()
+    Image.fromarray(shrunk(frame, PIXELS)).save(stream, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def describe(prediction: Prediction, answer: str, run: str) -> dict[str, Any]:
+    """Return one model's answer: scores of every second, and its likeliest class, from which events follow."""
+    shares, classes = prediction.category.max(-1)
+    scores = {name: (gate * prediction.relevance).tolist() for name, gate in prediction.gates.items()}
+    found = None
+    if prediction.tau is None:  # decoded from C + 1 scores: no threshold decides
+        found = [{"label": event.category, "start": event.start, "end": event.end, "score": event.confidence}
+                 for event in prediction.events]
+    return {"id": answer, "run": run, "categories": list(prediction.categories), "tau": prediction.tau, "found": found,
+            "what": "relevance", "cut": "Relevance threshold", "relevance": prediction.relevance.tolist(),
+            "scores": scores, "best": list(map(list, zip(classes.tolist(), shares.tolist(), strict=True)))}
+
+
+def corrected(prediction: Prediction, tau: Any, events: Any) -> Prediction:
+    """Return the prediction with another threshold, or with the events of a person; without paths of this machine.
+
+    DataError for events that are not events of this clip in whole seconds, or for another threshold than a number.
+    """
+    name = prediction.name
+    bare = replace(prediction, path=None, source=None)
+    if events is None:
+        if prediction.tau is None or tau is None:
+            return bare
+        if not isinstance(tau, (int, float)) or not 0 <= tau < 1:
+            raise DataError(f"{name}: a threshold of {tau!r}; expected 0 to 1")
+        background = len(prediction.categories)
+        labels = torch.where(prediction.relevance > tau, prediction.category.argmax(-1), background)
+        return replace(bare, tau=float(tau), labels=labels)
+    labels = torch.full((len(prediction),), len(prediction.categories))
+    for label, start, end in checked(events, prediction):
+        labels[round(start) : max(round(start) + 1, -int(-end // 1))] = prediction.categories.index(label)
+    return replace(bare, labels=labels)
+
+
+def checked(events: Any, prediction: Prediction) -> list[tuple[str, float, float]]:
+    """Return events from the page as label, start and end; DataError if one is not an event of the clip."""
+    found = []
+    for event in events if isinstance(events, list) else [None]:
+        try:
+            label, start, end = event["label"], float(event["start"]), float(event["end"])
+        except (TypeError, KeyError, ValueError):
+            raise DataError(f"{prediction.name}: events need a label, a start and an end") from None
+        if label not in prediction.categories or not 0 <= start < end <= prediction.duration + 1e-3:
+            raise DataError(f"{prediction.name}: {label!r} from {start:g} to {end:g} s is no event of this clip, which "
+                            f"has {prediction.duration:g} s and the classes {', '.join(prediction.categories)}")
+        found.append((label, start, end))
+    return sorted(found, key=lambda event: event[1])
+
+
+def export(prediction: Prediction, form: Any) -> tuple[str, str]:
+    """Return the name and the text of a file to download; DataError for an unknown format."""
+    if form not in DOWNLOADS:
+        raise DataError(f"unknown format {form!r}; there are {', '.join(DOWNLOADS)}")
+    made = FORMATS[form]
+    return f"{prediction.name.rpartition('.')[0] or prediction.name}{made.suffix}", made.text(prediction, 1)

@@ -1,0 +1,113 @@
+"""The page in Gradio: three tabs, and one queue before the models. Gradio is imported here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from typing import Any, Final
+
+import gradio as gr
+import pandas
+from fastapi import FastAPI
+
+from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
+from avsgn_pyg.predictor.page.questions import Page
+from avsgn_pyg.predictor.page.runs import curves, report
+from avsgn_pyg.predictor.page.server import make_server
+
+TITLE: Final = "What is heard and seen, and when?"
+INTRODUCTION: Final = """# What is heard and seen, and when?
+Drop a video. The model listens and looks, and marks the seconds in which one event is **both heard and seen**. \
+Drag the marks where they are wrong. Your files stay on this machine and are removed when you close the page."""
+#: Of every question to a model: one at a time, in order.
+QUEUE: Final = {"api_name": False, "concurrency_id": "model", "concurrency_limit": 1, "show_progress": "hidden"}
+
+Listener = Callable[..., Iterator[dict[str, Any]]]
+
+logger = logging.getLogger(__name__)
+
+
+def build(page: Page) -> gr.Blocks:
+    """Return the page as Gradio's blocks."""
+    parts = {kind: resources.files("avsgn_pyg.predictor.page").joinpath(f"stage.{kind}").read_text("utf-8")
+             for kind in ("html", "css")}
+    # Gradio allows events by their names in this text: "look", "graph", "save", "teach".
+    script = """window.avsgnStage(element, props, watch, trigger); /* "look" "graph" "save" "teach" */"""
+
+    def stage(**greeting: Any) -> gr.HTML:
+        made = gr.HTML(page.greeting(**greeting), html_template=parts["html"], css_template=parts["css"],
+                       js_on_load=script, apply_default_css=False, padding=False)
+        for name in ("look", "graph", "save", "teach"):
+            getattr(made, name)(_answering(page, getattr(page, name)), None, made, **QUEUE)
+        return made
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
+        gr.Markdown(INTRODUCTION)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Look", id="look"):
+                first = stage()
+            with gr.Tab("Compare", id="compare"):
+                stage(compares=True)
+            if page.runs():
+                with gr.Tab("Run", id="run"):
+                    _run_tab(page, tabs, first)
+
+        def leave(request: gr.Request) -> None:
+            page.desk.leave(request.session_hash)
+
+        blocks.unload(leave)
+    return blocks.queue(max_size=32)
+
+
+def _run_tab(page: Page, tabs: gr.Tabs, stage: gr.HTML) -> None:
+    """Fill the tab of a run: its curves, confusion matrix and hardest clips, which open in the first tab."""
+    names = list(page.runs())
+    chosen = gr.Dropdown(names, value=names[0], label="Run", interactive=True)
+    with gr.Row():
+        plots = [gr.LinePlot(x="epoch", y="value", color="name", title=title, x_title="epoch", y_title=title)
+                 for title in ("loss", "score on val")]
+    html = gr.HTML(css_template=resources.files("avsgn_pyg.predictor.page").joinpath("run.css").read_text("utf-8"),
+                   apply_default_css=False, js_on_load="""element.addEventListener("click", event => {
+                       const { clip } = event.target.dataset; if (clip) trigger("open", { clip }); });""")
+
+    def show(name: str) -> list[Any]:
+        run, media = page.runs().get(name, page.runs()[names[0]])
+        found = pandas.DataFrame(list(curves(run)), columns=["epoch", "name", "value", "kind"])
+        parts = [found[found.kind == kind] for kind in ("loss", "score")]
+        return [*(gr.LinePlot(part, visible=len(part) > 0) for part in parts), report(run, media)]
+
+    def look(event: gr.EventData, name: str, request: gr.Request) -> Iterator[Any]:
+        for message in _answering(page, page.look_at_listed)(event, request, name):
+            yield gr.Tabs(selected="look"), message
+
+    chosen.change(show, chosen, [*plots, html], api_name=False)
+    chosen.focus(lambda: gr.Dropdown(list(page.runs())), None, chosen, api_name=False)
+    gr.on(None, show, chosen, [*plots, html], api_name=False)
+    html.open(look, chosen, [tabs, stage], **QUEUE)
+
+
+def make_app(page: Page, hosts: Sequence[str]) -> FastAPI:
+    """Return the whole page as a server; `hosts` as for :func:`.server.make_server`."""
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    return gr.mount_gradio_app(make_server(page.desk, hosts), build(page), "/", theme=theme, ssr_mode=False,
+                               footer_links=[], head='<script src="page/stage.js"></script>', show_error=False,
+                               pwa=False, mcp_server=False, css="footer { display: none !important }")
+
+
+def _answering(page: Page, question: Listener) -> Listener:
+    """Return a question as Gradio's listener: an error is one sentence on the page."""
+
+    def listen(event: gr.EventData, request: gr.Request, *more: Any) -> Iterator[dict[str, Any]]:
+        asked = event._data if isinstance(event._data, dict) else {}
+        try:
+            yield from question(asked, request.session_hash, *more)
+        except (*EXPECTED_ERRORS, PictureError) as error:
+            token = asked.get("token")
+            yield page.message("wrong", text=page.words(error, page.desk.get(token)))
+        except Exception as error:
+            logger.exception("the page could not answer")
+            text = f"The page failed at this ({type(error).__name__}); its terminal has the reason."
+            yield page.message("wrong", text=text)
+
+    return listen

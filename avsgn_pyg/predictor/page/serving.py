@@ -1,0 +1,91 @@
+"""Start the page: load the models, bind an address, and remove what visitors sent when it ends."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Before gradio is imported: it reports nothing and looks nothing up.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import uvicorn
+
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.predictor.localizer import ClipLocalizer
+from avsgn_pyg.predictor.page.desk import Desk
+from avsgn_pyg.predictor.page.layout import make_app
+from avsgn_pyg.predictor.page.questions import Page
+from avsgn_pyg.predictor.predictor import open_predictor
+
+
+def serve(
+    models: Sequence[Path], options: Mapping[str, Any], *, clips: Sequence[Path] = (), host: str = "127.0.0.1",
+    port: int = 7860, most_bytes: int = 500_000_000, corrections: Path | None = None,
+    ready: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve the page until it is interrupted.
+
+    Args:
+        models: runs, checkpoints or saved models; none: `options` have the labels of a training-free one.
+        options: of :func:`.predictor.open_predictor` for every model.
+        clips: that everyone is offered.
+        host, port: where to listen; port 0 takes a free one.
+        most_bytes: of a file that is sent.
+        corrections: the folder in which corrected clips are kept; only where `host` is this machine alone.
+        ready: is called with the page's address.
+
+    Raises:
+        DataError: the port is taken, or this machine has no such address; other errors are the models'.
+    """
+    bound = bind(host, port)
+    with bound:
+        loaded = load_models(models, options)
+        desk, names = Desk(clips, most_bytes=most_bytes), names_of(host)
+        try:
+            app = make_app(Page(loaded, desk, corrections if names else None), names)
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+            name, number = bound.getsockname()[:2]
+            ready(f"http://{f'[{name}]' if ':' in name else name}:{number}/")
+            server.run(sockets=[bound])
+        finally:
+            desk.close()
+
+
+def load_models(models: Sequence[Path], options: Mapping[str, Any]) -> dict[str, ClipLocalizer]:
+    """Return the models by their folders' names, encoders loaded, so that the first clip need not wait for them."""
+    found: dict[str, ClipLocalizer] = {}
+    for path in models or [None]:
+        name = "labels alone" if path is None else path.resolve().name
+        while name in found:
+            name += "\u2032"
+        found[name] = open_predictor(**{**options, "model": path})
+        found[name].load()
+    return found
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; DataError if that is not possible."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise DataError(f"{host}:{port}: the page cannot listen here ({error}); choose another with --port, or with "
+                        "--host") from None
+    return listener
+
+
+def names_of(host: str) -> tuple[str, ...]:
+    """Return the names by which the page may be asked: this machine's own, or none in particular."""
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    return ("127.0.0.1", "localhost", "::1", host) if local else ()

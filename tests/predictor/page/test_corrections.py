@@ -1,0 +1,61 @@
+"""A corrected clip becomes data that training reads, beside what the model learned from."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.data.annotations import read_annotations
+from avsgn_pyg.data.dataset import load_dataset
+from avsgn_pyg.predictor.page.corrections import WEIGHT, save
+
+
+@pytest.fixture
+def keep(page, looked, trained, movie, tmp_path):
+    """Save the movie with some events; returns the sentence and the data set to train on."""
+
+    def run(*events, clip=movie, name="movie.mp4"):
+        answer = page.desk.made[0].answers["tiny|"]
+        prediction = answer.prediction if name == "movie.mp4" else answer.prediction.__class__(
+            **{**vars(answer.prediction), "name": name})
+        saved = save(tmp_path / "kept", clip, prediction, events, answer.encoded, trained)
+        config = load_config(trained.checkpoint.path / "config.yaml", saved.settings)
+        return saved.text, load_dataset(config.data)
+
+    return run
+
+
+def test_the_corrected_event_is_trained_and_the_clip_no_longer_tested(keep, tmp_path) -> None:
+    text, data = keep(("dog", 2.0, 7.0))
+    train = data.train
+    mine = [at for at in range(len(train)) if train.video_ids[at].startswith("movie-")]
+    assert len(mine) == WEIGHT and len(train) == 3 + WEIGHT and "beside the 3" in text
+    assert all(int(train.category[at]) == data.categories.index("dog") for at in mine)
+    assert train.relevance[mine[0]].tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert data.test is None
+    [kept] = read_annotations(tmp_path / "kept" / "annotations.json")
+    assert kept.events == (("dog", 2.0, 7.0),) and (tmp_path / "kept" / "videos" / f"{kept.video_id}.mp4").is_file()
+
+
+def test_a_clip_saved_again_replaces_its_rows_and_another_adds_its_own(keep, movie, tmp_path) -> None:
+    keep(("dog", 2.0, 7.0))
+    _, data = keep(("bell", 0.0, 3.0))
+    assert len(data.train) == 3 + WEIGHT
+    other = tmp_path / "other.mp4"
+    shutil.copyfile(movie, other)
+    text, data = keep(("dog", 1.0, 2.0), clip=other, name="other.mp4")
+    assert len(data.train) == 3 + 2 * WEIGHT and text.startswith("Saved. Now 2 corrected clips")
+
+
+def test_a_clip_without_events_is_trained_as_background(keep) -> None:
+    _, data = keep()
+    mine = [at for at in range(len(data.train)) if data.train.video_ids[at].startswith("movie-")]
+    assert float(data.train.relevance[mine].sum()) == 0
+
+
+def test_several_events_in_one_window_are_refused_by_a_model_that_learns_one(keep, tmp_path) -> None:
+    with pytest.raises(DataError, match="one at a time"):
+        keep(("dog", 0.0, 2.0), ("bell", 4.0, 5.0))

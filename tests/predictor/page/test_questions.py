@@ -1,0 +1,87 @@
+"""What the page answers, without a browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.predictor.page.questions import Page
+from avsgn_pyg.predictor.predictor import Predictor
+
+
+def send(page, path, name="mine.mp4"):
+    with page.desk.receive(name) as place:
+        place.write_bytes(path.read_bytes() if hasattr(path, "read_bytes") else path)
+    return place.parent.name
+
+
+def test_a_clip_is_answered_with_scores_pictures_and_sound(page, movie, trained) -> None:
+    *progress, found = page.look({"token": send(page, movie), "runs": ["tiny"]}, "one")
+    assert {message["kind"] for message in progress} <= {"progress"} and found["kind"] == "clip"
+    [answer] = found["answers"]
+    prediction = trained(movie)
+    assert answer["relevance"] == prediction.relevance.tolist() and found["duration"] == prediction.duration
+    assert len(found["frames"]) == 10 and found["frames"][0][1].startswith("data:image/jpeg;base64,")
+    assert max(high for _, high in found["sound"]) > 50 and found["name"] == "mine.mp4" and found["windows"] == [0]
+
+
+def test_a_second_look_encodes_nothing_again(page, looked, monkeypatch) -> None:
+    monkeypatch.setattr(Predictor, "encode", None)
+    assert list(page.look({"token": looked["token"], "runs": ["tiny"]}, "two"))[-1]["kind"] == "clip"
+
+
+def test_two_people_get_their_own_clips(page, movie) -> None:
+    tokens = [send(page, movie, f"{who}.mp4") for who in ("ann", "bob")]
+    names = [list(page.look({"token": token, "runs": ["tiny"]}, who))[-1]["name"]
+             for token, who in zip(tokens, ("ann", "bob"), strict=True)]
+    assert names == ["ann.mp4", "bob.mp4"]
+    with pytest.raises(DataError, match="another visit"):
+        list(page.look({"token": tokens[0], "runs": ["tiny"]}, "bob"))
+
+
+def test_a_broken_file_is_told_by_its_own_name(page) -> None:
+    token = send(page, b"no video at all" * 50, "broken.mp4")
+    with pytest.raises(DataError) as error:
+        list(page.look({"token": token, "runs": ["tiny"]}, "one"))
+    text = page.words(error.value, page.desk.get(token))
+    assert "broken.mp4" in text and str(page.desk.folder) not in text
+
+
+def test_the_graph_of_a_window_is_the_page_of_visualize(page, looked) -> None:
+    [found] = page.graph({"token": looked["token"], "answer": "tiny|", "start": 0}, "one")
+    assert found["html"].startswith("<!DOCTYPE html>") and "movie.mp4" in found["html"] and not found["text"]
+
+
+def test_the_signal_encoders_take_no_labels_and_say_why(page) -> None:
+    assert "signal" in page.greeting()["words"]
+
+
+def test_labels_can_be_typed_where_the_encoders_know_language(trained, movie, page, monkeypatch) -> None:
+    """The encoders are mocks of ones with language: signal's codes, declared to have a meaning."""
+    encoders = trained.encoders
+    for each in (encoders.visual, encoders.audio):
+        monkeypatch.setattr(each, "text_has_meaning", True, raising=False)
+    page = Page({"mock_language": trained}, page.desk)
+    assert page.greeting()["words"] == ""
+    asked = {"token": page.desk.made[0].token, "runs": ["mock_language"], "labels": "thunder, a  horn ,thunder"}
+    [answer] = list(page.look(asked, "one"))[-1]["answers"]
+    assert answer["categories"] == ["thunder", "a  horn"]
+
+
+def test_a_correction_is_saved_with_the_command_that_trains_on(page, looked) -> None:
+    event = {"label": "dog", "start": 1, "end": 4}
+    [saved] = page.save({"token": looked["token"], "answer": "tiny|", "events": [event]}, "one")
+    assert "tools/train.py" in saved["command"] and "name=tiny-corrected-1" in saved["command"]
+    assert (page.corrections / "tiny" / "annotations.json").is_file()
+
+
+def test_nothing_is_saved_where_others_can_reach_the_page(page, looked) -> None:
+    page.corrections = None
+    with pytest.raises(DataError, match="own machine"):
+        list(page.save({"token": looked["token"], "answer": "tiny|", "events": []}, "one"))
+
+
+@pytest.mark.parametrize("asked", [{}, {"token": 3}, {"token": "x" * 22}])
+def test_an_unknown_clip_is_refused(page, asked) -> None:
+    with pytest.raises(DataError, match="no longer here"):
+        list(page.look(asked, "one"))
