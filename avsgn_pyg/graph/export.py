@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
+from avsgn_pyg.graph.detection import DenseOutput
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, RELEVANCE, ROW, VISUAL
 from avsgn_pyg.graph.views import to_heterodata
@@ -107,7 +108,8 @@ def save_graph(data: HeteroData, path: str | Path) -> Path:
     return path
 
 
-def save_attention(batch: Batch, output: Localization, folder: str | Path, *, seconds: int | None = None,
+def save_attention(batch: Batch, output: Localization | DenseOutput, folder: str | Path, *,
+                   seconds: int | None = None,
                    facts: Mapping[str, str | int | float] | None = None) -> list[Path]:
     """Write the attention of one video as ``graph.graphml``, ``graph.json`` and ``graph.pt`` in `folder`.
 

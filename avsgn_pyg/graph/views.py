@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
+from avsgn_pyg.graph.detection import DenseOutput
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT, relations
 
@@ -108,7 +109,7 @@ def set_edges(batch: Batch, edge_type: tuple[str, str, str], edge_index: Int[Ten
     batch._inc_dict[edge_type] = {"edge_index": shift, **dict.fromkeys(values, torch.zeros_like(counts))}
 
 
-def to_heterodata(batch: Batch, output: Localization, layer: int = 0) -> Batch:
+def to_heterodata(batch: Batch, output: Localization | DenseOutput, layer: int = 0) -> Batch:
     """Return the batch with the attention of `output`: ``edge_index`` and ``edge_weight`` of every relation.
 
     Edges are those that carried a message, (source, target) sorted by target, weights detached. The ``x`` of text nodes

@@ -72,7 +72,7 @@ def load_encoders(checkpoint: Checkpoint, given: GivenEncoders | None = None, **
         )
     extraction = features.get("extraction") or {}
     encoders = Encoders(**found, frames_per_segment=int(extraction.get("frames_per_segment", 1)),
-                        checked=not unchecked, rate=round(1 / extraction.get("segment_seconds", 1)))
+                        checked=not unchecked, rate=checkpoint.meta.rate)
     _check_label_bank(checkpoint, encoders)
     return encoders
 

@@ -31,6 +31,7 @@ class ClipLocalizer(ABC):
 
     Attributes:
         segments: T.
+        rate: features a second.
         padded: whether a clip shorter than T is padded.
         limits: on reading one media file; a clip that exceeds one is refused.
         encoders: of clips; features do not need them.
@@ -39,6 +40,7 @@ class ClipLocalizer(ABC):
     """
 
     segments: int
+    rate = 1
     padded = True
     limits: Limits
     encoders: Encoders
@@ -121,7 +123,8 @@ class ClipLocalizer(ABC):
         """Localize the events of a video given by its features; below T seconds, the last one is repeated.
 
         Args:
-            audio, visual: [S, da] and [S, dv], tensors or arrays of numbers.
+            audio, visual: [S, da] and [S, dv], tensors or arrays of numbers; with `rate` rows a second, S is that many
+                times the seconds.
 
         Raises:
             DataError: no second, another shape than the model's, NaN or infinity.
@@ -134,14 +137,18 @@ class ClipLocalizer(ABC):
         except (TypeError, ValueError) as error:
             raise DataError(f"{name}: expected tensors or arrays of numbers ({error})") from None
         shapes = [list(rows.shape) for rows in (audio, visual)]
-        seconds = shapes[0][0] if shapes[0] else 0
-        if not seconds or shapes != [[seconds, width] for width in widths]:
-            raise DataError(f"{name}: expected audio [S, {widths[0]}] and visual [S, {widths[1]}] of the same S >= 1 "
-                            f"seconds, got {shapes[0]} and {shapes[1]}")
+        count = shapes[0][0] if shapes[0] else 0
+        if not count or count % self.rate or shapes != [[count, width] for width in widths]:
+            raise DataError(f"{name}: expected audio [S, {widths[0]}] and visual [S, {widths[1]}] of the same seconds, "
+                            f"one or more, with {self.rate} rows each, got {shapes[0]} and {shapes[1]}")
         for kind, rows in (("audio", audio), ("visual", visual)):
             if bool((bad := ~rows.isfinite().all(-1)).any()):
-                raise DataError(f"{name}: {kind} features have NaN or infinity in second {int(bad.nonzero()[0])}")
-        windows = (cut(pad(rows, self.segments), self.segments) for rows in (audio, visual))
+                raise DataError(f"{name}: {kind} features have NaN or infinity in second "
+                                f"{int(bad.nonzero()[0]) // self.rate}")
+        seconds = len(audio) // self.rate
+        length = self.segments if self.padded else min(self.segments, seconds)
+        windows = (cut(pad(each, length * self.rate).unflatten(0, (-1, self.rate)), length).flatten(1, 2)
+                   for each in (audio, visual))
         return self._predict(name, *windows, seconds, tau)
 
     def check_tau(self, tau: float | None) -> float | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.features.media import Limits, probe, read_seconds
@@ -117,14 +117,26 @@ def clip_window(predictor: Predictor, clip: Path, *, start: int = 0, tau: float 
     first, last = starts[number], min(starts[number] + segments, seconds)
     batch = predictor.graph(encoded.audio[number : number + 1], encoded.visual[number : number + 1])
     output, model = predictor.model(batch), predictor.config.model
-    rows = {name: int(batch[name].num_nodes) if name == TEXT else last - first for name in batch.node_types}
+    nodes = (last - first) * predictor.rate
+    rows = {name: int(batch[name].num_nodes) if name == TEXT else nodes for name in batch.node_types}
     adjacency = named_layers(output.adjacency, layers=model.cmgi.layers, residual=model.cmgi.residual)
     for subgraph, layers in adjacency.items():
         shown = np.concatenate([np.arange(batch[name].num_nodes) < rows[name] for name in SUBGRAPHS[subgraph]])
-        adjacency[subgraph] = {layer: weights[np.ix_(shown, shown)] for layer, weights in layers.items()}
+        parts = [np.repeat(np.arange(rows[name] // size), size)
+                 for name in SUBGRAPHS[subgraph] for size in [1 if name == TEXT else predictor.rate]]
+        group = np.concatenate((parts[0], parts[1] + parts[0][-1] + 1))
+        adjacency[subgraph] = {layer: _pooled(weights[np.ix_(shown, shown)], group)
+                               for layer, weights in layers.items()}
     text = text_names(predictor.categories, getattr(predictor.model, "label_text", None))
     picture = dataclasses.replace(clip_picture(prediction, first, last), adjacency=adjacency, text=text)
     return VideoGraph(picture, batch, output)
+
+
+def _pooled(weights: Float[np.ndarray, "N N"], group: Int[np.ndarray, "N"]) -> Float[np.ndarray, "M M"]:
+    """Return the attention among groups of nodes, such as the parts of a second: of its nodes the mean, of its sources
+    the sum, so that rows still sum to one."""
+    member = np.eye(group[-1] + 1, dtype=weights.dtype)[group]
+    return (member / member.sum(0)).T @ weights @ member
 
 
 def write_clips(
@@ -177,4 +189,4 @@ def write_clip_graph(
     predicted = "; ".join(f"{span.label} {span.start:g} to {span.end:g} s" for span in picture.predicted)
     facts = {"clip": clip.name, "title": picture.title, "predicted": predicted,
              "predicted_relevance": " ".join(f"{value:.4g}" for value in picture.relevance.tolist())}
-    return found.write(folder, formats, drawing, seconds=len(picture.relevance), facts=facts)
+    return found.write(folder, formats, drawing, seconds=predictor.rate * len(picture.relevance), facts=facts)

@@ -31,9 +31,11 @@ from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import Temperatures
+from avsgn_pyg.predictor import dense
 from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders, load_encoders
 from avsgn_pyg.predictor.inputs import check_config, check_no_seeds, read_label_list
 from avsgn_pyg.predictor.localizer import ClipLocalizer
+from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.pretrained import is_repository, join_weights
 from avsgn_pyg.predictor.training_free import TrainingFree
 from avsgn_pyg.predictor.vocabulary import Vocabulary, check_temperatures, encode_labels
@@ -79,10 +81,15 @@ class Predictor(ClipLocalizer):
         self._placement = {"device": str(self.device), "precision": precision, "batch_size": batch_size}
         self._labels = labels if labels is None or isinstance(labels, Vocabulary) else read_label_list(labels)
         self._temperatures = check_temperatures(temperatures, with_labels=isinstance(self._labels, tuple))
+        if self._labels is not None and self.config.events is not None:
+            raise ConfigError(f"{checkpoint.path}: finds events of its trained classes (data.kind=dense); leave labels "
+                              "out")
         if isinstance(self._labels, Vocabulary):
             self._labels.check_widths(self.meta.audio_width, self.meta.visual_width)
-        shape = zoo.Shape(self.meta.audio_width, self.meta.visual_width, self.meta.segments, len(self.meta.categories))
-        self.segments, self._text_nodes = shape.segments, zoo.text_nodes(self.config.model, shape)
+        shape = zoo.Shape(self.meta.audio_width, self.meta.visual_width, self.meta.segments, len(self.meta.categories),
+                          rate=self.meta.rate)
+        self.rate, self.padded = shape.rate, self.config.events is None
+        self.segments, self._text_nodes = shape.segments // shape.rate, zoo.text_nodes(self.config.model, shape)
         self.model = zoo.load_models(self.checkpoints, shape).to(self.device)
 
     @classmethod
@@ -162,8 +169,8 @@ class Predictor(ClipLocalizer):
 
     @property
     def default_tau(self) -> float:
-        """The config's ``evaluate.tau``."""
-        return self.config.evaluate.tau
+        """The config's ``evaluate.tau``; of a model of several events, the score of those that are shown."""
+        return self.config.evaluate.tau if self.config.events is None else dense.ABOVE
 
     @cached_property
     def encoders(self) -> Encoders:
@@ -186,6 +193,8 @@ class Predictor(ClipLocalizer):
         from avsgn_pyg.features.weights import fingerprint  # the hub's client in it is slow to load
 
         settings = {"model": self.config.model.model_dump(mode="json"), "segments": self.segments}
+        if self.config.events is not None:
+            settings["dense"] = self.config.events.model_dump(mode="json")
         found = {"model": fingerprint(join_weights(self.checkpoints), settings), "labels": self.categories,
                  "encoders": [self.encoders.visual.revision, self.encoders.audio.revision],
                  "precision": self._placement["precision"]}
@@ -218,12 +227,30 @@ class Predictor(ClipLocalizer):
 
     def check_tau(self, tau: float | None) -> float | None:
         """Return the threshold in use: the one given, or the config's; ConfigError for one that cannot be used."""
-        if zoo.scores_segments(self.config.model) and self._labels is None:
+        if self.config.events is None and zoo.scores_segments(self.config.model) and self._labels is None:
             if tau is not None:
                 raise ConfigError(f"tau={tau}: {self.checkpoint.path} scores every segment over "
                                   f"{len(self.categories) + 1} classes, which is decoded without tau; leave it out")
             return None
         return super().check_tau(tau)
+
+
+    def _predict(
+        self, name: str, audio: Float[Tensor, "W TR da"], visual: Float[Tensor, "W TR dv"], seconds: int,
+        tau: float | None,
+    ) -> Prediction:
+        """As of any localizer, or the events that a dense model finds."""
+        if self.config.events is None:
+            return super()._predict(name, audio, visual, seconds, tau)
+        above, model = self.check_tau(tau), self.config.model
+        whole = model.cmgi.topology == "window" and model.time_encoding in ("none", "relative")
+        found = dense.find_events(
+            lambda *windows: self.model(self.graph(*windows)), audio, visual, seconds=seconds, rate=self.rate,
+            whole=whole, above=above, **self.config.events.model_dump(include={"limit", "threshold", "sigma"}))
+        relevance, best = found.category.max(-1)
+        labels = torch.where(relevance > above, best, len(self.categories))
+        return Prediction(name, None, self.categories, float(seconds), relevance, found.category, {}, labels, above,
+                          source=self.source, found=found.events)
 
 
 def open_predictor(model: str | Path | None, **options: Any) -> ClipLocalizer:

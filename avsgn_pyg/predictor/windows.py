@@ -28,7 +28,7 @@ def hop(segments: int) -> int:
     return max(1, segments // 2)
 
 
-def cut(rows: Float[Tensor, "S d"], segments: int) -> Float[Tensor, "W T d"]:
+def cut(rows: Float[Tensor, "S *rest"], segments: int) -> Float[Tensor, "W T *rest"]:
     """Return the rows of every window; there must be at least `segments` rows."""
     return torch.stack([rows[start : start + segments] for start in window_starts(len(rows), segments)])
 

@@ -18,6 +18,7 @@ from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.common.errors import PictureError, did_you_mean
 from avsgn_pyg.common.files import write_text
+from avsgn_pyg.graph.detection import DenseOutput
 from avsgn_pyg.graph.export import save_attention, save_graph
 from avsgn_pyg.graph.localization import Localization, events
 from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, VISUAL
@@ -171,7 +172,7 @@ class VideoGraph(NamedTuple):
 
     picture: Picture
     batch: Batch
-    localization: Localization
+    localization: Localization | DenseOutput
 
     def write(
         self, folder: Path, formats: Sequence[str] = ("png",), drawing: dict[str, Any] | None = None, **export: Any

@@ -59,22 +59,24 @@ def signal_encoders() -> tuple[Any, Any]:
 
 def write_checkpoint(
     folder: Path, *, features: dict[str, Any] | None = None, categories: tuple[str, ...] = CATEGORIES,
-    model: dict[str, Any] | None = None, provenance: dict[str, Any] | None = None, seed: int = 0, **settings: Any,
+    model: dict[str, Any] | None = None, provenance: dict[str, Any] | None = None, seed: int = 0, rate: int = 1,
+    **settings: Any,
 ) -> Path:
     """Write the checkpoint of an untrained model of the classes in `CATEGORIES`, which `categories` may rename."""
     size = {} if model and "name" in model else {"dim": 16}
     config = Config.model_validate({"model": {**size, **(model or {})}, "evaluate": {"tau": 0.5}, **settings})
     torch.manual_seed(1 + seed)
     built = zoo.build_model(
-        config.model, zoo.Shape(WIDTH, WIDTH, 10, len(CATEGORIES)), label_text(*signal_encoders(), CATEGORIES, PROMPTS),
-        config.objective.supervision,
+        config.model, zoo.Shape(WIDTH, WIDTH, 10 * rate, len(CATEGORIES), rate=rate),
+        label_text(*signal_encoders(), CATEGORIES, PROMPTS), config.objective.supervision, config.events,
     )
     # Outputs of an untrained head hardly differ; larger weights make seconds differ.
     for parameter in built.head.parameters() if hasattr(built, "head") else ():
-        parameter.data.mul_(8)
+        if config.events is None or parameter.dim() > 1:  # a bias says how likely events are
+            parameter.data.mul_(8)
     record = {"features": store_provenance() if features is None else features, "files": {}, **(provenance or {})}
-    meta = Meta(categories=categories, audio_width=WIDTH, visual_width=WIDTH, segments=10, dataset="made",
-                synthetic=False, provenance=record, epoch=1 + seed, step=7, seed=seed)
+    meta = Meta(categories=categories, audio_width=WIDTH, visual_width=WIDTH, segments=10 * rate, rate=rate,
+                dataset="made", synthetic=False, provenance=record, epoch=1 + seed, step=7, seed=seed)
     save_checkpoint(folder, built.state_dict(), config, meta)
     return folder
 
