@@ -1,4 +1,4 @@
-"""Convert edited ELAN, Audacity or csv files, or a published data set, to one file of annotations.
+"""Convert edited ELAN, Audacity, csv or Label Studio files, or a published data set, to one file of annotations.
 
 python tools/import_annotations.py predictions/*.eaf --out corrected.json              any events, in ActivityNet's form
 python tools/import_annotations.py *.labels.txt --annotations annotations.json --out new.json  the rest stays as it is
@@ -25,7 +25,8 @@ from avsgn_pyg.features.files import read_labels
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("files", type=path, nargs="+", metavar="FILE",
-                        help="<id>.eaf, <id>.labels.txt, <id>.txt, <id>.events.csv; or a folder of AVE, OV-AVE, AVE-PM")
+                        help="<id>.eaf, <id>.labels.txt, <id>.txt, <id>.events.csv; a .json export of Label Studio; "
+                             "or a folder of AVE, OV-AVE, AVE-PM")
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument("--labels", type=path, metavar="FILE", help="class names, one per line")
     classes.add_argument("--annotations", type=path, metavar="FILE",

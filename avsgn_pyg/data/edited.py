@@ -1,4 +1,4 @@
-"""Read edited ELAN, Audacity, csv and Label Studio files as videos with timed events, and turn those into rows of AVE.
+"""Read edited ELAN, Audacity, csv and Label Studio files as videos with timed events; turn those into rows of AVE.
 
 Needs neither torch nor PyG. XML is read by the standard library; a document type is refused, because its entities could
 expand to gigabytes.
@@ -17,6 +17,7 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.text import printable
 from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, check_video
 from avsgn_pyg.data.files import check_file, read_table, read_text
+from avsgn_pyg.data.label_studio import read_label_studio
 from avsgn_pyg.data.rows import Row, class_index
 
 #: The tier in which prediction writes the events.
@@ -38,7 +39,8 @@ def read_edited(paths: Iterable[Path], categories: Sequence[str] | None = None) 
     """Return the videos of all files that can be read, and an error for every other file.
 
     Args:
-        paths: named as in :data:`READERS`; the id of a video is the name of its file without that ending.
+        paths: named as in :data:`READERS`, where the id of a video is the name of its file without that ending; or a
+            ``.json`` file exported by Label Studio.
         categories: the classes that an event may have; ``None``: any. A note in brackets after a label, such as
             ``[no sound]``, is not part of it.
     """
@@ -95,11 +97,14 @@ def _row(where: str, video: AnnotatedVideo, segments: int, quality: str) -> Row:
     return row
 
 
-def _read(path: Path) -> Iterator[Edited]:
+def _read(path: Path) -> Iterator[tuple[str, AnnotatedVideo]]:
+    if path.suffix.lower() == ".json":
+        yield from read_label_studio(path)
+        return
     suffix = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
     if suffix is None:
-        raise DataError(f"{path}: expected a file named {' or '.join(f'<id>{suffix}' for suffix in READERS)}")
-    yield Edited(str(path), AnnotatedVideo(path.name[: -len(suffix)], None, None, tuple(READERS[suffix](path))))
+        raise DataError(f"{path}: expected a file named {', '.join(f'<id>{suffix}' for suffix in READERS)} or .json")
+    yield str(path), AnnotatedVideo(path.name[: -len(suffix)], None, None, tuple(READERS[suffix](path)))
 
 
 def _labelled(where: str, video: AnnotatedVideo, categories: Sequence[str] | None) -> AnnotatedVideo:

@@ -59,7 +59,8 @@ def predict_clips(
     Other files with the names of its output are an error of that clip (:mod:`avsgn_pyg.predictor.record`).
 
     Args:
-        out: folder of the files ``<stem><suffix>``, their record and ``summary.csv``; ``None`` writes nothing.
+        out: folder of the files ``<stem><suffix>``, their record, ``summary.csv`` and ``index.html``; ``None`` writes
+            nothing.
         formats: of :data:`avsgn_pyg.predictor.formats.FORMATS`.
         top: classes per second in a table.
         cut: also write a clip and a picture of every event.
@@ -67,7 +68,7 @@ def predict_clips(
         progress: show a bar on a terminal.
 
     Yields:
-        A result for each clip, and one with the error of ``summary.csv`` if that could not be written.
+        A result for each clip, and one with the error of ``summary.csv`` or ``index.html`` if it was not written.
 
     Raises:
         ConfigError, EncoderError, CheckpointError: no clip can be predicted.
@@ -103,8 +104,10 @@ def predict_clips(
                 with folder.place(name) as partial:
                     partial.write_text(text, encoding="utf-8")
             names += write_cuts(prediction, folder.place, stems[clip], predictor.limits) if cut else ()
+            found = prediction.events
             folder.finish(clip, states[clip], stems[clip], names, duration=f"{prediction.duration:.2f}",
-                          events=[str(event) for event in prediction.events], notes=prediction.notes)
+                          events=[str(event) for event in found], notes=prediction.notes,
+                          found=[(event.label, event.start, event.end, event.confidence) for event in found])
             return ClipResult(clip, prediction, files=folder.files(clip))
 
         try:

@@ -1,4 +1,4 @@
-"""The file formats of a prediction: table, JSON, CSV, WebVTT, SRT, labels of Audacity, and EAF 3.0 of ELAN.
+"""The file formats of a prediction: table, JSON, CSV, WebVTT, SRT, and files of Audacity, ELAN (EAF 3.0), Label Studio.
 
 In every format an event during which the file lacks picture or sound has a note, such as ``bell [no sound]``.
 """
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree as xml
 
 from avsgn_pyg.common.text import csv_cell, printable
+from avsgn_pyg.data.label_studio import Region, task
 from avsgn_pyg.predictor.inputs import check_formats
 from avsgn_pyg.predictor.prediction import FoundEvent, Prediction, shares
 
@@ -107,6 +108,14 @@ def eaf(prediction: Prediction) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml.tostring(document, encoding="unicode")}\n'
 
 
+def label_studio(prediction: Prediction) -> str:
+    """Return a list of one task of Label Studio, whose document root is the clip's folder, with the events."""
+    regions = (Region(event.category, event.start, event.end, event.confidence, event.note)
+               for event in prediction.events)
+    name = prediction.name if prediction.path is None else prediction.path.name
+    return json.dumps([task(name, prediction.duration, regions)], indent=1, ensure_ascii=False) + "\n"
+
+
 #: Name on a command line -> format.
 FORMATS: dict[str, Format] = {
     "table": Format(".txt", lambda prediction, top: printable(prediction.table(top)) + "\n"),
@@ -117,6 +126,7 @@ FORMATS: dict[str, Format] = {
     "srt": Format(".srt", lambda prediction, _: srt(prediction)),
     "audacity": Format(".labels.txt", lambda prediction, _: audacity(prediction)),
     "eaf": Format(".eaf", lambda prediction, _: eaf(prediction)),
+    "label_studio": Format(".label_studio.json", lambda prediction, _: label_studio(prediction)),
 }
 
 

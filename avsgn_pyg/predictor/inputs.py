@@ -27,6 +27,7 @@ FORMS: Final = {
     "srt": "SubRip subtitles",
     "audacity": "labels of Audacity",
     "eaf": "an ELAN document",
+    "label_studio": "a task of Label Studio",
 }
 
 

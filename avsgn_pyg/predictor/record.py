@@ -2,7 +2,8 @@
 
 ``predictions.jsonl`` has a line for every file, added before the file appears under its name, and one for every
 finished clip. A file is *recorded* if a line has its name and its present hash; other files are replaced only with
-``overwrite``. An interrupted prediction resumes with the clips that have no line. ``summary.csv`` is a table of all.
+``overwrite``. An interrupted prediction resumes with the clips that have no line. ``summary.csv`` is a table of all,
+``index.html`` a page about them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import atomic, lock, sha256
 from avsgn_pyg.common.lease import open_own
 from avsgn_pyg.common.text import csv_cell, file_name
+from avsgn_pyg.predictor.index import index_page
 
 RECORD: Final = "predictions.jsonl"
 SUMMARY: Final = "summary.csv"
+INDEX: Final = "index.html"
 #: First line of a record.
 HEADER: Final = {"record": "predictions of avsgn_pyg", "format": 1}
 #: Between the stem of a clip and the number of an event, in the names of its cuts.
@@ -84,7 +87,7 @@ class OutputFolder:
             self._add({"file": name, "sha256": sha256(partial)})
 
     def finish(self, clip: Path, state: Mapping[str, Any], stem: str, files: Sequence[str], **summary: Any) -> None:
-        """Add the line of a clip whose `files` are written; `summary` are duration, events and notes.
+        """Add the line of a clip whose `files` are written; `summary`: duration, events, found and notes.
 
         Cuts of earlier events that the clip no longer has are removed unless they were edited.
         """
@@ -99,7 +102,7 @@ class OutputFolder:
         self._add({"failed": os.path.abspath(clip), "reason": reason})
 
     def write_summary(self) -> Path:
-        """Write ``summary.csv``, one line for every clip of the record; DataError if another file has this name."""
+        """Write ``summary.csv`` and ``index.html`` about all clips; DataError if other files have these names."""
         rows = []
         for clip in sorted({*self._clips, *self._failures}):
             entry = self._clips.get(clip, {})
@@ -109,6 +112,8 @@ class OutputFolder:
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(map(csv_cell, row) for row in rows)])
         with self.place(SUMMARY) as partial:
             partial.write_text(text.getvalue(), encoding="utf-8")
+        with self.place(INDEX) as partial:
+            partial.write_text(index_page(self.folder, self._clips, self._failures), encoding="utf-8")
         return self.folder / SUMMARY
 
     def _hash(self, name: str) -> str | None:

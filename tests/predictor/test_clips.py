@@ -39,7 +39,8 @@ def test_a_damaged_file_does_not_stop_the_others(predictor, folder: Path, tmp_pa
     assert good.files == (out / "c.json", out / "c.vtt")
     assert "c.json" in good.summary and "failed: " in found[folder / "b.mp4"].summary
     assert json.loads(good.files[0].read_text()) == good.prediction.as_dict()
-    assert names(out) == ["a.json", "a.vtt", "c.json", "c.vtt", "predictions.jsonl", "summary.csv"]
+    assert names(out) == ["a.json", "a.vtt", "c.json", "c.vtt", "index.html", "predictions.jsonl",
+                          "summary.csv"]
     assert "b.mp4,,,," in (out / "summary.csv").read_text()
 
 
@@ -77,7 +78,7 @@ def test_what_is_predicted_before_an_interrupt_is_kept(predictor, folder: Path, 
     results = predict_clips(predictor, find_clips([folder]), out=tmp_path / "out", formats=["json"])
     next(results)
     results.close()
-    assert names(tmp_path / "out") == ["a.json", "predictions.jsonl", "summary.csv"]
+    assert names(tmp_path / "out") == ["a.json", "index.html", "predictions.jsonl", "summary.csv"]
     again = predict_clips(predictor, find_clips([folder]), out=tmp_path / "out", formats=["json"])
     assert [bool(result.prediction) for result in again] == [False, False, True]
 

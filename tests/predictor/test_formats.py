@@ -129,6 +129,14 @@ def test_subtitles_and_labels_have_a_line_an_event(prediction: Prediction) -> No
         "1.000000\t3.000000\tbell, church\n3.000000\t3.400000\train & <wind> [no sound]\n")
 
 
+def test_label_studio_has_a_task_with_a_range_an_event(prediction: Prediction) -> None:
+    [task] = json.loads(text(prediction, "label_studio"))
+    assert task["data"]["video"].endswith("?d=a%20clip%20%C3%BC.mp4") and task["data"]["duration"] == 3.4
+    found = [result["value"] for result in task["predictions"][0]["result"]]
+    assert [(value["timelinelabels"], value["ranges"]) for value in found] == [
+        ([NAMES[0]], [{"start": 26, "end": 75}]), ([NAMES[1]], [{"start": 76, "end": 85}])]
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_event_without_sound_carries_its_note_in_every_format(prediction: Prediction, name: str) -> None:
     assert "no sound" in text(prediction, name)

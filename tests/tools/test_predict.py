@@ -67,7 +67,7 @@ def test_files_of_a_folder_are_written_and_errors_come_last(predict, run: Path, 
     assert code == 1 and printed.startswith(f"{folder / 'good.mp4'}: ") and printed.count("\n") == 1
     assert f"failed: {folder / 'bad.mp4'}" in err and "1 of 2 clips failed" in err
     names = sorted(path.name for path in out.glob("[!.]*"))
-    assert names == ["good.eaf", "good.seconds.csv", "good.vtt", "predictions.jsonl", "summary.csv"]
+    assert names == ["good.eaf", "good.seconds.csv", "good.vtt", "index.html", "predictions.jsonl", "summary.csv"]
     assert all(name in printed for name in names[:3])
     code, printed, _ = predict(folder, "--checkpoint", run, "--out", out, "--format", "csv,vtt,eaf")
     assert code == 1 and "unchanged" in printed
