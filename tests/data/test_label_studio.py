@@ -94,6 +94,6 @@ def test_the_sdk_of_label_studio_accepts_the_task():
     interface = pytest.importorskip("label_studio_sdk.label_interface").LabelInterface(labeling_config(LABELS))
     made = task("a.mp4", 9.9, REGIONS)
     assert interface.validate_prediction(made["predictions"][0], return_errors=True) == []
-    assert interface.validate_task(made | {"id": 1})
+    assert interface.validate_task({"data": made["data"]})
     wrong = task("a.mp4", 9.9, [REGIONS[0]._replace(label="other")])["predictions"][0]
     assert interface.validate_prediction(wrong, return_errors=True) != []
