@@ -35,7 +35,8 @@ demo:
 page:
 	@$(PYTHON) tools/bootstrap.py --with page --meanwhile tools/make_scenes.py runs/scenes --quiet
 	@grep -qs '"finished": "' runs/demo/checkpoints/index.json || $(MAKE) demo
-	.venv/bin/python tools/train.py configs/baselines/late_fusion_full.yaml name=demo_late_fusion --quiet \
+	@grep -qs '"finished": "' runs/demo_late_fusion/checkpoints/index.json || \
+	  .venv/bin/python tools/train.py configs/baselines/late_fusion_full.yaml name=demo_late_fusion \
 	  data.root=runs/scenes data.splits=txt data.features=features.h5 'data.name=made scenes' train.select=last
 	.venv/bin/python tools/serve.py runs/demo runs/demo_late_fusion --open \
 	  $(foreach name,$(CLIPS),--clip runs/scenes/videos/$(name).mp4)

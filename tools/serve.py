@@ -9,7 +9,10 @@ Stop it with Ctrl-C; docs/page.md describes the page, its limits and what is kep
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import webbrowser
+from functools import partial
 
 from avsgn_pyg.common.command_line import Parser, own_words, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, DataError
@@ -51,7 +54,13 @@ def run(options: argparse.Namespace) -> None:
         raise DataError(f"the page needs {error.name}, which is missing: pip install 'avsgn_pyg[page]'") from None
     serving.serve(options.models, asked, clips=options.clip, host=options.host, port=options.port,
                   corrections=options.corrections, most_bytes=options.max_megabytes * 1_000_000,
-                  ready=lambda address: print(f"The page is at {address} (Ctrl-C stops it)", flush=True))
+                  ready=partial(announce, shown=options.open))
+
+
+def announce(address: str, shown: bool) -> None:
+    print(f"The page is at {address} (Ctrl-C stops it)", flush=True)
+    if shown and (sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
+        webbrowser.open(address)
 
 
 def main(arguments: list[str] | None = None) -> int:

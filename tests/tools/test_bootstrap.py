@@ -129,6 +129,15 @@ def test_more_extras_keep_the_environment(bootstrap, recorder, monkeypatch) -> N
     assert "torchvision==0.28.0" in recorder.calls_with("torch==2.13.0")[-1]  # in one resolution
 
 
+def test_an_extra_is_added_to_those_of_the_environment_once_and_stays(bootstrap, recorder, monkeypatch) -> None:
+    monkeypatch.setenv("EXTRAS", "dev")
+    bootstrap.main([])
+    monkeypatch.delenv("EXTRAS")
+    for arguments in (["--with", "page"], ["--with", "page"], []):
+        bootstrap.main(arguments)
+    assert [call[-1] for call in recorder.calls_with("-e")] == [f"{ROOT}[dev]", f"{ROOT}[dev,page]"]
+
+
 def test_an_environment_of_another_origin_is_not_touched(bootstrap: ModuleType, recorder: Recorder) -> None:
     bootstrap.ENV.mkdir()
     (bootstrap.ENV / "precious").touch()

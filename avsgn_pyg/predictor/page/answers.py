@@ -14,16 +14,17 @@ from PIL import Image
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.media import Second
+from avsgn_pyg.graph.detection import Detection
 from avsgn_pyg.predictor.formats import FORMATS
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.visualize.strips import loudest, outline, shrunk
 
 #: Most pictures of a clip, pixels of their longer side, and columns of its sound.
 PICTURES, PIXELS, COLUMNS = 40, 160, 800
-#: Formats to download, and what each is.
+#: Formats to download, and their names on the page.
 DOWNLOADS: Final = {
-    "json": "JSON: everything", "csv": "CSV: one line a second", "events": "CSV: one line an event",
-    "vtt": "WebVTT captions", "srt": "SubRip subtitles", "eaf": "an ELAN document", "audacity": "labels of Audacity",
+    "json": "JSON", "csv": "CSV by second", "events": "CSV by event", "vtt": "WebVTT", "srt": "SRT", "eaf": "ELAN",
+    "audacity": "Audacity",
 }
 
 
@@ -64,12 +65,13 @@ def describe(prediction: Prediction, answer: str, run: str) -> dict[str, Any]:
     """Return one model's answer: scores of every second, and its likeliest class, from which events follow."""
     shares, classes = prediction.category.max(-1)
     scores = {name: (gate * prediction.relevance).tolist() for name, gate in prediction.gates.items()}
-    found = None
-    if prediction.tau is None:  # decoded from C + 1 scores: no threshold decides
+    found, dense = None, prediction.found is not None
+    if prediction.tau is None or dense:  # the threshold decides on events, or (C + 1 scores) there is none
         found = [{"label": event.category, "start": event.start, "end": event.end, "score": event.confidence}
                  for event in prediction.events]
     return {"id": answer, "run": run, "categories": list(prediction.categories), "tau": prediction.tau, "found": found,
-            "what": "relevance", "cut": "Relevance threshold", "relevance": prediction.relevance.tolist(),
+            "what": "any event" if dense else "relevance", "cut": "Confidence threshold" if dense else
+            "Relevance threshold", "relevance": prediction.relevance.tolist(),
             "scores": scores, "best": list(map(list, zip(classes.tolist(), shares.tolist(), strict=True)))}
 
 
@@ -85,9 +87,14 @@ def corrected(prediction: Prediction, tau: Any, events: Any) -> Prediction:
             return bare
         if not isinstance(tau, (int, float)) or not 0 <= tau < 1:
             raise DataError(f"{name}: a threshold of {tau!r}; expected 0 to 1")
+        if prediction.found is not None:
+            return replace(bare, tau=float(tau), found=tuple(each for each in prediction.found if each.score > tau))
         background = len(prediction.categories)
         labels = torch.where(prediction.relevance > tau, prediction.category.argmax(-1), background)
         return replace(bare, tau=float(tau), labels=labels)
+    if prediction.found is not None:
+        return replace(bare, found=tuple(Detection(prediction.categories.index(label), start, end, 1.0)
+                                         for label, start, end in checked(events, prediction)))
     labels = torch.full((len(prediction),), len(prediction.categories))
     for label, start, end in checked(events, prediction):
         labels[round(start) : max(round(start) + 1, -int(-end // 1))] = prediction.categories.index(label)

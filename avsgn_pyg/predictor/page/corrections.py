@@ -38,7 +38,7 @@ Event = tuple[str, float, float]
 
 
 class Saved(NamedTuple):
-    """What was saved: a sentence about it, and the settings with which ``tools/train.py`` trains on."""
+    """What was saved: a sentence, and the settings with which ``tools/train.py`` trains on, if that is all it needs."""
 
     text: str
     settings: list[str]
@@ -61,7 +61,12 @@ def save(folder: Path, clip: Path, prediction: Prediction, events: Sequence[Even
     """
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / ".lock", wait=True):
-        base, video_id = _base(model), _video_id(clip, prediction.name)
+        video_id = _video_id(clip, prediction.name)
+        if prediction.found is not None:
+            clips = _keep(folder, clip, video_id, prediction, events)
+            return Saved(f"Saved: annotations.json beside the {clips} clips is what a model of several events learns "
+                         "from, with features of the clips (docs/dense.md).", [])
+        base = _base(model)
         rows, left_out = _windows(video_id, events, prediction, model.segments)
         if any("&" in label for label, _, _ in events):
             raise DataError(f"{prediction.name}: '&' separates the fields of an annotation, and no class may have it")
@@ -134,13 +139,15 @@ def _windows(video_id: str, events: Sequence[Event], prediction: Prediction, seg
     return found, left_out
 
 
-def _keep(folder: Path, clip: Path, video_id: str, prediction: Prediction, events: Sequence[Event]) -> None:
+def _keep(folder: Path, clip: Path, video_id: str, prediction: Prediction, events: Sequence[Event]) -> int:
+    """Copy a clip into the folder and note its events there; return how many clips it has."""
     (folder / "videos").mkdir(exist_ok=True)
     shutil.copyfile(clip, folder / "videos" / f"{video_id}{clip.suffix}")
     path = folder / "annotations.json"
     others = [video for video in read_annotations(path) if video.video_id != video_id] if path.is_file() else []
     saved = AnnotatedVideo(video_id, prediction.duration, "train", tuple(TimedEvent(*event) for event in events))
     write_annotations(path, [*others, saved])
+    return len(others) + 1
 
 
 def _own(folder: Path, video_id: str, rows: Sequence[tuple[int, str]], encoded: EncodedClip, model: Predictor

@@ -69,6 +69,8 @@ class Page:
         }
 
     def _why_no_words(self, model: ClipLocalizer) -> str:
+        if isinstance(model, Predictor) and model.config.events is not None:
+            return f"Labels cannot be typed: this model finds {', '.join(model.categories)}."
         encoders = (model.encoders.visual, model.encoders.audio)
         mute = without_text(*encoders) + [each.name for each in encoders if not getattr(each, "text_has_meaning", True)]
         if not mute:
@@ -125,7 +127,8 @@ class Page:
         saved = save(self.corrections / file_name(run), clip.path, answer.prediction, events, answer.encoded,
                      answer.model)
         self._settings[run] = saved.settings
-        yield self.message("saved", text=saved.text, command=command(answer.model, self._new_name(run), saved.settings))
+        how = command(answer.model, self._new_name(run), saved.settings) if saved.settings else ""
+        yield self.message("saved", text=saved.text, command=how)
 
     def teach(self, asked: Mapping[str, Any], session: str | None) -> Iterator[dict[str, Any]]:
         """Train a model on with the corrected clips, and offer the new one."""
@@ -179,7 +182,8 @@ class Page:
     def _encode(self, clip: Clip, model: ClipLocalizer) -> Iterator[dict[str, Any]]:
         """Yield progress; return the clip's features, which models of the same encoders share."""
         encoders = model.encoders
-        key = (encoders.visual.revision, encoders.audio.revision, encoders.frames_per_segment, model.segments)
+        key = (encoders.visual.revision, encoders.audio.revision, encoders.frames_per_segment, encoders.rate,
+               model.segments)
         if key not in clip.encoded:
             told: SimpleQueue[float] = SimpleQueue()
             strip = Strip(told.put)
@@ -200,7 +204,8 @@ class Page:
         return self.message(
             "clip", token=clip.token, name=clip.name, src=f"page/media/{clip.token}", duration=prediction.duration,
             frames=clip.strip.frames, sound=clip.strip.sound, notes=list(prediction.notes), answers=answers, took=took,
-            step=1, overlap=False, window=model.segments, why=self._why_not_saved(model, answers[0]["id"]),
+            step=1 if prediction.found is None else 0.1, overlap=prediction.found is not None, window=model.segments,
+            why=self._why_not_saved(model, answers[0]["id"]),
             windows=window_starts(len(prediction), model.segments) if drawable else [])
 
     def words(self, error: Exception, clip: Clip | None) -> str:

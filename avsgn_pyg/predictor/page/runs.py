@@ -57,11 +57,11 @@ def report(run: Path, media: Path | None) -> str:
 
 
 def _table(folder: Path, media: Path | None) -> Iterator[str]:
-    rows = sorted(hardest(folder), key=lambda row: float(row["accuracy"]))[:HARDEST]
+    rows = sorted((row for row in clips(folder) if row.get("accuracy")), key=lambda row: float(row["accuracy"]))
     if not rows:
         return
     yield "<h4>Hardest clips</h4><table><tr><th>clip<th>class<th>seconds right<th>predicted</tr>"
-    for row in rows:
+    for row in rows[:HARDEST]:
         name = html.escape(row["video_id"])
         there = find_media(media, row["video_id"]) is not None
         clip = f'<button type=button data-clip="{name}">{name}</button>' if there else name
@@ -70,7 +70,7 @@ def _table(folder: Path, media: Path | None) -> Iterator[str]:
     yield "</table>"
 
 
-def hardest(folder: Path) -> Iterator[dict[str, str]]:
+def clips(folder: Path) -> Iterator[dict[str, str]]:
     """Yield the rows of an evaluation's clips."""
     path = folder / "predictions.csv"
     if path.is_file():
@@ -80,7 +80,7 @@ def hardest(folder: Path) -> Iterator[dict[str, str]]:
 
 def listed_clip(run: Path, media: Path | None, video_id: Any) -> Path:
     """Return the media file of a clip that an evaluation of the run lists; DataError if there is none."""
-    if any(row["video_id"] == video_id for folder in run.glob("evaluation-*") for row in hardest(folder)):
+    if any(row["video_id"] == video_id for folder in run.glob("evaluation-*") for row in clips(folder)):
         found = find_media(media, video_id)
         if found is not None:
             return found

@@ -19,6 +19,7 @@ from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.page.desk import Desk
 from avsgn_pyg.predictor.page.layout import make_app
 from avsgn_pyg.predictor.page.questions import Page
+from avsgn_pyg.predictor.page.runs import folder_of
 from avsgn_pyg.predictor.predictor import open_predictor
 
 
@@ -59,7 +60,7 @@ def load_models(models: Sequence[Path], options: Mapping[str, Any]) -> dict[str,
     """Return the models by their folders' names, encoders loaded, so that the first clip need not wait for them."""
     found: dict[str, ClipLocalizer] = {}
     for path in models or [None]:
-        name = "labels alone" if path is None else path.resolve().name
+        name = "labels alone" if path is None else folder_of(path.resolve()).name
         while name in found:
             name += "\u2032"
         found[name] = open_predictor(**{**options, "model": path})

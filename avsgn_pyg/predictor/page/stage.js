@@ -345,7 +345,7 @@ window.avsgnStage = function (element, props, watch, trigger) {
     if (player.paused) player.play().catch(() => {}); else player.pause();
   });
   one("graph").addEventListener("toggle", () => state.clip && drawGraph());
-  one("formats").replaceChildren(...formats.map(([name, what]) => make("button", { type: "button", class: "download", title: what, "data-format": name, onclick: () => download(name) }, name)));
+  one("formats").replaceChildren(...formats.map(([name, what]) => make("button", { type: "button", class: "download", "data-format": name, onclick: () => download(name) }, what)));
   async function download(format) {
     const answer = state.clip.answers[0];
     const body = JSON.stringify({ token: state.clip.token, answer: answer.id, format, tau: state.taus[0], events: state.edited ? state.events[0] : null });

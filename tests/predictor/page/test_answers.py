@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.predictor.page.answers import DOWNLOADS, corrected, export
+from avsgn_pyg.graph.detection import Detection
+from avsgn_pyg.predictor.page.answers import DOWNLOADS, corrected, describe, export
 
 
 @pytest.fixture
@@ -56,3 +57,12 @@ def test_a_threshold_outside_of_0_to_1_is_refused(prediction, tau) -> None:
 def test_an_unknown_format_is_refused(prediction) -> None:
     with pytest.raises(DataError, match="'exe'"):
         export(replace(prediction, path=None), "exe")
+
+
+def test_events_of_a_dense_model_keep_their_times_and_may_overlap(prediction) -> None:
+    dense = replace(prediction, found=(Detection(0, 1.25, 4.5, 0.9), Detection(2, 3.0, 6.0, 0.6)))
+    answer = describe(dense, "id", "run")
+    assert [each["start"] for each in answer["found"]] == [1.25, 3.0] and answer["tau"] == dense.tau
+    assert [each[:3] for each in corrected(dense, 0.7, None).events] == [("bell", 1.25, 4.5)]
+    moved = corrected(dense, 0.5, [event("bell", 1.3, 4.5), event("dog", 2.2, 3.1)])
+    assert [each[:3] for each in moved.events] == [("bell", 1.3, 4.5), ("dog", 2.2, 3.1)]
