@@ -174,6 +174,7 @@ COMPANIONS: dict[str, list[str]] = {
     "model.time_slope": ["model.time_encoding=relative"],
     "model.cmgi.window": ["model.cmgi.topology=window"],
     'model.cmgi.topology="window"': ["model.cmgi.window=2"],
+    'model.head.classifier="text"': ["model.text.slots=per_class"],
 }
 
 #: Settings of models that have no ``model.dim``.

@@ -233,9 +233,17 @@ class CMGIConfig(Section):
 class HeadConfig(Section):
     """Section 3.5: gates and classifiers."""
 
+    classifier: Literal["linear", "text"] = "linear"
     gates: Literal["scalar", "vector"] = "scalar"
     bias: Switch = True
     segment_scores: Switch = False
+
+    @model_validator(mode="after")
+    def _check(self) -> HeadConfig:
+        if self.classifier == "text" and self.segment_scores:
+            raise ValueError("segment_scores=true has a layer over the trained classes, and classifier=text has none; "
+                             "set segment_scores=false")
+        return self
 
 
 class DropoutConfig(Section):
@@ -269,6 +277,9 @@ class ModelConfig(Section):
         if self.time_encoding != "relative" and self.time_slope != self.default("time_slope"):
             raise ValueError(f"time_slope={self.time_slope:g} is used with time_encoding=relative only, and this is "
                              f"time_encoding={self.time_encoding}; set that or leave time_slope out")
+        if self.head.classifier == "text" and self.text != TextConfig(slots="per_class"):
+            raise ValueError(f"head.classifier=text needs a text node for each label: set text.slots=per_class and "
+                             f"text.bank=frozen; got {self.text.slots} and {self.text.bank}")
         if self.name != AVSGN:
             _require_defaults(self, {"name", "options"}, f"model.name={self.name} has model.options instead"
                               f"{did_you_mean(self.name, [AVSGN])}")
@@ -445,6 +456,9 @@ class Config(Section):
         if self.data.kind == "dense" and self.model.name == AVSGN and self.model.text.slots != "per_class":
             raise ValueError("data.kind=dense scores classes by their text nodes: it needs "
                              f"model.text.slots=per_class, got {self.model.text.slots}")
+        if self.model.head.classifier == "text" and self.data.kind in ("llp", "dense"):
+            raise ValueError(f"head.classifier=text is for one event a video; data.kind={self.data.kind} has another "
+                             "head: set classifier=linear")
         if self.data.regions == "keep" and self.train.augment != AugmentConfig():
             raise ValueError("train.augment changes one vector per second and not the regions of "
                              "data.regions=keep; leave train.augment at its defaults, or set data.regions=pool")

@@ -24,6 +24,7 @@ from avsgn_pyg.model.dense import AVSGNDense, DenseHead
 from avsgn_pyg.model.dense_losses import DenseObjective
 from avsgn_pyg.model.head import LocalizationHead
 from avsgn_pyg.model.losses import AVSGNObjective, Objective
+from avsgn_pyg.model.open_vocabulary import OpenAVSGN, TextHead
 
 
 def text_nodes(config: ModelConfig, shape: Shape) -> int:
@@ -113,6 +114,13 @@ def load_models(checkpoints: Sequence[Trained], shape: Shape | None = None) -> n
     return Ensemble(models) if len(models) > 1 else models[0]
 
 
+def with_labels(model: nn.Module, text: LabelBanks) -> nn.Module:
+    """Return an :class:`OpenAVSGN`, or an ensemble of them, with the text of other labels as its text nodes."""
+    if isinstance(model, Ensemble):
+        return Ensemble([with_labels(member, text) for member in model.members])
+    return model.with_labels(text.audio, text.visual)
+
+
 def build_objective(config: ObjectiveConfig | DenseConfig, model: str = "avsgn") -> Any:
     """Build the objective of the ``objective`` or ``dense`` section for the model named `model`.
 
@@ -174,7 +182,13 @@ def _baseline(
 
 
 def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None, _: str) -> AVSGN:
-    head = LocalizationHead(config.dim, shape.classes, **config.head.model_dump(), dropout=config.dropout.head)
+    settings = config.head.model_dump(exclude={"classifier"}) | {"dropout": config.dropout.head}
+    if config.head.classifier == "text":
+        del settings["segment_scores"]
+        head = TextHead(config.dim, shape.audio_width, shape.visual_width, **settings,
+                        input_dropout=config.dropout.input)
+        return OpenAVSGN(**avsgn_parts(config, shape, label_text), head=head)
+    head = LocalizationHead(config.dim, shape.classes, **settings)
     return AVSGN(**avsgn_parts(config, shape, label_text), head=head)
 
 

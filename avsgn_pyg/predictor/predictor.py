@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from avsgn_pyg.common.errors import ConfigError
@@ -37,7 +37,7 @@ from avsgn_pyg.predictor.inputs import check_config, check_no_seeds, read_label_
 from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.pretrained import is_repository, join_weights
-from avsgn_pyg.predictor.training_free import TrainingFree
+from avsgn_pyg.predictor.training_free import TrainingFree, repeat_last_second
 from avsgn_pyg.predictor.vocabulary import Vocabulary, check_temperatures, encode_labels
 
 
@@ -80,6 +80,9 @@ class Predictor(ClipLocalizer):
         self._batch_size, self._given_encoders, self.limits = batch_size, encoders, limits
         self._placement = {"device": str(self.device), "precision": precision, "batch_size": batch_size}
         self._labels = labels if labels is None or isinstance(labels, Vocabulary) else read_label_list(labels)
+        if temperatures is not None and self._text_classifies:
+            raise ConfigError(f"temperatures={tuple(temperatures)}: a model with head.classifier=text calibrates its "
+                              "labels itself; leave them out")
         self._temperatures = check_temperatures(temperatures, with_labels=isinstance(self._labels, tuple))
         if self._labels is not None and self.config.events is not None:
             raise ConfigError(f"{checkpoint.path}: finds events of its trained classes (data.kind=dense); leave labels "
@@ -208,21 +211,35 @@ class Predictor(ClipLocalizer):
         self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"], seconds: int
     ) -> Localization:
         """Return the model's logits and gates for every window, and the scores of labels that replace its classes."""
+        if self.vocabulary is not None and self._text_classifies:
+            model = zoo.with_labels(self.model, self.vocabulary.text)
+            found = self._run(model, audio[:, :seconds], visual[:, :seconds], 2 * len(self.categories))
+            return repeat_last_second(found, audio.shape[1])
+        output = self._run(self.model, audio, visual, self._text_nodes)
+        return output if self.vocabulary is None else self.vocabulary.rescore(output, audio, visual, seconds)
+
+    @property
+    def _text_classifies(self) -> bool:
+        """Whether labels replace the text nodes of the model, instead of its scores."""
+        return self.config.model.head.classifier == "text"
+
+    def _run(self, model: nn.Module, audio: Float[Tensor, "W t da"], visual: Float[Tensor, "W t dv"],
+             text_nodes: int) -> Localization:
         parts = []
         for batch in zip(audio.split(self._batch_size), visual.split(self._batch_size), strict=True):
-            parts.append(replace(self.model(self.graph(*batch)), adjacency={}, stages={}))  # these are large
+            parts.append(replace(model(self.graph(*batch, text_nodes=text_nodes)), adjacency={}, stages={}))  # large
         every_second = parts[0].segment_scores is not None
-        output = Localization(
+        return Localization(
             category=_join(part.category for part in parts),
             relevance=_join(part.relevance for part in parts),
             gates={name: _join(part.gates[name] for part in parts) for name in parts[0].gates},
             segment_scores=_join(part.segment_scores for part in parts) if every_second else None,
         )
-        return output if self.vocabulary is None else self.vocabulary.rescore(output, audio, visual, seconds)
 
-    def graph(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"]) -> Batch:
-        """Return windows as a batch of the model, on its device."""
-        return build_batch(audio.to(self.device), visual.to(self.device), text_nodes=self._text_nodes,
+    def graph(self, audio: Float[Tensor, "W T da"], visual: Float[Tensor, "W T dv"], *,
+              text_nodes: int | None = None) -> Batch:
+        """Return windows as a batch of the model, on its device; `text_nodes`: of labels that replace its classes."""
+        return build_batch(audio.to(self.device), visual.to(self.device), text_nodes=text_nodes or self._text_nodes,
                            topology=zoo.topology(self.config.model))
 
     def check_tau(self, tau: float | None) -> float | None:

@@ -149,13 +149,13 @@ class TrainingFree(ClipLocalizer):
     ) -> Localization:
         """Return class and relevance of every window by the rule; padding is left out, and gets the last second's."""
         found = similarity(audio[:, :seconds], visual[:, :seconds], self.text.audio, self.text.visual)
-        output = likelihood_ratio(found, *(self.calibration or ()), **self._rule)
-        padding = audio.shape[1] - found.audio.shape[1]
-        if not padding:
-            return output
-        return Localization(output.category, _repeat_last(output.relevance, padding),
-                            gates={name: _repeat_last(gate, padding) for name, gate in output.gates.items()})
+        return repeat_last_second(likelihood_ratio(found, *(self.calibration or ()), **self._rule), audio.shape[1])
 
 
-def _repeat_last(values: Float[Tensor, "W T *d"], count: int) -> Float[Tensor, "W T2 *d"]:
-    return torch.cat([values, *[values[:, -1:]] * count], dim=1)
+def repeat_last_second(output: Localization, segments: int) -> Localization:
+    """Return relevance and gates for `segments` seconds; those of the last second are repeated in the padding."""
+    def longer(values: Float[Tensor, "B t *d"]) -> Float[Tensor, "B T *d"]:
+        return torch.cat([values, *[values[:, -1:]] * (segments - values.shape[1])], dim=1)
+
+    return Localization(output.category, longer(output.relevance),
+                        gates={name: longer(gate) for name, gate in output.gates.items()})

@@ -16,6 +16,7 @@ from avsgn_pyg.predictor import Predictor
 from avsgn_pyg.predictor.vocabulary import Vocabulary
 
 LABELS = ("whistle", "bell", "thunder", "a cat")
+TEXT = {"model": {"head": {"classifier": "text"}, "text": {"slots": "per_class"}}}
 ALL_WAY = {"model": {"head": {"segment_scores": True}}, "objective": {"losses": ("segment",)}}
 
 
@@ -64,6 +65,20 @@ def test_a_model_of_all_way_scores_is_decoded_by_tau_with_labels(checkpoint) -> 
     found = Predictor.from_checkpoint(folder, device="cpu", labels=vocabulary()).localize(audio, visual, tau=0.5)
     torch.testing.assert_close(found.relevance, trained.relevance, atol=1e-5, rtol=1e-5)
     assert found.tau == 0.5
+
+
+@pytest.mark.parametrize("seconds", [3, 10])
+def test_labels_are_the_text_nodes_of_a_model_that_classifies_by_text(checkpoint, seconds: int) -> None:
+    audio, visual, words = *torch.randn(2, seconds, 16), vocabulary()
+    folder = checkpoint(**TEXT)
+    predictor = Predictor.from_checkpoint(folder, device="cpu", labels=words)
+    found = predictor.localize(audio, visual, tau=0.5)
+    batch = predictor.graph(audio[None], visual[None], text_nodes=8)
+    expected = predictor.model.with_labels(words.text.audio, words.text.visual)(batch)
+    torch.testing.assert_close(found.relevance, expected.relevance[0].sigmoid())
+    torch.testing.assert_close(found.category, expected.category.softmax(-1).expand(seconds, -1))
+    with pytest.raises(ConfigError, match="calibrates its labels itself"):
+        Predictor.from_checkpoint(folder, device="cpu", labels=LABELS, temperatures=Temperatures(0.1, 0.1))
 
 
 def test_a_path_is_a_file_of_labels(load, tmp_path: Path) -> None:

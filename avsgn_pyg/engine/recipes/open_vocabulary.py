@@ -1,8 +1,8 @@
 """Two measurements of labels that were not trained, on classes of an annotated data set that are held out.
 
 :func:`measure_held_out` trains nothing and scores whole videos by text alone. :func:`measure_unseen` scores a run that
-was trained with ``data.held_out`` on the videos of those classes, as ``tools/predict.py --labels`` would: the relevance
-of the run decides when, the text decides what.
+was trained with ``data.held_out`` on the videos of those and of the other classes, as ``tools/predict.py --labels``
+would.
 """
 
 from __future__ import annotations
@@ -15,23 +15,28 @@ from typing import Any, Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from avsgn_pyg import metrics
 from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
+from avsgn_pyg.engine.assembly import LabelBanks
 from avsgn_pyg.engine.evaluator import predict
-from avsgn_pyg.engine.recipes.parts import open_run
+from avsgn_pyg.engine.recipes.parts import Opened, open_run
+from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import DEFAULT, Temperatures, label_scores
+from avsgn_pyg.graph.schema import NO_EVENT
+from avsgn_pyg.metrics.f_score import OpenScores, evaluate_open_vocabulary
+from avsgn_pyg.model.open_vocabulary import OpenAVSGN
 
 #: Temperatures that are tried for each modality.
 GRID: Final = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
 #: How labels are scored: both modalities, at fitted or at the default temperatures, or one modality alone.
 WAYS: Final = ("both", "shipped", "audio", "visual")
-#: Label lists that videos are classified into: the classes held out, and every class of the data.
-LISTS: Final = ("held out", "all")
+#: Rows of a run's measurement -> videos that are scored. "held out": named from the unseen classes, not from all.
+ROWS: Final = {"held out": "unseen", "all": "unseen", "seen": "seen", "total": "total"}
 #: Scores of a report -> headings; "tau 0" calls every second an event, and so does "oracle", with the true class.
 COLUMNS: Final = {"segment_accuracy": "segment accuracy", "force_all_foreground": "tau 0",
                   "class_accuracy": "class accuracy", "background_f1": "background F1",
@@ -77,16 +82,20 @@ def measure_held_out(
 
 
 def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[str] = ()) -> Measurement:
-    """Score a run on the videos of the classes that were held out of its training; nothing is fitted.
+    """Score a run, which was trained with ``data.held_out``, on the videos of unseen and of seen classes.
+
+    A model with ``head.classifier: text`` gets the text of all labels as its text nodes. Of any other model, the
+    relevance decides when, and the text at the default temperatures decides what. Nothing is fitted.
 
     Args:
-        run: folder of a run or of a checkpoint, trained with ``data.held_out``.
+        run: folder of a run or of a checkpoint.
         split: ``None``: the config's ``evaluate.split``.
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
 
     Returns:
-        The ``classes``, the number of all ``labels``, and ``named_from``: list of :data:`LISTS` -> scores; only "all"
-        if a single class was held out.
+        The unseen ``classes``, the number of all ``labels``, and ``named_from``: row of :data:`ROWS` -> scores; no
+        "held out" if a single class was held out; ``protocol``: OV-AVE's scores of seen, unseen and all videos, in
+        which a video without an event second belongs to the class that it is listed under.
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
@@ -100,30 +109,58 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
                           "data.held_out=[...] and measure that")
     dataset = load_with_text(config.data.model_copy(update={"held_out": ()}))
     held, every = dataset.places(classes), torch.arange(len(dataset.categories))
-    whole = dataset.split(opened.split)
-    rows = torch.isin(whole.category, held).nonzero().flatten()
-    if not len(rows):
+    videos = dataset.split(opened.split)
+    unseen = torch.isin(videos.category, held)
+    # A video without an event second is listed under an unseen class if the run's data left it out.
+    whole = load_dataset(config.data.model_copy(update={"limit": None})) if config.data.limit else opened.dataset
+    silent = (videos.category == NO_EVENT) & ~torch.isin(videos.row, whole.split(opened.split).row)
+    if not unseen.any():
         raise DataError(f"{dataset.name}: the {opened.split} split has no video of {', '.join(classes)}; use another")
-    videos = whole.take(rows)
     longest, covered = int(videos.seconds.max()), opened.dataset.span[1]
     if config.model.time_encoding == "learned" and longest > covered:
-        raise ConfigError(f"{opened.checkpoint.path}: model.time_encoding=learned covers {covered} seconds, and a "
-                          f"video of {', '.join(classes)} has {longest}; train with another time encoding")
-    found = predict(opened.model, dataclasses.replace(
-        videos, text_nodes=opened.videos.text_nodes, topology=opened.videos.topology))
-    weights = (metrics.zero_padding(values, videos.mask)
-               for values in (videos.audio, videos.visual, found.relevance.sigmoid()))
-    logits = label_scores(*weights, dataset.label_text.audio, dataset.label_text.visual, DEFAULT)
-    reports = {
-        name: metrics.evaluate(
-            logits[:, places], found.relevance, torch.searchsorted(places, videos.category), videos.relevance,
-            tau=config.evaluate.tau, categories=[dataset.categories[place] for place in places.tolist()],
-            bootstrap=config.evaluate.bootstrap, mask=videos.mask)
-        for name, places in zip(LISTS, (held, every), strict=True) if len(places) > 1}
+        raise ConfigError(f"{opened.checkpoint.path}: model.time_encoding=learned covers {covered} seconds, and "
+                          f"{dataset.name} has {longest}; train with another time encoding")
+    found = _localize(opened, videos, dataset.label_text)
+
+    def report(labels: Tensor, rows: Tensor) -> metrics.Report:
+        mask = None if videos.mask is None else videos.mask[rows]
+        category = torch.where(videos.category < 0, videos.category, torch.searchsorted(labels, videos.category))
+        return metrics.evaluate(
+            found.category[rows][:, labels], found.relevance[rows], category[rows], videos.relevance[rows], mask=mask,
+            categories=[dataset.categories[place] for place in labels.tolist()], tau=config.evaluate.tau,
+            bootstrap=config.evaluate.bootstrap)
+
+    parts = (held, unseen), (every, unseen), (every, ~unseen & ~silent), (every, torch.ones_like(unseen))
+    reports = {name: report(*part) for name, part in zip(ROWS, parts, strict=True)
+               if len(part[0]) > 1 and part[1].any()}
+    protocol = _protocol(found, videos, unseen | silent, config.evaluate.tau)
     names = tuple(dataset.categories[place] for place in held.tolist())
     values = {"dataset": dataset.name, "split": opened.split, "classes": names, "labels": len(every)}
-    named_from = {name: report.as_dict() for name, report in reports.items()}
-    return Measurement(values | {"named_from": named_from}, _unseen_table(**values, reports=reports))
+    figures = {"named_from": {name: report.as_dict() for name, report in reports.items()},
+               "protocol": {name: one._asdict() for name, one in protocol.items()}}
+    return Measurement(values | figures, _unseen_table(**values, reports=reports, protocol=protocol))
+
+
+def _protocol(found: Localization, videos: Videos, unseen: Bool[Tensor, "N"], tau: float) -> dict[str, OpenScores]:
+    """OV-AVE's scores, which are of videos of one length; none for mixed lengths."""
+    if videos.mask is not None:
+        return {}
+    classes = found.category.shape[-1]
+    target = metrics.segment_targets(videos.category, videos.relevance, classes)
+    return evaluate_open_vocabulary(metrics.labels(found, tau), target, unseen, classes=classes)
+
+
+def _localize(opened: Opened, videos: Videos, text: LabelBanks) -> Localization:
+    """Class logits of all labels, and relevance."""
+    model, topology = opened.model, opened.videos.topology
+    if isinstance(model, OpenAVSGN):
+        with_nodes = dataclasses.replace(videos, text_nodes=2 * len(text.audio), topology=topology)
+        return predict(model.with_labels(text.audio, text.visual), with_nodes)
+    found = predict(model, dataclasses.replace(videos, text_nodes=opened.videos.text_nodes, topology=topology))
+    weights = (metrics.zero_padding(values, videos.mask)
+               for values in (videos.audio, videos.visual, found.relevance.sigmoid()))
+    return dataclasses.replace(found, category=label_scores(*weights, text.audio, text.visual, DEFAULT),
+                               segment_scores=None)
 
 
 def fit_temperatures(
@@ -200,20 +237,25 @@ def _held_out_table(dataset: str, split: str, labels: int, draws: Sequence[dict[
     return "\n".join(lines)
 
 
-def _unseen_table(
-    dataset: str, split: str, classes: Sequence[str], labels: int, reports: Mapping[str, metrics.Report]
-) -> str:
-    """A line for each list of labels."""
+def _unseen_table(dataset: str, split: str, classes: Sequence[str], labels: int,
+                  reports: Mapping[str, metrics.Report], protocol: Mapping[str, OpenScores]) -> str:
+    """A line for each row of :data:`ROWS`, and the scores of OV-AVE."""
     first = reports["all"]
     lines = [f"{dataset}, {split}: {first.videos} videos of {len(classes)} classes held out of training "
              f"({', '.join(classes)}); tau {first.tau:g}",
-             f"{'named from':<22}" + "".join(f"{name:>18}" for name in COLUMNS.values())]
+             f"{'videos, named from':<26}{'videos':>8}" + "".join(f"{name:>18}" for name in COLUMNS.values())]
     for name, report in reports.items():
-        label = f"{labels if name == 'all' else len(classes)} labels, {name}"
-        lines.append(f"{label:<22}" + "".join(f"{getattr(report, score):>18.1f}" for score in COLUMNS))
+        count = len(classes) if name == "held out" else labels
+        lines.append(f"{f'{ROWS[name]}, {count} labels':<26}{report.videos:>8}"
+                     + "".join(f"{getattr(report, score):>18.1f}" for score in COLUMNS))
     lines.append("event F1 @ " + " / ".join(f"{overlap:g}" for overlap in first.event_f1) + ": " + "; ".join(
         f"{name} " + " / ".join(f"{value:.1f}" for value in report.event_f1.values())
         for name, report in reports.items()))
+    if protocol:
+        lines.append(f"{'protocol of OV-AVE':<26}{'videos':>8}" + "".join(
+            f"{name:>18}" for name in ("accuracy", "segment F", "event F")))
+    lines += (f"{name:<26}{one.videos:>8}{one.accuracy:>18.1f}{one.segment_f:>18.1f}{one.event_f:>18.1f}"
+              for name, one in protocol.items())
     return "\n".join(lines)
 
 

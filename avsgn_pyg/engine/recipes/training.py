@@ -32,6 +32,7 @@ from avsgn_pyg.engine.run_folder import (
     write_config,
 )
 from avsgn_pyg.engine.trackers import Trackers
+from avsgn_pyg.model.open_vocabulary import OpenAVSGN
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +141,8 @@ def _build(config: Config, dataset: Dataset) -> nn.Module:
         raise ConfigError(
             f"model.text.bank=frozen needs label embeddings, and {dataset.name} brings none: give "
             "data.audio_labels and data.visual_labels, or learn the bank with model.text.bank=learned")
+    if isinstance(model, OpenAVSGN):
+        model.calibrate(dataset.train.audio, dataset.train.visual, dataset.train.mask)
     find_frozen(model, config.train.freeze)
     return model
 

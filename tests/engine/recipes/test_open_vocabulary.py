@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from avsgn_pyg import metrics
-from avsgn_pyg.common.config import DataConfig, SyntheticConfig
+from avsgn_pyg.common.config import DataConfig, SyntheticConfig, load_config
 from avsgn_pyg.common.errors import ConfigError, DataError
+from avsgn_pyg.data.by_id import read_ovave
 from avsgn_pyg.data.dataset import Dataset, load_dataset
+from avsgn_pyg.data.feature_store import Features, LabelText, write_store
+from avsgn_pyg.data.files import BY_ID_FILES
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.open_vocabulary import GRID, fit_temperatures, measure_held_out, measure_unseen
 from avsgn_pyg.engine.recipes.parts import open_run
@@ -21,6 +25,7 @@ from avsgn_pyg.graph.open_vocabulary import Temperatures, label_scores
 
 SYNTHETIC = SyntheticConfig(videos=120, classes=6, width=16)
 DATA = DataConfig(kind="synthetic", synthetic=SYNTHETIC)
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 LOAD = "avsgn_pyg.engine.recipes.open_vocabulary.load_dataset"
 GONE = (1, 4)
 
@@ -105,10 +110,10 @@ def test_padding_does_not_count(monkeypatch: pytest.MonkeyPatch):
 
 
 def train(config_of: Callable, folder: Path, *, segments: int | tuple[int, int] = 10,
-          held_out: tuple[int, ...] = GONE) -> Path:
+          held_out: tuple[int, ...] = GONE, head: dict[str, str] | None = None) -> Path:
     synthetic = SYNTHETIC.model_copy(update={"segments": segments}).model_dump()
     data = {"kind": "synthetic", "synthetic": synthetic, "held_out": [f"class {place}" for place in held_out]}
-    config = config_of(folder, data=data, model={"text": {"slots": "per_class"}},
+    config = config_of(folder, data=data, model={"text": {"slots": "per_class"}, "head": head or {}},
                        evaluate={"bootstrap": 0, "split": "val"})
     return recipes.train(config, progress=False).folder
 
@@ -128,13 +133,60 @@ def test_the_run_gives_the_relevance_and_the_text_the_class(run: Path):
     scores = label_scores(videos.audio, videos.visual, relevance.sigmoid(), text.audio, text.visual)
     expected = metrics.evaluate(scores, relevance, videos.category, videos.relevance, categories=dataset.categories,
                                 tau=opened.config.evaluate.tau, bootstrap=0).as_dict()
-    named_from = json.loads(json.dumps(found.values["named_from"]))
-    assert set(named_from) == {"held out", "all"} and found.values["named_from"]["all"] == expected
+    named_from = json.loads(json.dumps(found.values))["named_from"]
+    assert set(named_from) == {"held out", "all", "seen", "total"} and found.values["named_from"]["all"] == expected
     right = torch.tensor(GONE)[scores[:, list(GONE)].argmax(-1)] == videos.category
     assert named_from["held out"]["class_accuracy"] == pytest.approx(100 * right.double().mean().item())
     assert named_from["held out"]["relevance_auc"] == expected["relevance_auc"]
-    for part in ("val", "(class 1, class 4)", "2 labels, held out", "6 labels, all", "event F1 @ 0.5"):
+    for part in ("val", "(class 1, class 4)", "unseen, 2 labels", "total, 6 labels", "event F1 @ 0.5", "segment F"):
         assert part in found.table
+    whole = {name: report["videos"] for name, report in named_from.items()}
+    assert whole["all"] == len(videos) and whole["seen"] + whole["all"] == whole["total"] == len(dataset.val)
+
+
+def test_label_text_as_the_classifier_is_given_all_labels_and_scored_by_the_protocol_of_ovave(
+    config_of: Callable, tmp_path: Path
+):
+    run, dataset = train(config_of, tmp_path, head={"classifier": "text"}), load_dataset(DATA)
+    found, opened = measure_unseen(run).values, open_run(run, split=None, overrides=[], use="a test")
+    text, videos = dataset.label_text, dataclasses.replace(dataset.val, text_nodes=12)
+    with torch.no_grad():
+        output = opened.model.with_labels(text.audio, text.visual)(videos.batch(torch.arange(len(videos))))
+    expected = metrics.evaluate(output.category, output.relevance, videos.category, videos.relevance, bootstrap=0,
+                                categories=dataset.categories, tau=opened.config.evaluate.tau).as_dict()
+    assert found["named_from"]["total"]["segment_accuracy"] == pytest.approx(expected["segment_accuracy"])
+    unseen, protocol = torch.isin(videos.category, torch.tensor(GONE)), found["protocol"]
+    assert protocol["unseen"]["videos"] == int(unseen.sum()) and protocol["total"]["videos"] == len(videos)
+    for group, row in (("unseen", "all"), ("seen", "seen"), ("total", "total")):
+        assert protocol[group]["accuracy"] == pytest.approx(found["named_from"][row]["segment_accuracy"])
+    assert found["named_from"]["all"]["class_accuracy"] > 2 * 100 / 6  # twice chance, of classes never trained
+
+
+@pytest.mark.slow
+def test_the_published_splits_of_ovave_are_trained_and_scored_end_to_end(real_data: Callable, tmp_path: Path):
+    """Features are made: the direction of the class in event seconds, and noise."""
+    listed = read_ovave(real_data("ov-ave"))
+    annotations, chosen = listed.annotations, []
+    for rows in listed.splits:
+        chosen += [row for number in range(67) for row in rows[annotations.category[rows] == number][:4].tolist()]
+    text = [F.normalize(torch.randn(67, 24), dim=-1) for _ in range(2)]
+    shown = annotations.relevance[chosen][..., None]
+    streams = [shown * bank[annotations.category[chosen]][:, None] + 0.15 * torch.randn(len(chosen), 10, 24)
+               for bank in text]
+    for name in BY_ID_FILES["ov-ave"]:
+        (tmp_path / name).symlink_to(annotations.path.parent / name)
+    write_store(tmp_path / "features.h5", Features(
+        *streams, tuple(annotations.video_ids[row] for row in chosen), categories=annotations.categories,
+        label_text=LabelText(*text)))
+    config = load_config(CONFIGS / "ov_ave.yaml", [
+        f"data.root={tmp_path}", "data.missing=drop", f"run_dir={tmp_path}", "train.epochs=2", "train.batch_size=32",
+        "model.dim=16", "model.width=16", "train.trackers=[]", "evaluate.bootstrap=0", "evaluate.every=0"])
+    found = measure_unseen(recipes.train(config, progress=False).folder).values
+    unseen = [row for row in chosen if row in set(listed.splits.test.tolist())
+              and annotations.categories[annotations.category[row]] in listed.unseen]
+    assert found["classes"] == listed.unseen and found["labels"] == 67
+    assert found["protocol"]["unseen"]["videos"] == len(unseen) == 84 and found["protocol"]["seen"]["videos"] == 184
+    assert found["named_from"]["all"]["class_accuracy"] > 50  # chance: 1.5
 
 
 def test_padding_does_not_count_in_a_run_and_one_class_has_one_list(
@@ -142,7 +194,8 @@ def test_padding_does_not_count_in_a_run_and_one_class_has_one_list(
 ):
     run = train(config_of, tmp_path, segments=(4, 9), held_out=(2,))
     found = measure_unseen(run)
-    assert set(found.values["named_from"]) == {"all"} and "6 labels, all" in found.table
+    assert set(found.values["named_from"]) == {"all", "seen", "total"} and "unseen, 6 labels" in found.table
+    assert not found.values["protocol"]
     monkeypatch.setattr(LOAD, of_mixed_lengths)
     assert measure_unseen(run) == found
 
@@ -164,5 +217,5 @@ def test_what_cannot_be_measured_is_refused(run: Path, monkeypatch: pytest.Monke
     longer = load_dataset(DATA.model_copy(update={"synthetic": SYNTHETIC.model_copy(update={"segments": 12})}))
     monkeypatch.setattr(LOAD, lambda _: longer)
     with_config("model", time_encoding="learned")
-    with pytest.raises(ConfigError, match=r"learned covers 10 seconds, and a video of .* has 12"):
+    with pytest.raises(ConfigError, match=r"learned covers 10 seconds, and synthetic AVE has 12"):
         measure_unseen(run)
