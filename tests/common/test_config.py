@@ -47,7 +47,7 @@ def write(tmp_path: Path):
     ("model: {head: {segment_scores: true}}", "loss 'segment'"),
     ("model: {head: {classifier: text}}", "text.slots=per_class"),
     ("model: {text: {slots: per_class}, head: {classifier: text, segment_scores: true}}", "segment_scores=false"),
-    ("{data: {kind: dense}, model: {text: {slots: per_class}, head: {classifier: text}}}", "another head"),
+    ("{data: {kind: llp}, model: {text: {slots: per_class}, head: {classifier: text}}}", "another head"),
     ("{train: {select: test}, evaluate: {split: val}}", "train.select=test needs evaluate.split=test"),
     ("{evaluate: {every: 0}}", "evaluate.every=0 scores none"),
     ("{train: {init_strict: false}}", "init_strict=false is used with init only"),

@@ -28,6 +28,7 @@ from avsgn_pyg.engine.recipes.parts import Opened, open_run
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import DEFAULT, Temperatures, label_scores
 from avsgn_pyg.graph.schema import NO_EVENT
+from avsgn_pyg.graph.training_free import Calibration, likelihood_ratio, similarity
 from avsgn_pyg.metrics.f_score import OpenScores, evaluate_open_vocabulary
 from avsgn_pyg.model.open_vocabulary import OpenAVSGN
 
@@ -95,7 +96,8 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
     Returns:
         The unseen ``classes``, the number of all ``labels``, and ``named_from``: row of :data:`ROWS` -> scores; no
         "held out" if a single class was held out; ``protocol``: OV-AVE's scores of seen, unseen and all videos, in
-        which a video without an event second belongs to the class that it is listed under.
+        which a video without an event second belongs to the class that it is listed under, and those of the
+        training-free rule.
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or one that does not fit the data.
@@ -133,7 +135,7 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
     parts = (held, unseen), (every, unseen), (every, ~unseen & ~silent), (every, torch.ones_like(unseen))
     reports = {name: report(*part) for name, part in zip(ROWS, parts, strict=True)
                if len(part[0]) > 1 and part[1].any()}
-    protocol = _protocol(found, videos, unseen | silent, config.evaluate.tau)
+    protocol = _protocol(opened, videos, dataset.label_text, found, unseen | silent)
     names = tuple(dataset.categories[place] for place in held.tolist())
     values = {"dataset": dataset.name, "split": opened.split, "classes": names, "labels": len(every)}
     figures = {"named_from": {name: report.as_dict() for name, report in reports.items()},
@@ -141,13 +143,25 @@ def measure_unseen(run: Path, *, split: str | None = None, overrides: Sequence[s
     return Measurement(values | figures, _unseen_table(**values, reports=reports, protocol=protocol))
 
 
-def _protocol(found: Localization, videos: Videos, unseen: Bool[Tensor, "N"], tau: float) -> dict[str, OpenScores]:
-    """OV-AVE's scores, which are of videos of one length; none for mixed lengths."""
+def _protocol(opened: Opened, videos: Videos, text: LabelBanks, found: Localization, unseen: Bool[Tensor, "N"]
+              ) -> dict[str, OpenScores]:
+    """OV-AVE's scores, also of the training-free rule; they are of videos of one length, so none for mixed lengths."""
     if videos.mask is not None:
         return {}
-    classes = found.category.shape[-1]
+    classes, scores = len(text.audio), {}
     target = metrics.segment_targets(videos.category, videos.relevance, classes)
-    return evaluate_open_vocabulary(metrics.labels(found, tau), target, unseen, classes=classes)
+    outputs = {"": metrics.labels(found, opened.config.evaluate.tau),
+               "training-free, ": metrics.labels(_training_free(opened.dataset.train, videos, text), 0.5)}
+    for prefix, labels in outputs.items():
+        each = evaluate_open_vocabulary(labels, target, unseen, classes=classes)
+        scores |= {f"{prefix}{name}": one for name, one in each.items()}
+    return scores
+
+
+def _training_free(train: Videos, videos: Videos, text: LabelBanks) -> Localization:
+    """The training-free rule, calibrated on the clips that the run was trained on, without their annotations."""
+    seconds, found = (similarity(each.audio, each.visual, text.audio, text.visual) for each in (train, videos))
+    return likelihood_ratio(found, Calibration.of(seconds.audio), Calibration.of(seconds.visual))
 
 
 def _localize(opened: Opened, videos: Videos, text: LabelBanks) -> Localization:

@@ -22,6 +22,7 @@ from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.open_vocabulary import GRID, fit_temperatures, measure_held_out, measure_unseen
 from avsgn_pyg.engine.recipes.parts import open_run
 from avsgn_pyg.graph.open_vocabulary import Temperatures, label_scores
+from avsgn_pyg.graph.training_free import Calibration, likelihood_ratio, similarity
 
 SYNTHETIC = SyntheticConfig(videos=120, classes=6, width=16)
 DATA = DataConfig(kind="synthetic", synthetic=SYNTHETIC)
@@ -160,6 +161,11 @@ def test_label_text_as_the_classifier_is_given_all_labels_and_scored_by_the_prot
     for group, row in (("unseen", "all"), ("seen", "seen"), ("total", "total")):
         assert protocol[group]["accuracy"] == pytest.approx(found["named_from"][row]["segment_accuracy"])
     assert found["named_from"]["all"]["class_accuracy"] > 2 * 100 / 6  # twice chance, of classes never trained
+    similar = [similarity(each.audio, each.visual, text.audio, text.visual) for each in (opened.dataset.train, videos)]
+    rule = likelihood_ratio(similar[1], Calibration.of(similar[0].audio), Calibration.of(similar[0].visual))
+    target = metrics.segment_targets(videos.category, videos.relevance, 6)
+    assert protocol["training-free, total"]["accuracy"] == pytest.approx(
+        metrics.accuracy(metrics.labels(rule, 0.5), target))
 
 
 @pytest.mark.slow
