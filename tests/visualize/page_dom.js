@@ -49,5 +49,5 @@ process.stdout.write(JSON.stringify({
   layers: known.layer.children.map(item => item.own), subgraphs: inputs().map(input => input.value),
   drawn: known.drawn.textContent, spoken: known.rank.attributes["aria-valuetext"], said: known.said.textContent,
   facts: known.facts.textContent, rows: known.rows.children.length, broken: numbers.filter(item => /NaN|undefined/.test(item)),
-  texts: known.graph.all(item => item.tag === "text").map(item => item.own), images: known.graph.all(item => item.tag === "image").length,
+  texts: known.graph.all(item => item.tag === "text").map(item => item.own), tracks: known.graph.all(item => item.attributes.fill === "#efefef").map(item => Number(item.attributes.y)), images: known.graph.all(item => item.tag === "image").length,
 }));

@@ -146,3 +146,11 @@ def test_a_node_shows_its_score_and_its_strongest_edges(parts, shown):
 def test_what_is_missing_breaks_nothing(changes, parts, shown):
     found = shown(graph_page(**parts(**changes)))
     assert found["edges"] and ("ground truth" in found["texts"]) == (changes["truth"] is not None)
+
+
+@needs_node
+def test_overlapping_events_lie_below_each_other(parts, shown):
+    apart = [Span("Bark", 1.0, 3.0), Span("Rain", 3.0, 5.5)]
+    lanes = [len(shown(graph_page(**parts(predicted=spans)))["tracks"])
+             for spans in ([], apart, [*apart, Span("Siren", 0.5, 6.0)])]
+    assert lanes == [lanes[0], lanes[0], lanes[0] + 1]
