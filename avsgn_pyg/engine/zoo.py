@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from avsgn_pyg.baselines import avel, avsdn, cacenet, cmbs, cmran, cpsp, late_fusion, psp, vscg
+from avsgn_pyg.baselines import (
+    actionformer,
+    avel,
+    avsdn,
+    cacenet,
+    cmbs,
+    cmran,
+    cpsp,
+    late_fusion,
+    per_second,
+    psp,
+    vscg,
+)
 from avsgn_pyg.baselines.options import build_with
 from avsgn_pyg.common.config import ConfigError, DenseConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.common.errors import did_you_mean
@@ -35,6 +47,11 @@ def text_nodes(config: ModelConfig, shape: Shape) -> int:
 def topology(config: ModelConfig) -> Topology | None:
     """The topology of this model's batches; ``None`` for models without message passing."""
     return Topology(config.cmgi.topology, config.cmgi.window) if config.name == "avsgn" else None
+
+
+#: Settings of the section ``dense`` that the head of avsgn and the objective take.
+HEAD: Final = {"levels", "reach", "layers", "kernel"}
+OBJECTIVE: Final = {"interval_weight", "alpha", "gamma"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,13 +210,25 @@ def _avsgn(config: ModelConfig, shape: Shape, label_text: LabelBanks | None, _: 
 
 
 def _avsgn_dense(config: ModelConfig, shape: Shape, label_text: LabelBanks | None, dense: DenseConfig) -> AVSGNDense:
-    head = DenseHead(config.dim, rate=shape.rate, dropout=config.dropout.head,
-                     **dense.model_dump(include={"levels", "reach", "layers", "kernel"}))
+    head = DenseHead(config.dim, rate=shape.rate, dropout=config.dropout.head, **dense.model_dump(include=HEAD))
     return AVSGNDense(**avsgn_parts(config, shape, label_text), head=head)
 
 
 def _dense_objective(dense: DenseConfig) -> DenseObjective:
-    return DenseObjective(**dense.model_dump(include={"interval_weight", "alpha", "gamma"}))
+    return DenseObjective(**dense.model_dump(include=OBJECTIVE))
+
+
+def _dense_baseline(model: type[nn.Module], objective: Callable[[DenseConfig], Any], unread: set[str]) -> Row:
+    """The row of a baseline, which does not read the settings `unread` of the section ``dense``."""
+
+    def build(config: ModelConfig, shape: Shape, _: LabelBanks | None, dense: DenseConfig) -> nn.Module:
+        if changed := sorted(name for name in unread if getattr(dense, name) != dense.default(name)):
+            raise ConfigError(f"dense.{changed[0]}: model.name={config.name} does not read it, but has model.options; "
+                              "leave it out")
+        given = {name: getattr(shape, name) for name in ("audio_width", "visual_width", "classes", "rate")}
+        return build_with(model, config.options, **given)
+
+    return Row(build, objective)
 
 
 #: ``model.name`` -> how it is built and trained.
@@ -217,4 +246,8 @@ MODELS: dict[str, Row] = {
 }
 
 #: The same for several events a video with float times (``data.kind=dense``).
-DENSE: dict[str, Row] = {"avsgn": Row(_avsgn_dense, _dense_objective)}
+DENSE: dict[str, Row] = {
+    "avsgn": Row(_avsgn_dense, _dense_objective),
+    "actionformer": _dense_baseline(actionformer.ActionFormer, _dense_objective, HEAD),
+    "per_second": _dense_baseline(per_second.PerSecond, lambda _: per_second.PerSecondObjective(), HEAD | OBJECTIVE),
+}

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from avsgn_pyg.common.config import ConfigError, load_config
-from avsgn_pyg.engine.zoo import MODELS, Shape, build_model, build_objective, scores_segments, text_nodes
+from avsgn_pyg.engine.zoo import DENSE, MODELS, Shape, build_model, build_objective, scores_segments, text_nodes
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.layers.convs import CONVS, ConvRow
 
@@ -222,3 +222,16 @@ def test_an_option_of_a_baseline_changes_the_result_or_is_an_error(name: str, su
 def test_an_unknown_model_of_an_objective_is_an_error():
     with pytest.raises(ConfigError, match="'avsng' is not a model; choose one of"):
         build_objective(load_config().objective, "avsng")
+
+
+@pytest.mark.parametrize("name", sorted({*DENSE} - {"avsgn"}))
+def test_a_baseline_of_several_events_refuses_what_it_does_not_read(name: str):
+    base = ["data.kind=dense", "data.name=d", "data.features=f.h5", f"model.name={name}"]
+    plain, other = (load_config(None, [*base, *more]) for more in ([], ["dense.layers=3"]))
+    built = build_model(load_config(None, [*base, "model.options={dim: 8}"]).model, SHAPE, dense=plain.dense)
+    assert sum(p.numel() for p in built.parameters()) < sum(
+        p.numel() for p in build_model(plain.model, SHAPE, dense=plain.dense).parameters())
+    with pytest.raises(ConfigError, match=rf"dense\.layers: model\.name={name}"):
+        build_model(other.model, SHAPE, dense=other.dense)
+    with pytest.raises(ConfigError, match="no option 'depth'"):
+        build_model(load_config(None, [*base, "model.options={depth: 8}"]).model, SHAPE, dense=plain.dense)

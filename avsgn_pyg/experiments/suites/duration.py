@@ -16,7 +16,8 @@ from avsgn_pyg.experiments.suites.suite import Suite
 #: Model -> seconds that one core needs for an epoch of AVE's size: 3,339 videos of 10 s, 512 wide, batch 64. Medians on
 #: an AMD EPYC with AVX-512 (docs/suites.md).
 EPOCH_SECONDS: Final = {"avsgn": 6.0, "late_fusion": 1.0, "avel": 4.0, "psp": 4.0, "cpsp": 4.0, "avsdn": 7.0,
-                        "vscg": 10.0, "cmran": 35.0, "cmbs": 35.0, "cacenet": 35.0}
+                        "vscg": 10.0, "cmran": 35.0, "cmbs": 35.0, "cacenet": 35.0, "per_second": 1.5,
+                        "actionformer": 7.0}
 AVE_VIDEOS: Final = 3339
 #: Seconds that a run needs beside its epochs: opening data, scores, figures.
 RUN_SECONDS: Final = 2.0
