@@ -65,7 +65,7 @@ def wrong_arguments(script: str, arguments: list[str]) -> str | None:
     configs = [ROOT / word for word in arguments if re.match(r"configs/(?!suites/)", word)]
     try:
         config = load_config(configs[0] if configs else None, [word for word in arguments if "=" in word])
-        build_model(config.model, Shape(audio_width=16, visual_width=16, segments=10, classes=3))
+        build_model(config.model, Shape(audio_width=16, visual_width=16, segments=10, classes=3), dense=config.events)
     except ConfigError as error:
         return str(error)
     return None

@@ -7,7 +7,8 @@ Scores are percent; a share of nothing (0/0) is ``nan``.
 
 from __future__ import annotations
 
-from avsgn_pyg.metrics.detection import TIOU, DetectionReport, evaluate_detections
+from avsgn_pyg.graph.detection import Detection
+from avsgn_pyg.metrics.detection import TIOU, DetectionReport, evaluate_detections, percentiles
 from avsgn_pyg.metrics.event import THRESHOLDS, count_events, event_f1
 from avsgn_pyg.metrics.interval import (
     Difference,
@@ -33,8 +34,8 @@ from avsgn_pyg.metrics.segment import (
 from avsgn_pyg.metrics.threshold import best_tau
 
 __all__ = [
-    "BACKGROUND", "THRESHOLDS", "TIOU", "DetectionReport", "Difference", "Interval", "Report", "Row", "Summary",
-    "VideoRecord", "accuracy", "best_tau", "bootstrap_interval", "class_accuracy", "confusion_matrix",
+    "BACKGROUND", "THRESHOLDS", "TIOU", "Detection", "DetectionReport", "Difference", "Interval", "Report", "Row",
+    "Summary", "VideoRecord", "accuracy", "best_tau", "bootstrap_interval", "class_accuracy", "confusion_matrix",
     "correct_per_video", "count_events", "evaluate", "evaluate_detections", "event_f1", "labels", "mean_std_interval",
-    "paired_bootstrap", "predict", "relevance_auc", "segment_targets", "video_records", "zero_padding",
+    "paired_bootstrap", "percentiles", "predict", "relevance_auc", "segment_targets", "video_records", "zero_padding",
 ]

@@ -39,6 +39,8 @@ class DetectionReport:
         map: tIoU threshold -> mAP.
         per_class: class -> average precision, mean over the thresholds; ``nan`` for a class without events.
         videos, events, detections: how many were scored.
+        resampled: [R] mean mAP of each resample; the same seed draws the same videos for every model, so that the
+            difference of two models' is paired. ``None`` without replicates.
     """
 
     mean_map: float
@@ -48,6 +50,7 @@ class DetectionReport:
     videos: int
     events: int
     detections: int
+    resampled: Float[np.ndarray, "R"] | None = None
 
     def rows(self) -> list[Row]:
         """Return the lines of the printed table: the mean mAP, and the mAP at the thresholds that UnAV-100 reports."""
@@ -61,8 +64,8 @@ class DetectionReport:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: names as above, ``nan`` as ``None``, thresholds as text."""
-        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        """Return plain values for JSON: names as above but `resampled`, ``nan`` as ``None``, thresholds as text."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self) if item.name != "resampled"}
 
 
 def evaluate_detections(
@@ -97,10 +100,11 @@ def evaluate_detections(
     ap = _average_precisions(matches, np.ones((1, len(truth)), dtype=np.int64))[0]
     present = ap[~np.isnan(ap[:, 0])]
     maps = present.mean(0) if len(present) else np.full(len(thresholds), math.nan)
+    resampled = _resample(matches, len(truth), replicates, seed) if replicates else None
     return DetectionReport(
-        float(maps.mean()), _interval(matches, len(truth), replicates, seed) if replicates else None,
+        float(maps.mean()), None if resampled is None else percentiles(resampled),
         dict(zip(thresholds, maps.tolist(), strict=True)), dict(zip(categories, ap.mean(1).tolist(), strict=True)),
-        len(truth), sum(map(len, truth)), sum(map(len, found)))
+        len(truth), sum(map(len, truth)), sum(map(len, found)), resampled)
 
 
 class _Matches(NamedTuple):
@@ -177,13 +181,17 @@ def _average_precisions(matches: Iterable[_Matches], drawn: Int[np.ndarray, "R N
     return np.stack(classes, 1)
 
 
-def _interval(matches: Sequence[_Matches], videos: int, replicates: int, seed: int) -> Interval:
-    """Return the 95 % percentile interval of the mean mAP; a resample's mean is over the classes that have events."""
+def percentiles(values: Float[np.ndarray, "R"]) -> Interval:
+    """Return the 95 % percentile interval of resampled scores, or of their difference to another model's."""
+    return Interval(*np.percentile(values, [2.5, 97.5]).tolist())
+
+
+def _resample(matches: Sequence[_Matches], videos: int, replicates: int, seed: int) -> Float[np.ndarray, "R"]:
+    """Return the mean mAP of each draw of as many videos, over the classes that have events in it."""
     draw = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=replicates)
     ap = np.concatenate([_average_precisions(matches, part) for part in np.array_split(draw, -(-replicates // 256))])
     present = ~np.isnan(ap[..., 0])
-    means = np.where(present[..., None], ap, 0.0).sum((1, 2)) / present.sum(1).clip(1) / ap.shape[-1]
-    return Interval(*np.percentile(means, [2.5, 97.5]).tolist())
+    return np.where(present[..., None], ap, 0.0).sum((1, 2)) / present.sum(1).clip(1) / ap.shape[-1]
 
 
 def _check(rows: np.ndarray, name: str, classes: int) -> None:

@@ -44,14 +44,17 @@ def judge(
 def _score(
     model: nn.Module, videos: DenseVideos, *, config: Config, device: torch.device, categories: Sequence[str]
 ) -> Scored:
-    """Return the report, with the detections in the form of ActivityNet's results."""
+    """Return the report, and the detections beside the events, in ActivityNet's forms of results and annotations."""
     found = detect(model, videos, config=config, device=device)
     report = evaluate_detections(found, videos.events, categories, replicates=config.evaluate.bootstrap)
     results = {video: [{"label": categories[one.category], "segment": [one.start, one.end], "score": one.score}
                        for one in events] for video, events in zip(videos.video_ids, found, strict=True)}
+    truth = {video: {"annotations": [{"label": categories[int(category)], "segment": segment}
+                                     for category, *segment in events.tolist()]}
+             for video, events in zip(videos.video_ids, videos.events, strict=True)}
     rows = [f"{row.name:<12}{row.value:<20}{row.help}" for row in report.rows()]
     return Scored({"scores": report.as_dict()}, "\n".join(rows),
-                  {"detections.json": {"version": "avsgn_pyg", "results": results}})
+                  {"detections.json": {"version": "avsgn_pyg", "results": results, "database": truth}})
 
 
 def _build(config: Config, shape: zoo.Shape, label_text: LabelText | None) -> nn.Module:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from avsgn_pyg.common.files import write_text
 from avsgn_pyg.common.text import csv_cell, markdown_table
-from avsgn_pyg.experiments.suites.tables import HEADINGS, Line, Table
+from avsgn_pyg.experiments.suites.tables import Line, Table
 
 #: Characters that are special to LaTeX, or that its fonts lack.
 _LATEX: Final = {
@@ -81,7 +81,7 @@ def escape(text: str) -> str:
 
 def _markdown(table: Table) -> str:
     rows = [(_marked(line.label, line, "<sup>{}</sup>"), *line.cells) for group in table.groups for line in group]
-    body = markdown_table((HEADINGS, *rows))
+    body = markdown_table((table.headings, *rows))
     footnotes = [f"{number}. {text}" for number, text in enumerate(table.footnotes, 1)]
     parts = [[f"## {table.title}"], body, footnotes, [f"- {text}" for text in table.notes]]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -93,8 +93,8 @@ def _latex(table: Table) -> str:
                for line in group] for group in table.groups]
     notes = [f"{mark.format(number)} {escape(text)}" for number, text in enumerate(table.footnotes, 1)]
     parts = {
-        "title": escape(table.title), "columns": "l" + "c" * (len(HEADINGS) - 1),
-        "headings": " & ".join(map(_stack, HEADINGS)),
+        "title": escape(table.title), "columns": "l" + "c" * (len(table.headings) - 1),
+        "headings": " & ".join(map(_stack, table.headings)),
         "lines": "\n\\midrule\n".join("\n".join(group) for group in groups),
         "notes": "\\\\\n".join((*notes, *map(escape, table.notes))),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avsgn_pyg.common import files
-from avsgn_pyg.experiments.suites import execution
+from avsgn_pyg.experiments.suites import detections, execution
 from avsgn_pyg.experiments.suites.execution import Failure
 from avsgn_pyg.experiments.suites.formats import markdown, write_tables
 from avsgn_pyg.experiments.suites.results import collect
@@ -103,7 +103,8 @@ def reproduce(
                 ended(run)
     with files.lock(out / ".locks" / f"table-{suite.name}", wait=True):
         tabled = in_table(whole, runs, out)
-        tables = tuple(make_table(whole, supervision, split, results)
-                       for (supervision, split), results in collect(whole, tabled).items())
+        tables = detections.make_tables(whole, tabled) if whole.dense else tuple(
+            make_table(whole, supervision, split, results)
+            for (supervision, split), results in collect(whole, tabled).items())
         paths = write_tables(tables, out, suite.name)
     return Reproduction(tables, paths, len(coming) - len(failures), tuple(failures), len(unfinished(runs)), len(runs))

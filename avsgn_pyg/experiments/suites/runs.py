@@ -72,12 +72,14 @@ class Run:
     def read_scores(self, split: str) -> dict[str, Any] | None:
         """The content of ``metrics.json``; ``None`` unless it is of the selected checkpoint at the config's tau."""
         index, path = RunFolder(self.folder).index, self.scores_folder(split) / "metrics.json"
-        if index is None or not path.is_file() or not (path.parent / "predictions.csv").is_file():
+        dense = self.config.events is not None
+        beside = path.with_name("detections.json" if dense else "predictions.csv")
+        if index is None or not path.is_file() or not beside.is_file():
             return None
         found = read_json(path)
         try:
             selected = Path(found["checkpoint"]).name == index.selected
-            same_tau = found["tau_from"] is None and found["tau"] == self.config.evaluate.tau
+            same_tau = dense or (found["tau_from"] is None and found["tau"] == self.config.evaluate.tau)
         except (KeyError, TypeError):
             raise CheckpointError(f"{path}: not an evaluation of this version; remove it to have it "
                                   "rewritten") from None

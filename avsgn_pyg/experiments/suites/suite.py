@@ -135,6 +135,11 @@ class Suite:
     def name(self) -> str:
         return self.path.stem
 
+    @property
+    def dense(self) -> bool:
+        """Whether its runs find several events a video."""
+        return any(cell.config.events is not None for cell in self.cells)
+
     def select(self, wanted: Callable[[str, str], bool]) -> Suite:
         """Return the suite with the rows of its file for which ``wanted(supervision, name)`` is true.
 
@@ -175,7 +180,8 @@ def load_suite(
         file = file.model_copy(update={"splits": None})
     if smoke:
         file = file.model_copy(update={"notes": (SMOKE_NOTE, *file.notes)})
-        overrides = (*overrides, *(() if {"data.root", "data.kind"} & {*keys} else SMOKE_DATA))
+        dense = any(load_config(path.parent / config).events for config in file.configs.values())
+        overrides = (*overrides, *(() if dense or {"data.root", "data.kind"} & {*keys} else SMOKE_DATA))
     suite = Suite(path, file, (), tuple(overrides), SMOKE if smoke else ())
     return suite.select(lambda supervision, row: supervision in under and row in wanted)
 

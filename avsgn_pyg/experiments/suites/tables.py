@@ -37,6 +37,7 @@ class Table:
         records: the unrounded numbers of each row.
         runs: the scores of each run.
         videos: the number of right segments of each video, of each run.
+        headings: of the columns.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Table:
     records: tuple[dict[str, Any], ...]
     runs: tuple[dict[str, Any], ...] = ()
     videos: tuple[dict[str, Any], ...] = ()
+    headings: tuple[str, ...] = HEADINGS
 
 
 def make_table(suite: Suite, supervision: str, split: str, results: Sequence[Result]) -> Table:

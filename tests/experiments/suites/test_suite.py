@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from avsgn_pyg.common.config import Config, ConfigError, ModelConfig, ObjectiveConfig
+from avsgn_pyg.common.config import Config, ConfigError, DenseConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.engine.zoo import Shape, build_model, build_objective, text_nodes
 from avsgn_pyg.experiments.suites.suite import Cell, Suite, load_suite
 from avsgn_pyg.graph.build import build_batch
@@ -34,7 +34,7 @@ def suite(name: str) -> Suite:
 # --- Shipped suites ------------------------------------------------------------------------------
 
 
-def train_a_batch(model: ModelConfig, objective: ObjectiveConfig) -> None:
+def train_a_batch(model: ModelConfig, objective: ObjectiveConfig, dense: DenseConfig | None) -> None:
     """Forward and backward of a narrow model on a synthetic batch; some parameter must get a gradient."""
     torch.manual_seed(0)
     model = model.model_copy(update={"dim": 16})
@@ -44,9 +44,11 @@ def train_a_batch(model: ModelConfig, objective: ObjectiveConfig) -> None:
     category, shape = torch.tensor([0, NO_EVENT, 2]), Shape(WIDTH, WIDTH, T, C)
     batch = build_batch(torch.randn(B, T, WIDTH), torch.randn(B, T, WIDTH), text_nodes=text_nodes(model, shape),
                         category=category, relevance=relevance, row=torch.arange(B))
-    built, losses = build_model(model, shape, bank, objective.supervision), build_objective(objective, model.name)
+    built = build_model(model, shape, bank, objective.supervision, dense)
+    losses = build_objective(dense or objective, model.name)
     pasted = {"pasted": (torch.arange(T) < 2).float().expand(B, T)} if "pasted" in losses.names else {}
-    total = losses.total(losses(built(batch), category, relevance, **pasted))
+    labels = (category, relevance) if dense is None else (torch.tensor([[[0, 1.5, 4.0]], [[2, 0.0, 9.5]]] * 2)[:B],)
+    total = losses.total(losses(built(batch), *labels, **pasted))
     total.backward()
     assert total.isfinite() and any(p.grad.any() for p in built.parameters() if p.grad is not None)
 
@@ -56,7 +58,7 @@ def test_every_row_of_the_shipped_suites_trains_a_batch():
     tried = {cell.config.model.model_dump_json() + cell.config.objective.model_dump_json(): cell.config
              for path in SHIPPED for cell in shipped(path).cells}
     for config in tried.values():
-        train_a_batch(config.model, config.objective)
+        train_a_batch(config.model, config.objective, config.events)
 
 
 def test_rows_are_one_recipe_for_each_name_and_one_name_for_each_recipe_of_a_suite():
@@ -201,8 +203,9 @@ def test_an_override_of_what_distinguishes_rows_is_refused(written: Path, overri
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_row_of_a_shipped_suite_has_a_smoke_run(path: Path):
     found = load_suite(path, smoke=True)
+    kind = "dense" if found.dense else "synthetic"
     assert {(cell.config.train.epochs, cell.config.data.limit, cell.config.data.kind) for cell in found.cells} == {
-        (1, 32, "synthetic")}
+        (1, 32, kind)}
     assert len(found.cells) == len(shipped(path).cells) and "smoke" in found.file.notes[0]
 
 
