@@ -2,6 +2,7 @@
 # make page    the web page, with the model of the demo, which is trained first if it is not there
 # make test    set up once, then run the tests
 # make quick   the tests without the slow ones
+# make figures draw the figures of README and docs again, from the demo
 #
 # TORCH=cu126 (cpu, cu130, rocm6.4 ...) takes torch from PyTorch's own index; empty takes what pip's index
 # serves, which is CUDA on Linux.
@@ -20,7 +21,7 @@ ROW = 135
 # Held-out clips of the page: one that the demo's model gets right, two whose events it cuts short.
 CLIPS = scene-00135 scene-00071 scene-00047
 
-.PHONY: demo page test quick lint setup
+.PHONY: demo page figures test quick lint setup
 
 # Where torch_scatter is compiled, the clips are made meanwhile; the second line then finds them made.
 demo:
@@ -40,6 +41,9 @@ page:
 	  data.root=runs/scenes data.splits=txt data.features=features.h5 'data.name=made scenes' train.select=last
 	.venv/bin/python tools/serve.py runs/demo runs/demo_late_fusion --open \
 	  $(foreach name,$(CLIPS),--clip runs/scenes/videos/$(name).mp4)
+
+figures: setup
+	.venv/bin/python tools/make_figures.py runs/demo --videos runs/scenes/videos --row $(ROW) --explained 57 --out docs
 
 test: setup
 	$(PYTEST)

@@ -25,6 +25,7 @@ __all__ = ["EXPECTED_ERRORS", "FORMATS", "ClipResult", "EncoderChoice", "FoundEv
 __getattr__, __dir__ = attach(__name__, {
     "clips": ("ClipResult", "predict_clips"),
     "export": ("export_model",),
+    "figures": (),
     "formats": ("FORMATS",),
     "pictures": (),
     "prediction": ("FoundEvent", "Prediction"),

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from avsgn_pyg.visualize import theme
-from avsgn_pyg.visualize.theme import COLOURS, EDGE, SEQUENTIAL, TEXT_WIDTH, text_width
+from avsgn_pyg.visualize.theme import COLOURS, EDGE, SEQUENTIAL, TEXT_WIDTH, clipped, short_names, text_width
 
 BACKGROUND: Final = "background"
 #: Inches of a cell: three classes give a small figure; many outgrow the page, so that names stay legible.
@@ -24,6 +24,8 @@ CELLS: Final = (0.09, 0.5)
 SMALLEST_SHARE, SMALLEST_NUMBER = 5.0, 4.2
 #: Points to choose from for names and counts.
 _FONTS: Final = (8.0, 7.5, 7.0, 6.5, 6.0, 5.5)
+#: Inches of the longest name: longer ones would take the matrix's place.
+_LONGEST: Final = 1.2
 #: Inches before background, between labels and cells, of an axis title, and of title and scale at the top.
 _GAP, _PAD, _AXIS_TITLE, _HEADER = 0.07, 0.05, 0.2, 0.59
 
@@ -39,16 +41,16 @@ def confusion_figure(
 
     Args:
         confusion: [C + 1, C + 1] segments, true label by row, background last.
-        categories: the C class names.
+        categories: the C class names, drawn without what follows a comma, and cut if they are still long.
         title: above the matrix, at the left.
         width: largest width in inches, unless cells would become too small for their names.
 
     Raises:
         ValueError: a matrix that is not C + 1 by C + 1, or a negative count.
     """
-    names = (*categories, BACKGROUND)
-    if list(confusion.shape) != [len(names), len(names)]:
-        raise ValueError(f"confusion must be [{len(names)}, {len(names)}] for {len(categories)} classes and "
+    labels = len(categories) + 1
+    if list(confusion.shape) != [labels, labels]:
+        raise ValueError(f"confusion must be [{labels}, {labels}] for {len(categories)} classes and "
                          f"background, got {list(confusion.shape)}")
     if (confusion < 0).any():
         raise ValueError("confusion must count segments, got a negative number")
@@ -56,6 +58,7 @@ def confusion_figure(
     shares = 100.0 * confusion.cpu().numpy() / np.maximum(totals, 1)[:, None]
     counts = [f"{total:,}" for total in totals]
     for font in _FONTS:
+        names = [clipped(name, _LONGEST, font) for name in (*short_names(categories), BACKGROUND)]
         # Names are as long below the matrix as left of it, so one margin serves both.
         left = EDGE + _AXIS_TITLE + _PAD + max(text_width(name, font) for name in names)
         right = _PAD + max(text_width(text, font) for text in ("segments", *counts)) + EDGE

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from avsgn_pyg.graph.schema import SUBGRAPHS
+from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.visualize import theme
 from avsgn_pyg.visualize.edges import layers_of
 from avsgn_pyg.visualize.graph import TITLES
@@ -22,7 +22,9 @@ from avsgn_pyg.visualize.theme import COLOURS, EDGE, SEQUENTIAL, TEXT_WIDTH, tex
 
 _FONT, _TICK_FONT = 7.0, 6.0
 #: Inches between panels, over each for its title, of the nodes' numbers and names, and at the foot for the scale.
-_GAP, _HEAD, _NAMES, _FOOT = 0.1, 0.16, 0.36, 0.42
+_GAP, _HEAD, _NAMES, _FOOT = 0.06, 0.18, 0.36, 0.42
+#: Colours of each kind of block.
+_SCALES: Final = {"between seconds": SEQUENTIAL, "from or to text": "YlOrBr"}
 #: The largest panel: one subgraph alone need not fill the page.
 _LARGEST: Final = 2.6
 
@@ -32,7 +34,9 @@ def heatmap_figure(
     *, title: str, adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]], seconds: int,
     width: float = TEXT_WIDTH,
 ) -> Figure:
-    """Draw every adjacency on one scale from 0 to the largest weight.
+    """Draw every adjacency on two scales from 0: one for messages between seconds, one for those from or to text.
+
+    A text node spreads its weight over all nodes, so on the scale of the seconds its blocks would all look empty.
 
     Args:
         title: name of the video.
@@ -45,7 +49,10 @@ def heatmap_figure(
         ValueError: no subgraph or an unknown one, no layer, or layers and sizes that contradict each other.
     """
     layers, counts = layers_of(adjacency, seconds)
-    highest = max(float(weights.max()) for found in adjacency.values() for weights in found.values())
+    blocks = [(*block, SUBGRAPHS[subgraph]) for subgraph, found in adjacency.items() for weights in found.values()
+              for block in _blocks(weights, counts[SUBGRAPHS[subgraph][0]])]
+    highest = {kind: max((float(block.max()) for block, place, members in blocks if _kind(members, place) == kind),
+                         default=0.0) for kind in _SCALES}
     side = min(_LARGEST, (width - 2 * EDGE) / len(adjacency) - _NAMES - _GAP)
     across, up = side + _NAMES + _GAP, _HEAD + side + _NAMES + _GAP
     figure, top = theme.start_figure(title, 2 * EDGE + len(adjacency) * across, len(layers) * up + _FOOT)
@@ -54,12 +61,35 @@ def heatmap_figure(
         for row, layer in enumerate(layers):
             left, bottom = EDGE + _NAMES + column * across, top - row * up - _HEAD - side
             axes = theme.add_axes(figure, left, bottom, side, side)
-            axes.imshow(found[layer], cmap=SEQUENTIAL, vmin=0, vmax=highest, interpolation="nearest", aspect="auto")
+            for block, place in _blocks(found[layer], counts[SUBGRAPHS[subgraph][0]]):
+                kind = _kind(SUBGRAPHS[subgraph], place)
+                axes.imshow(block, cmap=_SCALES[kind], vmin=0, vmax=highest[kind] or 1.0, interpolation="nearest",
+                            aspect="auto", extent=_extent(place, block.shape, counts[SUBGRAPHS[subgraph][0]]))
+            axes.set(xlim=(-0.5, len(found[layer]) - 0.5), ylim=(len(found[layer]) - 0.5, -0.5))
             _draw_nodes(axes, sizes, side / len(found[layer]))
             head = TITLES[subgraph] if len(layers) == 1 else f"{TITLES[subgraph]}, {layer}"
             axes.set_title(head, size=_FONT, pad=3.0, loc="left")
-    theme.add_colour_bar(figure, EDGE + _NAMES, 0.18, 1.6, highest, 2, "weight of a message (rows sum to 1)")
+    for number, kind in enumerate(kind for kind in _SCALES if highest[kind] > 0):
+        theme.add_colour_bar(figure, EDGE + _NAMES + 2.2 * number, 0.18, 1.6, highest[kind], 2, f"weight, {kind}",
+                             colours=_SCALES[kind])
     return figure
+
+
+def _blocks(weights: Float[np.ndarray, "_ _"], border: int) -> list[tuple[Float[np.ndarray, "_ _"], tuple[int, int]]]:
+    """Return the four blocks of an adjacency whose first modality has `border` nodes, with the place of each."""
+    parts = (slice(None, border), slice(border, None))
+    return [(weights[rows, columns], (row, column)) for row, rows in enumerate(parts)
+            for column, columns in enumerate(parts)]
+
+
+def _kind(members: Sequence[str], place: tuple[int, int]) -> str:
+    return "from or to text" if TEXT in (members[place[0]], members[place[1]]) else "between seconds"
+
+
+def _extent(place: tuple[int, int], shape: tuple[int, ...], border: int) -> tuple[float, float, float, float]:
+    """Return left, right, bottom and top of a block's picture."""
+    top, left = place[0] * border - 0.5, place[1] * border - 0.5
+    return left, left + shape[1], top + shape[0], top
 
 
 def _draw_nodes(axes: Axes, sizes: Mapping[str, int], wide: float) -> None:

@@ -24,7 +24,7 @@ from avsgn_pyg.common.text import printable
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.visualize import strips
 from avsgn_pyg.visualize.edges import layers_of, strongest
-from avsgn_pyg.visualize.events import Span
+from avsgn_pyg.visualize.events import Span, in_lanes
 from avsgn_pyg.visualize.graph import TITLES
 from avsgn_pyg.visualize.theme import COLOURS
 
@@ -41,7 +41,9 @@ def graph_page(
     truth: Sequence[Span] | None, start: int = 0, notes: Sequence[str] = (), text: Sequence[str] = (),
     most: int = MOST,
 ) -> str:
-    """Return the page as text, to be written as UTF-8.
+    """Return the page as text, to be written as UTF-8, or to be embedded in the ``srcdoc`` of an ``iframe``.
+
+    A page that embeds it moves its cursor by ``frame.contentWindow.postMessage({second: 12.5}, "*")``.
 
     Args:
         adjacency: see :func:`~avsgn_pyg.visualize.heatmap.heatmap_figure`.
@@ -72,19 +74,25 @@ def graph_page(
         "text": list(text),
         "relevance": relevance.tolist(),
         "gates": {name: gate.tolist() for name, gate in gates.items()},
-        "predicted": [[*span[:3], span.score] for span in predicted],
-        "truth": None if truth is None else [[*span[:3], span.score] for span in truth],
+        "predicted": _events(predicted),
+        "truth": None if truth is None else _events(truth),
         "frames": [] if frames is None else _pictures(frames),
         "aspect": 1.0 if frames is None else frames.shape[2] / frames.shape[1],
         "sound": [] if waveform is None else _sound(waveform),
-        "colours": {name: COLOURS[name] for name in ("audio", "visual", "text", "event")},
     }
     template = resources.files("avsgn_pyg.visualize").joinpath("page.html").read_text("utf-8")
     # No `<` in the data, so that a class's name cannot close the script or open a comment.
     packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    colours = "; ".join(f"--{name}: {COLOURS[name]}" for name in ("audio", "visual", "text", "event"))
+    template = template.replace("{{colours}}", colours)
     head, middle, tail = template.replace("{{title}}", "\0").rpartition("{{data}}")
     named = head.replace("\0", printable(html.escape(title)))
     return named + packed.encode(errors="ignore").decode() + tail if middle else named
+
+
+def _events(spans: Sequence[Span]) -> list[list[Any]]:
+    """Return name, start, end, confidence and lane of each event."""
+    return [[*span[:3], span.score, number] for number, lane in enumerate(in_lanes(spans)) for span in lane]
 
 
 def _packed(weights: Float[np.ndarray, "N N"], most: int) -> dict[str, Any]:

@@ -133,7 +133,16 @@ def write_explanation(picture: Picture, explanation: HeteroData, folder: Path, f
                       note: str = "") -> list[Path]:
     """Write ``explanation.<format>`` and ``explanation.pt`` (read as :mod:`avsgn_pyg.graph.export` says) to `folder`.
 
-    The figure shows the node masks of every second, and the edges whose mask is at least half of the largest one.
+    The figure and the arguments are those of :func:`explanation_figure`.
+    """
+    figure = explanation_figure(picture, explanation, note=note)
+    paths = [save_figure(figure, folder / f"explanation.{suffix}") for suffix in formats]
+    return [*paths, save_graph(explanation, folder / "explanation.pt")]
+
+
+def explanation_figure(picture: Picture, explanation: HeteroData, *, note: str = "") -> Figure:
+    """Draw the node masks of every second, and the edges whose mask is at least half of the largest one.
+
     Masks with a value per feature are summed; of attributions only the positive part is drawn, the largest as 1.
 
     Args:
@@ -147,10 +156,8 @@ def write_explanation(picture: Picture, explanation: HeteroData, folder: Path, f
         scores = {name: score / largest for name, score in scores.items()}
     masks = _edge_masks(explanation)
     half = max(float(matrix.max()) for matrix in masks.values()) / 2
-    figure = graph_figure(**picture._parts(*_SHOWN, "text"), adjacency=masks, seconds=len(picture.relevance),
-                          threshold=half, arrangement="overlaid", note=note, scores=scores)
-    paths = [save_figure(figure, folder / f"explanation.{suffix}") for suffix in formats]
-    return [*paths, save_graph(explanation, folder / "explanation.pt")]
+    return graph_figure(**picture._parts(*_SHOWN, "text"), adjacency=masks, seconds=len(picture.relevance),
+                        threshold=half, arrangement="overlaid", note=note, scores=scores)
 
 
 def _edge_masks(explanation: HeteroData) -> dict[str, Float[np.ndarray, "_ _"]]:

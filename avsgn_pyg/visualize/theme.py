@@ -66,6 +66,9 @@ _STYLE: Final = {
 #: Letters fitted to the pixels of a coarse PNG run wider than their outlines, by less than this.
 _HINTED: Final = 1.05
 
+#: Width of the narrowest letter, as a part of its size.
+_NARROWEST: Final = 0.25
+
 #: Suffix -> what must be left out of the file for it to be the same twice.
 _METADATA: Final = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
@@ -85,7 +88,7 @@ def text_width(text: str, size: float) -> float:
 
 def wrapped(text: str, room: float, size: float) -> list[str]:
     """Wrap `text` at `size` points into as few lines as fit `room` inches; none for a blank one."""
-    letters = len(text)
+    letters = min(len(text), int(72 * room / (_NARROWEST * size)) + 1)
     while letters > 1 and any(text_width(line, size) > room for line in textwrap.wrap(text, letters)):
         letters -= 1
     return textwrap.wrap(text, max(letters, 1))
@@ -93,9 +96,10 @@ def wrapped(text: str, room: float, size: float) -> list[str]:
 
 def clipped(text: str, room: float, size: float) -> str:
     """Return `text` if it fits `room` inches at `size` points, else as much of it as does, with three dots."""
-    if text_width(text, size) <= room:
+    if (wide := text_width(text, size)) <= room:
         return text
-    return next((f"{text[:end].rstrip()}…" for end in range(len(text) - 1, 1, -1)
+    longest = min(len(text) - 1, int(1.2 * len(text) * room / wide) + 2)
+    return next((f"{text[:end].rstrip()}…" for end in range(longest, 1, -1)
                  if text_width(f"{text[:end].rstrip()}…", size) <= room), text[:1])
 
 
@@ -153,12 +157,11 @@ def add_axes(figure: Figure, left: float, bottom: float, width: float, height: f
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def add_colour_bar(figure: Figure, left: float, bottom: float, width: float, highest: float, steps: int, title: str
-                   ) -> None:
-    """Draw a horizontal scale of :data:`SEQUENTIAL` from 0 to `highest`, with a title above."""
+def add_colour_bar(figure: Figure, left: float, bottom: float, width: float, highest: float, steps: int, title: str,
+                   colours: str = SEQUENTIAL) -> None:
+    """Draw a horizontal scale of colours from 0 to `highest`, with a title above."""
     axes = add_axes(figure, left, bottom, width, _BAR_HEIGHT)
-    colours = ScalarMappable(Normalize(0, highest), SEQUENTIAL)
-    bar = figure.colorbar(colours, cax=axes, orientation="horizontal")
+    bar = figure.colorbar(ScalarMappable(Normalize(0, highest), colours), cax=axes, orientation="horizontal")
     ticks = [highest * step / steps for step in range(steps + 1)]
     bar.set_ticks(ticks, labels=[f"{tick:.3g}" if tick >= 10 else f"{tick:.2g}" for tick in ticks])
     axes.tick_params(length=2, pad=1, labelsize=6.0)

@@ -28,6 +28,7 @@ def load_file(path: Path) -> ModuleType:
 
 
 _predictor = load_file(ROOT / "tests" / "predictor" / "conftest.py")
+texts_of = load_file(ROOT / "tests" / "visualize" / "conftest.py").texts_of
 clip, checkpoint, run, seeds = _predictor.clip, _predictor.checkpoint, _predictor.run, _predictor.seeds
 
 

@@ -44,10 +44,12 @@ for (const [id, event, value] of steps) {
 const drawn = known.graph.all(item => item.attributes.class === "edge");
 const numbers = known.graph.all(item => item.attributes.d || item.attributes.x).map(item => JSON.stringify(item.attributes));
 process.stdout.write(JSON.stringify({
-  edges: drawn.map(item => item.textContent), on: drawn.filter(item => item.classList.contains("on")).length,
+  edges: drawn.map(item => item.textContent), looks: drawn.map(item => item.attributes.style), heads: drawn.map(item => item.attributes["marker-end"]),
+  column: known.graph.all(item => item.tag === "text" && Number(item.attributes.x) > 750).map(item => item.own),
+ on: drawn.filter(item => item.classList.contains("on")).length,
   nodes: known.graph.all(item => item.attributes.class === "node").map(item => item.attributes["aria-label"]),
   layers: known.layer.children.map(item => item.own), subgraphs: inputs().map(input => input.value),
   drawn: known.drawn.textContent, spoken: known.rank.attributes["aria-valuetext"], said: known.said.textContent,
   facts: known.facts.textContent, rows: known.rows.children.length, broken: numbers.filter(item => /NaN|undefined/.test(item)),
-  texts: known.graph.all(item => item.tag === "text").map(item => item.own), tracks: known.graph.all(item => item.attributes.fill === "#efefef").map(item => Number(item.attributes.y)), images: known.graph.all(item => item.tag === "image").length,
+  texts: known.graph.all(item => item.tag === "text").map(item => item.own), images: known.graph.all(item => item.tag === "image").length,
 }));

@@ -27,16 +27,26 @@ def test_all_texts_are_readable(given, texts_of):
     assert given["title"] in texts_of(figure)
 
 
-def test_a_panel_shows_its_adjacency_on_the_scale_of_all():
+def test_blocks_of_seconds_share_one_scale_and_those_of_text_another():
     given = parts()
     panels = [axes for axes in heatmap_figure(**given).axes if axes.images]
     wanted = {f"{title}, {layer}": given["adjacency"][name][layer] for layer in ("layer 1", "rollout")
               for name, title in (("av", "audio and visual"), ("vt", "visual and text"), ("at", "audio and text"))}
-    highest = max(weights.max() for weights in wanted.values())
     assert {axes.get_title(loc="left") for axes in panels} == set(wanted)
+    tops = {"Blues": set(), "YlOrBr": set()}
+    largest = dict.fromkeys(tops, 0.0)
     for axes in panels:
-        assert np.array_equal(axes.images[0].get_array(), wanted[axes.get_title(loc="left")])
-        assert axes.images[0].get_clim() == (0, pytest.approx(highest))
+        weights, shown = wanted[axes.get_title(loc="left")], np.full((20, 20), np.nan)
+        for image in axes.images:
+            left, right, bottom, top = (round(edge + 0.5) for edge in image.get_extent())
+            shown[top:bottom, left:right] = image.get_array()
+            kind = image.get_cmap().name
+            assert kind == ("Blues" if "and visual" in axes.get_title(loc="left") or top == left == 0 else "YlOrBr")
+            tops[kind].add(image.get_clim()[1])
+            largest[kind] = max(largest[kind], float(image.get_array().max()))
+        assert np.array_equal(shown, weights) and axes.get_xlim() == (-0.5, 19.5) and axes.get_ylim() == (19.5, -0.5)
+    assert {kind: len(found) for kind, found in tops.items()} == dict.fromkeys(tops, 1)
+    assert {kind: found.pop() for kind, found in tops.items()} == pytest.approx(largest)
 
 
 def test_a_line_separates_the_modalities_and_each_numbers_its_nodes_from_0():

@@ -76,7 +76,7 @@ def test_the_page_holds_weights_scores_events_and_pictures(parts):
             back[edges["target"], edges["source"]] = edges["weight"]
             assert np.array_equal(back, weights) and layer["total"] == weights.size
             assert np.all(np.diff(edges["weight"]) <= 0)
-    assert data["predicted"] == [["Bark", 1.0, 3.0, 0.25]] and data["truth"] == [["Bark", 0.0, 3.0, None]]
+    assert data["predicted"] == [["Bark", 1.0, 3.0, 0.25, 0]] and data["truth"] == [["Bark", 0.0, 3.0, None, 0]]
     assert np.allclose(data["relevance"], given["relevance"])
     assert len(data["frames"]) == 6
     assert base64.b64decode(data["frames"][0][1].partition(",")[2]).startswith(b"\xff\xd8")
@@ -87,7 +87,7 @@ def test_the_page_names_no_address_outside_itself(parts):
     page = graph_page(**parts())
     assert not re.findall(r"(?:https?:)?//[a-z]", re.sub(r"(?m)^\s*// .*$", "", page))
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)""", page)
-    assert not re.findall(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", page)
+    assert not re.findall(r"@import|url\((?!#)|fetch\(|XMLHttpRequest|import\(", page)
     assert "default-src 'none'" in page and "{{" not in page
 
 
@@ -123,7 +123,8 @@ def test_the_script_changes_subgraph_and_layer(parts, shown):
     given = parts(text=["cat", "dog", "bird", "frog"])
     found = shown(graph_page(**given), ("vt", "change"), ("layer", "change", "1"))
     assert found["subgraphs"] == ["av", "vt", "at"] and found["layers"] == ["layer 1", "rollout"]
-    assert found["nodes"][-4:] == ["cat", "dog", "bird", "frog"]
+    assert found["nodes"][-4:] == ["text: cat", "text: dog", "text: bird", "text: frog"]
+    assert found["column"] == ["cat", "dog", "bird", "frog"]
     assert found["edges"][-1].endswith(f"{given['adjacency']['vt']['rollout'].max():.3f}")
 
 
@@ -149,8 +150,42 @@ def test_what_is_missing_breaks_nothing(changes, parts, shown):
 
 
 @needs_node
-def test_overlapping_events_lie_below_each_other(parts, shown):
-    apart = [Span("Bark", 1.0, 3.0), Span("Rain", 3.0, 5.5)]
-    lanes = [len(shown(graph_page(**parts(predicted=spans)))["tracks"])
-             for spans in ([], apart, [*apart, Span("Siren", 0.5, 6.0)])]
-    assert lanes == [lanes[0], lanes[0], lanes[0] + 1]
+def test_a_weight_looks_the_same_in_every_subgraph_and_an_edge_ends_in_its_source_s_colour(parts, shown):
+    flat, sharp = np.full((12, 12), 1 / 12, np.float32), np.eye(10, dtype=np.float32)
+    page = graph_page(**parts(adjacency={"av": {"layer 1": flat}, "vt": {"layer 1": sharp}}))
+    found, other = shown(page, ("rank", "input", "1000")), shown(page, ("vt", "change"))
+    look = re.compile(r"stroke:var\(--(\w+)\);stroke-width:([\d.]+);")
+    (flat_widths, sharp_widths) = ({float(look.match(one)[2]) for one in each["looks"]} for each in (found, other))
+    assert flat_widths == {round(6 * 12**-0.5, 2)} and sharp_widths == {6.0}
+    assert found["heads"] == [f"url(#head-{look.match(one)[1]})" for one in found["looks"]]
+    assert {"url(#head-audio)", "url(#head-visual)"} == set(found["heads"])
+
+
+@needs_node
+def test_no_more_edges_are_drawn_than_can_be_told_apart_and_the_page_says_so(parts, shown):
+    found = shown(graph_page(**parts(seconds=20)), ("rank", "input", "1000"))
+    assert len(found["edges"]) == 1000 and "1000 of 1600 (no more than 1000 are drawn)" in found["drawn"]
+
+
+@needs_node
+def test_of_many_text_nodes_the_names_of_the_strongest_are_written(parts, shown):
+    weights = np.zeros((66, 66), np.float32)
+    weights[3, [10, 65]] = 0.5
+    names = [f"class {node}" for node in range(60)]
+    column = shown(graph_page(**parts(rows=60, adjacency={"vt": {"layer 1": weights}}, text=names)),
+                   ("rank", "input", "1000"))["column"]
+    assert {"class 4", "class 59"} <= set(column) and len(column) < 40
+
+
+@needs_node
+def test_events_that_overlap_are_below_each_other(parts, shown):
+    spans = [Span("Bark", 0.5, 4.0, score=0.5), Span("Cat", 1.0, 5.5)]
+    page = graph_page(**parts(predicted=spans))
+    assert [event[4] for event in data_of(page)["predicted"]] == [0, 1]
+    assert {"Bark 0.50", "Cat"} <= set(shown(page)["texts"])
+
+
+@needs_node
+def test_a_later_window_has_the_time_of_its_video(parts, shown):
+    found = shown(graph_page(**parts(start=3600)), ("audio 1:00:05", "focus"))
+    assert found["nodes"][0] == "audio 1:00:00" and {"1:00:06", "time (h:mm:ss)"} <= set(found["texts"])

@@ -9,7 +9,7 @@ import pytest
 
 from avsgn_pyg.visualize.picture import PictureError
 from avsgn_pyg.visualize.theme import TEXT_WIDTH
-from avsgn_pyg.visualize.tsne import HUES, SHAPES, Panel, make_panel, tsne_figure
+from avsgn_pyg.visualize.tsne import Panel, make_panel, place_names, tsne_figure
 
 pytest.importorskip("sklearn")
 STAGES = ("after encoder", "after CMSA", "after CMGI")
@@ -22,11 +22,11 @@ def clusters(spread: float) -> np.ndarray:
     return (np.eye(3, 6)[LABELS] + spread * draw.standard_normal((24, 6))).astype(np.float32)
 
 
-def parts(classes: int = 28, **changes) -> dict:
+def parts(classes: int = 28, stages=STAGES, **changes) -> dict:
     draw = np.random.default_rng(classes)
     labels = np.arange(5 * classes) % classes
     panel = Panel(draw.standard_normal((len(labels), 2)).astype(np.float32), -0.125)
-    panels = {modality: dict.fromkeys(STAGES, panel) for modality in ("audio", "visual")}
+    panels = {modality: dict.fromkeys(stages, panel) for modality in ("audio", "visual")}
     names = [f"Fixed-wing aircraft, airplane {number}" for number in range(classes)]
     return {"title": "a long name of a data set " * 3, "panels": panels, "labels": labels, "names": names, **changes}
 
@@ -70,22 +70,42 @@ def test_without_scikit_learn_the_error_names_what_to_install(monkeypatch: pytes
         make_panel(clusters(1), LABELS)
 
 
-def test_two_rows_of_three_panels_name_stage_silhouette_and_classes(texts_of):
-    given = parts(28)
+@pytest.mark.parametrize(("classes", "stages", "columns"), [(3, STAGES, 3), (28, STAGES[1:], 2)])
+def test_panels_name_stage_silhouette_and_classes(classes, stages, columns, texts_of):
+    given = parts(classes, stages, names=[f"kind {number}, of many" for number in range(classes)])
     figure = tsne_figure(**given)
-    assert set(given["names"]) <= set(texts_of(figure))
+    assert [texts_of(figure).count(f"kind {number}") for number in range(classes)] == [2 * len(stages)] * classes
     titles = [axes.texts[0].get_text().replace("\n", " ") for axes in panels_of(figure)]
-    assert titles == [f"{modality}, {stage}: silhouette −0.12" for modality in ("audio", "visual") for stage in STAGES]
+    wanted = [(modality, stage) for modality in ("audio", "visual") for stage in stages]
+    wanted = wanted if columns == 3 else sorted(wanted, key=lambda one: STAGES.index(one[1]))
+    assert titles == [f"{modality}, {stage}: silhouette −0.12" for modality, stage in wanted]
     boxes = [axes.get_position() for axes in panels_of(figure)]
     assert figure.get_figwidth() == TEXT_WIDTH
-    assert boxes[0].y0 == boxes[2].y0 > boxes[3].y0 and boxes[0].x0 < boxes[1].x0 < boxes[2].x0
+    assert boxes[0].y0 == boxes[columns - 1].y0 > boxes[columns].y0 and boxes[0].x0 < boxes[1].x0
 
 
-def test_every_class_has_a_look_of_its_own():
-    one = {"audio": {"after encoder": parts(64)["panels"]["audio"]["after encoder"]}}
-    looks = {(tuple(each.get_facecolor()[0]), each.get_paths()[0].vertices.tobytes())
-             for each in panels_of(tsne_figure(**parts(64, panels=one)))[0].collections}
-    assert len(looks) == len(HUES) * len(SHAPES) == 64
+def test_names_without_room_are_listed(texts_of):
+    key = " ".join(text for text in texts_of(tsne_figure(**parts(64, STAGES[:1]))) if "aircraft" in text)
+    assert "not named in every panel" in key
+
+
+def test_a_name_is_beside_the_dense_part_of_its_class_and_on_no_other():
+    draw = np.random.default_rng(0)
+    middles = np.array([[0.5, 0.5], [1.5, 0.5], [1.0, 1.5]])
+    points = np.concatenate([middles[LABELS] + 0.03 * draw.standard_normal((24, 2)), [[0.5, 1.7]]])
+    labels = np.append(LABELS, 0)  # one of the first class lies far away
+    found = place_names(points.astype(np.float32), labels, {0: "Bark", 1: "Cat", 2: "Bus"}, 2.0)
+    for label, name in found.items():
+        assert np.linalg.norm(np.array(name.centre) - middles[label]) < 0.1
+        assert np.linalg.norm(np.array((name.x, name.y)) - middles[label]) < 0.5
+    crowded = place_names(np.full((3, 2), 0.1, np.float32), np.arange(3), {0: "Bark", 1: "Cat", 2: "Bus"}, 0.3)
+    assert len(crowded) < 3
+
+
+def test_every_class_has_a_colour_of_its_own():
+    one = {"audio": {"after encoder": parts(28)["panels"]["audio"]["after encoder"]}}
+    (points,) = panels_of(tsne_figure(**parts(28, panels=one)))[0].collections
+    assert len({tuple(colour) for colour in points.get_facecolor()}) == 28
 
 
 @pytest.mark.parametrize(("changes", "says"), [

@@ -15,7 +15,7 @@ from avsgn_pyg.common.config import ConfigError, TrainConfig
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import stage_features
 from avsgn_pyg.engine.recipes.parts import open_run
-from avsgn_pyg.visualize.theme import save_figure
+from avsgn_pyg.visualize.theme import Figure, save_figure
 from avsgn_pyg.visualize.tsne import SEEDS, make_panel, tsne_figure
 
 #: The paper's names of the stages.
@@ -89,10 +89,15 @@ def write_tsne(
         PictureError: scikit-learn is not installed, the perplexity cannot be used, or there are too few seconds or
             classes.
     """
+    figure = draw_tsne(embedding, perplexity=perplexity, seed=seed)
+    return [save_figure(figure, folder / f"tsne.{suffix}") for suffix in formats]
+
+
+def draw_tsne(embedding: Embedding, *, perplexity: float = 30.0, seed: int = 0) -> Figure:
+    """Draw the figure of :func:`write_tsne`, which has the same errors."""
     panels: dict[str, dict[str, Any]] = {}
     for stage, streams in embedding.stages.items():
         for modality, rows in streams.items():
             panel = make_panel(rows, embedding.labels, perplexity=perplexity, seed=seed)
             panels.setdefault(modality, {})[STAGES.get(stage, f"after {stage}")] = panel
-    figure = tsne_figure(title=embedding.title, panels=panels, labels=embedding.labels, names=embedding.names)
-    return [save_figure(figure, folder / f"tsne.{suffix}") for suffix in formats]
+    return tsne_figure(title=embedding.title, panels=panels, labels=embedding.labels, names=embedding.names)

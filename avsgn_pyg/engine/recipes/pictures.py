@@ -13,7 +13,9 @@ from avsgn_pyg.common.config import ConfigError
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.recipes.checks import check_folder, check_tau
 from avsgn_pyg.engine.recipes.parts import Opened, open_run
+from avsgn_pyg.visualize.confusion import confusion_figure
 from avsgn_pyg.visualize.picture import Picture, VideoGraph, named_layers, spans, text_names
+from avsgn_pyg.visualize.theme import Figure
 
 
 def answer_row(
@@ -53,6 +55,17 @@ def open_row(
                           "leave it out")
     tau = opened.config.evaluate.tau if tau is None else tau
     return opened, VideoGraph(_picture(opened, number, found, tau), batch, found)
+
+
+@torch.inference_mode()
+def draw_confusion(opened: Opened) -> Figure:
+    """Draw the confusion matrix of an opened run's split."""
+    videos, names = opened.videos, opened.dataset.categories
+    found = opened.model(videos.batch(torch.arange(len(videos))))
+    target = metrics.segment_targets(videos.category, videos.relevance, len(names))
+    confusion = metrics.confusion_matrix(metrics.labels(found, opened.config.evaluate.tau), target, len(names) + 1,
+                                         found.mask)
+    return confusion_figure(confusion, names, title=f"{opened.dataset.name}, {opened.split}: labels of the seconds")
 
 
 def folder_in(run: Path, name: str) -> Path:

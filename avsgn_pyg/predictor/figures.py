@@ -1,0 +1,59 @@
+"""The figures of README and docs, drawn from a run on clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from avsgn_pyg.engine import recipes
+from avsgn_pyg.engine.recipes.parts import Opened
+from avsgn_pyg.predictor.pictures import read_media, with_media
+from avsgn_pyg.visualize.picture import explanation_figure
+from avsgn_pyg.visualize.sheet import sheet_figure
+from avsgn_pyg.visualize.theme import Figure
+
+
+def documentation_figures(run: Path, videos: Path, *, row: int | None = None, explained: int | None = None
+                          ) -> Iterator[tuple[str, Figure]]:
+    """Draw the figures one after the other; yield the file of each, in the folder of the documentation, and the figure.
+
+    Args:
+        run: a run's folder or a checkpoint's.
+        videos: folder of the clips, ``<video id>.mp4``.
+        row: of the test split, for timeline, graphs and heat maps; ``None`` takes the first.
+        explained: the row for the explanation.
+
+    Raises:
+        MediaError: a clip is absent or cannot be read.
+        CheckpointError, ConfigError, DataError, PictureError: as for the single figures.
+    """
+    opened, answer = recipes.pictures.open_row(run, row=row, split="test")
+    clips = {int(number): videos / f"{name}.mp4"
+             for number, name in zip(opened.videos.row, opened.videos.video_ids, strict=True)}
+    picture = with_media(answer.picture, clips[int(answer.batch.row)])
+    yield "timeline.png", picture.timeline()
+    yield "graph.png", picture.graph()
+    yield "figures/overlaid.png", picture.graph(arrangement="overlaid", share=0.05)
+    yield "figures/adjacency.png", picture.heatmaps()
+    other, explanation, note = recipes.explanation.explain_row(run, row=explained, split="test")
+    shown = with_media(other.picture, clips[int(other.batch.row)])
+    yield "explain.png", explanation_figure(shown, explanation, note=note)
+    yield "figures/tsne.png", recipes.embedding.draw_tsne(recipes.embedding.embed_run(run, split="test", device="cpu"))
+    yield "figures/confusion.png", recipes.pictures.draw_confusion(opened)
+    yield "scenes.png", _sheet(opened, videos)
+
+
+def _sheet(opened: Opened, videos: Path) -> Figure:
+    """Two clips of each class, in the middle of their events."""
+    frames, names = [], []
+    for category, name in enumerate(opened.dataset.categories):
+        for number in torch.nonzero(opened.videos.category == category).flatten()[:2].tolist():
+            seconds = torch.nonzero(opened.videos.relevance[number]).flatten()
+            middle = int(seconds[len(seconds) // 2])
+            found, _ = read_media(videos / f"{opened.videos.video_ids[number]}.mp4", start=middle, count=1)
+            if found is not None:
+                frames.append(found[0])
+                names.append(name)
+    return sheet_figure(frames, names, width=4.0)
