@@ -29,7 +29,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", choices=SPLITS, help="default: the config's evaluate.split")
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
-    threshold.add_argument("--tau-from", choices=SPLITS, metavar="SPLIT", help="use the best tau of this split")
+    threshold.add_argument("--tau-from", choices=(*SPLITS, "val-pasted"), metavar="SPLIT",
+                           help="use the best tau of this split; val-pasted: of pasted seconds, without segment labels")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--reliability", type=path, metavar="FILE.png", help="draw probabilities against truth")

@@ -5,13 +5,14 @@ Shapes: B videos, T segments, K = C + 1 scores (background is the last).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.graph.localization import Localization
@@ -36,6 +37,31 @@ def streams(batch: HeteroData) -> tuple[Float[Tensor, "B T a"], Float[Tensor, "B
         raise ValueError(f"audio and visual must have the same videos and seconds, got {tuple(audio.shape[:2])} and "
                          f"{tuple(visual.shape[:2])}")
     return audio, visual
+
+
+class PreparedInputs(nn.Module):
+    """A baseline behind layer norm and dropout on its input features, which ours has and no publication of theirs.
+
+    Args:
+        model: maps a batch to a Localization.
+        audio_width, visual_width: feature widths.
+        input_norm: whether to normalize every second.
+        input_dropout: rate.
+    """
+
+    def __init__(self, *, model: nn.Module, audio_width: int, visual_width: int, input_norm: bool = False,
+                 input_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.model = model
+        self.prepare = nn.ModuleDict({
+            name: nn.Sequential(nn.LayerNorm(width) if input_norm else nn.Identity(), nn.Dropout(input_dropout))
+            for name, width in ((AUDIO, audio_width), (VISUAL, visual_width))})
+
+    def forward(self, batch: HeteroData) -> Localization:
+        changed = copy.copy(batch)
+        for name, prepare in self.prepare.items():
+            changed[name].x = prepare(batch[name].x)
+        return self.model(changed)
 
 
 def from_segment_scores(scores: Float[Tensor, "B T K"], **more: object) -> Localization:

@@ -363,13 +363,6 @@ class AugmentConfig(Section):
     time_flip: Fraction = 0.0
     noise: NonNegative = 0.0
 
-    @model_validator(mode="after")
-    def _check(self) -> AugmentConfig:
-        if not self.boundary and (self.flicker or self.inside):
-            raise ValueError(f"flicker={self.flicker:g} and inside={self.inside:g} are shares of pasted runs, and "
-                             "boundary=0 pastes none; set boundary, or both to 0")
-        return self
-
 
 class TrainConfig(Section):
     """The recipe: optimizer, schedule, clipping, seeds and checkpoints."""

@@ -25,6 +25,7 @@ from avsgn_pyg.baselines import (
     psp,
     vscg,
 )
+from avsgn_pyg.baselines.common import PreparedInputs
 from avsgn_pyg.baselines.options import build_with
 from avsgn_pyg.common.config import ConfigError, DenseConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.common.errors import did_you_mean
@@ -185,14 +186,26 @@ def _objective(config: ObjectiveConfig) -> Objective:
 def _baseline(
     model: type[nn.Module], objective: type, *, regional: bool = True, segment_scores: bool = False
 ) -> Row:
-    """The row of a published method; arguments of its classes other than shape and supervision are its options."""
+    """The row of a published method; arguments of its classes other than shape and supervision are its options.
+
+    Every method also has ``input_norm`` and ``input_dropout``, for tables in which all methods share a recipe.
+    """
 
     def build(config: ModelConfig, shape: Shape, _: LabelBanks | None, supervision: str) -> nn.Module:
         given = dataclasses.asdict(shape) | {"regions": shape.regions > 1}
         del given["rate"]
         if not regional:
             del given["regions"]
-        return build_with(model, config.options, **given, supervision=supervision)
+        inputs = {name: value for name, value in config.options.items() if name in ("input_norm", "input_dropout")}
+        options = {name: value for name, value in config.options.items() if name not in inputs}
+        built = build_with(model, options, **given, supervision=supervision)
+        if not inputs:
+            return built
+        if shape.regions > 1:
+            raise ValueError("input_norm and input_dropout need one vector per second, got regions; set "
+                             "data.regions=pool")
+        widths = {"audio_width": shape.audio_width, "visual_width": shape.visual_width}
+        return build_with(PreparedInputs, inputs, model=built, **widths)
 
     return Row(build, lambda config: build_with(objective, config.options, supervision=config.supervision), regional,
                segment_scores)

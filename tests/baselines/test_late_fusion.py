@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from avsgn_pyg.baselines.common import PreparedInputs
 from avsgn_pyg.baselines.late_fusion import LateFusion
 
 
@@ -28,3 +29,14 @@ def test_a_second_s_relevance_does_not_depend_on_other_seconds(model, make_batch
     after = model(make_batch(audio, visual)).relevance
     others = [0, 1, 2, 4, 5]
     assert torch.equal(before[:, others], after[:, others]) and not torch.equal(before[:, 3], after[:, 3])
+
+
+def test_inputs_can_be_normalized_and_dropped_before_any_baseline(model, make_batch):
+    audio, visual = torch.randn(4, 6, 10), torch.randn(4, 6, 14)
+    plain = make_batch(audio, visual)
+    prepared = PreparedInputs(model=model, audio_width=10, visual_width=14, input_norm=True, input_dropout=0.5).eval()
+    output, scaled = prepared(plain), prepared(make_batch(7 * audio + 1, visual))
+    assert torch.allclose(output.relevance, scaled.relevance, atol=1e-4)
+    assert not torch.allclose(output.relevance, model(plain).relevance)
+    assert torch.equal(plain["audio"].x[0], audio[0, 0])
+    assert not torch.equal(prepared.train()(plain).relevance, prepared(plain).relevance)

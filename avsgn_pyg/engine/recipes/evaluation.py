@@ -13,6 +13,7 @@ from torch import nn
 
 from avsgn_pyg import metrics
 from avsgn_pyg.common.config import Config, ConfigError, TrainConfig
+from avsgn_pyg.data.augment import Seconds, paste_boundaries
 from avsgn_pyg.data.dataset import Dataset, Videos
 from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints
@@ -27,10 +28,12 @@ from avsgn_pyg.engine.recipes.task import TaskResult
 from avsgn_pyg.engine.run_folder import find_checkpoints
 
 Split = Literal["train", "val", "test"]
+#: End of a `tau_from` that needs no segment label: of a split with pasted seconds (:func:`paste_over`).
+PASTED: Final = "-pasted"
 
 
 def evaluate_run(
-    path: Path, *, split: Split | None = None, tau: float | None = None, tau_from: Split | None = None,
+    path: Path, *, split: Split | None = None, tau: float | None = None, tau_from: str | None = None,
     overrides: Sequence[str] = (), seeds: Sequence[int] | int | None = None, device: str = "auto",
     progress: bool = True,
 ) -> Result | TaskResult:
@@ -47,7 +50,8 @@ def evaluate_run(
         path: a run's folder or a checkpoint's.
         split: ``None`` takes the config's ``evaluate.split``.
         tau: threshold of the relevance, in [0, 1); ``None`` takes the config's ``evaluate.tau``.
-        tau_from: the split whose best tau is taken; not together with `tau`, and not for a model of 29-way scores,
+        tau_from: the split whose best tau is taken, or ``val-pasted``: the tau that best separates pasted seconds from
+            all others in val, without segment labels; not together with `tau`, and not for a model of 29-way scores,
             which are decoded without one.
         overrides: dotted ``data.`` and ``evaluate.`` settings, for other copies of the data.
         seeds: of a run of several; a number takes the first ones, ``None`` all.
@@ -110,13 +114,16 @@ def evaluate_checkpoint(
     model = zoo.load_models([checkpoint, *others], shape_of(dataset)).to(device)
     outputs = partial(predict, model, device=device, batch_size=config.train.batch_size, progress=progress)
     if tau_from is not None:
-        tuning = split_of(dataset, tau_from, "tau_from")
+        tuning = split_of(dataset, tau_from.removesuffix(PASTED), "tau_from")
+        tuning = paste_over(tuning) if tau_from.endswith(PASTED) else tuning
         found = outputs(tuning)
         if found.segment_scores is not None:
             raise ConfigError(f"tau_from={tau_from}: {checkpoint.path} scores every segment (classes and background), "
                               "which is decoded without tau; leave tau_from out")
-        truth = tuning.category.cpu(), tuning.relevance.cpu()
-        tau = metrics.best_tau(found.category, found.relevance, *truth, tuning.mask)
+        truth, scores = (tuning.category.cpu(), tuning.relevance.cpu()), found.category
+        if tau_from.endswith(PASTED):  # one class, always right: tau only separates pasted seconds from the others
+            truth, scores = (torch.zeros_like(truth[0]), truth[1]), torch.tensor([[1.0, 0.0]]).expand(len(tuning), -1)
+        tau = metrics.best_tau(scores, found.relevance, *truth, tuning.mask)
     tau = config.evaluate.tau if tau is None else tau
     found = outputs(videos)
     report = metrics.evaluate(
@@ -156,6 +163,20 @@ def _tau_part(config: Config, checkpoint: Checkpoint, tau: float | None, tau_fro
         yield f"tau-from={tau_from}"
     elif used and tau != checkpoint.config.evaluate.tau:
         yield f"tau={tau}"
+
+
+def paste_over(videos: Videos) -> Videos:
+    """Return the videos with a run of seconds of another class pasted over one modality of each.
+
+    Their relevance is 0 in pasted seconds and 1 in all others. Only classes of videos are read, no segment label; the
+    draws are seeded.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        zeros = torch.zeros_like(videos.relevance)
+        made = paste_boundaries(Seconds(videos.audio, videos.visual, zeros, zeros), videos.category, 1.0,
+                                segment_labels=False, mask=videos.mask)
+    return replace(videos, audio=made.audio, visual=made.visual, relevance=1 - made.pasted)
 
 
 def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:

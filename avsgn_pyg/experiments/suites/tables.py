@@ -14,7 +14,7 @@ from avsgn_pyg.experiments.suites.suite import Suite
 
 #: Headings; the first is of the labels.
 HEADINGS: Final = ("", "segment accuracy", "95 % interval", "paper", "against ours", "paper's difference",
-                   "class accuracy", "background F1", "event F1 @ 0.7", "seeds")
+                   "class accuracy", "background F1", "relevance AUC", "event F1 @ 0.7", "seeds")
 NONE: Final = "–"
 
 
@@ -127,7 +127,7 @@ def _cells(record: dict[str, Any], result: Result, ours: Result | None) -> tuple
     return (
         _spread(record, "segment_accuracy"), NONE if lo is None else f"[{lo:.2f}, {hi:.2f}]",
         NONE if paper is None else f"{paper:.1f}", _against(record), _signed(difference, 1),
-        *(_spread(record, name) for name in ("class_accuracy", "background_f1", "event_f1@0.7")),
+        *(_spread(record, name) for name in ("class_accuracy", "background_f1", "relevance_auc", "event_f1@0.7")),
         f"{len(result.seeds)}" + (f"/{result.asked}" if len(result.seeds) < result.asked else ""),
     )
 

@@ -25,7 +25,7 @@ from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.evaluator import predict
 from avsgn_pyg.engine.recipes import parts
 from avsgn_pyg.engine.recipes.embedding import embed_run
-from avsgn_pyg.engine.recipes.evaluation import judge
+from avsgn_pyg.engine.recipes.evaluation import evaluate_checkpoint, judge, paste_over
 from avsgn_pyg.engine.recipes.parts import other_settings
 from avsgn_pyg.engine.recipes.pictures import answer_row
 from avsgn_pyg.engine.recipes.result import Result
@@ -135,6 +135,20 @@ def test_the_best_tau_of_a_mixed_split_is_the_best_and_selection_scores_it_alike
 
     assert accuracy() == pytest.approx(run.evaluations[0].meta.selection_score)
     assert accuracy(tau_from="val") >= max(accuracy(tau=tau) for tau in (0.3, 0.5, 0.7))
+
+
+def test_the_tau_of_pasted_seconds_separates_them_best_and_reads_no_segment_label(run: Result) -> None:
+    checkpoint = load_checkpoint(run.evaluations[0].checkpoint)
+    dataset = parts.open_dataset(checkpoint.config)
+    wrong = dataclasses.replace(dataset.val, relevance=1 - dataset.val.relevance)
+    taus = [evaluate_checkpoint(checkpoint, each, "val", tau_from="val-pasted").evaluations[0].tau
+            for each in (dataset, dataclasses.replace(dataset, val=wrong))]
+    assert taus[0] == taus[1]
+    pasted = paste_over(dataset.val)
+    relevance = predict(zoo.load_model(checkpoint), pasted).relevance.sigmoid()[pasted.mask]
+    event = pasted.relevance.bool()[pasted.mask]
+    right = {tau: int(((relevance > tau) == event).sum()) for tau in (taus[0], 0.3, 0.5, 0.7)}
+    assert right[taus[0]] == max(right.values()) and (~event).any()
 
 
 def test_the_scores_that_select_are_those_of_the_report(run: Result) -> None:

@@ -12,10 +12,10 @@ import pytest
 from avsgn_pyg.experiments.suites.formats import csv_text, escape, latex, markdown, write_tables
 from avsgn_pyg.experiments.suites.tables import HEADINGS, Line, Table
 
-CELLS = ("30.83 ± 1.18", "[1.0, 2.0]", "83.1", "−1.0 [−2.0, +0.1]", "–", "1", "2", "3", "5")
+CELLS = ("30.83 ± 1.18", "[1.0, 2.0]", "83.1", "−1.0 [−2.0, +0.1]", "–", "1", "2", "3", "4", "5")
 TABLE = Table(
     title="A & B_c, 50 %",
-    groups=((Line("AVEL|x", (1,), ("",) * 9), Line("[✓] ✗ τ ~ ^ \\ # $ {}", (1, 2), CELLS)),),
+    groups=((Line("AVEL|x", (1,), ("",) * 10), Line("[✓] ✗ τ ~ ^ \\ # $ {}", (1, 2), CELLS)),),
     notes=("± is < spread",),
     footnotes=("a_b", "100 % & more"),
     records=({"row": "a,b", "x": 0.1 + 0.2, "y": None}, {"row": "c", "z": float("nan"), "x": 1.0}),
