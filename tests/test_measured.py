@@ -160,6 +160,28 @@ def test_a_row_is_of_its_runs(of: Of):
         assert line[column] == mean(SCORES[column], of), column
 
 
+@pytest.mark.parametrize("line", tables()["0.3.0"], ids=lambda line: line["0.3.0"])
+def test_a_row_of_0_3_0_is_of_its_runs(line: dict[str, str]):
+    many = [run for runs_of in runs("0.3.0").values() for run in runs_of
+            if (run["label"], run["supervision"]) == (line["0.3.0"], line["supervision"])]
+    single = [run for run in many if run["seed"].isdigit()]
+    together = [f"{float(run['segment_accuracy']):.2f}" for run in many if run not in single]
+    columns = {"val": "segment_accuracy", "runs": "recomposed_runs", "seconds": "recomposed_seconds",
+               "class accuracy": "class_accuracy", "background F1": "background_f1", "relevance AUC": "relevance_auc"}
+    found = {column: [float(run[name]) for run in single] for column, name in columns.items()}
+    assert line["seeds"] == str(len(single)) and line["seeds averaged"] == "".join(together)
+    for column, values in found.items():
+        spread_of = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        assert line[column] == f"{statistics.mean(values):.2f}{spread_of}", column
+    three = found["val"] + found["runs"] + found["seconds"]
+    assert line["score"] == f"{statistics.mean(three):.2f}"
+
+
+def test_every_row_of_0_3_0_is_in_the_table():
+    measured = {(run["label"], of[0]) for of, many in runs("0.3.0").items() for run in many}
+    assert measured == {(line["0.3.0"], line["supervision"]) for line in tables()["0.3.0"]}
+
+
 def test_every_run_is_in_a_table_and_no_seed_twice():
     assert set(runs()) == set(rows())
     assert all(len({run["seed"] for run in many}) == len(many) for many in runs().values())
