@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ def serve(
     port: int = 7860, most_bytes: int = 500_000_000, corrections: Path | None = None,
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve the page until it is interrupted.
+    """Serve the page until it is interrupted, ended or its terminal is closed; call it in the main thread.
 
     Args:
         models: runs, checkpoints or saved models; none: `options` have the labels of a training-free one.
@@ -42,6 +44,7 @@ def serve(
     Raises:
         DataError: the port is taken, or this machine has no such address; other errors are the models'.
     """
+    _end_in_order()
     bound = bind(host, port)
     with bound:
         loaded = load_models(models, options)
@@ -54,6 +57,12 @@ def serve(
             server.run(sockets=[bound])
         finally:
             desk.close()
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM and SIGHUP raise SystemExit: by default they end the process before the clips are removed."""
+    for number in (getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)):
+        signal.signal(number, lambda got, _: sys.exit(128 + got))
 
 
 def load_models(models: Sequence[Path], options: Mapping[str, Any]) -> dict[str, ClipLocalizer]:

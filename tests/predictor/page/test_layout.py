@@ -47,7 +47,7 @@ def served(trained: Predictor, movie: Path, tmp_path_factory: pytest.TempPathFac
         try:
             yield re.search(r"http://[0-9.:]+/", server.stdout.readline())[0], folder
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGTERM)
             server.wait(30)
     assert not list(folder.glob("avsgn-page-*")), "clips outlived the server"
 
