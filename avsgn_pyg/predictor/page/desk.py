@@ -67,7 +67,8 @@ class Desk:
     def receive(self, name: str) -> Iterator[Path]:
         """Yield the path to write a sent file to, whose last part is its token; it is removed after an error."""
         self._sweep()
-        waiting = sum(1 for clip in self._clips.values() if clip.owner is None and not clip.made)
+        known = (self._clips.get(folder.name) for folder in self.folder.iterdir())  # None: still being sent
+        waiting = sum(1 for clip in known if clip is None or clip.owner is None)
         if waiting >= UNCLAIMED:
             raise DataError("Too many files are waiting to be looked at; try again in a few minutes.")
         name = printable(name.replace("\\", "/").rpartition("/")[2])[-LONGEST:] or "clip"
@@ -106,7 +107,7 @@ class Desk:
         return clip
 
     def leave(self, session: str | None) -> None:
-        """Remove the clips of a session, and its answers about made clips."""
+        """Remove the clips of a session."""
         for clip in list(self._clips.values()):
             if clip.owner == session and not clip.made:
                 self._remove(clip)

@@ -130,6 +130,7 @@ def _refusal(request: Request, hosts: Sequence[str]) -> Response | None:
     if not OPEN.fullmatch(request.url.path) or ".." in request.url.path:
         return PlainTextResponse("Not found", 404)
     size = request.headers.get("content-length", "0")
-    if request.url.path != "/page/clips" and size.isdecimal() and int(size) > REQUEST:
+    unknown = not size.isdecimal() or "transfer-encoding" in request.headers
+    if request.url.path != "/page/clips" and (unknown or int(size) > REQUEST):
         return PlainTextResponse("Too large", 413)
     return None

@@ -57,6 +57,12 @@ def test_too_many_waiting_files_are_refused(desk, monkeypatch) -> None:
         send(desk)
 
 
+def test_files_that_are_still_being_sent_wait_too(desk, monkeypatch) -> None:
+    monkeypatch.setattr(desks, "UNCLAIMED", 1)
+    with desk.receive("a.mp4"), pytest.raises(DataError, match="Too many"):
+        send(desk)
+
+
 def test_an_interrupted_file_leaves_nothing(desk) -> None:
     with pytest.raises(RuntimeError), desk.receive("a.mp4"):
         raise RuntimeError

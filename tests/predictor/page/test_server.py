@@ -49,6 +49,11 @@ def test_another_pages_request_and_a_foreign_name_are_refused(visitor) -> None:
     assert visitor.get("/page/stage.js", headers={"Host": "evil.example"}).status_code == 421
 
 
+@pytest.mark.parametrize("content", [b" " * 4_000_001, iter([b"of unknown length"])])
+def test_a_request_that_is_no_clip_is_short(visitor, content) -> None:
+    assert visitor.post("/page/export", content=content).status_code == 413
+
+
 def test_a_browser_may_fetch_nothing_from_elsewhere(visitor) -> None:
     policy = visitor.get("/page/stage.js").headers["content-security-policy"]
     assert "default-src 'self' data: blob:;" in policy and "http" not in policy
