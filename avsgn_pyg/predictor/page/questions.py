@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -93,7 +94,7 @@ class Page:
         """Yield progress and then the answers of one or two models about a clip."""
         began, clip = time.perf_counter(), self.desk.claim(asked.get("token"), session)
         answers = []
-        for name in asked.get("runs") or [next(iter(self.models))]:
+        for name in (asked.get("runs") or [next(iter(self.models))])[:2]:
             model, labels = self._model(name, asked.get("labels"))
             encoded = yield from self._encode(clip, model)
             answer = f"{name}|{','.join(labels)}"
@@ -154,7 +155,7 @@ class Page:
     def _why_not_saved(self, model: ClipLocalizer, answer: str) -> str:
         if self.corrections is None:
             return "Corrections can be saved only where the page is open to its own machine alone."
-        if not isinstance(model, Predictor) or not answer.endswith("|"):
+        if not isinstance(model, Predictor) or answer.partition("|")[2]:
             return "Corrections are for a model\u2019s own classes: labels that were typed are not trained."
         if len(model.checkpoints) > 1:
             return "Several seeds answer together here; to train on, serve the run of one."
@@ -215,6 +216,10 @@ class Page:
             text = text.replace(str(path), name)
         for name, model in self.models.items():
             text = text.replace(str(model.source), name)
+        roots = [self.corrections, *(each for model in self.models.values() if isinstance(model, Predictor)
+                                     for each in (model.config.data.root, model.config.run_dir))]
+        for root in sorted(map(str, filter(None, roots)), key=len, reverse=True):
+            text = text.replace(f"{root}{os.sep}", "")
         return text
 
     def runs(self) -> dict[str, tuple[Path, Path | None]]:

@@ -47,6 +47,17 @@ def test_a_broken_file_is_told_by_its_own_name(page) -> None:
     assert "broken.mp4" in text and str(page.desk.folder) not in text
 
 
+def test_an_error_shows_no_folder_of_this_machine(page, trained) -> None:
+    folders = page.corrections, trained.config.data.root, trained.config.run_dir, trained.source
+    for folder in folders:
+        assert page.words(DataError(f"{folder}/a.h5: cut"), None) in ("a.h5: cut", "tiny/a.h5: cut")
+
+
+def test_no_more_than_two_models_are_asked_at_once(page) -> None:
+    asked = {"token": page.desk.made[0].token, "runs": ["tiny"] * 3}
+    assert len(list(page.look(asked, "one"))[-1]["answers"]) == 2
+
+
 def test_the_graph_of_a_window_is_the_page_of_visualize(page, looked) -> None:
     [found] = page.graph({"token": looked["token"], "answer": "tiny|", "start": 0}, "one")
     assert found["html"].startswith("<!DOCTYPE html>") and "movie.mp4" in found["html"] and not found["text"]
@@ -73,6 +84,14 @@ def test_a_correction_is_saved_with_the_command_that_trains_on(page, looked) -> 
     [saved] = page.save({"token": looked["token"], "answer": "tiny|", "events": [event]}, "one")
     assert "tools/train.py" in saved["command"] and "name=tiny-corrected-1" in saved["command"]
     assert (page.corrections / "tiny" / "annotations.json").is_file()
+
+
+@pytest.mark.parametrize("answer", ["tiny|thunder", "tiny|thunder|"])
+def test_events_of_typed_labels_are_not_saved(page, looked, answer) -> None:
+    clip = page.desk.get(looked["token"])
+    clip.answers[answer] = clip.answers["tiny|"]
+    with pytest.raises(DataError, match="typed"):
+        list(page.save({"token": looked["token"], "answer": answer, "events": []}, "one"))
 
 
 def test_nothing_is_saved_where_others_can_reach_the_page(page, looked) -> None:
