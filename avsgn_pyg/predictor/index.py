@@ -42,7 +42,7 @@ def _clip(folder: Path, clip: Path, entry: Mapping[str, Any], failure: str | Non
     return {
         "name": printable(clip.name), "source": _link(os.path.relpath(clip, folder)), "tag": kind if entry else None,
         "duration": entry.get("duration"), "events": events, "notes": [*map(printable, entry.get("notes", ()))],
-        "failure": None if failure is None else printable(failure),
+        "failure": None if failure is None else printable(failure.replace(str(clip), clip.name)),
         "texts": [*map(printable, () if "found" in entry else entry.get("events", ()))],  # of earlier versions
         "files": [{"name": printable(name), "link": _link(name)} for name in files],
     }

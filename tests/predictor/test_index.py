@@ -50,6 +50,12 @@ def test_a_clip_has_a_player_its_events_with_pictures_and_links_to_its_files(tmp
         assert text in page.text
 
 
+def test_no_path_of_the_machine_is_shown(tmp_path: Path) -> None:
+    clip = str(tmp_path / "clips" / "b.mp4")
+    text = index_page(tmp_path / "out", {}, {clip: f"{clip}: not a video"})
+    assert "failed: b.mp4: not a video" in text and str(tmp_path) not in text
+
+
 def test_names_labels_and_errors_are_text(tmp_path: Path) -> None:
     clips = {str(tmp_path / EVIL): entry((EVIL, 0.0, 1.0, 1.0), stem=EVIL, files=(EVIL,), notes=(EVIL,)),
              str(tmp_path / "javascript:x\udcff.wav"): entry()}
