@@ -34,7 +34,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true",
                         help="replace files that were edited, made by hand, or predicted with other settings")
     parser.add_argument("--tau", type=float, help="threshold of the relevance (default: the config's evaluate.tau), or "
-                        "of the scores of a dense model's events (0.3)")
+                        "of the scores of a dense model's events (0.4)")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="classes per second in the table")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of the encoders")

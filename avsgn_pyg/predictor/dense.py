@@ -25,7 +25,7 @@ from avsgn_pyg.predictor.windows import window_starts
 #: Features that a model takes at once, in windows.
 BATCH: Final = 2048
 #: Score of an event that is shown, where none is given.
-ABOVE: Final = 0.3
+ABOVE: Final = 0.4
 
 
 class Found(NamedTuple):
