@@ -6,7 +6,6 @@ import ipaddress
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,9 +59,9 @@ def serve(
 
 
 def _end_in_order() -> None:
-    """Let SIGTERM and SIGHUP raise SystemExit: by default they end the process before the clips are removed."""
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does: by default they end the process before clips are removed."""
     for number in (getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)):
-        signal.signal(number, lambda got, _: sys.exit(128 + got))
+        signal.signal(number, signal.default_int_handler)
 
 
 def load_models(models: Sequence[Path], options: Mapping[str, Any]) -> dict[str, ClipLocalizer]:
