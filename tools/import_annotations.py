@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
         names = tuple(dict.fromkeys(row.category for _, row in read_rows(options.annotations, options.segments)))
     elif as_rows:
         raise DataError("rows of AVE need --labels or --annotations, for the names of the classes; a .json file not")
+    if len(options.files) > 1 and any(file.is_dir() for file in options.files):
+        raise DataError("give one folder of a data set and nothing else, or files")
     if options.files[0].is_dir():
         from avsgn_pyg.data.timed import read_folder  # needs torch
         found, errors = [Edited(video.video_id, video) for video in read_folder(options.files[0], options.segments)], []

@@ -98,5 +98,10 @@ def test_a_published_folder_becomes_a_json_file(tool: ModuleType, tmp_path: Path
         AnnotatedVideo(f"{split}7", 10.0, split, (event,)) for split in ("train", "val", "test")]
 
 
+def test_files_beside_a_folder_are_not_left_out_silently(tool: ModuleType, tmp_path: Path, capsys) -> None:
+    assert tool.main([str(tmp_path), "a.eaf", "--out", str(tmp_path / "a.json")]) == 2
+    assert "one folder" in capsys.readouterr().err
+
+
 def test_rows_need_the_names_of_the_classes(tool: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert tool.main(["a.eaf"]) == 2 and "need --labels or --annotations" in capsys.readouterr().err
