@@ -144,9 +144,9 @@ class DataConfig(Section):
             self._check_by_id()
         if self.limit is not None and self.kind == "llp":
             raise ValueError(f"limit={self.limit} is not for kind=llp: set limit=null")
-        if self.recompose != "none" and self.kind == "llp":
-            raise ValueError(f"recompose={self.recompose} needs one event per video, and kind=llp has several: set "
-                             "recompose=none")
+        if self.recompose != "none" and self.kind in ("llp", "dense"):
+            raise ValueError(f"recompose={self.recompose} needs one event per video, and kind={self.kind} has several: "
+                             "set recompose=none")
         if self.padded_events != "keep" and self.kind != "ave":
             raise ValueError(f"padded_events={self.padded_events} needs kind=ave, got kind={self.kind}; leave it out")
         if self.regions == "keep" and (self.kind != "ave" or self.features is not None):

@@ -215,6 +215,8 @@ def test_a_config_cannot_be_changed():
       for setting in ("topology=window", "relations=typed", "topk=3", "backend=native")),
     (["data.held_out=[Bark, Bark]"], "twice"),
     (["data.kind=llp", "data.held_out=[Bark]"], "held_out"),
+    (["data.kind=dense", "data.name=d", "data.features=f.h5", "model.text.slots=per_class", "data.recompose=runs"],
+     "one event per video, and kind=dense has several"),
     (["data.kind=synthetic", "data.padded_events=drop"], "kind=ave"),
     (["data.kind=ov-ave", "data.name=OV-AVE"], "features=None"),
     (["data.kind=ave-pm", "data.features=f.h5"], "name=AVE-PM; got .*name=AVE$"),

@@ -68,9 +68,9 @@ def measure_held_out(
             held-out classes, or train none of the others.
         ConfigError: no seed, or `held_out` leaves too few classes; videos with several events each.
     """
-    if config.kind == "llp":
-        raise ConfigError("data.kind=llp: expected videos of one class each, got videos with several events; use "
-                          "data.kind=ave or synthetic")
+    if config.kind in ("llp", "dense"):
+        raise ConfigError(f"data.kind={config.kind}: expected videos of one class each, got videos with several "
+                          "events; use data.kind=ave or synthetic")
     dataset = load_with_text(config)
     count = len(dataset.categories)
     if not 2 <= held_out < count - 1 or not seeds:

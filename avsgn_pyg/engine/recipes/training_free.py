@@ -55,8 +55,8 @@ def measure_training_free(config: DataConfig, *, split: str = "val", bootstrap: 
     Raises:
         ConfigError: videos with several classes each. DataError: no label text, or no such split.
     """
-    if config.kind == "llp":
-        raise ConfigError("data.kind=llp: expected videos of one class each, got videos with several events")
+    if config.kind in ("llp", "dense"):
+        raise ConfigError(f"data.kind={config.kind}: expected videos of one class each, got videos with several events")
     dataset = load_with_text(config)
     clips = {name: _similarities(dataset.split(name), dataset.label_text) for name in {split, "train"}}
     videos, rows = dataset.split(split), {}

@@ -83,6 +83,7 @@ def test_temperatures_have_the_least_cross_entropy_on_the_other_classes():
 
 @pytest.mark.parametrize(("config", "held_out", "says"), [
     (DATA, 1, "2 to 4"), (DATA, 5, "2 to 4"), (DataConfig(kind="llp"), 3, r"data\.kind=llp"),
+    (DataConfig(kind="dense", name="d", features="f.h5"), 3, r"data\.kind=dense"),
 ])
 def test_too_few_classes_and_videos_of_several_events_are_refused(config: DataConfig, held_out: int, says: str):
     with pytest.raises(ConfigError, match=says):

@@ -60,5 +60,6 @@ def test_padding_has_no_influence(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_videos_with_several_events_are_refused():
-    with pytest.raises(ConfigError, match="llp"):
-        measure_training_free(DataConfig(kind="llp", root="nowhere"))
+    for kind in ("llp", "dense"):
+        with pytest.raises(ConfigError, match=kind):
+            measure_training_free(DataConfig(kind=kind, name="x", features="f.h5", root="nowhere"))
