@@ -49,6 +49,9 @@ def open_run(run: Path, *, split: str | None, overrides: Sequence[str], use: str
     """
     [path] = check_run(run, overrides, use)
     checkpoint, config = load_checkpoint(path), read_config(path, overrides)
+    if config.events is not None:
+        raise ConfigError(f"{path}: finds several events a video, and {use} of rows shows one; tools with --video take "
+                          "a clip")
     dataset, split = open_dataset(config), split or config.evaluate.split
     check_fits(checkpoint, dataset)
     videos = split_of(dataset, split, "split")

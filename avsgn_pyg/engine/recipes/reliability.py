@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from avsgn_pyg import metrics
+from avsgn_pyg.common.errors import ConfigError
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.recipes.result import Result
+from avsgn_pyg.engine.recipes.task import TaskResult
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.metrics.calibration import Reliability, reliability
 from avsgn_pyg.visualize.reliability import Curve, reliability_figure
@@ -20,8 +22,15 @@ def class_reliability(found: Localization, videos: Videos) -> Reliability:
     return reliability(probability, best == videos.category.cpu()[known])
 
 
-def draw_result(result: Result, path: Path) -> Path:
-    """Write the figure of an evaluation; of several seeds, that of their ensemble."""
+def draw_result(result: Result | TaskResult, path: Path) -> Path:
+    """Write the figure of an evaluation; of several seeds, that of their ensemble.
+
+    Raises:
+        ConfigError: the run finds several events a video.
+    """
+    if isinstance(result, TaskResult):
+        raise ConfigError(f"{result.folder}: the figure of reliability is of one class a video and one relevance a "
+                          "second, and this run finds several events a video")
     result = result.ensemble or result
     name = result.dataset + (" (synthetic)" if result.synthetic else "")
     title = f"{name}, {result.split}: {result.folder.name}"

@@ -59,6 +59,17 @@ def test_a_checkpoint_rebuilds_its_model_and_is_scored_again(whole: TaskResult):
         recipes.evaluate_run(whole.folder, tau=0.4, device="cpu")
 
 
+def test_figures_of_rows_of_one_event_are_refused(whole: TaskResult):
+    for draw in (recipes.pictures.open_row, recipes.explanation.explain_row, recipes.embedding.embed_run):
+        with pytest.raises(ConfigError, match="several events a video"):
+            draw(whole.folder)
+
+
+def test_there_is_no_figure_of_reliability_of_several_events(whole: TaskResult, tmp_path: Path):
+    with pytest.raises(ConfigError, match="several events"):
+        recipes.reliability.draw_result(whole, tmp_path / "a.png")
+
+
 def test_decoding_is_a_setting_and_detections_are_written(whole: TaskResult, config: Callable, dense_root: Path):
     written = json.loads((whole.place / "detections.json").read_text())["results"]
     dataset, model = load_dataset(config(dense_root).data).with_graph(6), load_model(load_checkpoint(whole.checkpoint))
