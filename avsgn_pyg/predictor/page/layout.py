@@ -19,7 +19,8 @@ from avsgn_pyg.predictor.page.server import make_server
 TITLE: Final = "What is heard and seen, and when?"
 INTRODUCTION: Final = """# What is heard and seen, and when?
 Drop a video. The model listens and looks, and marks the seconds in which one event is **both heard and seen**. \
-Drag the marks where they are wrong. Your files stay on this machine and are removed when you close the page."""
+Drag the marks where they are wrong. Your files stay on the machine that serves this page, and are removed when you \
+close it, unless you save them for training."""
 #: Of every question to a model: one at a time, in order.
 QUEUE: Final = {"api_name": False, "concurrency_id": "model", "concurrency_limit": 1, "show_progress": "hidden"}
 
