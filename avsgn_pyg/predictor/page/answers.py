@@ -1,4 +1,4 @@
-"""What the page shows of a clip, as messages that its script draws, and files of the events that a person left."""
+"""What the page shows of a clip, as messages that its script draws, and files of the predicted or edited events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corrected clips as data to train on: what a model was trained with, and the clips that a person corrected.
+"""Corrected clips as training data: the data that a model was trained on, and the clips that a person corrected.
 
 The folder of a model has ``videos/`` with the corrected clips, ``annotations.json`` with their events as they were
 saved, ``corrected.h5`` and ``corrected.txt`` with their features and rows, and the data set of both, for
@@ -31,14 +31,14 @@ from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.windows import window_starts
 
-#: A corrected clip counts this many times among the others, and epochs of training on.
+#: How many times a corrected clip counts among the others, and epochs of the continued training.
 WEIGHT, EPOCHS = 8, 10
 HEADER: Final = "Category&VideoID&Quality&StartTime&EndTime"
 Event = tuple[str, float, float]
 
 
 class Saved(NamedTuple):
-    """What was saved: a sentence, and the settings with which ``tools/train.py`` trains on, if that is all it needs."""
+    """What was saved: a sentence, and the settings with which ``tools/train.py`` continues, if that is all it needs."""
 
     text: str
     settings: list[str]
@@ -64,15 +64,15 @@ def save(folder: Path, clip: Path, prediction: Prediction, events: Sequence[Even
         video_id = _video_id(clip, prediction.name)
         if prediction.found is not None:
             clips = _keep(folder, clip, video_id, prediction, events)
-            return Saved(f"Saved: annotations.json beside the {clips} clips is what a model of several events learns "
-                         "from, with features of the clips (docs/dense.md).", [])
+            return Saved(f"Saved: annotations.json, beside the {clips} clips. To train a model of several events, "
+                         "extract the features of the clips (docs/dense.md).", [])
         base = _base(model)
         rows, left_out = _windows(video_id, events, prediction, model.segments)
         if any("&" in label for label, _, _ in events):
             raise DataError(f"{prediction.name}: '&' separates the fields of an annotation, and no class may have it")
         if not rows:
-            raise DataError(f"{prediction.name}: every {model.segments} seconds have several events, and this model "
-                            "learns one at a time; leave one")
+            raise DataError(f"{prediction.name}: every window of {model.segments} seconds has several events, and this "
+                            "model learns one per window; delete the others")
         _keep(folder, clip, video_id, prediction, events)
         own = _own(folder, video_id, rows, encoded, model)
         learned = _write(folder, own, base)
@@ -81,11 +81,12 @@ def save(folder: Path, clip: Path, prediction: Prediction, events: Sequence[Even
                 "train.seeds=null", "train.select=last", "train.warmup_epochs=0"]
     if base is None:
         settings += ["evaluate.split=train", "evaluate.every=0"]
-    beside = f"beside the {learned} it learned from" if base else "alone: the data it learned from are not here"
-    some = f" {left_out} parts with several events are left out: it learns one at a time." if left_out else ""
+    beside = (f"with the {learned} clips of the model's own training" if base
+              else "alone, because the model's own training data are not here")
+    some = f" {left_out} windows with several events are left out: the model learns one per window." if left_out else ""
     clips = len({name.partition("@")[0] for name in own.features.video_ids})
-    return Saved(f"Saved. Now {clips} corrected clip{'s' * (clips > 1)} can be trained on, {beside}; each counts "
-                 f"{WEIGHT} times.{some}", settings)
+    return Saved(f"Saved. Now {clips} corrected clip{'s' * (clips > 1)} can be used for training, {beside}; each "
+                 f"counts {WEIGHT} times.{some}", settings)
 
 
 class Videos(NamedTuple):

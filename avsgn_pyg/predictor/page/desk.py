@@ -1,4 +1,4 @@
-"""The clips on the page's desk: files of one session each, found by a secret token, and removed with their session."""
+"""The clips of the page: files of one session each, found by a secret token, and removed with their session."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Desk:
         known = (self._clips.get(folder.name) for folder in self.folder.iterdir())  # None: still being sent
         waiting = sum(1 for clip in known if clip is None or clip.owner is None)
         if waiting >= UNCLAIMED:
-            raise DataError("Too many files are waiting to be looked at; try again in a few minutes.")
+            raise DataError("Too many files are waiting to be analysed; try again in a few minutes.")
         name = printable(name.replace("\\", "/").rpartition("/")[2])[-LONGEST:] or "clip"
         folder = self.folder / secrets.token_urlsafe(16)
         folder.mkdir()

@@ -18,9 +18,9 @@ from avsgn_pyg.predictor.page.server import make_server
 
 TITLE: Final = "What is heard and seen, and when?"
 INTRODUCTION: Final = """# What is heard and seen, and when?
-Drop a video. The model listens and looks, and marks the seconds in which one event is **both heard and seen**. \
-Drag the marks where they are wrong. Your files stay on the machine that serves this page, and are removed when you \
-close it, unless you save them for training."""
+Drop a video. The model marks the seconds in which one event is **both heard and seen**. \
+Drag the edges of an event to correct it. Your files stay on the machine that serves this page, and are removed when \
+you close it, unless you save them for training."""
 #: Of every question to a model: one at a time, in order.
 QUEUE: Final = {"api_name": False, "concurrency_id": "model", "concurrency_limit": 1, "show_progress": "hidden"}
 
@@ -97,7 +97,7 @@ def make_app(page: Page, hosts: Sequence[str]) -> FastAPI:
 
 
 def _answering(page: Page, question: Listener) -> Listener:
-    """Return a question as Gradio's listener: an error is one sentence on the page."""
+    """Return a question as Gradio's listener; it shows an error as one sentence on the page."""
 
     def listen(event: gr.EventData, request: gr.Request, *more: Any) -> Iterator[dict[str, Any]]:
         asked = event._data if isinstance(event._data, dict) else {}
@@ -108,7 +108,7 @@ def _answering(page: Page, question: Listener) -> Listener:
             yield page.message("wrong", text=page.words(error, page.desk.get(token)))
         except Exception as error:
             logger.exception("the page could not answer")
-            text = f"The page failed at this ({type(error).__name__}); its terminal has the reason."
+            text = f"This failed on the server ({type(error).__name__}); its terminal shows the reason."
             yield page.message("wrong", text=text)
 
     return listen

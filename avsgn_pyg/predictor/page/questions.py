@@ -1,4 +1,4 @@
-"""What the page can be asked: to look at a clip, draw its graph, keep a correction, and train a model on."""
+"""Requests of the page: analyse a clip, draw its graph, save a correction, and continue the training of a model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Page:
     """The questions that the page can ask.
 
     Args:
-        models: by the name that is shown; the first is asked unless another is chosen.
+        models: by the name that is shown; the first is used unless another is chosen.
         desk: of the clips.
         corrections: the folder in which corrected clips are kept for training; ``None``: they cannot be saved.
     """
@@ -77,7 +77,7 @@ class Page:
         if not mute:
             return ""
         names = ", ".join(dict.fromkeys(mute))
-        return (f"Labels cannot be typed: this model\u2019s encoders ({names}) know no language. It "
+        return (f"Labels cannot be typed: this model\u2019s encoders ({names}) cannot embed text. It "
                 f"finds {', '.join(model.categories)}.")
 
     def _picture(self, clip: Clip) -> str:
@@ -118,7 +118,7 @@ class Page:
         yield self.message("graph", start=start, html=html, text=text)
 
     def save(self, asked: Mapping[str, Any], session: str | None) -> Iterator[dict[str, Any]]:
-        """Keep a clip and its corrected events, and yield how to train on."""
+        """Keep a clip and its corrected events, and yield how to continue the training."""
         clip = self.desk.claim(asked.get("token"), session)
         name = asked.get("answer")
         answer, run = self._answer(clip, name), str(name).partition("|")[0]
@@ -132,7 +132,7 @@ class Page:
         yield self.message("saved", text=saved.text, command=how)
 
     def teach(self, asked: Mapping[str, Any], session: str | None) -> Iterator[dict[str, Any]]:
-        """Train a model on with the corrected clips, and offer the new one."""
+        """Continue the training of a model with the corrected clips, and offer the new one."""
         run = str(asked.get("answer")).partition("|")[0]
         model, name = self.models[run], self._new_name(run)
         if run not in self._settings:
@@ -144,7 +144,7 @@ class Page:
             encoders={"visual": model.encoders.visual, "audio": model.encoders.audio})
         self.models[name].load()
         yield self.message("trained", models=list(self.models), run=name,
-                           text=f"{name} is ready: look at the clip again, or compare the two.")
+                           text=f"{name} is ready: analyse the clip again, or compare the two models.")
 
     def _new_name(self, run: str) -> str:
         """Return a name for a run that does not exist."""
@@ -154,11 +154,11 @@ class Page:
 
     def _why_not_saved(self, model: ClipLocalizer, answer: str) -> str:
         if self.corrections is None:
-            return "Corrections can be saved only where the page is open to its own machine alone."
+            return "Corrections can be saved only if the page is restricted to this machine."
         if not isinstance(model, Predictor) or answer.partition("|")[2]:
-            return "Corrections are for a model\u2019s own classes: labels that were typed are not trained."
+            return "Corrections can be saved for a model\u2019s own classes only, not for labels that were typed."
         if len(model.checkpoints) > 1:
-            return "Several seeds answer together here; to train on, serve the run of one."
+            return "This model is several seeds together; to save corrections, serve the run of one seed."
         return ""
 
     def _answer(self, clip: Clip, name: Any) -> Answer:
@@ -195,7 +195,7 @@ class Page:
                         share = told.get(timeout=0.1)
                     except Empty:
                         continue
-                    yield self.message("progress", text="Listening and looking", share=share)
+                    yield self.message("progress", text="Reading and encoding the clip", share=share)
                 clip.encoded[key], clip.strip = work.result(), strip
         return clip.encoded[key]
 

@@ -1,4 +1,4 @@
-"""The page's own addresses, and what no visitor may do: only this page is served, to this machine's own browser.
+"""The page's own addresses, and the check of every request: only this page is served, to browsers on this machine.
 
 ``POST /page/clips`` takes a file, ``GET /page/media/TOKEN`` plays it, ``POST /page/export`` answers with a file of its
 events, ``GET /page/stage.js`` is the script. Gradio's other addresses (files, uploads, proxies) are not reachable.
@@ -61,8 +61,8 @@ def make_server(desk: Desk, hosts: Sequence[str]) -> FastAPI:
                 async for part in request.stream():
                     size += len(part)
                     if size > desk.most_bytes:
-                        raise DataError(f"This file is larger than {desk.most_bytes / 1e6:.0f} MB, the most that can "
-                                        "be looked at here.")
+                        raise DataError(f"This file is larger than {desk.most_bytes / 1e6:.0f} MB, the limit of "
+                                        "this page.")
                     file.write(part)
         except ClientDisconnect:
             return PlainTextResponse("interrupted", 400)
@@ -124,9 +124,9 @@ def _refusal(request: Request, hosts: Sequence[str]) -> Response | None:
     """Return the answer to a request that is not the page's own, or ``None``."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if hosts and host.rpartition(":")[0].strip("[]") not in hosts and host.strip("[]") not in hosts:
-        return PlainTextResponse("This page is not known by that name.", 421)
+        return PlainTextResponse("This server does not have that name.", 421)
     if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
-        return PlainTextResponse("Only the page itself may ask.", 403)
+        return PlainTextResponse("Only the page itself may send requests.", 403)
     if not OPEN.fullmatch(request.url.path) or ".." in request.url.path:
         return PlainTextResponse("Not found", 404)
     size = request.headers.get("content-length", "0")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Before gradio is imported: it reports nothing and looks nothing up.
+# Before gradio is imported, so that it makes no network requests.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import uvicorn

@@ -1,5 +1,5 @@
 // One clip on the page: player, time axis and events that can be corrected. Python sends messages through `props.value`,
-// each with a `kind`; what a person wants goes back through `trigger`, and files through /page/.
+// each with a `kind`; requests go back through `trigger`, and files through /page/.
 "use strict";
 window.avsgnStage = function (element, props, watch, trigger) {
   const one = name => element.querySelector(`.${name}`), player = one("player"), over = one("over");
@@ -41,11 +41,11 @@ window.avsgnStage = function (element, props, watch, trigger) {
   }
   function send(file) {
     const limit = props.value.bytes ?? state.bytes;
-    if (file.size > limit) return tell(`${file.name} has ${Math.ceil(file.size / 1e6)} MB; at most ${Math.floor(limit / 1e6)} MB can be looked at here.`, undefined, true);
+    if (file.size > limit) return tell(`${file.name} has ${Math.ceil(file.size / 1e6)} MB; the limit is ${Math.floor(limit / 1e6)} MB.`, undefined, true);
     const request = new XMLHttpRequest();
     request.open("POST", `page/clips?name=${encodeURIComponent(file.name)}`);
     request.upload.onprogress = event => tell(`Sending ${file.name}`, event.loaded / event.total);
-    request.onerror = () => tell("The page has lost its server; is it still running?", undefined, true);
+    request.onerror = () => tell("The server does not answer; is it still running?", undefined, true);
     request.onload = () => {
       if (request.status !== 200) return tell(request.responseText, undefined, true);
       state.token = JSON.parse(request.responseText).token;
@@ -105,7 +105,7 @@ window.avsgnStage = function (element, props, watch, trigger) {
     const { step, duration, answers } = state.clip, start = round(Math.floor(Math.min(state.time, duration - 1e-3) / step) * step);
     const likely = answers[0].best?.[Math.floor(start)]?.[0] ?? 0;
     const event = { label: state.events[0][0]?.label ?? answers[0].categories[likely], start, end: Math.min(duration, start + Math.max(step, 1)), score: null };
-    if (!state.clip.overlap && state.events[0].some(other => other.start < event.end && other.end > event.start)) return tell("There is an event at the cursor already; move the cursor first.");
+    if (!state.clip.overlap && state.events[0].some(other => other.start < event.end && other.end > event.start)) return tell("There is already an event at the cursor; move the cursor first.");
     state.events[0].push(event);
     changed();
   }
@@ -143,9 +143,9 @@ window.avsgnStage = function (element, props, watch, trigger) {
       const events = state.events[place], editable = !compares;
       const title = compares ? answer.run : events.length ? `${events.length} event${events.length > 1 ? "s" : ""}, heard and seen` : "No event";
       const parts = [make("h3", {}, title), make("ol", { class: "events" }, ...events.map(event => row(event, editable)))];
-      if (!events.length) parts.push(make("p", { class: "none" }, "Nothing is both heard and seen with enough relevance. Lower the threshold, or add an event yourself."));
+      if (!events.length) parts.push(make("p", { class: "none" }, "No event is both heard and seen above the threshold. Lower the threshold, or add an event yourself."));
       if (editable) parts.push(make("p", { class: "tools" }, make("button", { type: "button", class: "add", onclick: addEvent }, "Add an event at the cursor"),
-        make("button", { type: "button", class: "restore", disabled: !state.edited, onclick: restore }, "Back to the model\u2019s")));
+        make("button", { type: "button", class: "restore", disabled: !state.edited, onclick: restore }, "Restore the model\u2019s events")));
       return make("div", {}, ...parts);
     });
     one("found").replaceChildren(...lists);
@@ -171,7 +171,7 @@ window.avsgnStage = function (element, props, watch, trigger) {
   function thresholdOf(place) {
     const handle = make("div", { class: "tau", role: "slider", tabindex: "0", "aria-orientation": "vertical", "aria-label": state.clip.answers[place].cut, "aria-valuemin": "0", "aria-valuemax": "0.99" });
     const set = value => {
-      if (state.edited) return tell("These events are corrected; \u201cBack to the model\u2019s\u201d lets the threshold decide again.");
+      if (state.edited) return tell("You have corrected these events. To use the threshold again, restore the model\u2019s events below the list.");
       state.taus[place] = Math.max(0, Math.min(0.99, Math.round(100 * value) / 100));
       restore();
       show();
@@ -209,7 +209,7 @@ window.avsgnStage = function (element, props, watch, trigger) {
     place();
     return made;
   }
-  // Overlapping events stand below each other.
+  // Overlapping events are drawn below each other.
   function levels(events) {
     const ends = [];
     for (const event of events) {
@@ -309,7 +309,7 @@ window.avsgnStage = function (element, props, watch, trigger) {
     one("train").hidden = true;
     one("graphwhy").textContent = clip.windows.length ? "" : "This model has no graph to show.";
     one("graph").querySelector("iframe").hidden = !clip.windows.length;
-        drawLanes();
+    drawLanes();
     restore();
     tell(`Done in ${clip.took.toFixed(1)} s.`);
     one("name").focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-"""Train a model on with corrected clips, in a process of its own, as ``tools/train.py`` would."""
+"""Continue the training of a model with corrected clips, in a separate process, as ``tools/train.py`` would."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def command(model: Predictor, name: str, settings: Sequence[str]) -> str:
 def train_on(model: Predictor, name: str, settings: Sequence[str]) -> Iterator[float]:
     """Train a run `name` from the model's weights and config; yield the share that is done.
 
-    TrainingError with the process's last words if it fails.
+    TrainingError with the last line that the process printed if it fails.
     """
     folder, epochs = model.config.run_dir / name, int(dict(each.split("=", 1) for each in settings)["train.epochs"])
     with tempfile.TemporaryFile("w+") as words:

@@ -32,7 +32,7 @@ def test_the_corrected_event_is_trained_and_the_clip_no_longer_tested(keep, tmp_
     text, data = keep(("dog", 2.0, 7.0))
     train = data.train
     mine = [at for at in range(len(train)) if train.video_ids[at].startswith("movie-")]
-    assert len(mine) == WEIGHT and len(train) == 3 + WEIGHT and "beside the 3" in text
+    assert len(mine) == WEIGHT and len(train) == 3 + WEIGHT and "with the 3 clips" in text
     assert all(int(train.category[at]) == data.categories.index("dog") for at in mine)
     assert train.relevance[mine[0]].tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0, 0]
     assert data.test is None
@@ -57,5 +57,5 @@ def test_a_clip_without_events_is_trained_as_background(keep) -> None:
 
 
 def test_several_events_in_one_window_are_refused_by_a_model_that_learns_one(keep, tmp_path) -> None:
-    with pytest.raises(DataError, match="one at a time"):
+    with pytest.raises(DataError, match="one per window"):
         keep(("dog", 0.0, 2.0), ("bell", 4.0, 5.0))

@@ -96,7 +96,7 @@ def test_events_of_typed_labels_are_not_saved(page, looked, answer) -> None:
 
 def test_nothing_is_saved_where_others_can_reach_the_page(page, looked) -> None:
     page.corrections = None
-    with pytest.raises(DataError, match="own machine"):
+    with pytest.raises(DataError, match="restricted to this machine"):
         list(page.save({"token": looked["token"], "answer": "tiny|", "events": []}, "one"))
 
 
