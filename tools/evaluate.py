@@ -30,10 +30,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--tau", type=float, help="relevance threshold; default: the config's evaluate.tau")
     threshold.add_argument("--tau-from", choices=(*SPLITS, "val-pasted"), metavar="SPLIT",
-                           help="use the best tau of this split; val-pasted: of pasted seconds, without segment labels")
+                           help="use the best tau of this split; val-pasted: on pasted seconds, without segment labels")
     parser.add_argument("--data", type=local, metavar="ROOT", help="folder of the data, the same as data.root=ROOT")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--reliability", type=path, metavar="FILE.png", help="draw probabilities against truth")
+    parser.add_argument("--reliability", type=path, metavar="FILE.png", help="draw a reliability diagram")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_intermixed_args(arguments)
     if options.reliability is not None and options.reliability.suffix not in PICTURES:

@@ -30,7 +30,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument("--labels", type=path, metavar="FILE", help="class names, one per line")
     classes.add_argument("--annotations", type=path, metavar="FILE",
-                         help="annotations with the class names; videos of a .json file are kept where not replaced")
+                         help="annotations with the class names; other videos of a .json file are kept")
     parser.add_argument("--segments", type=int, default=10, metavar="T", help="seconds per video of AVE; default 10")
     parser.add_argument("--quality", default="good", help="third field of the rows; default good")
     parser.add_argument("--out", type=path, metavar="FILE", help="a .json file, or rows of AVE; default: print rows")

@@ -21,7 +21,7 @@ DPI = 200
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("run", type=path, metavar="RUN", help="folder of a run on clips")
+    parser.add_argument("run", type=path, metavar="RUN", help="folder of a run")
     parser.add_argument("--videos", type=path, required=True, metavar="DIR", help="folder of the clips, ID.mp4")
     parser.add_argument("--row", type=int, metavar="N", help="row of the test split to draw; default: its first")
     parser.add_argument("--explained", type=int, metavar="N", help="row of the test split to explain")

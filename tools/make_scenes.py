@@ -18,11 +18,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("folder", type=path, metavar="FOLDER", help="created if it does not exist")
     parser.add_argument("--several", action="store_true",
-                        help="one to four events a clip, overlapping, with ends between whole seconds")
+                        help="one to four events per clip; they may overlap and begin and end between whole seconds")
     parser.add_argument("--videos", type=int, metavar="N", help="clips, at least 8 (default: 240; several: 60)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--seconds", type=int, metavar="T",
-                        help="length of a clip (default: 10); several: of the longest (120), the shortest has a sixth")
+                        help="length of a clip (default: 10); several: of the longest (120), 6 x the shortest")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default: one per core")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(arguments)

@@ -35,7 +35,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--held-out", type=int, metavar="K", help="with CONFIG: classes per draw; default 7")
     parser.add_argument("--draws", type=int, metavar="N", help="with CONFIG: number of draws; default 20")
     parser.add_argument("--training-free", action="store_true", help="with CONFIG: localize by training-free rules")
-    parser.add_argument("--reliability", type=path, metavar="FILE.png", help="with --training-free: a figure of it")
+    parser.add_argument("--reliability", type=path, metavar="FILE.png", help="reliability of --training-free")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_intermixed_args(arguments)
     if options.source.is_dir() and (options.training_free or not (options.held_out is options.draws is None)):

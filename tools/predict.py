@@ -24,7 +24,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("clips", nargs="+", type=path, metavar="CLIP", help="a media file, or a folder of them")
     parser.add_argument("--checkpoint", type=path, metavar="RUN",
-                        help="run, checkpoint or saved model; without one, labels alone decide (no training)")
+                        help="run, checkpoint or saved model; default: no trained model, only the given labels")
     parser.add_argument("--seeds", type=some_seeds, metavar="N", help="ensemble of seeds: all, the first N, or 0,3")
     add_labels(parser)
     parser.add_argument("--out", type=path, metavar="DIR", help="write files to this folder; do not print results")

@@ -23,14 +23,14 @@ from avsgn_pyg.predictor.inputs import add_labels, check_clips, check_model, enc
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("models", nargs="*", type=path, metavar="RUN", help="runs, checkpoints or saved models")
-    parser.add_argument("--training-free", action="store_true", help="no trained model: labels alone decide")
+    parser.add_argument("--training-free", action="store_true", help="use the given labels and no trained model")
     add_labels(parser)
     parser.add_list("--clip", commas=False, type=path, default=[], metavar="CLIP",
                     help="a clip that the page offers; may be repeated")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; default: this machine alone")
     parser.add_argument("--port", type=int, default=7860, metavar="N", help="default 7860; 0: any free one")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
-    parser.add_argument("--max-megabytes", type=int, default=500, metavar="N", help="of a file; default 500")
+    parser.add_argument("--max-megabytes", type=int, default=500, metavar="N", help="largest file; default 500")
     parser.add_argument("--corrections", type=path, default=path("runs/corrections"), metavar="DIR",
                         help="where clips saved for training are kept; default runs/corrections")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))

@@ -1,8 +1,8 @@
 """A baseline of dense localization without time: every second is classified alone, and runs of seconds are events.
 
-No paper. A network of two layers gives every second a probability of each class. At each of nine thresholds, the
-maximal runs of seconds above it are events, after short gaps are closed; the score of an event is the mean probability
-of its seconds. What a model gains over this, it owes to other seconds or to the interaction of the modalities.
+Not from a paper. A network of two layers gives every second a probability of each class. At each of nine thresholds,
+the maximal runs of seconds above it are events, after short gaps are closed; the score of an event is the mean
+probability of its seconds. A model that is better uses other seconds or the interaction of the modalities.
 
 Shapes: B videos, T seconds (or other steps of the features), C classes, S thresholds, L = S T points.
 """

@@ -1,4 +1,4 @@
-"""Copies of a split whose background is composed of other seconds, to see what a score owes to how it was made.
+"""Copies of a split whose background is composed of other seconds, to show how much scores depend on it.
 
 Events keep their features and every second its label. In background seconds either the picture or the sound becomes
 that of the video's own event, and the other one comes from the background of a video of another class, so the event is
@@ -27,7 +27,7 @@ Run = tuple[int, int, int]
 
 
 def recompose_dataset(dataset: Dataset, how: str) -> Dataset:
-    """Return the data set with val and test recomposed; train stays as it was made.
+    """Return the data set with val and test recomposed; train is unchanged.
 
     Args:
         how: see :func:`recompose`.

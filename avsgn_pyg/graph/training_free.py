@@ -43,7 +43,8 @@ class Calibration:
 
     Attributes:
         temperature: of the softmax over labels.
-        prior: [C] mean probability of each label, by which a probability is divided: some labels are similar to all.
+        prior: [C] mean probability of each label, by which a probability is divided, because some labels are similar
+            to every second.
     """
 
     temperature: float

@@ -1,10 +1,11 @@
 """Several events a video with times in seconds: AVSGN's alignment and interaction with a dense head.
 
 At every point in time and for every class, the head gives a score and the distances to the start and the end of that
-class's event. A distance is an expected run length: every step has a probability that the event goes on to the step
-before it, and to the step after it, and :func:`run_length` sums their products. So a boundary is read where it is,
-whatever its distance. A class is its two text nodes, visual and audio, so no weight belongs to a class. Not from the
-paper: the form of the output is that of anchor-free temporal detectors (Zhang, Wu and Li, *ActionFormer*, ECCV 2022).
+class's event. A distance is an expected run length: every step has a probability that the event continues into the
+previous step, and one that it continues into the next step, and :func:`run_length` sums their products. The steps
+around a boundary thus determine its position, whatever its distance. Two text nodes represent a class, visual and
+audio, so no weight is specific to a class. This is not from the paper: the form of the output is that of anchor-free
+temporal detectors (Zhang, Wu and Li, *ActionFormer*, ECCV 2022).
 
 Shapes: B videos, T seconds (or other steps of the features), R = 2C text nodes, C classes, D width, L points.
 """
@@ -28,12 +29,12 @@ Mask = Bool[Tensor, "B T"] | None
 
 #: Probability that an untrained head gives every class at every point: few points have an event.
 PRIOR = 0.02
-#: Logit with which an untrained head lets every event go on: for about seven steps.
+#: Logit of an untrained head that an event continues: for about seven steps.
 GOES_ON = 2.0
 
 
 class Tower(nn.Module):
-    """Convolutions over time with layer norm and ReLU; padding stays zero, so it changes no other second."""
+    """Convolutions over time with layer norm and ReLU; padding stays zero, so it affects no other second."""
 
     def __init__(self, dim: int, layers: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class DenseHead(nn.Module):
     Args:
         dim: D.
         rate: steps a second.
-        levels: number of levels of the pyramid; each halves the steps of the one before, and learns the events twice
+        levels: number of levels of the pyramid; each halves the steps of the one before, and learns events twice
             as long.
         reach: seconds; level n learns the events whose larger distance is ``reach 2^(n-1)`` to ``reach 2^n``, the
             first also shorter and the last also longer ones.

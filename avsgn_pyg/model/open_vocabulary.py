@@ -1,4 +1,4 @@
-"""AVSGN with the label text as its classifier: no weight belongs to a class, so a new label is a new text node.
+"""AVSGN with the label text as its classifier: no weight is specific to a class: a new label is a new text node.
 
 Cosines of every second to every label become probabilities by the calibration of the training-free rule
 (:mod:`avsgn_pyg.graph.training_free`); training adds a map of the features, which starts at zero:
@@ -123,7 +123,7 @@ def mean_over_time(log: Float[Tensor, "B T C"], weight: Float[Tensor, "B T"]) ->
 
 def label_curves(evidence: Sequence[Float[Tensor, "B T C"]], label: Float[Tensor, "B C"],
                  real: Float[Tensor, "B T"]) -> Float[Tensor, "B T 4"]:
-    """By sound and by picture, the evidence of the clip's label in every second, as it is and less its maximum.
+    """Evidence of the clip's label in every second, by sound and by picture: the value, and the value less its maximum.
 
     Args:
         evidence: of sound and of picture.
@@ -142,7 +142,7 @@ class OpenAVSGN(AVSGN):
     """AVSGN with :class:`TextHead`: the labels of its text nodes are its classes, and others may replace them."""
 
     def localize(self, aligned: Aligned, interaction: Interaction, batch: Batch) -> Localization:
-        """Section 3.5 with the label text in the place of classifiers."""
+        """Section 3.5 with label text in place of classifiers."""
         streams = self.interacted(interaction, batch)
         output = self.head(streams.audio, streams.visual, aligned.mask, aligned.encoder, self.label_text)
         return Localization(**output, adjacency=interaction.adjacency, mask=aligned.mask,

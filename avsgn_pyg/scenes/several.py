@@ -99,7 +99,7 @@ def _actor(part: tuple[str, Steps, Steps], place: float, draw: np.random.Generat
 
 
 def _interval(seconds: int, draw: np.random.Generator) -> Steps:
-    """Return the steps of one random run; short runs are as likely as long ones, in octaves."""
+    """Return the steps of one random run; the logarithm of its length is uniform."""
     length = round(RATE * SHORTEST * (LONGEST * seconds / SHORTEST) ** draw.random())
     start = draw.integers(seconds * RATE - length + 1)
     steps = np.arange(seconds * RATE)
