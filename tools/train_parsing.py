@@ -11,14 +11,17 @@ import argparse
 import json
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 from avsgn_pyg.common.command_line import Parser, own_words, path, setting
 from avsgn_pyg.common.config import load_config
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
-from avsgn_pyg.engine.recipes.task import TaskResult
 from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config, run_folder
 from avsgn_pyg.tasks import parsing
 from avsgn_pyg.tasks.parsing.checks import check_parsing, check_parsing_run
+
+if TYPE_CHECKING:
+    from avsgn_pyg.engine.recipes.task import TaskResult
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
