@@ -99,6 +99,8 @@ class Page:
             encoded = yield from self._encode(clip, model)
             answer = f"{name}|{','.join(labels)}"
             prediction = replace(model.localize_encoded(clip.path, encoded), name=clip.name)
+            if prediction.found is not None:  # also what the page's threshold shows when it is lowered
+                prediction = replace(prediction, found=model.localize_encoded(clip.path, encoded, tau=0.0).found)
             clip.answers.pop(answer, None)
             clip.answers[answer] = Answer(prediction, model, encoded)
             while len(clip.answers) > ANSWERS:

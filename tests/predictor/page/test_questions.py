@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.graph.detection import Detection
 from avsgn_pyg.predictor.page.questions import Page
 from avsgn_pyg.predictor.predictor import Predictor
 
@@ -23,6 +26,15 @@ def test_a_clip_is_answered_with_scores_pictures_and_sound(page, movie, trained)
     assert answer["relevance"] == prediction.relevance.tolist() and found["duration"] == prediction.duration
     assert len(found["frames"]) == 10 and found["frames"][0][1].startswith("data:image/jpeg;base64,")
     assert max(high for _, high in found["sound"]) > 50 and found["name"] == "mine.mp4" and found["windows"] == [0]
+
+
+def test_the_page_has_the_events_of_a_dense_model_below_its_threshold_too(page, movie, monkeypatch) -> None:
+    localize, events = Predictor.localize_encoded, (Detection(0, 1.25, 4.5, 0.9), Detection(2, 3.0, 6.0, 0.2))
+    monkeypatch.setattr(Predictor, "localize_encoded", lambda self, *args, tau=None: replace(
+        localize(self, *args, tau=tau), found=tuple(each for each in events if each.score > self.check_tau(tau))))
+    *_, found = page.look({"token": send(page, movie), "runs": ["tiny"]}, "one")
+    [answer] = found["answers"]
+    assert [each["start"] for each in answer["found"]] == [1.25, 3.0] and answer["tau"] > 0.2
 
 
 def test_a_second_look_encodes_nothing_again(page, looked, monkeypatch) -> None:
