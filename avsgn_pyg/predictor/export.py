@@ -77,7 +77,7 @@ def export_model(predictor: Predictor, path: str | Path, *, windows: int = 1) ->
     if path.suffix not in SUFFIXES or windows < 1:
         raise ConfigError(f"{path}: a model is exported to a file {' or '.join(SUFFIXES)} for 1 or more windows, not "
                           f"to {path.suffix!r} for {windows}")
-    if predictor.config.events is not None:
+    if predictor.finds_several:
         raise ConfigError("export: programs localize one event; this model finds several (data.kind=dense)")
     if predictor.categories != predictor.meta.categories:
         raise ConfigError("export: only the trained classes are part of the model; leave labels out")

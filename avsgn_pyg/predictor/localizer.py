@@ -33,6 +33,7 @@ class ClipLocalizer(ABC):
         segments: T.
         rate: features a second.
         padded: whether a clip shorter than T is padded.
+        finds_several: whether predictions have several events with float times (:attr:`.Prediction.found`).
         limits: on reading one media file; a clip that exceeds one is refused.
         encoders: of clips; features do not need them.
         source: the folder of the model, or ``None``.
@@ -42,6 +43,7 @@ class ClipLocalizer(ABC):
     segments: int
     rate = 1
     padded = True
+    finds_several = False
     limits: Limits
     encoders: Encoders
     source: Path | None

@@ -84,14 +84,14 @@ class Predictor(ClipLocalizer):
             raise ConfigError(f"temperatures={tuple(temperatures)}: a model with head.classifier=text calibrates its "
                               "labels itself; leave them out")
         self._temperatures = check_temperatures(temperatures, with_labels=isinstance(self._labels, tuple))
-        if self._labels is not None and self.config.events is not None:
+        if self._labels is not None and self.finds_several:
             raise ConfigError(f"{checkpoint.path}: finds events of its trained classes (data.kind=dense); leave labels "
                               "out")
         if isinstance(self._labels, Vocabulary):
             self._labels.check_widths(self.meta.audio_width, self.meta.visual_width)
         shape = zoo.Shape(self.meta.audio_width, self.meta.visual_width, self.meta.segments, len(self.meta.categories),
                           rate=self.meta.rate)
-        self.rate, self.padded = shape.rate, self.config.events is None
+        self.rate, self.padded = shape.rate, not self.finds_several
         self.segments, self._text_nodes = shape.segments // shape.rate, zoo.text_nodes(self.config.model, shape)
         self.model = zoo.load_models(self.checkpoints, shape).to(self.device)
 
@@ -171,9 +171,14 @@ class Predictor(ClipLocalizer):
         return self.meta.audio_width, self.meta.visual_width
 
     @property
+    def finds_several(self) -> bool:
+        """Whether this is a dense model (``data.kind=dense``)."""
+        return self.config.events is not None
+
+    @property
     def default_tau(self) -> float:
         """The config's ``evaluate.tau``; of a model of several events, the score of those that are shown."""
-        return self.config.evaluate.tau if self.config.events is None else dense.ABOVE
+        return dense.ABOVE if self.finds_several else self.config.evaluate.tau
 
     @cached_property
     def encoders(self) -> Encoders:
@@ -196,7 +201,7 @@ class Predictor(ClipLocalizer):
         from avsgn_pyg.features.weights import fingerprint  # the hub's client in it is slow to load
 
         settings = {"model": self.config.model.model_dump(mode="json"), "segments": self.segments}
-        if self.config.events is not None:
+        if self.finds_several:
             settings["dense"] = self.config.events.model_dump(mode="json")
         found = {"model": fingerprint(join_weights(self.checkpoints), settings), "labels": self.categories,
                  "encoders": [self.encoders.visual.revision, self.encoders.audio.revision],
@@ -244,7 +249,7 @@ class Predictor(ClipLocalizer):
 
     def check_tau(self, tau: float | None) -> float | None:
         """Return the threshold in use: the one given, or the config's; ConfigError for one that cannot be used."""
-        if self.config.events is None and zoo.scores_segments(self.config.model) and self._labels is None:
+        if not self.finds_several and zoo.scores_segments(self.config.model) and self._labels is None:
             if tau is not None:
                 raise ConfigError(f"tau={tau}: {self.checkpoint.path} scores every segment over "
                                   f"{len(self.categories) + 1} classes, which is decoded without tau; leave it out")

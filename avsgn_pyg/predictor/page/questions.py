@@ -70,7 +70,7 @@ class Page:
         }
 
     def _why_no_words(self, model: ClipLocalizer) -> str:
-        if isinstance(model, Predictor) and model.config.events is not None:
+        if model.finds_several:
             return f"Labels cannot be typed: this model finds {', '.join(model.categories)}."
         encoders = (model.encoders.visual, model.encoders.audio)
         mute = without_text(*encoders) + [each.name for each in encoders if not getattr(each, "text_has_meaning", True)]
@@ -98,9 +98,10 @@ class Page:
             model, labels = self._model(name, asked.get("labels"))
             encoded = yield from self._encode(clip, model)
             answer = f"{name}|{','.join(labels)}"
-            prediction = replace(model.localize_encoded(clip.path, encoded), name=clip.name)
-            if prediction.found is not None:  # also what the page's threshold shows when it is lowered
-                prediction = replace(prediction, found=model.localize_encoded(clip.path, encoded, tau=0.0).found)
+            tau = 0.0 if model.finds_several else None  # all events: the page's threshold may be lowered
+            prediction = replace(model.localize_encoded(clip.path, encoded, tau=tau), name=clip.name)
+            if model.finds_several:
+                prediction = replace(prediction, tau=model.default_tau)
             clip.answers.pop(answer, None)
             clip.answers[answer] = Answer(prediction, model, encoded)
             while len(clip.answers) > ANSWERS:

@@ -32,6 +32,7 @@ def test_the_page_has_the_events_of_a_dense_model_below_its_threshold_too(page, 
     localize, events = Predictor.localize_encoded, (Detection(0, 1.25, 4.5, 0.9), Detection(2, 3.0, 6.0, 0.2))
     monkeypatch.setattr(Predictor, "localize_encoded", lambda self, *args, tau=None: replace(
         localize(self, *args, tau=tau), found=tuple(each for each in events if each.score > self.check_tau(tau))))
+    monkeypatch.setattr(Predictor, "finds_several", True)
     *_, found = page.look({"token": send(page, movie), "runs": ["tiny"]}, "one")
     [answer] = found["answers"]
     assert [each["start"] for each in answer["found"]] == [1.25, 3.0] and answer["tau"] > 0.2
