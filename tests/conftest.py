@@ -153,6 +153,27 @@ def dense_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def interrupt_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object], int], None]:
+    """Train, and expect a Ctrl-C as the journal record of an epoch is written."""
+    from avsgn_pyg.engine import trainer
+
+    def interrupt(train: Callable[[], object], epoch: int) -> None:
+        write = trainer.Journal.write
+
+        def stop(self: object, record: dict) -> None:
+            if record["epoch"] == epoch:
+                raise KeyboardInterrupt
+            write(self, record)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer.Journal, "write", stop)
+            with pytest.raises(KeyboardInterrupt):
+                train()
+
+    return interrupt
+
+
+@pytest.fixture
 def videos(make_videos: Callable[..., Videos]) -> Videos:
     return make_videos()
 

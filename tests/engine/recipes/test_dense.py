@@ -11,7 +11,7 @@ import torch
 
 from avsgn_pyg.common.config import Config, ConfigError, load_config
 from avsgn_pyg.data.dataset import load_dataset
-from avsgn_pyg.engine import recipes, trainer
+from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.recipes.dense import detect
 from avsgn_pyg.engine.recipes.task import TaskResult
@@ -91,18 +91,8 @@ def test_decoding_is_a_setting_and_detections_are_written(whole: TaskResult, con
 
 @pytest.mark.slow
 def test_a_stopped_run_resumes_exactly(whole: TaskResult, config: Callable, tmp_path: Path,
-                                       monkeypatch: pytest.MonkeyPatch):
-    write = trainer.Journal.write
-
-    def stop(self, record):
-        if record["epoch"] == 3:
-            raise KeyboardInterrupt
-        write(self, record)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Journal, "write", stop)
-        with pytest.raises(KeyboardInterrupt):
-            recipes.train(config(tmp_path), progress=False)
+                                       interrupt_training: Callable):
+    interrupt_training(lambda: recipes.train(config(tmp_path), progress=False), 3)
     resumed = recipes.restart(tmp_path / "small", progress=False)
     assert resumed.scores == whole.scores and resumed.epoch == whole.epoch
     one, two = (load_checkpoint(result.checkpoint).weights for result in (whole, resumed))

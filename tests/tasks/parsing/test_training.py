@@ -12,7 +12,7 @@ import torch
 from avsgn_pyg.common.config import ConfigError, load_config
 from avsgn_pyg.common.errors import DataError, RunError
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
-from avsgn_pyg.engine import recipes, trainer
+from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.checkpoint import load_checkpoint
 from avsgn_pyg.engine.recipes.task import TaskResult
 from avsgn_pyg.tasks import parsing
@@ -50,18 +50,8 @@ def test_a_run_ends_in_a_table_and_a_file(whole: TaskResult):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_resumes_exactly(whole, config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write = trainer.Journal.write
-
-    def stop(self, record):
-        if record["epoch"] == 3:
-            raise KeyboardInterrupt
-        write(self, record)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Journal, "write", stop)
-        with pytest.raises(KeyboardInterrupt):
-            parsing.train(config(tmp_path), progress=False)
+def test_a_stopped_run_resumes_exactly(whole, config, tmp_path: Path, interrupt_training):
+    interrupt_training(lambda: parsing.train(config(tmp_path), progress=False), 3)
     resumed = parsing.restart(tmp_path / "small", progress=False)
     assert resumed.scores == whole.scores and resumed.epoch == whole.epoch
     one, two = (load_checkpoint(result.checkpoint).weights for result in (whole, resumed))
