@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from avsgn_pyg.common.command_line import Parser, local, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, local, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.published import Published, read_ids
 
@@ -55,12 +55,7 @@ def run(options: argparse.Namespace) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        print(run(options))
-    except (DataError, OSError) as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: print(run(options)), options, DataError, OSError)
 
 
 if __name__ == "__main__":

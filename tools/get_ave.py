@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.download import COPY, PARQUET_COPY, get_ave
 
@@ -29,17 +29,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        found = get_ave(options.out, options.repository, revision=options.revision, snapshot=options.snapshot,
-                        annotations=options.annotations)
-    except (DataError, OSError) as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command resumes", file=sys.stderr)
-        return 130
-    print(found.report())
-    return 0
+    return exit_status(
+        lambda: print(get_ave(options.out, options.repository, revision=options.revision, snapshot=options.snapshot,
+                              annotations=options.annotations).report()),
+        options, DataError, OSError, stopped="\nstopped; the same command resumes")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import write_text
 from avsgn_pyg.data.annotations import labels_of, read_annotations, replaced, write_annotations
@@ -76,11 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        return run(options)
-    except DataError as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: run(options), options, DataError)
 
 
 if __name__ == "__main__":

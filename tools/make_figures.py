@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from avsgn_pyg import predictor
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
 from avsgn_pyg.engine.recipes.checks import check_run
 from avsgn_pyg.predictor.inputs import check_clips
@@ -41,14 +41,7 @@ def draw(options: argparse.Namespace) -> list[Path]:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        print(*draw(options), sep="\n")
-    except (*EXPECTED_ERRORS, PictureError) as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_status(lambda: print(*draw(options), sep="\n"), options, *EXPECTED_ERRORS, PictureError)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.scenes import ScenesError, make_scenes
 
 
@@ -28,26 +28,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def run(options: argparse.Namespace) -> None:
+    scenes = make_scenes(
+        options.folder,
+        several=options.several,
+        videos=options.videos,
+        seed=options.seed,
+        seconds=options.seconds,
+        workers=options.workers,
+        progress=not options.quiet,
+    )
+    print(scenes.summary())
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        scenes = make_scenes(
-            options.folder,
-            several=options.several,
-            videos=options.videos,
-            seed=options.seed,
-            seconds=options.seconds,
-            workers=options.workers,
-            progress=not options.quiet,
-        )
-    except (ScenesError, OSError) as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; finished clips are kept, and the same call resumes", file=sys.stderr)
-        return 130
-    print(scenes.summary())
-    return 0
+    return exit_status(lambda: run(options), options, ScenesError, OSError,
+                       stopped="stopped; finished clips are kept, and the same call resumes")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.config import load_config
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.data.files import check_files
@@ -68,15 +68,14 @@ def measure(options: argparse.Namespace) -> Measurement:
                             seeds=range(20 if options.draws is None else options.draws))
 
 
+def run(options: argparse.Namespace) -> None:
+    found = measure(options)
+    print(json.dumps(found.values, indent=2, ensure_ascii=False) if options.json else found.table)
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        found = measure(options)
-    except EXPECTED_ERRORS as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    print(json.dumps(found.values, indent=2, ensure_ascii=False) if options.json else found.table)
-    return 0
+    return exit_status(lambda: run(options), options, *EXPECTED_ERRORS)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.features.files import check_shards
 
@@ -21,18 +21,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def run(options: argparse.Namespace) -> None:
+    check_shards(options.out, options.shards, options.overwrite)
+    from avsgn_pyg.features.extraction.merge import merge
+
+    report = merge(options.out, options.shards, overwrite=options.overwrite)
+    print(f"{report.table()}\n\n{report.path}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        check_shards(options.out, options.shards, options.overwrite)
-        from avsgn_pyg.features.extraction.merge import merge
-
-        report = merge(options.out, options.shards, overwrite=options.overwrite)
-    except DataError as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    print(f"{report.table()}\n\n{report.path}")
-    return 0
+    return exit_status(lambda: run(options), options, DataError)
 
 
 if __name__ == "__main__":

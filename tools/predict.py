@@ -14,7 +14,7 @@ import sys
 import warnings
 
 from avsgn_pyg import predictor
-from avsgn_pyg.common.command_line import Parser, own_words, path, some_seeds
+from avsgn_pyg.common.command_line import Parser, exit_status, own_words, path, some_seeds
 from avsgn_pyg.common.text import printable
 from avsgn_pyg.features.limits import add_limits, take_limits
 from avsgn_pyg.predictor.inputs import FORMS, add_labels, encoder_choices, search_clips, take_labels
@@ -72,16 +72,11 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-            return run(options)
-    except predictor.EXPECTED_ERRORS as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; files written so far are complete; with --out the same command resumes", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        return exit_status(
+            lambda: run(options), options, *predictor.EXPECTED_ERRORS,
+            stopped="stopped; files written so far are complete; with --out the same command resumes")
 
 
 if __name__ == "__main__":

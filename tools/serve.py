@@ -14,7 +14,7 @@ import sys
 import webbrowser
 from functools import partial
 
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, DataError
 from avsgn_pyg.features.limits import add_limits, take_limits
 from avsgn_pyg.predictor.inputs import add_labels, check_clips, check_model, encoder_choices, take_labels
@@ -65,14 +65,7 @@ def announce(address: str, shown: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        run(options)
-    except EXPECTED_ERRORS as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_status(lambda: run(options), options, *EXPECTED_ERRORS)
 
 
 if __name__ == "__main__":

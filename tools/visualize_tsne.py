@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsgn_pyg.common.command_line import Parser, local, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, local, path
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.checks import check_run
@@ -44,15 +44,7 @@ def run(options: argparse.Namespace) -> list[Path]:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        paths = run(options)
-    except (*EXPECTED_ERRORS, PictureError) as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    print(*paths, sep="\n")
-    return 0
+    return exit_status(lambda: print(*run(options), sep="\n"), options, *EXPECTED_ERRORS, PictureError)
 
 
 if __name__ == "__main__":

@@ -179,3 +179,22 @@ def own_words(error: BaseException, options: argparse.Namespace) -> str:
     names = "|".join(map(re.escape, vars(options)))
     return re.sub(rf"(?<![\w.\-/])({names})=([Tt]rue\b)?",
                   lambda found: f"--{found[1].replace('_', '-')}{'' if found[2] else ' '}", printable(str(error)))
+
+
+def exit_status(
+    work: Callable[[], object], options: argparse.Namespace, *expected: type[Exception], stopped: str = ""
+) -> int:
+    """Run a tool's work and return its exit status: the number that `work` returns, 0 if it is no number.
+
+    An error of the `expected` classes is written to stderr in one line, by :func:`own_words`, and the status is 2.
+    After Ctrl-C, `stopped` is written and the status is 130.
+    """
+    try:
+        status = work()
+    except expected as error:
+        sys.stderr.write(f"error: {own_words(error, options)}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{stopped}\n" if stopped else "")
+        return 130
+    return status if isinstance(status, int) else 0

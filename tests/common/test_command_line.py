@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.common.command_line import Parser, is_setting, local, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, is_setting, local, own_words, path
 
 
 @pytest.fixture
@@ -85,3 +85,27 @@ def test_errors_name_options_in_place_of_arguments() -> None:
     error = ValueError("tau=2.0: evaluate.tau=0.6 is kept; fetch it with download=True, or tau_from='val'")
     assert own_words(error, options) == (
         "--tau 2.0: evaluate.tau=0.6 is kept; fetch it with --download, or --tau-from 'val'")
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (1, 1)])
+def test_the_status_of_a_tool_is_what_its_work_returns(returned: int | None, status: int, capsys) -> None:
+    assert exit_status(lambda: returned, Namespace()) == status and capsys.readouterr() == ("", "")
+
+
+def test_an_expected_error_is_one_line_with_the_options_of_the_tool_and_others_are_raised(capsys) -> None:
+    def fail() -> None:
+        raise ValueError("tau=2: expected less than 1")
+
+    assert exit_status(fail, Namespace(tau=2), ValueError) == 2
+    assert capsys.readouterr().err == "error: --tau 2: expected less than 1\n"
+    with pytest.raises(ValueError, match="tau"):
+        exit_status(fail, Namespace(tau=2), OSError)
+
+
+@pytest.mark.parametrize("stopped", ["", "stopped; the same command resumes"])
+def test_ctrl_c_says_how_to_go_on(stopped: str, capsys) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    assert exit_status(interrupt, Namespace(), stopped=stopped) == 130
+    assert capsys.readouterr().err == stopped + "\n" * bool(stopped)
