@@ -371,6 +371,7 @@ def test_runs_with_every_setting_of_data_and_training(run: str, ave_folder: Path
         assert result.split == config.evaluate.split and 0 <= evaluation.report.segment_accuracy <= 100
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_maps_cannot_be_evaluated_on_vectors(ave_folder: Path, tmp_path: Path):
     given = [*SMALL, f"data.root={ave_folder}", f"run_dir={tmp_path}", *RUNS["maps"], "train.epochs=1"]
     first = recipes.train(load_config(None, given), progress=False).evaluations[0].report.segment_accuracy

@@ -63,6 +63,7 @@ def test_training_loads_no_encoders_and_the_package_alone_no_torch():
     assert not HEAVY & training and "torch" in training
 
 
+@pytest.mark.slow
 def test_prediction_loads_no_figures_no_compiler_and_no_hub_client():
     (prediction, _) = loaded_after(
         "import avsgn_pyg; avsgn_pyg.Predictor",

@@ -109,6 +109,7 @@ def test_every_dataset_has_a_checksum_and_a_flipped_byte_is_reported_with_its_na
         read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without_locks", ["ENOLCK", "ENOSYS"], indirect=True)
 def test_nothing_is_locked_and_a_lock_that_the_user_demands_is_not_called_damage(
     tmp_path: Path, without_locks: dict[str, str]

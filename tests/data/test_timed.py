@@ -36,6 +36,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path):
         read_folder(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_published_files_of_ave_are_read_and_written(tmp_path: Path, ave_root: Path):
     found = read_folder(ave_root)
     assert Counter(video.split for video in found) == {"train": 3294, "val": 401, "test": 402}

@@ -71,6 +71,7 @@ def test_pictures_and_texts_are_embedded_as_open_clip_does(
     assert torch.pdist(found).min() > 1e-3 and torch.pdist(rows).min() > 1e-3
 
 
+@pytest.mark.slow
 def test_batch_size_changes_nothing_and_bf16_little(
     encoder: ClipEncoder, frames: Tensor, monkeypatch: pytest.MonkeyPatch
 ):
@@ -84,6 +85,7 @@ def test_batch_size_changes_nothing_and_bf16_little(
     assert encoder.encode_frames(prepared[:0]).shape == (0, 256) and encoder.encode_text([]).shape == (0, 256)
 
 
+@pytest.mark.slow
 def test_the_file_format_does_not_change_the_revision_but_a_weight_does(
     encoder: ClipEncoder, clip_model: torch.nn.Module, tmp_path: Path
 ):
@@ -137,6 +139,7 @@ def test_a_file_has_the_preparation_of_the_given_tag():
     assert clip.preparation_of("ViT-B-16-SigLIP", None) == {}
 
 
+@pytest.mark.slow
 def test_the_revision_depends_on_the_preparation_but_not_on_new_fields_of_the_library(
     encoder: ClipEncoder, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
@@ -169,6 +172,7 @@ def test_an_encoder_that_cannot_be_built_raises_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_model_that_needs_files_of_the_hub_is_an_error(clip_weights: Path):
     with pytest.raises(EncoderError, match="needs files of huggingface"):
         ClipEncoder(model="roberta-ViT-B-32", weights=str(clip_weights))
@@ -180,6 +184,7 @@ def test_an_empty_tokenizer_is_an_error(options: dict[str, Any], monkeypatch: py
         ClipEncoder(**options)
 
 
+@pytest.mark.slow
 def test_a_tokenizer_of_the_hub_can_come_from_a_folder(
     tmp_path: Path, save_tokenizer: Callable[[Path], int], clip_weights: Path
 ):
@@ -214,6 +219,7 @@ def test_documented_models_have_published_weights(name: str, tag: str):
         find_weights(name, tag, None, False)
 
 
+@pytest.mark.slow
 def test_the_papers_architecture_builds_and_is_512_wide():
     # Shapes without values: 259 million weights would take a minute to draw.
     with torch.device("meta"):

@@ -237,6 +237,7 @@ def test_a_last_piece_of_a_tenth_is_no_segment(clip_file: Make, seconds: float, 
 # --- Reading from the middle ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "options"), [
     (".mp4", {"group": 500}), (".webm", {"rate": 48_000}), (".avi", {}), (".ts", {}), (".mp3", {"video": False}),
     (".mp4", {"video_from": 8.2, "audio_to": 2.0}), (".mp4", {"video_to": 2.0, "audio_from": 8.2}),
@@ -287,6 +288,7 @@ def test_memory_does_not_grow_with_length(clip_file: Make):
     assert after - before < 30_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "stated"), [(".mp4", True), (".ts", False)])
 def test_a_cut_file_has_the_seconds_that_are_left(clip_file: Make, truth, tmp_path: Path, suffix: str, stated: bool):
     path = clip_file(suffix, seconds=8.0, options={"movflags": "faststart"} if suffix == ".mp4" else None)

@@ -160,6 +160,7 @@ def test_strongest_keeps_edges_for_each_node_with_a_sum_of_one():
     torch.testing.assert_close(same, weight)
 
 
+@pytest.mark.slow
 def test_edges_of_32_bits_do_not_overflow():
     videos, seconds = 800, 30
     batch = build_batch(torch.randn(videos, seconds, 1), torch.randn(videos, seconds, 1), text_nodes=1)

@@ -81,6 +81,7 @@ def test_the_report_is_json_without_nan(make_outputs):
     assert table["class accuracy"] == "–" and "[" in table["segment accuracy"]
 
 
+@pytest.mark.slow
 def test_the_all_foreground_baseline_of_ave(ave_root):
     """The right class on every second: most events are found, background is the most frequent label."""
     annotations = read_annotations(ave_root / "Annotations.txt")

@@ -58,6 +58,7 @@ def test_whatever_one_clip_raises_the_others_are_done(predictor, folder: Path, t
     assert second.error and third.prediction
 
 
+@pytest.mark.slow
 def test_a_second_run_predicts_what_failed_or_changed_and_nothing_else(predictor, folder: Path, clip, tmp_path) -> None:
     def run(**options):
         results = predict_clips(predictor, find_clips([folder]), out=tmp_path / "out", formats=["json"], **options)
@@ -83,6 +84,7 @@ def test_what_is_predicted_before_an_interrupt_is_kept(predictor, folder: Path, 
     assert [bool(result.prediction) for result in again] == [False, False, True]
 
 
+@pytest.mark.slow
 def test_clips_of_one_stem_have_files_of_their_own(predictor, folder: Path, clip, tmp_path: Path) -> None:
     shutil.copy(clip(3), folder / "deep" / "a.mp4")
     found = [result.files for result in predict_clips(predictor, find_clips([folder]), out=tmp_path, formats=["json"])]

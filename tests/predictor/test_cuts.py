@@ -38,6 +38,7 @@ def colours(path: Path) -> list[list[int]]:
     return [second.frames[0].float().mean((0, 1)).round().int().tolist() for second in read_seconds(path)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event", [(0, 2), (3, 6), (8, 9)])
 def test_a_cut_has_the_seconds_of_its_event_copied_or_encoded(cut, clip, tmp_path: Path, event) -> None:
     path = clip(10)
@@ -68,6 +69,7 @@ def test_a_cut_of_float_times_begins_within_a_second(predictor, clip, tmp_path: 
         assert torch.allclose(got.float().mean((0, 1)), want.float().mean((0, 1)), atol=12)
 
 
+@pytest.mark.slow
 def test_a_clip_without_picture_has_no_picture_of_its_event(cut, clip, tmp_path: Path) -> None:
     assert cut(clip(4, picture=False), (1, 2)) == ["c.event-1.mp4"]
     assert probe(tmp_path / "c.event-1.mp4").duration == pytest.approx(2, abs=0.1)

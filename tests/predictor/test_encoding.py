@@ -67,6 +67,7 @@ def test_a_window_of_two_features_a_second_is_that_of_extraction_without_padding
         torch.testing.assert_close(found.visual[place], seen, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "segments"), [(13, 4), (10, 3)])
 def test_batches_change_nothing(encode, clip, monkeypatch, seconds: int, segments: int) -> None:
     at_once = encode(clip(seconds), segments)
@@ -121,6 +122,7 @@ def same(one: EncodedClip, other: EncodedClip) -> bool:
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("audio", "visual", "seen", "heard"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [99, 20])
 def test_several_clips_in_one_batch_are_encoded_as_each_alone(encode, clip, limit: int) -> None:
     """Also if the batch of several is too large, and each is encoded alone."""
@@ -162,6 +164,7 @@ def test_an_error_of_one_clip_in_a_batch_is_its_own(encode, clip, monkeypatch) -
     assert isinstance(second, ValueError) and isinstance(first, EncodedClip) and isinstance(third, EncodedClip)
 
 
+@pytest.mark.slow
 def test_a_clip_that_cannot_be_encoded_is_read_no_further(clip, monkeypatch) -> None:
     original, read = encoding.read_seconds, []
 

@@ -56,6 +56,7 @@ def test_padding_is_not_shown(predictor, clip):
     assert np.array_equal(picture.adjacency["av"][picture.layers[0]], whole[np.ix_(shown, shown)])
 
 
+@pytest.mark.slow
 def test_a_clip_that_cannot_be_drawn_does_not_stop_the_others(predictor, clip, tmp_path):
     (tmp_path / "bad.mp4").write_text("no video")
     clips = [tmp_path / "bad.mp4", clip(3), clip(4)]
@@ -65,6 +66,7 @@ def test_a_clip_that_cannot_be_drawn_does_not_stop_the_others(predictor, clip, t
     assert all(path.is_file() for paths, _ in found for path in paths)
 
 
+@pytest.mark.slow
 def test_figures_page_and_graph_of_a_clip_are_written(predictor, clip, tmp_path):
     paths = write_clip_graph(predictor, clip(4), tmp_path / "new", ("svg",), drawing={"share": 0.2})
     assert [path.name for path in paths] == ["graph.svg", "adjacency.svg", "graph.html", "graph.graphml", "graph.json",
@@ -81,6 +83,7 @@ def test_a_start_outside_the_clip_is_refused(predictor, clip, start):
         clip_window(predictor, clip(4), start=start)
 
 
+@pytest.mark.slow
 def test_the_graph_of_several_models_is_refused_and_their_timeline_is_drawn(seeds, clip, tmp_path):
     together = Predictor.from_checkpoint(seeds, device="cpu")
     with pytest.raises(ConfigError, match=r"several: .*one seed"):

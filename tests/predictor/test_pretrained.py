@@ -59,6 +59,7 @@ def test_the_card_has_license_scores_classes_and_encoders(evaluated: Path, tmp_p
     assert "- visual: `signal`" in card.text and "bell, dog, rain & wind" in card.text
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_saved_with_all_its_models_and_its_own_scores(seeds: Path, clip, tmp_path: Path) -> None:
     metas = [load_checkpoint(path).meta.model_dump(mode="json") for path in sorted(seeds.glob("*/checkpoints/epoch-*"))]
     (seeds / "evaluation-test-seeds=0+2").mkdir()

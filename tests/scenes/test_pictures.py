@@ -35,6 +35,7 @@ def changed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return (np.abs(first.astype(int) - second).max(-1) > 3).mean((1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", CLASSES)
 def test_a_thing_is_in_the_picture_in_exactly_the_seconds_in_which_it_is_seen(
     category: str, play: Callable[..., Script], empty: np.ndarray
@@ -54,6 +55,7 @@ def test_a_thing_is_in_the_picture_in_exactly_the_steps_in_which_it_is_seen(
     assert (changed(shown, empty[:FRAME_RATE]) > 0).tolist() == [3 <= frame < 9 for frame in range(FRAME_RATE)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", [name for name in CLASSES if name not in ("Rain", "Sea")])
 def test_a_thing_moves_with_its_sound(category: str, play: Callable[..., Script]):
     still, moving = frames(play(category, heard="--", seen="##")), frames(play(category, heard="-#", seen="##"))

@@ -18,6 +18,7 @@ def test_the_tool_prints_a_table_and_the_folder(
     assert printed.endswith(f"\n\nwritten: {small_run}/evaluation-val-tau=0.4\n")
 
 
+@pytest.mark.slow
 def test_json_is_all_that_is_printed(tool: ModuleType, small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tool.main([str(small_run), "--tau-from", "val", "--json", "--device", "cpu"]) == 0
     values = json.loads(capsys.readouterr().out)

@@ -143,6 +143,7 @@ def test_ids_without_a_file_change_the_exit_code_on_request(tool: ModuleType, ma
     assert (tool.main(given), tool.main([*given, "--strict"])) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_verification_passes_on_its_own_videos_and_fails_on_others(
     tool: ModuleType, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_verification_passes_on_its_own_videos_and_fails_on_others(
     assert tool.main([*given, "--verify", "3"]) == 1
 
 
+@pytest.mark.slow
 def test_shards_join_to_what_one_process_makes(tool: ModuleType, made: Path, tmp_path: Path) -> None:
     given = ["--workers", "0", "--quiet", "--batch-size", "2"]
     assert tool.main(words(made, tmp_path / "whole.h5", *given)) == 0

@@ -25,6 +25,7 @@ def test_one_clip_is_printed_as_a_table_or_another_format(predict, run: Path, cl
     assert code == 0 and len(json.loads(out)["seconds"]) == 3
 
 
+@pytest.mark.slow
 def test_a_run_of_several_seeds_answers_together_or_by_some(predict, seeds: Path, clip) -> None:
     for words, source in (((), seeds), (("--seeds", "2,"), seeds / "seed-2" / "checkpoints" / "epoch-0001")):
         code, out, _ = predict(clip(3), "--checkpoint", seeds, *words, "--format", "json")
@@ -90,6 +91,7 @@ def test_a_sound_beside_its_video_and_files_that_are_no_media_are_noted(predict,
     assert code == 0 and out.count(" | tau: ") == 2 and "a.wav is left out" in err and "1 .txt" in err
 
 
+@pytest.mark.slow
 def test_files_that_a_prediction_wrote_are_no_clips(predict, run: Path, clip, tmp_path: Path) -> None:
     shutil.copy(clip(3), tmp_path / "a.mp4")
     words = (tmp_path, "--checkpoint", run, "--out", tmp_path, "--cut", "--tau", 0)

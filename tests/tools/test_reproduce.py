@@ -41,6 +41,7 @@ def test_the_tool_prints_the_table_and_the_files(tool: ModuleType, suite: Path, 
     assert "0 of 2 runs finished, 0 of them now" in capsys.readouterr().out and not list(out.rglob("journal.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_smoke_run_trains_one_epoch_of_every_row_into_a_folder_of_its_own(
     tool: ModuleType, suite: Path, out: Path, capsys
 ):

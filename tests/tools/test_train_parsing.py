@@ -26,6 +26,7 @@ def words(load, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]
             "model.width=16", "model.dim=16", "train.epochs=1", "train.device=cpu", "--quiet"]
 
 
+@pytest.mark.slow
 def test_train_score_and_resume_agree(tool, words, tmp_path: Path, capsys):
     assert tool.main(words) == 0
     table = capsys.readouterr().out

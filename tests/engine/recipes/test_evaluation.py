@@ -100,6 +100,7 @@ def test_evaluating_again_repeats_the_scores_of_the_run(run: Result) -> None:
     assert recipes.evaluate_run(run.folder, device="cpu", progress=False).as_dict() == run.as_dict()
 
 
+@pytest.mark.slow
 def test_an_evaluation_under_other_settings_has_them_in_its_name_and_replaces_none(run: Result, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(run.folder, tmp_path / "r"))
     own = (folder / "evaluation-test" / "metrics.json").read_bytes()
@@ -128,6 +129,7 @@ def test_other_data_under_the_same_settings_are_named_by_a_digest(run: Result) -
     assert one != other and all(re.fullmatch(r"data=[0-9a-f]{8}", *found) for found in (one, other))
 
 
+@pytest.mark.slow
 def test_the_best_tau_of_a_mixed_split_is_the_best_and_selection_scores_it_alike(run: Result) -> None:
     def accuracy(**options: Any) -> float:
         found = recipes.evaluate_run(run.folder, split="val", device="cpu", progress=False, **options)
@@ -159,6 +161,7 @@ def test_the_scores_that_select_are_those_of_the_report(run: Result) -> None:
     assert scores == {name: getattr(found.evaluations[0].report, name) for name in scores}
 
 
+@pytest.mark.slow
 def test_values_of_padding_do_not_change_the_training(
     run: Result, make_config: Make, weights: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,11 +179,13 @@ def test_values_of_padding_do_not_change_the_training(
     assert result.evaluations[0].report.as_dict() == run.evaluations[0].report.as_dict()
 
 
+@pytest.mark.slow
 def test_a_learned_time_encoding_covers_the_longest_video(make_config: Make) -> None:
     result = recipes.train(make_config(model=MODEL | {"time_encoding": "learned"}, **MIXED), progress=False)
     assert result.evaluations[0].meta.segments == 7
 
 
+@pytest.mark.slow
 def test_the_interval_of_seeds_weighs_videos_by_their_seconds(make_config: Make) -> None:
     objective = {"supervision": "weak", "losses": ["mil", "gate", "pasted"]}
     config = make_config(model=MODEL, objective=objective, seeds=[0, 1], **MIXED, **TRAIN)
@@ -196,6 +201,7 @@ def seeds(config_of: Make, tmp_path_factory: pytest.TempPathFactory) -> Result:
     return recipes.train(config_of(folder, model=MODEL, seeds=[0, 2, 5], **MIXED), progress=False)
 
 
+@pytest.mark.slow
 def test_a_run_of_several_seeds_scores_the_mean_of_their_probabilities(seeds: Result) -> None:
     [together], parts = seeds.ensemble.evaluations, [one.predictions for one in seeds.evaluations]
     found, mask = together.predictions, seeds.videos.mask
@@ -210,6 +216,7 @@ def test_a_run_of_several_seeds_scores_the_mean_of_their_probabilities(seeds: Re
     assert "ensemble: mean probabilities of seeds 0, 2, 5, epochs 1, 1, 1" in seeds.table()
 
 
+@pytest.mark.slow
 def test_some_seeds_of_a_run_replace_nothing_of_the_others(seeds: Result) -> None:
     before = (seeds.folder / "summary-test.json").read_bytes()
     found = recipes.evaluate_run(seeds.folder, seeds=2, tau_from="val", device="cpu", progress=False)
@@ -225,6 +232,7 @@ def test_some_seeds_of_a_run_replace_nothing_of_the_others(seeds: Result) -> Non
     assert (seeds.folder / "summary-test.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_seeds_that_a_run_does_not_have_are_named(seeds: Result, run: Result) -> None:
     for folder, wanted, word in ((seeds.folder, [0, 7], "0, 2, 5, not 7"), (seeds.folder, 4, "not the first 4"),
                                  (run.folder, 2, "not a run of several seeds")):

@@ -125,6 +125,7 @@ def run(config_of: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(config_of, tmp_path_factory.mktemp("runs"))
 
 
+@pytest.mark.slow
 def test_the_run_gives_the_relevance_and_the_text_the_class(run: Path):
     found, dataset = measure_unseen(run), load_dataset(DATA)
     opened = open_run(run, split=None, overrides=[], use="a test")
@@ -201,6 +202,7 @@ def test_the_published_splits_of_ovave_are_trained_and_scored_end_to_end(real_da
     assert found["named_from"]["all"]["class_accuracy"] > 50  # chance: 1.5
 
 
+@pytest.mark.slow
 def test_padding_does_not_count_in_a_run_and_one_class_has_one_list(
     config_of: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

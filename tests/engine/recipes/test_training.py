@@ -127,6 +127,7 @@ def test_seeds_have_a_folder_each_and_a_summary_and_train_as_they_would_alone(
     assert not same(one, other) and same(weights(train(make_config(seed=3)).folder), other)
 
 
+@pytest.mark.slow
 def test_seeds_may_be_added_and_finished_ones_are_kept(seeds: Result, make_config: Make, tmp_path: Path) -> None:
     run = shutil.copytree(seeds.folder, tmp_path / "r")
     before = snapshot(run)
@@ -138,6 +139,7 @@ def test_seeds_may_be_added_and_finished_ones_are_kept(seeds: Result, make_confi
     assert json.loads((run / "summary-val.json").read_text())["split"] == "val"
 
 
+@pytest.mark.slow
 def test_seeds_are_lengthened_by_a_resume_with_more_epochs(
     seeds: Result, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,6 +164,7 @@ def test_seeds_are_not_lengthened_if_one_of_them_stopped_early(seeds: Result, tm
     assert snapshot(run) == before
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_weights_of_another_with_new_heads_for_other_classes(
     trained: Result, make_config: Make, weights: Callable, tmp_path: Path
 ) -> None:
@@ -213,12 +216,14 @@ def test_an_evaluation_with_wrong_options_is_refused_before_anything_is_read(
         recipes.evaluate_run(tmp_path / "absent", **options)
 
 
+@pytest.mark.slow
 def test_scores_of_every_segment_have_no_tau_to_tune(make_config: Make, tmp_path: Path) -> None:
     train(make_config(model={"head": {"segment_scores": True}}, objective={"losses": ["segment", "category"]}))
     with pytest.raises(ConfigError, match=r"tau_from=val"):
         evaluate(tmp_path / "r", tau_from="val")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "time", "fits"), [
     ("per_class", "relative", True), ("per_class", "learned", False), ("segments", "none", False)])
 def test_a_model_without_a_length_of_its_own_is_scored_on_any(

@@ -57,6 +57,7 @@ def test_joined_recordings_last_as_long_as_both(clip_file: Make, tmp_path: Path,
     assert (stack(read_seconds(path, start=5, count=2)).frames == clip.frames[5:7]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_a_gap_too_long_to_be_true_is_left_out(moved: Make, suffix: str):
     path = moved(suffix, picture=lambda time: 20_000 * (time > 3), sound=lambda time: 20_000 * (time > 3), seconds=6.0)

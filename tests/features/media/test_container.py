@@ -140,6 +140,7 @@ def test_a_damaged_file_is_read_or_refused_within_limits(make_clip: Make, tmp_pa
     assert found["gib"] < 0.5 and found["time"][0] < 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mov", ".nut"])
 def test_other_seconds_than_the_damaged_one_stay_right_to_the_bit(clip_file: Make, tmp_path: Path, suffix: str):
     clip = clip_file(suffix, codecs=("mjpeg", "pcm_s16le"))

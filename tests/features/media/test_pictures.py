@@ -25,6 +25,7 @@ def test_slides_are_seen_until_the_next_one(clip_file: Make, suffix: str, audio:
     assert changes.sum() == 1 and changes[10 : 13 if suffix == ".ts" else 11].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".ts"])
 def test_the_last_slide_under_music_is_seen_as_long_as_the_others(clip_file: Make, suffix: str):
     path = clip_file(suffix, times=[0, 10, 20], seconds=45.0, codecs=("mpeg4", "aac"))  # mpeg4 holds no picture back
@@ -32,11 +33,13 @@ def test_the_last_slide_under_music_is_seen_as_long_as_the_others(clip_file: Mak
     assert seen[20:30].all() and not seen[36:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_a_still_image_under_music_is_seen(clip_file: Make, suffix: str):
     assert stack(read_seconds(clip_file(suffix, times=[0.0], seconds=20.0))).seen.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
 def test_a_picture_that_ends_is_seen_no_longer_than_seconds_after(clip_file: Make, suffix: str):
     seen = stack(read_seconds(clip_file(suffix, seconds=25.0, video_to=4.0))).seen.flatten()

@@ -30,6 +30,7 @@ def folder(write: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
     return lambda **changes: write(tmp_path, **rows | changes)
 
 
+@pytest.mark.slow
 def test_the_published_files_are_read_whole(real: LLP):
     assert {split: len(weak.video_ids) for split, weak in real.splits.items()} == SIZES
     shapes = {name: tuple(split.audible.shape) for name, split in real.splits.items() if name != "train"}

@@ -59,6 +59,7 @@ def test_a_stopped_run_resumes_exactly(whole, config, tmp_path: Path, interrupt_
     assert parsing.train(config(tmp_path), progress=False).scores == whole.scores  # finished: only scored
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_scored_on_another_split(whole):
     assert parsing.evaluate_run(whole.folder, device="cpu").scores == whole.scores
     other = parsing.evaluate_run(whole.folder, split="val", device="cpu")
