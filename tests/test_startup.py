@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +12,22 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
 
-#: Runs a tool as __main__, once per list of arguments; prints the exit codes, what was printed, and the slow packages
-#: that were imported.
+#: Runs tools as __main__, each once per list of arguments; prints, by tool, the exit codes, what was printed, and the
+#: slow packages that were imported by then.
 RUN = """
 import contextlib, io, json, runpy, sys
-found, (tool, cases) = [], sys.argv[1:]
-for words in json.loads(cases):
-    sys.argv, code, text = [tool, *words], 0, io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-        try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-        except SystemExit as stop:
-            code = stop.code
-    slow = {"torch", "torch_geometric", "accelerate", "matplotlib", "transformers"} & set(sys.modules)
-    found.append((code, text.getvalue(), sorted(slow)))
+found = {}
+for tool, cases in json.load(sys.stdin).items():
+    found[tool] = []
+    for words in cases:
+        sys.argv, code, text = [f"{tool}.py", *words], 0, io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+            try:
+                runpy.run_path(f"{sys.path[0]}/tools/{tool}.py", run_name="__main__")
+            except SystemExit as stop:
+                code = stop.code
+        slow = {"torch", "torch_geometric", "accelerate", "matplotlib", "transformers"} & set(sys.modules)
+        found[tool].append((code, text.getvalue(), sorted(slow)))
 print(json.dumps(found))
 """
 
@@ -85,31 +86,31 @@ MISSING = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint's folder whose weights nobody reads."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    (folder / "config.yaml").write_text("data: {kind: synthetic}\n")
-    (folder / "meta.json").write_text('{"format": 2, "categories": ["a", "b"], "audio_width": 8, "visual_width": 8, '
-                                      '"segments": 10, "dataset": "made", "synthetic": true}')
-    (folder / "model.safetensors").touch()
-    return folder
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
+    """By tool: the words, exit code, printed text and slow packages of each case, all run in one process.
 
-
-def outcomes(tool: Path, cases: list[list[str]], folder: Path) -> list[list]:
-    """Exit code, printed text and slow packages of each case."""
-    done = subprocess.run([sys.executable, "-c", RUN, str(tool), json.dumps(cases)], cwd=folder, capture_output=True,
-                          text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    ``{run}`` is the folder of a checkpoint whose weights nobody reads.
+    """
+    run, here = tmp_path_factory.mktemp("checkpoint"), tmp_path_factory.mktemp("here")
+    (run / "config.yaml").write_text("data: {kind: synthetic}\n")
+    (run / "meta.json").write_text('{"format": 2, "categories": ["a", "b"], "audio_width": 8, "visual_width": 8, '
+                                   '"segments": 10, "dataset": "made", "synthetic": true}')
+    (run / "model.safetensors").touch()
+    cases = {tool: [[word.format(run=run, root=ROOT, absent=here / "absent") for word in words]
+                    for words in (["--help"], MISSPELLED[tool], *MISSING.get(tool, []))] for tool in TOOLS}
+    code = f"import sys; sys.path[0] = {str(ROOT)!r}\n{RUN}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, input=json.dumps(cases),
+                          text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert not list(here.iterdir())
+    found = json.loads(done.stdout)
+    return {tool: [(words, *one) for words, one in zip(cases[tool], found[tool], strict=True)] for tool in TOOLS}
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_mistakes_are_refused_before_torch_is_imported(tool: str, run: Path, tmp_path: Path) -> None:
-    cases = [["--help"], MISSPELLED[tool], *MISSING.get(tool, [])]
-    cases = [[word.format(run=run, root=ROOT, absent=tmp_path / "absent") for word in words] for words in cases]
-    usage, misspelled, *missing = outcomes(ROOT / "tools" / f"{tool}.py", cases, tmp_path)
+def test_mistakes_are_refused_before_torch_is_imported(tool: str, outcomes: dict[str, list]) -> None:
+    (_, *usage), (_, *misspelled), *missing = outcomes[tool]
     assert usage[::2] == [0, []] and "usage:" in usage[1]
     assert misspelled[::2] == [2, []] and "error: " in misspelled[1]
-    for words, (code, text, slow) in zip(cases[2:], missing, strict=True):
+    for words, code, text, slow in missing:
         assert (code, slow) == (2, []) and text.startswith("error: ") and "absent" in text, words
-    assert not list(tmp_path.iterdir())

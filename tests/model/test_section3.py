@@ -177,6 +177,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_options_pass_messages_along_the_batch_s_edges(network, name: str):
     check(network(*OPTIONS[name], segments=T), LENGTHS["equal"], as_built)

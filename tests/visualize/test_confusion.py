@@ -39,6 +39,7 @@ def numbers(figure):
             if text.get_ha() == "center" and text.get_text().isdigit()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [3, 28])
 def test_all_names_fit_and_are_legible_at_the_width_of_a_paper(classes, texts_of):
     names = class_names(classes)

@@ -101,6 +101,7 @@ def test_two_directions_between_two_nodes_lie_apart(curves_of):
     assert np.abs(one - other[::-1]).max() > 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arrangement", ["side-by-side", "stacked", "overlaid"])
 def test_no_edge_runs_through_a_lane_of_other_nodes(arrangement, draw):
     figure = draw(arrangement=arrangement, share=1.0, most=400)
@@ -126,6 +127,7 @@ def test_a_share_of_the_edges_is_drawn_the_strongest_widest_darkest_and_on_top(a
         3 if arrangement == "overlaid" else 1)
 
 
+@pytest.mark.slow
 def test_a_weight_looks_the_same_in_every_panel_and_figure_and_the_key_shows_four(draw, texts_of):
     sharp, flat = np.eye(20, dtype=np.float32), np.full((20, 20), 0.05, np.float32)
     figure = draw(adjacency={"av": flat, "vt": sharp, "at": flat})
@@ -137,6 +139,7 @@ def test_a_weight_looks_the_same_in_every_panel_and_figure_and_the_key_shows_fou
     assert {"weight 0.01", "weight 0.1", "weight 0.5", "weight 1"} <= set(texts_of(figure))
 
 
+@pytest.mark.slow
 def test_text_nodes_have_their_names_beside_the_time_axis(draw, texts_of):
     names = [f"{name} ({how})" for how in ("seen", "heard") for name in ("Bark", "Cat", "Rain, rain", "Sea", "Bus")]
     for arrangement in ("side-by-side", "stacked", "overlaid"):
@@ -146,6 +149,7 @@ def test_text_nodes_have_their_names_beside_the_time_axis(draw, texts_of):
                    if text.get_text() in ("Bark (seen)", "Bus (heard)"))
 
 
+@pytest.mark.slow
 def test_of_many_text_nodes_the_names_of_the_strongest_are_written(draw, texts_of):
     weights = np.zeros((66, 66), np.float32)
     weights[3, [10, 65]] = 0.5
@@ -154,6 +158,7 @@ def test_of_many_text_nodes_the_names_of_the_strongest_are_written(draw, texts_o
     assert {"class 0", "class 55"} <= set(texts) and 5 < sum(text.startswith("class ") for text in texts) < 20
 
 
+@pytest.mark.slow
 def test_a_limit_on_the_edges_is_stated(draw, texts_of):
     note = "no more than the 150 strongest edges of a subgraph are drawn"
     assert note in texts_of(draw(share=1.0)) and note not in texts_of(draw(share=0.1))

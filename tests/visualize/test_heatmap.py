@@ -20,6 +20,7 @@ def parts(seconds=10, rows=10, layers=("layer 1", "rollout"), subgraphs=("av", "
     return {"title": "x4n0vSbGVzk, row 7 of AVE", "adjacency": adjacency, "seconds": seconds}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [parts(60, 24), parts(1, 24, layers=("layer 1",))])
 def test_all_texts_are_readable(given, texts_of):
     figure = heatmap_figure(**given)

@@ -54,6 +54,7 @@ def test_layers_have_names_and_their_rollout_comes_last(given, layers, names):
                 assert np.allclose(found["rollout"], rollout(each, residual=residual))
 
 
+@pytest.mark.slow
 def test_everything_is_written_in_every_format(picture, tmp_path):
     paths = [*write_timeline(picture, tmp_path / "new", ("png", "svg")),
              *write_graph(picture, tmp_path / "new", ("svg",))]

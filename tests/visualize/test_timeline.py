@@ -87,6 +87,7 @@ def test_both_scores_fill_one_scale_that_is_written_at_its_ends(share, top):
         assert rows[name].patches[1].get_height() == pytest.approx(BARS * score / float(end), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_tau_is_a_line_across_the_relevance_alone():
     rows = rows_of(timeline_figure(**parts(10, tau=0.25)))
     assert [name for name, axes in rows.items() if axes.lines and name != "sound"] == ["relevance"]
@@ -141,6 +142,7 @@ def test_notes_are_below_the_class(texts_of):
     assert {f"predicted class: {SPEECH}", *notes} <= set(texts_of(timeline_figure(**parts(10, notes=notes))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "name", "ticks"), [
     (300, "time (s)", {"0", "300"}), (900, "time (h:mm:ss)", {"0:00:00", "0:02:00"}),
     (7200, "time (h:mm:ss)", {"0:00:00", "1:00:00", "2:00:00"}),
@@ -154,6 +156,7 @@ def test_names_without_room_become_numbers_with_a_key(texts_of):
     assert f"1 Bark   2 Fixed-wing aircraft, airplane   3 {SPEECH}" in texts_of(timeline_figure(**parts(600)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "size"), [(10, (36, 64)), (10, (10, 100)), (600, (64, 36))])
 def test_frames_never_overlap_and_each_is_of_the_second_it_is_drawn_in(seconds, size):
     frames = np.arange(seconds).astype(np.float64)[:, None, None, None] * 255 / max(1, seconds - 1)

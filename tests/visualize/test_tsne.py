@@ -70,6 +70,7 @@ def test_without_scikit_learn_the_error_names_what_to_install(monkeypatch: pytes
         make_panel(clusters(1), LABELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "stages", "columns"), [(3, STAGES, 3), (28, STAGES[1:], 2)])
 def test_panels_name_stage_silhouette_and_classes(classes, stages, columns, texts_of):
     given = parts(classes, stages, names=[f"kind {number}, of many" for number in range(classes)])
@@ -84,6 +85,7 @@ def test_panels_name_stage_silhouette_and_classes(classes, stages, columns, text
     assert boxes[0].y0 == boxes[columns - 1].y0 > boxes[columns].y0 and boxes[0].x0 < boxes[1].x0
 
 
+@pytest.mark.slow
 def test_names_without_room_are_listed(texts_of):
     key = " ".join(text for text in texts_of(tsne_figure(**parts(64, STAGES[:1]))) if "aircraft" in text)
     assert "not named in every panel" in key
@@ -102,6 +104,7 @@ def test_a_name_is_beside_the_dense_part_of_its_class_and_on_no_other():
     assert len(crowded) < 3
 
 
+@pytest.mark.slow
 def test_every_class_has_a_colour_of_its_own():
     one = {"audio": {"after encoder": parts(28)["panels"]["audio"]["after encoder"]}}
     (points,) = panels_of(tsne_figure(**parts(28, panels=one)))[0].collections

@@ -15,6 +15,7 @@ from avsgn_pyg.features.media import probe, read_seconds, stack
 Make = Callable[..., Path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".ts"])
 @pytest.mark.parametrize("audio", [True, False])
 def test_slides_are_seen_until_the_next_one(clip_file: Make, suffix: str, audio: bool):
