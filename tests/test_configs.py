@@ -406,7 +406,7 @@ def test_every_setting_of_several_events_changes_the_result():
 @pytest.mark.parametrize(("settings", "word"), [
     (DENSE[1:3] + DENSE[6:], "dense is read with"), ([*DENSE[:3]], r"text\.slots"), ([*DENSE[:4], DENSE[5]], "reach"),
     ([*DENSE, "dense.kernel=4"], "odd"), ([*DENSE, "data.held_out=[a]"], "held_out"),
-    ([*DENSE, "data.splits=txt"], "splits"), ([*DENSE, "model.name=avel"], "default"),
+    ([*DENSE, "data.splits=txt", "data.annotations=a.json"], "splits"), ([*DENSE, "model.name=avel"], "default"),
 ])
 def test_settings_that_contradict_several_events_are_errors(settings: list[str], word: str):
     with pytest.raises(ConfigError, match=word):

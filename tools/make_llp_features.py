@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.tasks.parsing.checks import check_llp_files
 
@@ -25,21 +25,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def run(options: argparse.Namespace) -> None:
+    check_llp_files(options.root)
+    from avsgn_pyg.data.feature_store import write_store
+    from avsgn_pyg.tasks.parsing.llp import read_llp
+    from avsgn_pyg.tasks.parsing.synthetic import make_features
+
+    features = make_features(read_llp(options.root), width=options.width, seed=options.seed)
+    write_store(options.out, features)
+    print(f"{options.out}: {len(features.video_ids)} videos, synthetic features {options.width} wide")
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        check_llp_files(options.root)
-        from avsgn_pyg.data.feature_store import write_store
-        from avsgn_pyg.tasks.parsing.llp import read_llp
-        from avsgn_pyg.tasks.parsing.synthetic import make_features
-
-        features = make_features(read_llp(options.root), width=options.width, seed=options.seed)
-        write_store(options.out, features)
-    except (DataError, OSError) as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    print(f"{options.out}: {len(features.video_ids)} videos, synthetic features {options.width} wide")
-    return 0
+    return exit_status(lambda: run(options), options, DataError, OSError)
 
 
 if __name__ == "__main__":

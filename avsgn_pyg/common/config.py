@@ -159,8 +159,10 @@ class DataConfig(Section):
         if self.features is None or self.name == "AVE":
             raise ValueError(f"kind={self.kind} needs features=FILE.h5, a feature store, and its own name, such as "
                              f"name={self.kind.upper()}; got features={self.features}, name={self.name}")
-        for key in ("annotations", "splits", "drop_leaking")[self.kind == "dense":]:
-            if getattr(self, key) != type(self).model_fields[key].default:
+        read = () if self.kind != "dense" else ("annotations",) if self.annotations.endswith(".json") else (
+            "annotations", "splits")
+        for key in ("annotations", "splits", "drop_leaking"):
+            if key not in read and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}={getattr(self, key)} is not read with kind={self.kind}; leave it out")
 
 

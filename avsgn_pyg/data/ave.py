@@ -41,10 +41,10 @@ class Annotations:
         segments: T, seconds in a video.
         categories: class names in index order.
         video_ids: one per row, not unique.
-        quality: the file's third field, one per row.
         category: [N] class of the row. A row without event seconds has one too (AVE's row 26).
         start: [N] first second of the event.
         end: [N] first second after it; ``start == end == 0`` without an event.
+        quality: the file's third field, one per row; empty if it has none (OV-AVE, AVE-PM).
         clips: id -> the second of its media file at which its clip begins, if the file has a column ``Start``.
         marks: [N, T] the event's seconds from `start` to `end` if there are gaps between them (OV-AVE).
         times: [N, 2] start and end of the event in seconds as annotated, if they are not whole (AVE-PM).
@@ -54,10 +54,10 @@ class Annotations:
     segments: int
     categories: tuple[str, ...]
     video_ids: tuple[str, ...]
-    quality: tuple[str, ...]
     category: Int[Tensor, "N"]
     start: Int[Tensor, "N"]
     end: Int[Tensor, "N"]
+    quality: tuple[str, ...] = ()
     clips: Mapping[str, int] = field(default_factory=dict)
     marks: Bool[Tensor, "N T"] | None = None
     times: Float[Tensor, "N 2"] | None = None

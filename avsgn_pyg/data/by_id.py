@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import torch
 
@@ -25,24 +25,11 @@ from avsgn_pyg.data.rows import class_index
 NAMES_FILE: Final = "class_name_mapping.csv"
 
 
-class OVAVE(NamedTuple):
-    """OV-AVE (OV-AVEBench): open-vocabulary events, with gaps.
+def read_ovave(root: str | Path, categories: Sequence[str] | None = None) -> tuple[Annotations, Splits]:
+    """Read ``ovave_dataset_meta.csv`` and ``released_ovavel_dataset_anno.json`` of OV-AVE (OV-AVEBench).
 
-    Attributes:
-        annotations: 24,800 rows; `marks` has the seconds of each event.
-        splits: train has seen classes only, val and test have both.
-        unseen: the classes that the files call ``open``, which no train video has.
-    """
-
-    annotations: Annotations
-    splits: Splits
-    unseen: tuple[str, ...]
-
-
-def read_ovave(root: str | Path, categories: Sequence[str] | None = None) -> OVAVE:
-    """Read ``ovave_dataset_meta.csv`` and ``released_ovavel_dataset_anno.json``.
-
-    A quarter of the videos have a class but no second of it. They are background throughout.
+    Events have gaps: `marks` has their seconds. A quarter of the videos have a class but no second of it; they are
+    background throughout. No train video has a class that the file calls ``open``.
 
     Args:
         root: the folder of both files.
@@ -69,10 +56,9 @@ def read_ovave(root: str | Path, categories: Sequence[str] | None = None) -> OVA
     start, end = (seconds * (seconds.shape[1] - second)).argmax(1), ((second + 1) * seconds).amax(1)
     annotations = Annotations(
         path=meta, segments=seconds.shape[1], categories=known, video_ids=tuple(row[3] for _, row in rows),
-        quality=("",) * len(rows), category=torch.tensor(category), start=start, end=end, marks=seconds,
+        category=torch.tensor(category), start=start, end=end, marks=seconds,
     )
-    unseen = tuple(name for name in known if kinds.get(name) == "open")
-    return OVAVE(annotations, _splits([row[0] for _, row in rows], meta), unseen)
+    return annotations, _splits([row[0] for _, row in rows], meta)
 
 
 def read_avepm(root: str | Path, segments: int = 10, categories: Sequence[str] | None = None
@@ -105,8 +91,7 @@ def read_avepm(root: str | Path, segments: int = 10, categories: Sequence[str] |
     category = [class_index(names[number], index, where) for number, (_, where, _) in zip(numbers, rows, strict=True)]
     annotations = Annotations(
         path=root, segments=segments, categories=known, video_ids=tuple(row[0] for _, _, row in rows),
-        quality=("",) * len(rows), category=torch.tensor(category), start=torch.tensor(start), end=torch.tensor(end),
-        times=torch.tensor(times),
+        category=torch.tensor(category), start=torch.tensor(start), end=torch.tensor(end), times=torch.tensor(times),
     )
     return annotations, _splits([split for split, _, _ in rows], root)
 

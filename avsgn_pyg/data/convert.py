@@ -25,11 +25,10 @@ from tqdm import tqdm
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import h5
-from avsgn_pyg.data.feature_store import Features
+from avsgn_pyg.data.feature_store import CONVERSION, Features
 from avsgn_pyg.data.legacy import GRIDS, load_npy
 from avsgn_pyg.data.published import ID, Published, without_times
 from avsgn_pyg.data.rows import format_some
-from avsgn_pyg.data.sources import CONVERSION
 
 #: Largest difference, in seconds, between the lengths of one video in two kinds of features.
 SLACK = 1.0

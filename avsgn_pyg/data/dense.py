@@ -1,10 +1,11 @@
-"""Videos with any number of timed events: a feature store and an annotation file in ActivityNet's form.
+"""Videos with any number of timed events: a feature store, and annotations in the form of ActivityNet or of AVE.
 
 Shapes: N videos, T steps of the features (of the longest video), K events of a video, B videos of a batch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,14 @@ from torch_geometric.data import Batch
 from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.annotations import AnnotatedVideo, labels_of, read_annotations
+from avsgn_pyg.data.ave import SPLITS
 from avsgn_pyg.data.feature_store import Features, read_store
 from avsgn_pyg.data.files import check_files, root_of
 from avsgn_pyg.data.rows import class_index, format_some
-from avsgn_pyg.data.sources import file_record
+from avsgn_pyg.data.sources import file_record, places_by_id
+from avsgn_pyg.data.timed import read_kind, timed_videos
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.schema import EVENTS, NO_EVENT, ROW
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ def load_dense(config: DataConfig) -> Dataset:
     """Load an annotation file with the features of a store; splits are :class:`DenseVideos`.
 
     Args:
-        config: ``annotations`` and ``features`` are files below ``root`` that have the same ids. ``missing``: reject
-            videos without features, or leave them out with a note.
+        config: ``annotations`` and ``features`` are files below ``root`` that have the same ids. Annotations that are
+            no ``.json`` file are rows of AVE, with its split files; the rows of one id are the events of one video.
+            ``missing``: reject videos without features, or leave them out with a note.
 
     Raises:
         DataError: a file is missing, damaged or contradicts the other; names the file and the video.
@@ -69,12 +71,17 @@ def load_dense(config: DataConfig) -> Dataset:
     check_files(config)
     root = root_of(config)
     path, source = root / config.features, root / config.annotations
-    store, videos = read_store(path), read_annotations(source)
-    place = {name: number for number, name in enumerate(store.video_ids)}
-    if len(place) != len(store.video_ids):
-        raise DataError(f"{path}: {len(store.video_ids) - len(place)} ids occur twice; videos are found by id")
-    categories = store.categories or labels_of(videos)
+    store = read_store(path)
+    videos = _read(config, root, source, store)
+    place, ambiguous = places_by_id(store)
+    index = {name: number for number, name in enumerate(store.categories or labels_of(videos))}
     splits, notes = {}, []
+    if ambiguous and config.missing == "refuse":
+        raise DataError(f"{path}: {len(ambiguous)} ids occur with different features, so that their events cannot be "
+                        f"those of one clip, first {ambiguous[0]!r}; data.missing=drop leaves them out")
+    if ambiguous:
+        notes.append(f"ids with different features, left out: {len(ambiguous)}: {format_some(ambiguous)}")
+    videos = [video for video in videos if video.video_id not in ambiguous]
     for split in SPLITS:
         annotated = [(row, video) for row, video in enumerate(videos) if video.split == split]
         present = [(row, video) for row, video in annotated if video.video_id in place]
@@ -85,24 +92,30 @@ def load_dense(config: DataConfig) -> Dataset:
         if absent:
             notes.append(f"{split}: videos without features, left out: {len(absent)}: {format_some(absent)}")
         if present or split == "train":
-            splits[split] = _videos(present, store, place, categories, path, source)
+            splits[split] = _videos(present, store, place, index, path, source)
     unused = sum(video.split is None for video in videos)
     if unused:
         notes.append(f"annotated videos in no split: {unused}")
-    provenance = {key: value for key, value in store.provenance.items() if key != "sizes"}
     return Dataset(
-        name=config.name, categories=categories, **splits, label_text=store.label_text, notes=tuple(notes),
-        provenance={"features": provenance,
+        name=config.name, categories=tuple(index), **splits, label_text=store.label_text, notes=tuple(notes),
+        provenance={"features": store.record,
                     "files": {"features": file_record(path), "annotations": file_record(source)}})
 
 
+def _read(config: DataConfig, root: Path, source: Path, store: Features) -> list[AnnotatedVideo]:
+    if source.suffix == ".json":
+        return read_annotations(source)
+    seconds = math.ceil(store.audio.shape[1] / store.rate)
+    return timed_videos(*read_kind("ave", root, seconds, store.categories, annotations=config.annotations,
+                                   splits=config.splits))
+
+
 def _videos(annotated: Sequence[tuple[int, AnnotatedVideo]], store: Features, place: Mapping[str, int],
-            categories: Sequence[str], path: Path, source: Path) -> DenseVideos:
+            index: Mapping[str, int], path: Path, source: Path) -> DenseVideos:
     """Return the videos of a split, which all have features."""
     if not annotated:
         raise DataError(f"{source}: no video of the train split has features in {path}")
     rows, videos = zip(*annotated, strict=True)
-    index = {name: number for number, name in enumerate(categories)}
     at = torch.tensor([place[video.video_id] for video in videos])
     lengths = store.seconds[at]
     events = [_events(video, index, int(length) / store.rate, f"{source}, video {video.video_id!r}", path)

@@ -116,7 +116,7 @@ def get_ave(
             raise DataError(f"{annotations or source}: no {name} there; give the folder of AVE's text files with "
                             "--annotations")
     revision = source.resolve().name  # the hub names the folder of a copy by its commit
-    _refuse_another(out, repository, revision)
+    _check_record(out, repository, revision)
     rows = {name: [row for _, row in read_rows(path, SEGMENTS)] for name, path in texts.items()}
     annotated = rows.pop(ANNOTATIONS)
     if mismatched := _write_videos(source, out / "videos", annotated):
@@ -165,8 +165,10 @@ def _find_texts(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def _refuse_another(out: Path, repository: str, revision: str) -> None:
-    if not (out / RECORD).is_file():
+def _check_record(out: Path, repository: str, revision: str) -> None:
+    """Record whose videos the folder holds, before the first is written; DataError if it holds another copy's."""
+    if not (out / RECORD).is_file() or not any((out / "videos").glob("*.mp4")):
+        write_json(out / RECORD, {"repository": repository, "revision": revision})
         return
     try:
         before = json.loads(read_text(out / RECORD))

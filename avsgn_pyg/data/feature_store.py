@@ -28,6 +28,9 @@ from avsgn_pyg.graph.views import flatten, length_mask, pad
 FORMAT: Final = "avsgn_pyg features"
 #: Versions for videos of one length, and of mixed lengths.
 VERSION, MIXED_VERSION = 1, 2
+#: ``made by`` in the provenance of a store that :mod:`avsgn_pyg.features` extracted, and of a converted one.
+EXTRACTION: Final = "avsgn_pyg.features"
+CONVERSION: Final = "avsgn_pyg.data.convert"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,29 @@ class Features:
     def span(self) -> tuple[int, int]:
         """Seconds of the shortest and of the longest video."""
         return int(self.seconds.min()), int(self.seconds.max())
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The provenance without the sizes of the video files, which only extraction reads."""
+        return {key: value for key, value in self.provenance.items() if key != "sizes"}
+
+    @property
+    def failed(self) -> dict[int, str]:
+        """Row of the annotations -> reason for which its extraction or conversion failed."""
+        known = self.provenance.get("made by") in (EXTRACTION, CONVERSION)
+        return {row: each["reason"] for each in self.provenance.get("failed", ()) for row in each["rows"] if known}
+
+    @property
+    def clip_seconds(self) -> Int[Tensor, "N"] | None:
+        """[N] seconds of each clip without padding; ``None`` if they are not recorded for all."""
+        if self.lengths is not None or self.provenance.get("made by") != EXTRACTION:
+            return self.lengths
+        # Earlier versions recorded no padding; a clip with sound, or with pictures, in every second has none.
+        padded = {each["id"]: each.get("padded", -min(each["unheard"], each["unseen"]))
+                  for each in self.provenance.get("incomplete", ())}
+        if min(padded.values(), default=0) < 0:
+            return None
+        return torch.tensor([self.audio.shape[1] - padded.get(key, 0) for key in self.video_ids])
 
 
 def _contradictions(features: Features) -> Iterator[str]:
@@ -175,8 +201,11 @@ def write_store(path: str | Path, features: Features) -> None:
     h5.write(path, datasets, {"format": FORMAT, "version": version, "provenance": provenance})
 
 
-def read_store(path: str | Path) -> Features:
+def read_store(path: str | Path, *, of_seconds: bool = False) -> Features:
     """Read a store written by :func:`write_store`.
+
+    Args:
+        of_seconds: whether there must be one feature a second.
 
     Raises:
         DataError: no file, no store, another version; a part is missing, damaged or contradicts another.
@@ -200,9 +229,13 @@ def read_store(path: str | Path) -> Features:
     try:
         if lengths is not None:
             parts |= {key: _pad(parts[key], lengths) for key in ("audio", "visual")}
-        return Features(**parts, label_text=label_text, provenance=provenance, lengths=lengths)
+        features = Features(**parts, label_text=label_text, provenance=provenance, lengths=lengths)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+    if of_seconds and features.rate != 1:
+        raise DataError(f"{path}: {features.rate} features a second; annotations of whole seconds need one: extract "
+                        "without --rate, or train on events with float times (data.kind=dense)")
+    return features
 
 
 def _check_format(path: Path, file: Any) -> dict[str, Any]:

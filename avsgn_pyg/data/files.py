@@ -22,6 +22,8 @@ BY_ID_FILES: Final = {
     "ov-ave": ("ovave_dataset_meta.csv", "released_ovavel_dataset_anno.json"),
     "ave-pm": ("train.csv", "val.csv", "test.csv"),
 }
+#: The file by which the kind of a folder is known, in the order of the search.
+KNOWN_BY: Final = {"ov-ave": BY_ID_FILES["ov-ave"][0], "ave": "Annotations.txt", "ave-pm": BY_ID_FILES["ave-pm"][0]}
 
 
 def check_files(config: DataConfig) -> None:
@@ -35,14 +37,12 @@ def check_files(config: DataConfig) -> None:
     for modality, path in feature_files(config).items():
         other = f"; set data.{modality}_features, or data.features for a feature store"
         check_file(path, hint="" if modality == "features" else other)
-    if config.kind == "dense":
-        read_text(root / config.annotations)
-    elif config.kind in BY_ID_FILES:
-        for name in BY_ID_FILES[config.kind]:
-            check_file(root / name, hint=f"; data.kind={config.kind} needs it")
+    if config.kind in BY_ID_FILES:
+        check_by_id(root, config.kind)
     else:
         read_text(root / config.annotations)
-        check_train_split(root, config.splits)
+        if not (config.kind == "dense" and config.annotations.endswith(".json")):
+            check_train_split(root, config.splits)
     for path in label_files(config):
         check_file(path)
 
@@ -85,13 +85,28 @@ def check_file(path: Path, hint: str = "") -> None:
         raise DataError(f"{path}: no such file{hint}")
 
 
+def check_by_id(root: Path, kind: str) -> None:
+    """Raise a DataError if an annotation file of OV-AVE or AVE-PM is missing."""
+    for name in BY_ID_FILES[kind]:
+        check_file(root / name, hint=f"; data.kind={kind} needs it")
+
+
+def kind_of(root: Path) -> str:
+    """Return ``ave``, ``ov-ave`` or ``ave-pm``, by the annotation files in a folder; DataError if there are none."""
+    for kind, name in KNOWN_BY.items():
+        if (root / name).is_file():
+            return kind
+    raise DataError(f"{root}: expected the annotation files of AVE (Annotations.txt), OV-AVE "
+                    f"({', '.join(BY_ID_FILES['ov-ave'])}) or AVE-PM ({', '.join(BY_ID_FILES['ave-pm'])})")
+
+
 def check_folder(path: Path, splits: str) -> None:
     """Raise a DataError unless `path` is a file, or a folder with annotations and a train split; for inspect_data."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
-        check_file(path / "Annotations.txt", "; give a feature store, or a folder in AVE's form (docs/data.md)")
-        check_train_split(path, splits, "--splits ")
+        kind = kind_of(path)
+        check_train_split(path, splits, "--splits ") if kind == "ave" else check_by_id(path, kind)
 
 
 def read_text(path: Path) -> str:

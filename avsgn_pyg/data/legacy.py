@@ -18,6 +18,7 @@ from torch import Tensor
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import h5
+from avsgn_pyg.data.feature_store import Features
 from avsgn_pyg.data.files import check_file
 
 KEY: Final = "avadataset"
@@ -27,27 +28,43 @@ GRIDS: Final = {3: (), 4: (49,), 5: (7, 7)}
 CHUNK_BYTES = 64 * 2**20
 
 
-def legacy_shape(path: str | Path, key: str = KEY, *, regions: bool = True) -> tuple[int, int, int]:
+def legacy_shape(path: str | Path, *, regions: bool = True) -> tuple[int, int, int]:
     """Return (N, T, d) of a feature file after pooling, without reading the features.
 
     Raises:
         DataError: it cannot be used, or it has region maps and `regions` is false, as for audio.
     """
     with h5.opened(Path(path)) as file:
-        shape = _dataset(Path(path), file, key).shape
+        shape = _dataset(Path(path), file).shape
     if len(shape) > 3 and not regions:
-        raise DataError(f"{path}: {key!r} is {list(shape)}, the shape of region maps; expected audio [N, T, d]. Are "
+        raise DataError(f"{path}: {KEY!r} is {list(shape)}, the shape of region maps; expected audio [N, T, d]. Are "
                         "the audio and the visual file swapped?")
     return shape[0], shape[1], shape[-1]
 
 
-def read_legacy_features(path: str | Path, key: str = KEY) -> Float[Tensor, "N T d"]:
+def open_legacy(audio: Path, visual: Path, video_ids: tuple[str, ...], annotations: Path) -> Features:
+    """Return the two files as features whose values are not read yet: tensors of their shapes on the device ``meta``.
+
+    Raises:
+        DataError: the files have different videos, or not one for each of `video_ids`, the rows of `annotations`.
+    """
+    (videos, segments, _), (others, seconds, _) = shapes = legacy_shape(audio, regions=False), legacy_shape(visual)
+    if (videos, segments) != (others, seconds):
+        raise DataError(f"{audio} has {videos} videos of {segments} segments, {visual} {others} of {seconds}; they "
+                        "must be the same videos")
+    if videos != len(video_ids):
+        raise DataError(f"{audio} and {visual}: {videos} videos, but {annotations} has {len(video_ids)} rows; row k "
+                        "must be video k")
+    return Features(*(torch.empty(shape, device="meta") for shape in shapes), video_ids,
+                    provenance={"audio": audio.name, "visual": visual.name})
+
+
+def read_legacy_features(path: str | Path) -> Float[Tensor, "N T d"]:
     """Read a feature file as float32; regions are averaged.
 
     Args:
         path: an h5 file with one dataset [N, T, d], [N, T, 7, 7, d] or [N, T, 49, d] of any float type. Regions are
             averaged a few videos at a time, so memory hardly exceeds the result.
-        key: the dataset's name.
 
     Raises:
         DataError: no such file, not h5 or cut short, no such key (with the existing ones), another shape, not a float
@@ -55,26 +72,26 @@ def read_legacy_features(path: str | Path, key: str = KEY) -> Float[Tensor, "N T
     """
     path = Path(path)
     with h5.opened(path) as file:
-        dataset = _dataset(path, file, key)
+        dataset = _dataset(path, file)
         grid = tuple(range(2, dataset.ndim - 1))
         result = np.empty((*dataset.shape[:2], dataset.shape[-1]), np.float32)
         videos = max(1, CHUNK_BYTES // max(1, dataset.nbytes // len(dataset)))
         for start in range(0, len(dataset), videos):
-            chunk = h5.read(path, key, dataset, slice(start, start + videos))
+            chunk = h5.read(path, KEY, dataset, slice(start, start + videos))
             # Sums of 49 half floats overflow; a float64 beyond float32 shows as infinity below.
             wide = np.promote_types(chunk.dtype, np.float32)
             with np.errstate(over="ignore", invalid="ignore"):
                 result[start : start + videos] = chunk.mean(axis=grid, dtype=wide) if grid else chunk
-            h5.check_finite(path, key, result[start : start + videos], start)
+            h5.check_finite(path, KEY, result[start : start + videos], start)
     return torch.from_numpy(result)
 
 
-def _dataset(path: Path, file: Any, key: str) -> Any:
-    dataset = h5.dataset(path, file, key)
+def _dataset(path: Path, file: Any) -> Any:
+    dataset = h5.dataset(path, file, KEY)
     if dataset.dtype.kind != "f":
-        raise DataError(f"{path}: {key!r} must be float16, float32 or float64, got {dataset.dtype}")
+        raise DataError(f"{path}: {KEY!r} must be float16, float32 or float64, got {dataset.dtype}")
     if dataset.ndim not in GRIDS or dataset.shape[2:-1] != GRIDS[dataset.ndim] or 0 in dataset.shape:
-        raise DataError(f"{path}: {key!r} must be [N, T, d], [N, T, 7, 7, d] or [N, T, 49, d], got "
+        raise DataError(f"{path}: {KEY!r} must be [N, T, d], [N, T, 7, 7, d] or [N, T, 49, d], got "
                         f"{list(dataset.shape)}")
     return dataset
 
@@ -112,7 +129,7 @@ class Maps:
         """
         rows = self.places[index.cpu()].tolist()
         with h5.opened(self.path) as file:
-            dataset = _dataset(self.path, file, KEY)
+            dataset = _dataset(self.path, file)
             found = np.empty((len(rows), dataset.shape[1], self.regions, dataset.shape[-1]), np.float32)
             for number, row in sorted(enumerate(rows), key=lambda pair: pair[1]):
                 with np.errstate(over="ignore"):
@@ -128,7 +145,7 @@ def open_maps(path: Path) -> Maps:
         DataError: no such file, not h5, not features, or one vector per second without regions.
     """
     with h5.opened(path) as file:
-        shape = _dataset(path, file, KEY).shape
+        shape = _dataset(path, file).shape
     if len(shape) == 3:
         raise DataError(f"{path}: {KEY!r} is {list(shape)}, one vector per second; data.regions=keep needs "
                         "[N, T, 7, 7, d] or [N, T, 49, d], and data.regions=pool takes this file")

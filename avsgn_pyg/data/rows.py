@@ -70,7 +70,7 @@ def class_index(name: str, index: Mapping[str, int], where: str) -> int:
     """Return the index of a class; DataError with `where` and the closest name if there is no such class."""
     if name not in index:
         near = difflib.get_close_matches(name, index, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(index)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {format_some([*index], most=40)}"
         raise DataError(f"{where}: unknown class {name!r}; {hint}")
     return index[name]
 

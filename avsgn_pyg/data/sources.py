@@ -1,144 +1,139 @@
-"""Sources of features: a feature store, or the two h5 files of the AVE release.
+"""Which features belong to which annotated video, which events end after their clip, and records of the files.
 
-Shapes: N annotated videos, M videos of the files, T segments, da / dv feature widths.
+Shapes: N annotated videos, M videos of a store.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
+from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import sha256
 from avsgn_pyg.data.ave import Annotations
-from avsgn_pyg.data.feature_store import Features, LabelText
-from avsgn_pyg.data.legacy import legacy_shape, read_legacy_features
+from avsgn_pyg.data.feature_store import Features
+from avsgn_pyg.data.rows import format_some
 
-#: Index of a row without features.
+#: Index of a video without features.
 ABSENT: Final = -1
-#: ``made by`` in the provenance of a store that :mod:`avsgn_pyg.features` extracted, and of a converted one.
-EXTRACTION: Final = "avsgn_pyg.features"
-CONVERSION: Final = "avsgn_pyg.data.convert"
+#: Largest difference, relative and absolute, between the features of one clip that was encoded twice.
+CLOSE: Final = 1e-3
+UNKNOWN: Final = "clip lengths are not recorded, so events that end after their clip cannot be found"
+DONE: Final = {"keep": "their padded seconds count as the event (data.padded_events=background or drop changes this)",
+               "background": "their padded seconds count as background", "drop": "left out"}
 #: Files up to this size are hashed completely; of larger ones, evenly spread samples of this total size.
 DIGEST_BYTES = 64 * 2**20
 SAMPLES: Final = 64
 
 
-@dataclass(frozen=True)
-class Source:
-    """Features of M videos, and their properties, which are known before the features are read.
+def find_by_row(features: Features, annotations: Annotations, name: str) -> Int[Tensor, "N"]:
+    """Return the index of the features of every annotated row, ABSENT without any.
 
-    Attributes:
-        files: the h5 files.
-        videos, segments, widths: M, T and (da, dv).
-        read: function that returns all features, [M, T, da] and [M, T, dv] float32.
-        video_ids: one per video, in a store; checked against the annotations.
-        rows: [M] annotated row of each video; ``None`` if video k is row k.
-        lengths: [M] seconds of each video if they are mixed.
-        seconds: [M] seconds of each clip without padding; ``None`` if they are not recorded.
-        categories: class names in index order, if the files have them.
-        label_text: the source's own label text, if it has one.
-        provenance: JSON-ready.
-        failed: row -> reason for which extraction or conversion failed.
+    Args:
+        name: of the feature files, for errors.
+
+    Raises:
+        DataError: a store without `rows` has another number of videos than the annotations have rows; a row beyond the
+            annotations; a video whose id is not that of its row.
     """
-
-    files: tuple[Path, ...]
-    videos: int
-    segments: int
-    widths: tuple[int, int]
-    read: Callable[[], tuple[Tensor, Tensor]]
-    video_ids: tuple[str, ...] | None = None
-    rows: Int[Tensor, "M"] | None = None
-    lengths: Int[Tensor, "M"] | None = None
-    seconds: Int[Tensor, "M"] | None = None
-    categories: tuple[str, ...] | None = None
-    label_text: LabelText | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
-
-    def places(self, annotations: Annotations, *, by_id: bool = False) -> Int[Tensor, "N"]:
-        """Return the index of every annotated row's features, ABSENT for rows without any.
-
-        Args:
-            by_id: find the videos of a store without `rows` by their ids, which must be unique in the annotations.
-
-        Raises:
-            DataError: without `rows`, another number of videos than rows; a row beyond the annotations; or a video
-                whose id is not that of its row. By id: an id that the store has twice, or none of the annotations.
-        """
-        name, count = " and ".join(map(str, self.files)), len(annotations)
-        if by_id and self.rows is None and self.video_ids is not None:
-            place = {video_id: number for number, video_id in enumerate(self.video_ids)}
-            found = torch.tensor([place.get(video_id, ABSENT) for video_id in annotations.video_ids])
-            if len(place) < self.videos or bool((found == ABSENT).all()):
-                raise DataError(f"{name}: ids must be different and those of {annotations.path}; "
-                                f"{self.videos - len(place)} occur twice, {int((found != ABSENT).sum())} are annotated")
-            return found
-        if self.rows is None and self.videos != count:
-            hint = "row k must be video k" if self.video_ids is None else "a store of some rows needs a list 'rows'"
-            raise DataError(f"{name}: {self.videos} videos, but {annotations.path} has {count} rows; {hint}")
-        rows = torch.arange(self.videos) if self.rows is None else self.rows
-        if int(rows.max()) >= count:
-            raise DataError(f"{name}: row {int(rows.max())}, but {annotations.path} has {count} rows")
-        for place, (video_id, row) in enumerate(zip(self.video_ids or (), rows.tolist(), strict=False)):
-            if video_id != annotations.video_ids[row]:
-                raise DataError(f"{name}, entry {place}: row {row} is video {video_id!r} here and "
-                                f"{annotations.video_ids[row]!r} in {annotations.path}")
-        places = torch.full((count,), ABSENT)
-        places[rows] = torch.arange(self.videos)
-        return places
+    videos, count = len(features.video_ids), len(annotations)
+    if features.rows is None and videos != count:
+        raise DataError(f"{name}: {videos} videos, but {annotations.path} has {count} rows; a store of some rows needs "
+                        "a list 'rows'")
+    rows = torch.arange(videos) if features.rows is None else features.rows
+    if int(rows.max()) >= count:
+        raise DataError(f"{name}: row {int(rows.max())}, but {annotations.path} has {count} rows")
+    for place, (video_id, row) in enumerate(zip(features.video_ids, rows.tolist(), strict=True)):
+        if video_id != annotations.video_ids[row]:
+            raise DataError(f"{name}, entry {place}: row {row} is video {video_id!r} here and "
+                            f"{annotations.video_ids[row]!r} in {annotations.path}")
+    places = torch.full((count,), ABSENT)
+    places[rows] = torch.arange(videos)
+    return places
 
 
-def store_source(path: Path, features: Features) -> Source:
-    """Return the content of the feature store at `path` as a source; DataError if its segments are not seconds."""
-    if features.rate != 1:
-        raise DataError(f"{path}: {features.rate} features a second; annotations of whole seconds need one: extract "
-                        "without --rate, or train on events with float times (data.kind=dense)")
-    audio, visual = features.audio, features.visual
-    # Only extraction uses the sizes of the video files; they would be copied into every checkpoint.
-    provenance = {key: value for key, value in features.provenance.items() if key != "sizes"}
-    failed = provenance.get("failed", ()) if provenance.get("made by") in (EXTRACTION, CONVERSION) else ()
-    return Source(
-        files=(path,), videos=len(audio), segments=audio.shape[1], widths=(audio.shape[2], visual.shape[2]),
-        read=lambda: (audio, visual), video_ids=features.video_ids, rows=features.rows, lengths=features.lengths,
-        categories=features.categories, label_text=features.label_text, provenance=provenance,
-        failed={row: each["reason"] for each in failed for row in each["rows"]}, seconds=_own_seconds(features),
-    )
+def places_by_id(features: Features) -> tuple[dict[str, int], list[str]]:
+    """Return the index of the features of every id, and the ids that are repeated with other features.
+
+    An id that is repeated with the same features, as in a store of AVE's rows, has the first index.
+    """
+    found: dict[str, int] = {}
+    different: dict[str, None] = {}
+    for place, video_id in enumerate(features.video_ids):
+        first = found.setdefault(video_id, place)
+        if first != place and not _are_close(features, first, place):
+            different[video_id] = None
+    return {video_id: place for video_id, place in found.items() if video_id not in different}, list(different)
 
 
-def _own_seconds(features: Features) -> Int[Tensor, "M"] | None:
-    """Return the seconds of each clip before padding; ``None`` if the store does not record them for all."""
-    if features.lengths is not None:
-        return features.lengths
-    if features.provenance.get("made by") != EXTRACTION:
-        return None
-    # Earlier versions recorded no padding; a clip with sound, or with pictures, in every second has none.
-    padded = {each["id"]: each.get("padded", -min(each["unheard"], each["unseen"]))
-              for each in features.provenance.get("incomplete", ())}
-    if min(padded.values(), default=0) < 0:
-        return None
-    return torch.tensor([features.audio.shape[1] - padded.get(key, 0) for key in features.video_ids])
+def find_by_id(features: Features, annotations: Annotations, name: str) -> Int[Tensor, "N"]:
+    """As :func:`find_by_row`, for annotations with unique ids, whatever the order of the store.
+
+    Raises:
+        DataError: the store has an id with several features, or none of the annotated ids.
+    """
+    place, ambiguous = places_by_id(features)
+    places = torch.tensor([place.get(video_id, ABSENT) for video_id in annotations.video_ids])
+    if ambiguous or bool((places == ABSENT).all()):
+        raise DataError(f"{name}: ids must be different and those of {annotations.path}; {len(ambiguous)} occur with "
+                        f"several features, {int((places != ABSENT).sum())} are annotated")
+    return places
 
 
-def legacy_source(audio: Path, visual: Path) -> Source:
-    """Return the two h5 files of the AVE release as a source, of which only the shapes are read yet."""
-    videos, segments, audio_width = legacy_shape(audio, regions=False)
-    others, seconds, visual_width = legacy_shape(visual)
-    if (videos, segments) != (others, seconds):
-        raise DataError(f"{audio} has {videos} videos of {segments} segments, {visual} {others} of {seconds}; they "
-                        "must be the same videos")
-    return Source(
-        files=(audio, visual), videos=videos, segments=segments, widths=(audio_width, visual_width),
-        read=lambda: (read_legacy_features(audio), read_legacy_features(visual)),
-        provenance={"audio": audio.name, "visual": visual.name},
-    )
+def _are_close(features: Features, one: int, other: int) -> bool:
+    """Return whether two videos of a store have the same length, and the same features up to rounding."""
+    end, length = features.seconds[[one, other]].tolist()
+    return end == length and all(torch.allclose(part[one, :end], part[other, :end], CLOSE, CLOSE)
+                                 for part in (features.audio, features.visual))
+
+
+def find_padded(
+    annotations: Annotations, features: Features, places: Int[Tensor, "N"]
+) -> tuple[Bool[Tensor, "N"], list[str]]:
+    """Return which events end after their clip, and a sentence if there are any; none if lengths are not recorded."""
+    if features.clip_seconds is None:
+        return torch.zeros(len(annotations), dtype=torch.bool), []
+    seconds = _clip_seconds(annotations, features, places)
+    padded = annotations.end > seconds
+    rows = [f"row {row} ({annotations.video_ids[row]}) ends at {int(annotations.end[row])}, its clip has "
+            f"{int(seconds[row])} s" for row in padded.nonzero().flatten().tolist()]
+    return padded, [f"events that end after their clip: {len(rows)}: {format_some(rows, most=20)}"] if rows else []
+
+
+def label_padded(
+    config: DataConfig, annotations: Annotations, features: Features, places: Int[Tensor, "N"], name: str
+) -> tuple[Annotations, Bool[Tensor, "N"], list[str]]:
+    """Apply ``data.padded_events``: return the annotations to train on, the rows to leave out, and a warning.
+
+    Raises:
+        DataError: a setting other than ``keep`` without recorded lengths; or ``keep`` for a store of mixed lengths,
+            which has no seconds for the end of such an event.
+    """
+    choice = config.padded_events
+    padded, found = find_padded(annotations, features, places)
+    if choice != "keep" and features.clip_seconds is None:
+        raise DataError(f"{name}: {UNKNOWN}; for data.padded_events={choice}, extract the features again with "
+                        "tools/extract_features.py; otherwise set data.padded_events=keep")
+    if not found:
+        return annotations, padded, []
+    if choice == "keep" and features.lengths is not None:
+        raise DataError(f"{name}: {found[0]}; correct the annotations, or set data.padded_events=background or drop")
+    if choice == "background":
+        end = annotations.end.minimum(_clip_seconds(annotations, features, places))
+        some = annotations.start < end
+        annotations = dataclasses.replace(annotations, start=annotations.start * some, end=end * some)
+    return annotations, padded if choice == "drop" else torch.zeros_like(padded), [f"{found[0]}; {DONE[choice]}"]
+
+
+def _clip_seconds(annotations: Annotations, features: Features, places: Int[Tensor, "N"]) -> Int[Tensor, "N"]:
+    return torch.where(places == ABSENT, annotations.segments, features.clip_seconds[places])
 
 
 def file_record(path: Path) -> dict[str, Any]:

@@ -16,22 +16,22 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data import ave, h5
 from avsgn_pyg.data.ave import Annotations, Splits, SplitSource
 from avsgn_pyg.data.feature_store import FORMAT, Features, format_span, read_store
-from avsgn_pyg.data.files import check_folder
+from avsgn_pyg.data.files import check_folder, kind_of
 from avsgn_pyg.data.legacy import legacy_shape
-from avsgn_pyg.data.padding import UNKNOWN, find_padded
 from avsgn_pyg.data.rows import format_some
-from avsgn_pyg.data.sources import ABSENT, store_source
+from avsgn_pyg.data.sources import ABSENT, UNKNOWN, find_by_id, find_by_row, find_padded
+from avsgn_pyg.data.timed import read_kind
 
 LEGACY_FILES: Final = ("audio_feature.h5", "visual_feature.h5")
 
 
 def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int = 10) -> list[str]:
-    """Describe an AVE-shaped folder, with or without features, or one feature store.
+    """Describe a folder of AVE, OV-AVE or AVE-PM, with or without features, or one feature store.
 
     Args:
-        path: a folder with ``Annotations.txt``, split files and optionally features (the two h5 files of the AVE
-            release, feature stores), or a store's h5 file.
-        splits: which kind of split files to read.
+        path: a folder with annotations, splits and optionally features (the two h5 files of the AVE release, feature
+            stores), or a store's h5 file.
+        splits: which kind of split files of AVE to read.
         segments: T, used if there is no feature file.
 
     Raises:
@@ -42,29 +42,30 @@ def summarize(path: str | Path, *, splits: SplitSource = "order", segments: int 
     check_folder(path, splits)
     if path.is_file():
         return list(_store(path.name, read_store(path)))
+    kind = kind_of(path)
     shapes = {name: legacy_shape(path / name, regions=name != LEGACY_FILES[0])
-              for name in LEGACY_FILES if (path / name).is_file()}
-    stores = {file.name: read_store(file) for file in sorted(path.glob("*.h5")) if _is_store(file)}
+              for name in LEGACY_FILES if kind == "ave" and (path / name).is_file()}
+    stores = {file.name: read_store(file, of_seconds=True) for file in sorted(path.glob("*.h5")) if _is_store(file)}
     spans = {name: (shape[1], shape[1]) for name, shape in shapes.items()}
     spans |= {name: store.span for name, store in stores.items()}
     if len(set(spans.values())) > 1:
         found = ", ".join(f"{name!r}: {format_span(span)}" for name, span in spans.items())
         raise DataError(f"{path}: feature files of different lengths: {found}")
     _, longest = next(iter(spans.values()), (segments, segments))
-    annotations = ave.read_annotations(path / "Annotations.txt", longest)
-    sources = {name: store_source(path / name, store) for name, store in stores.items()}
-    places = {name: source.places(annotations) for name, source in sources.items()}
+    annotations, found = read_kind(kind, path, longest, splits=splits)
+    find = find_by_row if kind == "ave" else find_by_id
+    places = {name: find(store, annotations, str(path / name)) for name, store in stores.items()}
     seconds = torch.full((len(annotations),), annotations.segments)
     mixed = next((name for name, store in stores.items() if store.lengths is not None), None)
     if mixed is not None:  # 0 for a row that the store lacks
         seconds = torch.where(places[mixed] == ABSENT, 0, stores[mixed].lengths[places[mixed]])
-    lines = [*_annotations(annotations), *_splits(annotations, ave.read_splits(path, annotations, splits), seconds),
-             *_legacy(path, shapes, annotations)]
+    lines = [*_annotations(annotations), *_splits(annotations, found, seconds)]
+    lines += _legacy(path, shapes, annotations) if kind == "ave" else ()
     for name, store in stores.items():
         covered = int((places[name] != ABSENT).sum())
         lines.append(f"{name}: a feature store, with {covered} of {len(annotations)} rows")
-        padded = find_padded(annotations, sources[name], places[name])[1]
-        unknown = [UNKNOWN] if sources[name].seconds is None else []
+        unknown = [UNKNOWN] if store.clip_seconds is None else []
+        padded = find_padded(annotations, store, places[name])[1]
         lines += [f"  {line}" for line in (*_store(name, store), *padded, *unknown)]
     return lines
 
@@ -81,7 +82,8 @@ def _annotations(annotations: Annotations) -> Iterator[str]:
         yield f"  class {index:2d}  {name}: {count} rows"
     yield from annotations.doubtful_classes
     yield f"video ids in more than one row: {len(ave.duplicates(annotations))}"
-    yield f"rows without event seconds: {(annotations.end == 0).nonzero().flatten().tolist()}"
+    silent = (annotations.end == 0).nonzero().flatten().tolist()
+    yield f"rows without event seconds: {len(silent)}{': ' * bool(silent)}{format_some(silent)}"
 
 
 def _splits(annotations: Annotations, splits: Splits, seconds: Int[Tensor, "N"]) -> Iterator[str]:

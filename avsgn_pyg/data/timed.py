@@ -1,43 +1,60 @@
-"""AVE, OV-AVE and AVE-PM as videos with timed events, from the folder of their published annotation files."""
+"""AVE, OV-AVE and AVE-PM as annotated rows and splits, or as videos with timed events, from their published files."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent
-from avsgn_pyg.data.ave import SPLITS, Annotations, Splits, read_annotations, read_splits
+from avsgn_pyg.data.ave import SPLITS, Annotations, Splits, SplitSource, read_annotations, read_splits
 from avsgn_pyg.data.by_id import read_avepm, read_ovave
-from avsgn_pyg.data.files import BY_ID_FILES, SPLIT_FILES
+from avsgn_pyg.data.files import SPLIT_FILES, kind_of
+
+
+def read_kind(
+    kind: str, root: Path, segments: int = 10, categories: Sequence[str] | None = None, *,
+    annotations: str = "Annotations.txt", splits: SplitSource = "order",
+) -> tuple[Annotations, Splits]:
+    """Read the rows and splits of a folder.
+
+    Args:
+        kind: ``ave``, ``ov-ave`` or ``ave-pm``.
+        root: the folder.
+        segments: T; OV-AVE's files have their own.
+        categories: class names in index order; ``None``: in the order of the files.
+        annotations, splits: the annotation file and the form of the split files, of AVE alone.
+
+    Raises:
+        DataError: of :func:`~avsgn_pyg.data.ave.read_annotations` and :func:`~avsgn_pyg.data.ave.read_splits`, or of
+            the readers of :mod:`avsgn_pyg.data.by_id`.
+    """
+    if kind == "ov-ave":
+        return read_ovave(root, categories)
+    if kind == "ave-pm":
+        return read_avepm(root, segments, categories)
+    rows = read_annotations(root / annotations, segments, categories)
+    return rows, read_splits(root, rows, splits)
 
 
 def read_folder(root: str | Path, segments: int = 10) -> list[AnnotatedVideo]:
-    """Return the videos of a folder of AVE, OV-AVE or AVE-PM, each `segments` seconds long, in file order.
-
-    Rows of AVE with one id become one video with several events. If they are in different splits, the video is in test
-    rather than val, and in val rather than train, so that no training video is evaluated on.
+    """Return the videos of a folder of AVE, OV-AVE or AVE-PM, each `segments` seconds long, as :func:`timed_videos`.
 
     Raises:
         DataError: the folder has the files of none of the three, or one of them is invalid.
     """
     root = Path(root)
-    if (root / BY_ID_FILES["ov-ave"][0]).is_file():
-        annotations, splits, _ = read_ovave(root)
-    elif (root / "Annotations.txt").is_file():
-        annotations = read_annotations(root / "Annotations.txt", segments)
-        form = "order" if (root / SPLIT_FILES["order"].format("train")).is_file() else "txt"
-        splits = read_splits(root, annotations, source=form)
-    elif (root / BY_ID_FILES["ave-pm"][0]).is_file():
-        annotations, splits = read_avepm(root, segments)
-    else:
-        raise DataError(f"{root}: expected the annotation files of AVE (Annotations.txt), OV-AVE "
-                        f"({BY_ID_FILES['ov-ave'][0]}) or AVE-PM ({', '.join(BY_ID_FILES['ave-pm'])})")
-    return _videos(annotations, splits)
+    form = "order" if (root / SPLIT_FILES["order"].format("train")).is_file() else "txt"
+    return timed_videos(*read_kind(kind_of(root), root, segments, splits=form))
 
 
-def _videos(annotations: Annotations, splits: Splits) -> list[AnnotatedVideo]:
+def timed_videos(annotations: Annotations, splits: Splits) -> list[AnnotatedVideo]:
+    """Return one video for each id, in file order; the rows of AVE with one id are the events of one video.
+
+    If its rows are in different splits, the video is in test rather than val, and in val rather than train, so that no
+    training video is evaluated on.
+    """
     split_of = {row: split for split, rows in splits.present().items() for row in rows.tolist()}
     events, found = defaultdict(list), defaultdict(set)
     for row, runs in enumerate(_runs(annotations)):

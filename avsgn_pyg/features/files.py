@@ -133,7 +133,8 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     lines = read_text(Path(path)).split("\n")
     names = tuple(line.strip() for line in lines if line.strip())
     if not names or len(set(names)) != len(names):
-        raise DataError(f"{path}: expected one class name per line, no duplicates; got {len(names)} lines: {names[:5]}")
+        twice = next((f"{name[:60]!r} twice" for name, count in Counter(names).items() if count > 1), "no line")
+        raise DataError(f"{path}: expected one class name per line, no duplicates; got {twice}")
     return names
 
 

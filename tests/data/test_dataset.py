@@ -12,7 +12,7 @@ import torch
 
 from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.data import sources
+from avsgn_pyg.data import dataset
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.graph.schema import NO_EVENT
@@ -149,7 +149,7 @@ def test_mistakes_are_found_before_the_long_read(
     root: Path, monkeypatch: pytest.MonkeyPatch, spoil: object, message: str
 ) -> None:
     spoil(root)
-    monkeypatch.setattr(sources, "read_legacy_features", lambda _: pytest.fail("the long read came first"))
+    monkeypatch.setattr(dataset, "read_legacy_features", lambda _: pytest.fail("the long read came first"))
     with pytest.raises(DataError, match=message):
         load_dataset(config(root))
 

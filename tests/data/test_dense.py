@@ -74,7 +74,7 @@ def test_files_that_contradict_each_other_are_errors(write, tmp_path: Path):
     event = TimedEvent("dgo", 0.0, 1.0)
     with pytest.raises(DataError, match=r"'a'.*did you mean 'dog'"):
         load_dataset(write(event, categories=("cat", "dog")))
-    with pytest.raises(DataError, match="1 ids occur twice"):
+    with pytest.raises(DataError, match="1 ids occur with different features"):
         load_dataset(write(event, ids=("a", "a")))
     config = write(event, ids=("a", "c"))
     with pytest.raises(DataError, match=r"'b'; data\.missing=drop"):
@@ -88,3 +88,59 @@ def test_files_that_contradict_each_other_are_errors(write, tmp_path: Path):
         load_dataset(config)
 
 
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Rows of AVE: three of the id a, one of them in val, and one of b; a is 10 s with a feature a second."""
+    lines = ["Bark&a&good&2&5", "Bell&b&good&0&10", "Bell&a&good&4&10", "Bark&a&good&2&5"]
+    (tmp_path / "Annotations.txt").write_text("\n".join(lines))
+    (tmp_path / "trainSet.txt").write_text("\n".join([*lines[:2], lines[3]]))
+    (tmp_path / "valSet.txt").write_text(lines[2])
+    return tmp_path
+
+
+def write_rows(root: Path, *, noise: float) -> DataConfig:
+    """A store of the four rows; the features of a differ by the noise."""
+    features = torch.randn(2, 10, 4)[[0, 1, 0, 0]]
+    features[2] += noise
+    write_store(root / "features.h5", Features(features, features.clone(), ("a", "b", "a", "a")))
+    return settings(root, "data.annotations=Annotations.txt", "data.splits=txt")
+
+
+def test_the_rows_of_ave_with_one_id_are_the_events_of_one_clip(rows: Path):
+    found = load_dataset(write_rows(rows, noise=1e-6))
+    assert found.categories == ("Bark", "Bell")
+    assert found.train.video_ids == ("b",) and found.train.events[0].tolist() == [[1, 0, 10]]
+    assert found.val.video_ids == ("a",) and found.val.events[0].tolist() == [[0, 2, 5], [1, 4, 10]]
+
+
+def test_rows_with_one_id_and_different_features_are_no_clip(rows: Path):
+    config = write_rows(rows, noise=0.1)
+    with pytest.raises(DataError, match=r"1 ids occur with different features.* 'a'; data\.missing=drop"):
+        load_dataset(config)
+    found = load_dataset(config.model_copy(update={"missing": "drop"}))
+    assert found.train.video_ids == ("b",) and found.val is None and "left out: 1: a" in found.notes[0]
+
+
+def test_rows_of_ave_need_a_train_split(rows: Path):
+    config = write_rows(rows, noise=0.0)
+    (rows / "trainSet.txt").unlink()
+    with pytest.raises(DataError, match=r"trainSet\.txt: no such file"):
+        load_dataset(config)
+
+
+def test_ave_composite_has_38_ids_of_several_clips(tmp_path: Path, ave_composite_root: Path):
+    """Every row was composed anew, so its event is in no other row's features."""
+    whole = load_dataset(DataConfig(root=ave_composite_root))
+    features = [torch.empty(3741, 10, 512) for _ in range(2)]
+    ids = [""] * 3741
+    for videos in whole.splits.values():
+        features[0][videos.row], features[1][videos.row] = videos.audio, videos.visual
+        for row, video_id in zip(videos.row.tolist(), videos.video_ids, strict=True):
+            ids[row] = video_id
+    write_store(tmp_path / "f.h5", Features(*features, tuple(ids)))
+    found = load_dataset(DataConfig(kind="dense", name="AVE-Composite", root=ave_composite_root, missing="drop",
+                                    features=str(tmp_path / "f.h5")))
+    assert {name: len(videos) for name, videos in found.splits.items()} == {"train": 3275, "val": 390}
+    assert "ids with different features, left out: 38" in found.notes[0]

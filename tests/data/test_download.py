@@ -154,6 +154,8 @@ def test_a_damaged_zip_is_named_and_the_whole_videos_stay(copy: Path, tmp_path: 
     with pytest.raises(DataError, match="damaged zip"):
         get_ave(tmp_path / "out", snapshot=copy)
     assert written(tmp_path / "out") == {"a": "a", "-b": "-b", "c": "c"}
+    with pytest.raises(DataError, match=r"holds .*revision copy"):  # although it was not finished
+        get_ave(tmp_path / "out", snapshot=copy.rename(tmp_path / "newer"))
 
 
 @pytest.mark.parametrize(("remove", "says"), [

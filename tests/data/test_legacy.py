@@ -92,7 +92,6 @@ def test_a_wrong_key_names_the_existing_keys(tmp_path: Path) -> None:
     for read, key in ((read_legacy_features, "avadataset"), (read_order, "order")):
         with pytest.raises(DataError, match=rf"'{key}'.*'features'"):
             read(path)
-    assert read_legacy_features(path, key="features").shape == (4, 10, 8)
 
 
 @pytest.mark.parametrize("read", [read_legacy_features, read_store, read_order, legacy_shape, open_maps])

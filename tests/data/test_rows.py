@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.data.rows import Row, near_duplicates, read_rows
+from avsgn_pyg.data.rows import Row, class_index, near_duplicates, read_rows
 
 
 def parse(line: str) -> Row:
     return Row.parse("a.txt, line 1", line.split("&"), 10)
+
+
+def test_an_unknown_class_names_some_of_the_known_ones():
+    index = {f"name {number}": number for number in range(5000)}
+    with pytest.raises(DataError, match=r"unknown class 'Bark'; there are name 0, .* and 4960 more"):
+        class_index("Bark", index, "a.txt")
 
 
 @pytest.mark.parametrize("times", ["0&10", "0.0&10.0", "0.000&10.", "00&10"])

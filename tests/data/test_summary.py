@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_another_form_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Annotations\.txt: no such file.*AVE's form"):
+    with pytest.raises(DataError, match=r"expected the annotation files of AVE"):
         summarize(tmp_path, splits="txt")
 
 
@@ -36,7 +36,7 @@ def test_a_folder_without_features_is_described(folder: Path) -> None:
         "  class  0  Bark: 1 rows",
         "  class  1  Cat: 2 rows",
         "video ids in more than one row: 1",
-        "rows without event seconds: [2]",
+        "rows without event seconds: 1: 2",
         "train: 2 rows, 50.0 % of seconds foreground, 50.0 % of videos foreground throughout",
         "val: 1 rows, 50.0 % of seconds foreground, 0.0 % of videos foreground throughout",
         "test: no file",
@@ -45,6 +45,22 @@ def test_a_folder_without_features_is_described(folder: Path) -> None:
         "audio_feature.h5: not here",
         "visual_feature.h5: not here",
     ]
+
+
+def test_folders_of_ovave_and_avepm_are_described_with_their_stores(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.csv").write_text(f"sample_id,onset,offset,label\n{split}7,0.5,3.25,0\n")
+    make_store(tmp_path / "f.h5", ("val7", "train7"), segments=4)
+    lines = summarize(tmp_path)
+    assert "  class  0  class 0: 3 rows" in lines and "f.h5: a feature store, with 2 of 3 rows" in lines
+    assert "train: 1 rows, 75.0 % of seconds foreground, 0.0 % of videos foreground throughout" in lines
+    (tmp_path / "ovave_dataset_meta.csv").write_text("split,cls_name,cls_type,vid_name\ntrain,dog,close,train7\n")
+    with pytest.raises(DataError, match=r"released_ovavel_dataset_anno\.json: no such file"):
+        summarize(tmp_path)
+    labels = '{"train7": {"category": "dog", "label": [0, 1, 1, 0]}}'
+    (tmp_path / "released_ovavel_dataset_anno.json").write_text(labels)
+    lines = summarize(tmp_path)
+    assert "rows without event seconds: 0" in lines and not any(line.startswith("audio_feature") for line in lines)
 
 
 def write_legacy(path: Path, videos: int) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data import h5
-from avsgn_pyg.data.feature_store import Features, read_store
-from avsgn_pyg.data.sources import EXTRACTION
+from avsgn_pyg.data.feature_store import EXTRACTION, Features, read_store
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.videos import Failure, Flags, Plan

@@ -20,7 +20,6 @@ from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtractedError
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store
-from avsgn_pyg.data.sources import store_source
 from avsgn_pyg.features.extraction import extract, provenance, read, report
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.engine import Results
@@ -80,7 +79,7 @@ def test_two_features_a_second_are_of_its_halves_and_the_store_says_so(root: Pat
     pairs = halves.visual.unflatten(1, (T, 2)).mean(2)
     torch.testing.assert_close(F.normalize(pairs, dim=-1), whole.visual)
     with pytest.raises(DataError, match="2 features a second"):
-        store_source(root / "features.h5", halves)
+        read_store(root / "features.h5", of_seconds=True)
 
 
 def test_every_row_with_a_video_is_in_the_store_and_every_other_is_reported(root: Path):
