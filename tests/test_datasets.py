@@ -16,7 +16,7 @@ from torch_geometric.transforms import NormalizeFeatures
 from avsgn_pyg.common.config import ConfigError, load_config
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
-from avsgn_pyg.datasets import AVE, AVEPM, LLP, OVAVE, Synthetic
+from avsgn_pyg.datasets import AVE, LLP, OVAVE, Synthetic
 from avsgn_pyg.engine.zoo import build_model
 from avsgn_pyg.graph.build import collate
 from avsgn_pyg.tasks.parsing.llp import CATEGORIES, read_llp
@@ -75,14 +75,6 @@ def test_ovave_has_events_with_gaps_and_classes_that_train_does_not_see(tmp_path
     train = OVAVE(tmp_path, features="made.h5")
     assert train[0].relevance.tolist() == [[1, 0, 1]] and train.unseen == ("bell",)
     assert train.split("val")[0].category.tolist() == [train.categories.index("bell")]
-
-
-def test_avepm_has_an_event_per_video(tmp_path: Path):
-    for split, row in {"train": "7,0.0,2.5,1\n8,1.0,3.0,0", "val": "1,1.0,3.0,1", "test": "2,0.0,3.0,0"}.items():
-        (tmp_path / f"{split}.csv").write_text(f"sample_id,onset,offset,label\n{row}\n")
-    write_store(tmp_path / "made.h5", Features(torch.randn(4, 3, 2), torch.randn(4, 3, 2), tuple("7812")))
-    train = AVEPM(tmp_path, features="made.h5")
-    assert len(train) == 2 and train.num_classes == 2 and train[1].relevance.tolist() == [[0, 1, 1]]
 
 
 def test_batches_of_pygs_loader_are_those_of_training():

@@ -17,7 +17,7 @@ from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import write_text
 from avsgn_pyg.data.annotations import labels_of, read_annotations, replaced, write_annotations
-from avsgn_pyg.data.edited import Edited, read_edited, to_rows
+from avsgn_pyg.data.edited import read_edited, to_rows
 from avsgn_pyg.data.rows import read_rows
 from avsgn_pyg.features.files import read_labels
 
@@ -55,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
     if len(options.files) > 1 and any(file.is_dir() for file in options.files):
         raise DataError("give one folder of a data set and nothing else, or files")
     if options.files[0].is_dir():
-        from avsgn_pyg.data.timed import read_folder  # needs torch
-        found, errors = [Edited(video.video_id, video) for video in read_folder(options.files[0], options.segments)], []
+        from avsgn_pyg.data.folders import read_folder  # needs torch
+        found, errors = [(video.video_id, video) for video in read_folder(options.files[0], options.segments)], []
     else:
         found, errors = read_edited(options.files, names)
     if as_rows:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.baselines.common import streams
-from avsgn_pyg.graph.regions import region_rows
+from avsgn_pyg.graph.views import region_rows
 
 Regions = Float[Tensor, "B T R v"]
 Chosen = Float[Tensor, "B T v"]

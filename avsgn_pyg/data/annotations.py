@@ -6,7 +6,6 @@ with a ``segment`` of start and end in seconds and a ``label``; other fields are
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import write_json
-from avsgn_pyg.data.files import read_text
+from avsgn_pyg.data.files import read_json
 
 #: Name of a split in a file -> name in this package.
 SPLIT_NAMES: Final = {"train": "train", "training": "train", "val": "val", "validation": "val", "test": "test",
@@ -52,10 +51,7 @@ def read_annotations(path: str | Path) -> list[AnnotatedVideo]:
             subset.
     """
     path = Path(path)
-    try:
-        content = json.loads(read_text(path), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a readable JSON file ({error})") from None
+    content = read_json(path, object_pairs_hook=_unique)
     database = content.get("database") if isinstance(content, dict) else None
     if not isinstance(database, dict) or not database:
         raise DataError(f'{path}: no videos; expected {{"database": {{id: {{"subset", "duration", "annotations"}}}}}}, '

@@ -17,9 +17,8 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from avsgn_pyg.common.config import AugmentConfig
-from avsgn_pyg.graph.regions import has_regions
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, PASTED, RELEVANCE, VISUAL
-from avsgn_pyg.graph.views import padded_view
+from avsgn_pyg.graph.views import has_regions, padded_view
 
 #: Pasting leaves at least this many event seconds, the shortest event of AVE.
 SHORTEST_EVENT = 2

@@ -21,12 +21,12 @@ from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.dense import load_dense
 from avsgn_pyg.data.feature_store import EXTRACTION, Features, LabelText, format_span, read_store, width_mismatches
 from avsgn_pyg.data.files import BY_ID_FILES, SPLIT_FILES, check_files, feature_files, label_files, root_of
+from avsgn_pyg.data.folders import read_kind
 from avsgn_pyg.data.legacy import Maps, legacy_shape, open_legacy, open_maps, read_label_text, read_legacy_features
 from avsgn_pyg.data.recompose import recompose_dataset
 from avsgn_pyg.data.rows import format_some
 from avsgn_pyg.data.sources import ABSENT, UNKNOWN, file_record, find_by_id, find_by_row, label_padded
 from avsgn_pyg.data.synthetic import make_synthetic
-from avsgn_pyg.data.timed import read_kind
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.schema import NO_EVENT
 

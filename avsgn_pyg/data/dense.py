@@ -23,9 +23,9 @@ from avsgn_pyg.data.annotations import AnnotatedVideo, labels_of, read_annotatio
 from avsgn_pyg.data.ave import SPLITS
 from avsgn_pyg.data.feature_store import Features, read_store
 from avsgn_pyg.data.files import check_files, root_of
+from avsgn_pyg.data.folders import read_kind, timed_videos
 from avsgn_pyg.data.rows import class_index, format_some
 from avsgn_pyg.data.sources import file_record, places_by_id
-from avsgn_pyg.data.timed import read_kind, timed_videos
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.schema import EVENTS, NO_EVENT, ROW
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -28,11 +28,8 @@ NOTE: Final = re.compile(r"\s*\[((no (picture|sound)|(picture|sound) for \d+%)(,
 REMAINDER: Final = 0.1
 
 
-class Edited(NamedTuple):
-    """A video and the file, or the place in it, that it was read from."""
-
-    where: str
-    video: AnnotatedVideo
+#: A video, after the file, or the place in it, that it was read from.
+Edited = tuple[str, AnnotatedVideo]
 
 
 def read_edited(paths: Iterable[Path], categories: Sequence[str] | None = None) -> tuple[list[Edited], list[DataError]]:
@@ -52,7 +49,7 @@ def read_edited(paths: Iterable[Path], categories: Sequence[str] | None = None) 
                 labelled = _labelled(where, video, categories)
                 if video.video_id in found:
                     raise DataError(f"{where}: a second file with the id {video.video_id!r}; give only one")
-                found[video.video_id] = Edited(where, labelled)
+                found[video.video_id] = where, labelled
         except DataError as error:
             errors.append(error)
     return list(found.values()), errors
@@ -97,7 +94,7 @@ def _row(where: str, video: AnnotatedVideo, segments: int, quality: str) -> Row:
     return row
 
 
-def _read(path: Path) -> Iterator[tuple[str, AnnotatedVideo]]:
+def _read(path: Path) -> Iterator[Edited]:
     if path.suffix.lower() == ".json":
         yield from read_label_studio(path)
         return

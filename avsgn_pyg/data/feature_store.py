@@ -107,8 +107,8 @@ class Features:
     @property
     def failed(self) -> dict[int, str]:
         """Row of the annotations -> reason for which its extraction or conversion failed."""
-        known = self.provenance.get("made by") in (EXTRACTION, CONVERSION)
-        return {row: each["reason"] for each in self.provenance.get("failed", ()) for row in each["rows"] if known}
+        found = self.provenance.get("failed", ()) if self.provenance.get("made by") in (EXTRACTION, CONVERSION) else ()
+        return {row: each["reason"] for each in found for row in each["rows"]}
 
     @property
     def clip_seconds(self) -> Int[Tensor, "N"] | None:

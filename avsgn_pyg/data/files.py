@@ -137,9 +137,18 @@ def read_table(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> It
         yield f"{path}, line {table.line_num}", values
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of one object; DataError if it is something else."""
+def read_json(path: Path, **options: Any) -> Any:
+    """Read a JSON file, with options of ``json.loads``; DataError if it is something else."""
+    text = read_text(path)
     try:
-        return dict(json.loads(read_text(path)))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not a JSON object with ids as keys ({error})") from None
+        return json.loads(text, **options)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a readable JSON file ({error})") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file of one object; DataError if it is something else."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: expected a JSON object with ids as keys, got {type(found).__name__}")
+    return found

@@ -6,7 +6,6 @@ second 1.0 to 3.0 s are the frames 26 to 75. The format is documented at https:/
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.text import printable
 from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent
-from avsgn_pyg.data.files import read_text
+from avsgn_pyg.data.files import read_json
 
 #: Frames per second of the timeline in tasks that this file writes; the video may have another rate.
 RATE: Final = 25
@@ -73,10 +72,7 @@ def read_label_studio(path: Path) -> Iterator[tuple[str, AnnotatedVideo]]:
         DataError: the file is no such export, or nothing in it is annotated; or file and task of several annotations,
             or of a range without a label or frames.
     """
-    try:
-        tasks = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a readable JSON file ({error})") from None
+    tasks = read_json(path)
     if not isinstance(tasks, list) or not all(isinstance(each, dict) and isinstance(each.get("data"), dict)
                                               and isinstance(each.get("annotations"), list) for each in tasks):
         raise DataError(f"{path}: expected an export of Label Studio in the format JSON (not JSON-MIN), a list of "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.data.files import BY_ID_FILES, read_json, read_table, read_text
+from avsgn_pyg.data.files import BY_ID_FILES, read_object, read_table, read_text
 from avsgn_pyg.data.rows import read_rows
 
 ID: Final = "{id}"
@@ -89,7 +89,8 @@ def read_ids(path: str | Path) -> tuple[str, ...]:
     text = read_text(path)
     first = text.partition("\n")[0].strip()
     if path.suffix == ".json":
-        found = list(read_json(path).get("database", read_json(path)))
+        found = read_object(path)
+        found = list(found.get("database", found))
     elif first.count("&") >= 4:
         found = [row.video_id for _, row in read_rows(path, segments=10**9)]
     elif column := next((name for name in COLUMNS if name in re.split("[,\t]", first)), None):

@@ -17,10 +17,10 @@ from avsgn_pyg.data import ave, h5
 from avsgn_pyg.data.ave import Annotations, Splits, SplitSource
 from avsgn_pyg.data.feature_store import FORMAT, Features, format_span, read_store
 from avsgn_pyg.data.files import check_folder, kind_of
+from avsgn_pyg.data.folders import read_kind
 from avsgn_pyg.data.legacy import legacy_shape
 from avsgn_pyg.data.rows import format_some
 from avsgn_pyg.data.sources import ABSENT, UNKNOWN, find_by_id, find_by_row, find_padded
-from avsgn_pyg.data.timed import read_kind
 
 LEGACY_FILES: Final = ("audio_feature.h5", "visual_feature.h5")
 

@@ -21,10 +21,9 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.data.feature_store import LabelText, check_lengths
 from avsgn_pyg.data.legacy import Maps
 from avsgn_pyg.graph.build import build_batch
-from avsgn_pyg.graph.regions import with_regions
 from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.graph.topology import COMPLETE, Topology
-from avsgn_pyg.graph.views import length_mask
+from avsgn_pyg.graph.views import length_mask, with_regions
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def _skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology | Non
     make = _make_skeleton if min(counts) == max(counts) else _make_skeleton.__wrapped__
     kept, shared = make(counts, text_nodes, topology, device)
     if any(tensor._version for tensor in shared):  # one was written into
-        _make_skeleton.cache_clear(), _relation_edges.cache_clear()
+        _make_skeleton.cache_clear()
         kept, _ = make(counts, text_nodes, topology, device)
     batch = copy.copy(kept)  # own stores, shared tensors
     for name in ("_slice_dict", "_inc_dict"):
@@ -167,14 +167,13 @@ def _make_skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology 
         store.ptr = start[name].to(device)
     equal, made = min(counts) == max(counts), {}
     for relation in RELATIONS if topology is not None else ():
-        source, subgraph, target = relation
-        constant = source == target == TEXT  # the same in every batch of so many videos
-        key = relation if constant else (source, target)
-        if key in made:
-            index, ends = made[key][0].clone(), made[key][1]
+        source, _, target = relation
+        if (source, target) in made:  # in another subgraph
+            index, ends = made[source, target][0].clone(), made[source, target][1]
         else:
-            make = _relation_edges if constant else _relation_edges.__wrapped__
-            index, ends = made[key] = make(topology, source, target, nodes[source], nodes[target], subgraph)
+            index = topology.edges(source, target, torch.tensor(nodes[source]), torch.tensor(nodes[target]))
+            ends = torch.searchsorted(index[1].contiguous(), start[target])  # where those of each video begin
+            made[source, target] = index, ends
         batch[relation].edge_index = index.to(device)
         slices[relation] = {"edge_index": ends}
         shift = torch.stack((start[source][:-1], start[target][:-1]), dim=1)
@@ -186,12 +185,3 @@ def _make_skeleton(counts: tuple[int, ...], text_nodes: int, topology: Topology 
         slices[name], increments[name] = torch.arange(videos + 1), none
     batch._num_graphs, batch._slice_dict, batch._inc_dict = videos, slices, increments
     return batch, [value for store in batch.stores for value in store.values() if isinstance(value, Tensor)]
-
-
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def _relation_edges(topology: Topology, source: str, target: str, sources: tuple[int, ...], targets: tuple[int, ...],
-                    subgraph: str) -> tuple[Tensor, Tensor]:
-    """The edges of one relation, and where those of each video begin; one tensor per subgraph."""
-    index = topology.edges(source, target, torch.tensor(sources), torch.tensor(targets))
-    return index, torch.searchsorted(index[1].contiguous(), starts(torch.tensor(targets)))

@@ -1,8 +1,10 @@
 """One batch, two views: PyG's flat list of nodes, and dense [B, T, d] blocks for attention and the head.
 
-:func:`to_heterodata` writes a model's attention onto the graph as ``edge_weight``, for PyG's own tools.
+:func:`to_heterodata` writes a model's attention onto the graph as ``edge_weight``, for PyG's own tools. A batch with
+regions of its pictures has ``batch["visual"].regions`` [B T, R, d] in addition to ``x`` [B T, d]; models with attention
+over regions use the former, all others the latter.
 
-Shapes: B videos, T nodes of one type (of the longest video), M nodes of it in the whole batch, d width.
+Shapes: B videos, T nodes of one type (of the longest video), M nodes of it in the whole batch, R regions, d width.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,7 +22,9 @@ from torch_geometric.data import Batch, HeteroData
 
 from avsgn_pyg.graph.detection import DenseOutput
 from avsgn_pyg.graph.localization import Localization
-from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT, relations
+from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT, VISUAL, relations
+
+REGIONS: Final = "regions"
 
 
 def as_batch(data: HeteroData) -> Batch:
@@ -86,6 +91,32 @@ def pad(x: Float[Tensor, "M d"], counts: Sequence[int]) -> tuple[Float[Tensor, "
 def flatten(block: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None) -> Float[Tensor, "M d"]:
     """A block as flat nodes, without its padding."""
     return block.flatten(0, 1) if mask is None else block[mask]
+
+
+def with_regions(batch: Batch, regions: Float[Tensor, "B T R d"]) -> Batch:
+    """Write `regions` onto the batch's visual nodes; ``to_data_list()`` parts them too. Returns the batch.
+
+    Raises:
+        ValueError: the batch has another number of videos or seconds.
+    """
+    nodes = batch[VISUAL]
+    if regions.shape[:2].numel() != len(nodes.x):
+        raise ValueError(f"got regions of {regions.shape[0]} videos of {regions.shape[1]} s, but the batch has "
+                         f"{len(nodes.x)} visual nodes")
+    nodes[REGIONS] = regions.flatten(0, 1)
+    for bookkeeping in (batch._slice_dict, batch._inc_dict):
+        bookkeeping[VISUAL] = {**bookkeeping[VISUAL], REGIONS: bookkeeping[VISUAL]["x"]}
+    return batch
+
+
+def has_regions(batch: HeteroData) -> bool:
+    """Whether the batch has more than one visual vector per second."""
+    return REGIONS in batch[VISUAL]
+
+
+def region_rows(batch: HeteroData) -> Float[Tensor, "N R d"]:
+    """The regions of every visual node; its single vector if it has no regions."""
+    return batch[VISUAL][REGIONS] if has_regions(batch) else batch[VISUAL].x[:, None]
 
 
 def set_edges(batch: Batch, edge_type: tuple[str, str, str], edge_index: Int[Tensor, "2 E"], **values: Tensor) -> None:

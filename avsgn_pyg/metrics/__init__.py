@@ -22,6 +22,7 @@ from avsgn_pyg.metrics.report import Report, Row, VideoRecord, evaluate, video_r
 from avsgn_pyg.metrics.segment import (
     BACKGROUND,
     accuracy,
+    best_tau,
     class_accuracy,
     confusion_matrix,
     correct_per_video,
@@ -31,7 +32,6 @@ from avsgn_pyg.metrics.segment import (
     segment_targets,
     zero_padding,
 )
-from avsgn_pyg.metrics.threshold import best_tau
 
 __all__ = [
     "BACKGROUND", "THRESHOLDS", "TIOU", "Detection", "DetectionReport", "Difference", "Interval", "Report", "Row",

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 
 from avsgn_pyg.graph.detection import Detection
 from avsgn_pyg.metrics.interval import Interval
-from avsgn_pyg.metrics.report import Row
+from avsgn_pyg.metrics.report import Row, plain
 
 #: tIoU thresholds of the mean mAP.
 TIOU: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -65,7 +65,7 @@ class DetectionReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: names as above but `resampled`, ``nan`` as ``None``, thresholds as text."""
-        return {item.name: _plain(getattr(self, item.name)) for item in fields(self) if item.name != "resampled"}
+        return {item.name: plain(getattr(self, item.name)) for item in fields(self) if item.name != "resampled"}
 
 
 def evaluate_detections(
@@ -200,11 +200,3 @@ def _check(rows: np.ndarray, name: str, classes: int) -> None:
     if not good.all():
         raise ValueError(f"{name}: {rows[~good][0].tolist()} must be a class from 0 to {classes - 1}, a start before "
                          "an end in seconds, and of a detection its score")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key if isinstance(key, str) else f"{key:g}": _plain(each) for key, each in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -66,7 +66,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: names as above, ``nan`` as ``None``, IoU thresholds as text."""
-        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        return {item.name: plain(getattr(self, item.name)) for item in fields(self)}
 
     def rows(self) -> list[Row]:
         """Return the lines of the table that is printed after a run, headline first."""
@@ -206,11 +206,12 @@ def _text(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a score as JSON has it: lists and dictionaries with text as keys, ``nan`` as ``None``."""
     if isinstance(value, Tensor):
         return value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -18,8 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.graph.decoding import decode_dense, soft_nms
-from avsgn_pyg.graph.detection import DenseOutput, Detection
+from avsgn_pyg.graph.detection import DenseOutput, Detection, decode_dense, soft_nms
 from avsgn_pyg.predictor.windows import window_starts
 
 #: Features that a model takes at once, in windows.
@@ -46,7 +45,7 @@ def find_events(
         model: maps the features of some windows to their output.
         seconds: S; the windows are those of :func:`.windows.window_starts`.
         whole: whether the model takes the windows as one video.
-        limit, threshold, sigma: of decoding, :func:`avsgn_pyg.graph.decoding.decode_dense`; the limit is a window's.
+        limit, threshold, sigma: of decoding, :func:`avsgn_pyg.graph.detection.decode_dense`; the limit is a window's.
     """
     length = audio.shape[1] // rate
     starts = window_starts(seconds, length)

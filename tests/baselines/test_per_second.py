@@ -7,8 +7,7 @@ import torch
 
 from avsgn_pyg.baselines.per_second import THRESHOLDS, PerSecond, PerSecondObjective, runs
 from avsgn_pyg.graph.build import build_batch
-from avsgn_pyg.graph.decoding import decode_dense
-from avsgn_pyg.graph.detection import DenseOutput
+from avsgn_pyg.graph.detection import DenseOutput, decode_dense
 
 Found = list[tuple[float, float, float]]
 

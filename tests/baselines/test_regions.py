@@ -20,7 +20,7 @@ from avsgn_pyg.baselines.regions import (
 )
 from avsgn_pyg.common.config import ConfigError, load_config
 from avsgn_pyg.engine.zoo import MODELS, Shape, build_model, build_objective
-from avsgn_pyg.graph.regions import with_regions
+from avsgn_pyg.graph.views import with_regions
 
 A, V, R = 5, 8, 4
 METHODS = sorted(name for name, row in MODELS.items() if row.regional)

@@ -9,8 +9,7 @@ from torch_geometric.data import Batch
 from avsgn_pyg.common.config import AugmentConfig
 from avsgn_pyg.data.augment import Seconds, augment, drop_modality, paste_boundaries, recombine
 from avsgn_pyg.data.videos import Videos
-from avsgn_pyg.graph.regions import with_regions
-from avsgn_pyg.graph.views import dense_view, padded_view
+from avsgn_pyg.graph.views import dense_view, padded_view, with_regions
 
 MODALITIES = ("audio", "visual")
 EVERYTHING = AugmentConfig(recombine=0.5, boundary=0.7, time_flip=0.5, noise=0.1)

@@ -130,6 +130,7 @@ def test_rows_of_ave_need_a_train_split(rows: Path):
         load_dataset(config)
 
 
+@pytest.mark.slow
 def test_ave_composite_has_38_ids_of_several_clips(tmp_path: Path, ave_composite_root: Path):
     """Every row was composed anew, so its event is in no other row's features."""
     whole = load_dataset(DataConfig(root=ave_composite_root))

@@ -106,17 +106,6 @@ def test_missing_foreign_and_cut_files_are_named(tmp_path: Path, read: object) -
             read(tmp_path / name)
 
 
-def test_damage_found_while_reading_is_named_too(tmp_path: Path) -> None:
-    path = write(tmp_path / "bad.h5", draw(4, 10, 80), compression="gzip")
-    with h5py.File(path) as file:
-        place = file["avadataset"].id.get_chunk_info(0).byte_offset
-    content = bytearray(path.read_bytes())
-    content[place : place + 64] = bytes(64)
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"bad\.h5: not a readable h5 file"):
-        read_legacy_features(path)
-
-
 def test_label_text_that_declares_more_than_its_file_holds_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "text.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (10**10, 128)})

@@ -72,7 +72,7 @@ def test_ids_are_read_from_lists_tables_rows_and_json(name: str, text: str, tmp_
 
 
 @pytest.mark.parametrize(("name", "text", "words"), [
-    ("ids.txt", "\n", "no ids"), ("x.json", "[1]", "ids as keys"), ("x.json", "{", "ids as keys"),
+    ("ids.txt", "\n", "no ids"), ("x.json", "[1]", "ids as keys"), ("x.json", "{", "not a readable JSON"),
     ("other/notes.txt", "a", "none of Annotations.txt"),
 ])
 def test_a_file_without_ids_is_an_error(name: str, text: str, words: str, tmp_path: Path):

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch, HeteroData
 
-from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
-from avsgn_pyg.graph.schema import NO_EVENT, SUBGRAPHS, relations
+from avsgn_pyg.graph.build import build_batch, build_video, collate
+from avsgn_pyg.graph.schema import NO_EVENT
 from avsgn_pyg.graph.topology import COMPLETE, Topology
 
 TEXT_NODES = 3
@@ -81,17 +81,6 @@ def test_a_video_has_features_labels_and_a_number_of_text_nodes() -> None:
     assert video.category.shape == video.row.shape == (1,)
     assert video.relevance.shape == (1, 5)
     video.validate(raise_on_error=True)
-
-
-def test_every_relation_is_complete_with_self_loops_and_sorted_by_target() -> None:
-    video = singles(stacked(videos=1))[0]
-    assert len(video.edge_types) == len(set(RELATIONS)) == 12
-    for subgraph in SUBGRAPHS:
-        for source, name, target in relations(subgraph):
-            index = video[source, name, target].edge_index
-            senders, receivers = video[source].num_nodes, video[target].num_nodes
-            expected = [[j, i] for i in range(receivers) for j in range(senders)]
-            assert index.T.tolist() == expected
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES[:3], ids=str)
@@ -181,12 +170,6 @@ def test_a_batch_of_mixed_lengths_equals_the_collated_one_and_can_be_separated(
         for source, name, target in video.edge_types:
             alone = build_video(video["audio"].x, video["visual"].x, text_nodes=TEXT_NODES, topology=topology)
             assert same(video[source, name, target].edge_index, alone[source, name, target].edge_index)
-
-
-def test_relevance_in_the_padding_is_ignored() -> None:
-    parts = concatenated((2, 5))
-    parts["relevance"][0, 2:] = torch.nan
-    assert not build_batch(**parts, text_nodes=TEXT_NODES).relevance[0, 2:].any()
 
 
 @pytest.mark.gpu

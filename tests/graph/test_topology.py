@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -80,35 +79,6 @@ def test_a_list_is_complete_for_one_size():
     note_complete(index, 2, 3, 4)
     assert is_complete(index, 2, 3, 4)
     assert not is_complete(index, 2, 4, 3) and not is_complete(index, 4, 2, 3) and is_complete(index, 2, 3, 4)
-
-
-@pytest.mark.parametrize("noted", [True, False], ids=["noted", "compared"])
-def test_a_list_that_was_written_into_is_compared_again(noted: bool):
-    index = complete_edges(*SIZE)
-    note_complete(index, *SIZE) if noted else is_complete(index, *SIZE)
-    for number, complete in ((1, False), (2, True)):
-        index[0, 2] = number
-        assert is_complete(index, *SIZE) == complete
-
-
-@pytest.mark.parametrize("write", [
-    lambda index: index[0].fill_(0), lambda index: index.view(-1)[0].fill_(1), lambda index: index.T[0].fill_(1),
-    lambda index: index.detach()[0].fill_(0), lambda index: index.data[0, 0].fill_(1),
-    lambda index: index.numpy().__setitem__((0, 0), 1), lambda index: setattr(index, "data", one_doubled(index)),
-], ids=["row", "flat", "transposed", "detached", "data", "numpy", "set data"])
-def test_a_write_through_a_view_is_noticed(write: Callable[[Tensor], object]):
-    index = complete_edges(*SIZE)
-    note_complete(index, *SIZE)
-    write(index)
-    assert not is_complete(index, *SIZE)
-
-
-def test_in_inference_mode_every_list_is_compared():
-    with torch.inference_mode():
-        index = complete_edges(*SIZE)
-        assert is_complete(index, *SIZE)
-        index[0, 2] = index[0, 1]
-        assert not is_complete(index, *SIZE)
 
 
 @pytest.mark.gpu

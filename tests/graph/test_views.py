@@ -14,7 +14,15 @@ from torch_geometric.utils import to_networkx
 from avsgn_pyg.graph.build import RELATIONS, build_batch, build_video, collate
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.schema import SUBGRAPHS
-from avsgn_pyg.graph.views import dense_view, padded_view, set_edges, to_heterodata
+from avsgn_pyg.graph.views import (
+    dense_view,
+    has_regions,
+    padded_view,
+    region_rows,
+    set_edges,
+    to_heterodata,
+    with_regions,
+)
 
 
 def batch_of(videos: int, segments: int) -> tuple[torch.Tensor, Batch]:
@@ -70,14 +78,6 @@ def test_shorter_videos_are_padded_with_zeros() -> None:
         length = len(video["audio"].x)
         assert torch.equal(block[number, :length], video["audio"].x) and not block[number, length:].any()
         assert mask[number, :length].all()
-
-
-def test_gradients_of_a_padded_view_reach_every_row_once() -> None:
-    _, batch = mixed_batch(3, 5)
-    batch["audio"].x.requires_grad_()
-    block, mask = padded_view(batch, "audio")
-    (block * torch.arange(1, 11).view(2, 5, 1)).sum().backward()
-    assert torch.equal(batch["audio"].x.grad[:, 0], torch.arange(1, 11)[mask.flatten()].float())
 
 
 # --- Attention as a graph --------------------------------------------------------------------------
@@ -163,3 +163,19 @@ def test_edges_set_in_a_batch_are_separated_with_their_videos():
     one, two = batch.to_data_list()
     assert one[relation].edge_index.tolist() == [[0, 1], [2, 2]] and two[relation].edge_index.tolist() == [[2], [0]]
     torch.testing.assert_close(one[relation].edge_weight, torch.tensor([0.2, 0.3]))
+
+
+# --- Regions ---------------------------------------------------------------------------------------
+
+
+def test_regions_are_added_to_the_vectors_and_separated_by_video():
+    (_, plain), regions = batch_of(3, 4), torch.randn(3, 4, 5, 6)
+    vectors = plain["visual"].x.clone()
+    assert not has_regions(plain) and torch.equal(region_rows(plain), vectors[:, None])  # a vector is one region
+    with pytest.raises(ValueError, match=r"2 videos.*12"):
+        with_regions(plain, regions[:2])
+    full = with_regions(plain, regions)
+    assert has_regions(full) and torch.equal(region_rows(full), regions.flatten(0, 1))
+    for number, video in enumerate(full.to_data_list()):
+        assert torch.equal(video["visual"].regions, regions[number])
+        assert torch.equal(video["visual"].x, vectors.view(3, 4, 6)[number])

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg.common.errors import ConfigError, DataError
-from avsgn_pyg.graph.decoding import decode_dense
-from avsgn_pyg.graph.detection import DenseOutput
+from avsgn_pyg.graph.detection import DenseOutput, decode_dense
 from avsgn_pyg.predictor.clips import predict_clips
 from avsgn_pyg.predictor.dense import find_events
 from avsgn_pyg.predictor.export import export_model

@@ -18,8 +18,7 @@ from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.evaluator import run_batches
 from avsgn_pyg.engine.recipes.checks import FREE_SECTIONS, check_config
 from avsgn_pyg.engine.recipes.task import Scored, Task, bind
-from avsgn_pyg.graph.decoding import decode_dense
-from avsgn_pyg.graph.detection import DenseOutput, Detection
+from avsgn_pyg.graph.detection import DenseOutput, Detection, decode_dense
 from avsgn_pyg.metrics.detection import evaluate_detections
 
 

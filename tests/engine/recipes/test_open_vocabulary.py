@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from avsgn_pyg import metrics
 from avsgn_pyg.common.config import DataConfig, SyntheticConfig, load_config
 from avsgn_pyg.common.errors import ConfigError, DataError
-from avsgn_pyg.data.by_id import read_ovave
 from avsgn_pyg.data.dataset import Dataset, load_dataset
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.data.files import BY_ID_FILES
+from avsgn_pyg.data.folders import read_ovave
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.open_vocabulary import GRID, fit_temperatures, measure_held_out, measure_unseen
 from avsgn_pyg.engine.recipes.parts import open_run

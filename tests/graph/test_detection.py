@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from avsgn_pyg.graph.decoding import decode_dense
-from avsgn_pyg.graph.detection import DenseOutput, Detection
+from avsgn_pyg.graph.detection import DenseOutput, Detection, decode_dense
 
 LOOSE = {"limit": 100, "threshold": 0.001, "sigma": 0.5}
 

@@ -1,7 +1,7 @@
-"""OV-AVE and AVE-PM: their published annotation files as :class:`~avsgn_pyg.data.ave.Annotations` and splits.
+"""Folders of AVE, OV-AVE and AVE-PM as annotated rows and splits, or as videos with timed events.
 
-Both have one class per video and unique ids. ``docs/data.md`` describes the files. Rows are counted over the csv file
-of OV-AVE, and over the train, val and test files of AVE-PM in this order.
+OV-AVE and AVE-PM have one class per video and unique ids. ``docs/data.md`` describes the files. Rows are counted over
+the csv file of OV-AVE, and over the train, val and test files of AVE-PM in this order.
 
 Shapes: N videos, T segments of one second.
 """
@@ -10,19 +10,87 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.data.ave import SPLITS, Annotations, Splits
-from avsgn_pyg.data.files import BY_ID_FILES, read_json, read_table
+from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent
+from avsgn_pyg.data.ave import SPLITS, Annotations, Splits, SplitSource, read_annotations, read_splits
+from avsgn_pyg.data.files import BY_ID_FILES, SPLIT_FILES, kind_of, read_object, read_table
 from avsgn_pyg.data.rows import class_index
 
 #: Names of AVE-PM's classes, in the authors' repository; read if it is in the folder.
 NAMES_FILE: Final = "class_name_mapping.csv"
+
+
+def read_kind(
+    kind: str, root: Path, segments: int = 10, categories: Sequence[str] | None = None, *,
+    annotations: str = "Annotations.txt", splits: SplitSource = "order",
+) -> tuple[Annotations, Splits]:
+    """Read the rows and splits of a folder.
+
+    Args:
+        kind: ``ave``, ``ov-ave`` or ``ave-pm``.
+        root: the folder.
+        segments: T; OV-AVE's files have their own.
+        categories: class names in index order; ``None``: in the order of the files.
+        annotations, splits: the annotation file and the form of the split files, of AVE alone.
+
+    Raises:
+        DataError: of :func:`~avsgn_pyg.data.ave.read_annotations` and :func:`~avsgn_pyg.data.ave.read_splits`, or of
+            :func:`read_ovave` and :func:`read_avepm`.
+    """
+    if kind == "ov-ave":
+        return read_ovave(root, categories)
+    if kind == "ave-pm":
+        return read_avepm(root, segments, categories)
+    rows = read_annotations(root / annotations, segments, categories)
+    return rows, read_splits(root, rows, splits)
+
+
+def read_folder(root: str | Path, segments: int = 10) -> list[AnnotatedVideo]:
+    """Return the videos of a folder of AVE, OV-AVE or AVE-PM, each `segments` seconds long, as :func:`timed_videos`.
+
+    Raises:
+        DataError: the folder has the files of none of the three, or one of them is invalid.
+    """
+    root = Path(root)
+    form = "order" if (root / SPLIT_FILES["order"].format("train")).is_file() else "txt"
+    return timed_videos(*read_kind(kind_of(root), root, segments, splits=form))
+
+
+def timed_videos(annotations: Annotations, splits: Splits) -> list[AnnotatedVideo]:
+    """Return one video for each id, in file order; the rows of AVE with one id are the events of one video.
+
+    If its rows are in different splits, the video is in test rather than val, and in val rather than train, so that no
+    training video is evaluated on.
+    """
+    split_of = {row: split for split, rows in splits.present().items() for row in rows.tolist()}
+    events, found = defaultdict(list), defaultdict(set)
+    for row, runs in enumerate(_runs(annotations)):
+        label = annotations.categories[int(annotations.category[row])]
+        events[annotations.video_ids[row]] += [TimedEvent(label, start, end) for start, end in runs]
+        found[annotations.video_ids[row]].add(split_of.get(row))
+    return [AnnotatedVideo(video_id, float(annotations.segments),
+                           next((split for split in reversed(SPLITS) if split in found[video_id]), None),
+                           tuple(dict.fromkeys(sorted(items, key=lambda event: (event.start, event.end, event.label)))))
+            for video_id, items in events.items()]
+
+
+def _runs(annotations: Annotations) -> list[list[tuple[float, float]]]:
+    """Return start and end of every run of event seconds of every row, as annotated where times are not whole."""
+    if annotations.times is not None:
+        return [[(start, end)] for start, end in annotations.times.double().tolist()]
+    found = []
+    for seconds in annotations.relevance.bool().tolist():
+        runs = (list(run) for there, run in groupby(range(len(seconds)), key=seconds.__getitem__) if there)
+        found.append([(float(run[0]), float(run[-1] + 1)) for run in runs])
+    return found
 
 
 def read_ovave(root: str | Path, categories: Sequence[str] | None = None) -> tuple[Annotations, Splits]:
@@ -43,7 +111,7 @@ def read_ovave(root: str | Path, categories: Sequence[str] | None = None) -> tup
     rows = list(read_table(meta, ("split", "cls_name", "cls_type", "vid_name")))
     _check_ids(meta, [(where, row[3]) for where, row in rows])
     known = tuple(categories or sorted({name for _, (_, name, _, _) in rows}))
-    index, found = {name: number for number, name in enumerate(known)}, read_json(labels)
+    index, found = {name: number for number, name in enumerate(known)}, read_object(labels)
     category, marks, kinds = [], [], {}
     for where, (split, name, kind, video_id) in rows:
         if split not in SPLITS or kind not in ("close", "open") or kinds.setdefault(name, kind) != kind:
