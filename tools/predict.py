@@ -39,6 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of the encoders")
     parser.add_encoders("if none is recorded, its weights file has moved, or there is no trained model")
+    parser.add_argument("--download", action="store_true", help="download missing weights of the encoders")
     add_limits(parser)
     options = parser.parse_intermixed_args(arguments)
     if options.top < 1:
@@ -52,7 +53,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     (clips, notes), encoders = search_clips(options.clips), encoder_choices(visual=options.visual, audio=options.audio)
     settings = {"device": options.device, "precision": options.precision, "encoders": encoders,
-                "limits": take_limits(options), **take_labels(options, options.checkpoint, options.seeds)}
+                "download": options.download, "limits": take_limits(options),
+                **take_labels(options, options.checkpoint, options.seeds)}
     model, failed = predictor.open_predictor(**settings), []
     print(*(f"note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
     asked = {name: getattr(options, name) for name in ("out", "tau", "top", "cut", "overwrite")}

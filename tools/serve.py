@@ -35,6 +35,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="where clips saved for training are kept; default runs/corrections")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_encoders("if none is recorded, or there is no trained model")
+    parser.add_argument("--download", action="store_true", help="download missing weights of the encoders")
     add_limits(parser, pixels=4096 * 4096, seconds=3600, deadline=600)
     options = parser.parse_intermixed_args(arguments)
     if bool(options.models) == options.training_free:
@@ -47,7 +48,8 @@ def run(options: argparse.Namespace) -> None:
     for model in options.models:
         check_model(model, several=True)
     asked = {"encoders": encoder_choices(visual=options.visual, audio=options.audio), "device": options.device,
-             "limits": take_limits(options), **take_labels(options, next(iter(options.models), None))}
+             "download": options.download, "limits": take_limits(options),
+             **take_labels(options, next(iter(options.models), None))}
     try:
         from avsgn_pyg.predictor.page import serving
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch.nn.functional as F
@@ -47,12 +47,15 @@ class Encoders:
     rate: int = 1
 
 
-def load_encoders(checkpoint: Checkpoint, given: GivenEncoders | None = None, **placement: Any) -> Encoders:
+def load_encoders(
+    checkpoint: Checkpoint, given: GivenEncoders | None = None, *, download: bool = False, **placement: Any
+) -> Encoders:
     """Return the encoders of a checkpoint.
 
     Args:
         given: ``visual`` and ``audio`` -> an encoder, or a choice of one. The options of a choice replace the recorded
             ones, such as the path of the weights; its name and the revision must be the recorded ones.
+        download: whether missing weights may be downloaded.
         placement: `device`, `precision` and `batch_size` of encoders that are built here.
 
     Raises:
@@ -64,7 +67,7 @@ def load_encoders(checkpoint: Checkpoint, given: GivenEncoders | None = None, **
     if not given.keys() <= set(KINDS):
         raise EncoderError(f"encoders for {sorted(given)}: expected {' and '.join(KINDS)}")
     unchecked = [kind for kind in KINDS if not _is_record(features.get(kind))]
-    found = {kind: _encoder(kind, checkpoint, given.get(kind), placement) for kind in KINDS}
+    found = {kind: _encoder(kind, checkpoint, given.get(kind), download, placement) for kind in KINDS}
     if unchecked:
         warnings.warn(
             f"{checkpoint.path}: unchecked: its features have no record of their {' and '.join(unchecked)} encoder; "
@@ -87,8 +90,13 @@ def _is_record(value: Any) -> bool:
     return isinstance(value, Mapping) and "revision" in value
 
 
-def _encoder(kind: str, checkpoint: Checkpoint, given: Any, placement: Mapping[str, Any]) -> Any:
-    record, is_choice = feature_record(checkpoint).get(kind), isinstance(given, EncoderChoice)
+def with_download(choice: EncoderChoice) -> EncoderChoice:
+    """Return the choice with permission to download weights, of which the signal encoders have none."""
+    return choice if choice.name == "signal" else replace(choice, options={**choice.options, "download": True})
+
+
+def _encoder(kind: str, checkpoint: Checkpoint, given: Any, download: bool, placement: Mapping[str, Any]) -> Any:
+    record = feature_record(checkpoint).get(kind)
     if _is_record(record):
         _check_given(kind, checkpoint, record, given)
     elif given is None:
@@ -99,10 +107,14 @@ def _encoder(kind: str, checkpoint: Checkpoint, given: Any, placement: Mapping[s
             f"(--{kind} NAME KEY=VALUE ..., or encoders={{{kind!r}: ...}})"
         )
     try:
-        if given is not None and not is_choice:
+        if given is None:
+            given = EncoderChoice(record.get("name", ""))
+        if isinstance(given, EncoderChoice) and download:
+            given = with_download(given)
+        if not isinstance(given, EncoderChoice):
             encoder = given
         elif _is_record(record):
-            encoder = encoder_from_record(record, kind, options=given.options if is_choice else None, **placement)
+            encoder = encoder_from_record(record, kind, options=given.options, **placement)
         else:
             encoder = (make_frame_encoder if kind == "visual" else make_audio_encoder)(given, **placement)
     except EncoderError as error:

@@ -54,6 +54,7 @@ class Predictor(ClipLocalizer):
         precision: of the encoders: ``fp32``, ``bf16`` or ``fp16``; the model computes in fp32.
         encoders: ``visual`` and ``audio`` -> an encoder or a choice of one, instead of the recorded ones: see
             :func:`.encoders.load_encoders`. They are loaded for the first clip; features do not need them.
+        download: whether missing weights of the encoders may be downloaded.
         batch_size: number of windows per batch, and of frames or sounds per batch of an encoder.
         labels: two or more labels, the path of a file with one label per line, or a :class:`.vocabulary.Vocabulary`;
             they replace the trained classes.
@@ -68,7 +69,7 @@ class Predictor(ClipLocalizer):
 
     def __init__(
         self, checkpoint: Checkpoint | Sequence[Checkpoint], *, device: str = "auto", precision: str = "fp32",
-        encoders: GivenEncoders | None = None, batch_size: int = 64,
+        encoders: GivenEncoders | None = None, download: bool = False, batch_size: int = 64,
         labels: Sequence[str] | str | Path | Vocabulary | None = None, temperatures: Temperatures | None = None,
         limits: Limits = Limits(),  # noqa: B008
     ) -> None:
@@ -77,7 +78,7 @@ class Predictor(ClipLocalizer):
         check_config(checkpoint.config, checkpoint.path)
         self.meta, self.config = checkpoint.meta, checkpoint.config
         self.device = choose_device(device, precision)
-        self._batch_size, self._given_encoders, self.limits = batch_size, encoders, limits
+        self._batch_size, self._given_encoders, self._download, self.limits = batch_size, encoders, download, limits
         self._placement = {"device": str(self.device), "precision": precision, "batch_size": batch_size}
         self._labels = labels if labels is None or isinstance(labels, Vocabulary) else read_label_list(labels)
         if temperatures is not None and self._text_classifies:
@@ -183,7 +184,7 @@ class Predictor(ClipLocalizer):
     @cached_property
     def encoders(self) -> Encoders:
         """The encoders of clips, loaded at first use; errors are :func:`.encoders.load_encoders`'s."""
-        return load_encoders(self.checkpoint, self._given_encoders, **self._placement)
+        return load_encoders(self.checkpoint, self._given_encoders, download=self._download, **self._placement)
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:

@@ -26,7 +26,7 @@ from avsgn_pyg.features.encoder import PROMPTS, choose_device, label_text, make_
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.training_free import NONE_BELOW, SHARE, Calibration, likelihood_ratio, similarity
-from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders
+from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders, with_download
 from avsgn_pyg.predictor.inputs import read_label_list
 from avsgn_pyg.predictor.localizer import ClipLocalizer
 
@@ -47,6 +47,7 @@ class TrainingFree(ClipLocalizer):
         prompts: ``visual`` and ``audio`` -> templates with ``{}`` for the label; of several, the mean is used.
         window: seconds that are localized together.
         share, none_below: of the rule.
+        download: whether missing weights of the encoders may be downloaded.
         device, precision, batch_size: of the encoders.
         limits: on reading one media file.
 
@@ -61,8 +62,9 @@ class TrainingFree(ClipLocalizer):
     def __init__(
         self, labels: Sequence[str] | str | Path, *, encoders: GivenEncoders | None = None,
         calibration: str | Path | None = None, prompts: Mapping[str, str | Sequence[str]] | None = None,
-        window: int = WINDOW, share: float = SHARE, none_below: float = NONE_BELOW, device: str = "auto",
-        precision: str = "fp32", batch_size: int = 64, limits: Limits = Limits(),  # noqa: B008
+        window: int = WINDOW, share: float = SHARE, none_below: float = NONE_BELOW, download: bool = False,
+        device: str = "auto", precision: str = "fp32", batch_size: int = 64,
+        limits: Limits = Limits(),  # noqa: B008
     ) -> None:
         self._labels = read_label_list(labels)
         self._prompts = {kind: (given,) if isinstance(given, str) else tuple(given)
@@ -70,6 +72,9 @@ class TrainingFree(ClipLocalizer):
         if not self._prompts.keys() <= PROMPTS.keys() or not all(self._prompts.values()):
             raise ConfigError(f"prompts={prompts}: expected one or more templates for each of {sorted(PROMPTS)}")
         self._given, self._calibration = DEFAULT | dict(encoders or {}), calibration
+        if download:
+            self._given = {kind: with_download(each) if isinstance(each, EncoderChoice) else each
+                           for kind, each in self._given.items()}
         self._rule = {"share": share, "none_below": none_below}
         self.device = choose_device(device, precision)
         self._placement = {"device": str(self.device), "precision": precision, "batch_size": batch_size}

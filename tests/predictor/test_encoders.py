@@ -9,7 +9,7 @@ import pytest
 
 from avsgn_pyg.engine.checkpoint import CheckpointError, load_checkpoint
 from avsgn_pyg.features.encoder import EncoderChoice, EncoderError, make_audio_encoder, make_frame_encoder
-from avsgn_pyg.predictor.encoders import load_encoders
+from avsgn_pyg.predictor.encoders import load_encoders, with_download
 
 SAME, OTHER = EncoderChoice("signal", {"width": 16}), EncoderChoice("signal", {"width": 32})
 
@@ -46,6 +46,23 @@ def test_another_revision_than_the_recorded_one_is_refused_with_both_named(load,
     record[kind]["revision"] = "f" * 64
     with pytest.raises(EncoderError, match=rf"epoch-1: {kind} encoder .* revision .* f{{12}}"):
         load(features=record)
+
+
+@pytest.mark.parametrize(("name", "given"), [
+    ("clip", None), ("clip", EncoderChoice("clip", {"weights": "a.pt"})), ("signal", None)])
+def test_missing_weights_may_be_downloaded_on_request(checkpoint, provenance, monkeypatch, name: str, given) -> None:
+    def build(record, kind, *, options, device):
+        asked[kind] = options
+        return built(kind, SAME)
+
+    asked, record = {}, provenance()
+    record["visual"]["name"] = name
+    found = load_checkpoint(checkpoint(features=record))
+    monkeypatch.setattr("avsgn_pyg.predictor.encoders.encoder_from_record", build)
+    load_encoders(found, {"visual": given} if given else None, download=True, device="cpu")
+    expected = {"download": True} if name == "clip" else {}
+    assert asked == {"visual": {**(given.options if given else {}), **expected}, "audio": {}}
+    assert with_download(EncoderChoice("clap")).options == {"download": True}
 
 
 def test_a_choice_of_another_name_is_refused_with_both_named(load) -> None:

@@ -1,8 +1,7 @@
-"""Corrected clips as training data: the data that a model was trained on, and the clips that a person corrected.
+"""Corrected clips as training data: the data that a model was trained on, and the corrected clips.
 
 The folder of a model has ``videos/`` with the corrected clips, ``annotations.json`` with their events as they were
-saved, ``corrected.h5`` and ``corrected.txt`` with their features and rows, and the data set of both, for
-``tools/train.py``: ``Annotations.txt``, ``trainSet.txt`` ..., ``features.h5``.
+saved, and the data set for ``tools/train.py``: ``Annotations.txt``, ``trainSet.txt`` ..., ``features.h5``.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
+import torch.nn.functional as F
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import lock, sha256, write_text
@@ -22,7 +22,7 @@ from avsgn_pyg.common.text import file_name
 from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, read_annotations, write_annotations
 from avsgn_pyg.data.ave import SPLITS, read_splits
 from avsgn_pyg.data.ave import read_annotations as read_rows
-from avsgn_pyg.data.feature_store import Features, LabelText, read_store, write_store
+from avsgn_pyg.data.feature_store import Features, read_store, write_store
 from avsgn_pyg.data.files import SPLIT_FILES, read_text
 from avsgn_pyg.features.encoder import label_text
 from avsgn_pyg.predictor.encoders import feature_record
@@ -33,6 +33,8 @@ from avsgn_pyg.predictor.windows import window_starts
 
 #: How many times a corrected clip counts among the others, and epochs of the continued training.
 WEIGHT, EPOCHS = 8, 10
+#: Two clips of which both features have at least this cosine are the same.
+SAME: Final = 0.9995
 HEADER: Final = "Category&VideoID&Quality&StartTime&EndTime"
 Event = tuple[str, float, float]
 
@@ -42,6 +44,26 @@ class Saved(NamedTuple):
 
     text: str
     settings: list[str]
+
+
+class Rows(NamedTuple):
+    """Rows of an annotation file, and the features of each."""
+
+    lines: list[str]
+    features: Features
+
+    def take(self, places: Sequence[int]) -> Rows:
+        """Return the rows at these places."""
+        features = replace(self.features, audio=self.features.audio[places], visual=self.features.visual[places],
+                           video_ids=tuple(self.features.video_ids[place] for place in places))
+        return Rows([self.lines[place] for place in places], features)
+
+    def join(self, other: Rows) -> Rows:
+        """Return these rows and the others after them."""
+        joined = {name: torch.cat((getattr(self.features, name), getattr(other.features, name)))
+                  for name in ("audio", "visual")}
+        ids = self.features.video_ids + other.features.video_ids
+        return Rows(self.lines + other.lines, replace(self.features, video_ids=ids, **joined))
 
 
 def save(folder: Path, clip: Path, prediction: Prediction, events: Sequence[Event], encoded: EncodedClip,
@@ -61,63 +83,57 @@ def save(folder: Path, clip: Path, prediction: Prediction, events: Sequence[Even
     """
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / ".lock", wait=True):
-        video_id = _video_id(clip, prediction.name)
+        stem = file_name(prediction.name.rpartition(".")[0] or prediction.name)
+        # A file of another content has another id.
+        video_id = f"{stem.replace('&', '_').replace('@', '_').strip()}-{sha256(clip)[:8]}"
         if prediction.found is not None:
-            clips = _keep(folder, clip, video_id, prediction, events)
-            return Saved(f"Saved: annotations.json, beside the {clips} clips. To train a model of several events, "
+            count = len(_keep(folder, clip, video_id, prediction, events))
+            return Saved(f"Saved: annotations.json, beside the {_clips(count)}. To train a model of several events, "
                          "extract the features of the clips (docs/dense.md).", [])
-        base = _base(model)
-        rows, left_out = _windows(video_id, events, prediction, model.segments)
+        windows, left_out = _windows(video_id, events, prediction, model.segments)
         if any("&" in label for label, _, _ in events):
             raise DataError(f"{prediction.name}: '&' separates the fields of an annotation, and no class may have it")
-        if not rows:
+        if not windows:
             raise DataError(f"{prediction.name}: every window of {model.segments} seconds has several events, and this "
                             "model learns one per window; delete the others")
-        _keep(folder, clip, video_id, prediction, events)
-        own = _own(folder, video_id, rows, encoded, model)
-        learned = _write(folder, own, base)
+        trained, splits = _training_data(model)
+        kept = _keep(folder, clip, video_id, prediction, events)
+        corrected = _corrected(folder, [each for each in kept if each != video_id], windows, encoded, model)
+        written = _write(folder, corrected, trained, splits)
     settings = ["data.kind=ave", f"data.root={folder}", "data.annotations=Annotations.txt", "data.splits=txt",
                 "data.features=features.h5", f"train.init={model.source}", f"train.epochs={EPOCHS}",
                 "train.seeds=null", "train.select=last", "train.warmup_epochs=0"]
-    if base is None:
-        settings += ["evaluate.split=train", "evaluate.every=0"]
-    beside = (f"with the {learned} clips of the model's own training" if base
+    if not written.get(model.config.evaluate.split):
+        settings.append("evaluate.split=train")
+    if not written.get("val"):
+        settings.append("evaluate.every=0")
+    learned = len(written["train"]) - WEIGHT * len(corrected.lines)
+    beside = (f"with the {_clips(learned)} of the model's own training" if trained
               else "alone, because the model's own training data are not here")
     some = f" {left_out} windows with several events are left out: the model learns one per window." if left_out else ""
-    clips = len({name.partition("@")[0] for name in own.features.video_ids})
-    return Saved(f"Saved. Now {clips} corrected clip{'s' * (clips > 1)} can be used for training, {beside}; each "
+    return Saved(f"Saved. Now {_clips(len(kept), 'corrected clip')} can be used for training, {beside}; each "
                  f"counts {WEIGHT} times.{some}", settings)
 
 
-class Videos(NamedTuple):
-    """Rows of an annotation file, the features of each, and the rows of every split."""
-
-    lines: list[str]
-    features: Features
-    splits: dict[str, list[int]]
+def _clips(count: int, what: str = "clip") -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
-def _base(model: Predictor) -> Videos | None:
-    """Return what the model was trained with, or ``None`` if that is not a feature store that is still there."""
+def _training_data(model: Predictor) -> tuple[Rows | None, dict[str, list[int]]]:
+    """Return what the model was trained with, and its splits; ``None`` if it is no feature store that is still here."""
     data, root = model.config.data, model.config.data.root
     if data.kind != "ave" or data.features is None or root is None or not (root / data.features).is_file():
-        return None
+        return None, {}
     features = read_store(root / data.features)
     annotations = read_rows(root / data.annotations, features.audio.shape[1], features.categories)
     same = features.categories == model.meta.categories and features.audio.shape[1] == model.segments
     if not same or any(annotations.clips.values()) or features.lengths is not None:
-        return None
-    found = torch.arange(len(annotations)) if features.rows is None else features.rows
-    place = {row: number for number, row in enumerate(found.tolist())}
+        return None, {}
+    found = list(range(len(annotations))) if features.rows is None else features.rows.tolist()
+    place = {row: number for number, row in enumerate(found)}
     splits = {name: [place[row] for row in rows.tolist() if row in place]
               for name, rows in read_splits(root, annotations, data.splits).present().items()}
-    return Videos([annotations.lines[row] for row in found.tolist()], replace(features, rows=None), splits)
-
-
-def _video_id(clip: Path, name: str) -> str:
-    """Return the clip's name as an id of the annotations; a file of another content has another one."""
-    stem = file_name(name.rpartition(".")[0] or name).replace("&", "_").replace("@", "_").strip()
-    return f"{stem}-{sha256(clip)[:8]}"
+    return Rows([annotations.lines[row] for row in found], replace(features, rows=None)), splits
 
 
 def _windows(video_id: str, events: Sequence[Event], prediction: Prediction, segments: int
@@ -140,70 +156,61 @@ def _windows(video_id: str, events: Sequence[Event], prediction: Prediction, seg
     return found, left_out
 
 
-def _keep(folder: Path, clip: Path, video_id: str, prediction: Prediction, events: Sequence[Event]) -> int:
-    """Copy a clip into the folder and note its events there; return how many clips it has."""
+def _keep(folder: Path, clip: Path, video_id: str, prediction: Prediction, events: Sequence[Event]) -> list[str]:
+    """Copy a clip into the folder and note its events there; return the ids of all clips that it has."""
     (folder / "videos").mkdir(exist_ok=True)
     shutil.copyfile(clip, folder / "videos" / f"{video_id}{clip.suffix}")
     path = folder / "annotations.json"
     others = [video for video in read_annotations(path) if video.video_id != video_id] if path.is_file() else []
     saved = AnnotatedVideo(video_id, prediction.duration, "train", tuple(TimedEvent(*event) for event in events))
     write_annotations(path, [*others, saved])
-    return len(others) + 1
+    return [video.video_id for video in (*others, saved)]
 
 
-def _own(folder: Path, video_id: str, rows: Sequence[tuple[int, str]], encoded: EncodedClip, model: Predictor
-         ) -> Videos:
-    """Return all corrected clips of the folder, this one among them, and keep them there."""
-    places = [number for number, _ in rows]
-    lines = [line for _, line in rows]
-    features = Features(
-        encoded.audio[places], encoded.visual[places], tuple(line.split("&")[1] for line in lines),
-        categories=model.meta.categories, label_text=_label_text(model),
-        provenance=dict(feature_record(model.checkpoint)))
-    store, listed = folder / "corrected.h5", folder / "corrected.txt"
-    if store.is_file() and listed.is_file():
-        before = Videos(read_text(listed).splitlines(), read_store(store), {})
-        others = [at for at, name in enumerate(before.features.video_ids) if name.partition("@")[0] != video_id]
-        lines = [before.lines[at] for at in others] + lines
-        features = _join(_take(before.features, others), features) if others else features
-    write_store(store, features)
-    write_text(listed, "".join(f"{line}\n" for line in lines))
-    return Videos(lines, features, {})
+def _corrected(folder: Path, others: Sequence[str], windows: Sequence[tuple[int, str]], encoded: EncodedClip,
+               model: Predictor) -> Rows:
+    """Return the rows of a clip, after those of the `others` in the folder's data set."""
+    places, lines = zip(*windows, strict=True)
+    prompts = feature_record(model.checkpoint).get("prompts")
+    text = label_text(model.encoders.visual, model.encoders.audio, model.meta.categories, prompts) if prompts else None
+    new = Rows([*lines], Features(
+        encoded.audio[[*places]], encoded.visual[[*places]], tuple(line.split("&")[1] for line in lines),
+        categories=model.meta.categories, label_text=text, provenance=dict(feature_record(model.checkpoint))))
+    if not others or not (folder / "features.h5").is_file():
+        return new
+    features = read_store(folder / "features.h5")
+    line = {line.split("&")[1]: line for line in read_text(folder / "Annotations.txt").splitlines()}
+    place = {name: at for at, name in enumerate(features.video_ids)
+             if name.partition("@")[0] in others and name in line}
+    old = Rows([line.get(name, "") for name in features.video_ids], features).take([*place.values()])
+    return old.join(new) if place else new
 
 
-def _write(folder: Path, own: Videos, base: Videos | None) -> int:
-    """Write the data set to train on; return how many clips of the model's own training are in it."""
-    lines, features = own.lines * WEIGHT, _take(own.features, [*range(len(own.lines))] * WEIGHT)
-    splits, learned = {"train": [*range(len(lines))]}, 0
-    if base is not None:
+def _write(folder: Path, corrected: Rows, trained: Rows | None, splits: dict[str, list[int]]
+           ) -> dict[str, list[int]]:
+    """Write the data set to train on; return the rows of its splits."""
+    data = corrected.take([*range(len(corrected.lines))] * WEIGHT)
+    first, found = 0, {"train": []}
+    if trained is not None:
         # A clip that the model is scored on must not be trained on as well.
-        stems = {name.partition("@")[0].rpartition("-")[0] for name in own.features.video_ids}
-        kept = [at for at, name in enumerate(base.features.video_ids) if name not in stems]
+        stems = {name.partition("@")[0].rpartition("-")[0] for name in corrected.features.video_ids}
+        same = _same(trained.features, corrected.features)
+        kept = [at for at, name in enumerate(trained.features.video_ids) if name not in stems and not same[at]]
         place = {at: number for number, at in enumerate(kept)}
-        splits = {name: [place[at] for at in rows if at in place] for name, rows in base.splits.items()}
-        learned = len(splits["train"])
-        splits["train"] += range(len(kept), len(kept) + len(lines))
-        lines, features = [base.lines[at] for at in kept] + lines, _join(_take(base.features, kept), features)
-    write_store(folder / "features.h5", features)
-    write_text(folder / "Annotations.txt", "".join(f"{line}\n" for line in (HEADER, *lines)))
+        found = {name: [place[at] for at in rows if at in place] for name, rows in splits.items()}
+        data, first = trained.take(kept).join(data), len(kept)
+    found["train"] += range(first, len(data.lines))
+    write_store(folder / "features.h5", data.features)
+    write_text(folder / "Annotations.txt", "".join(f"{line}\n" for line in (HEADER, *data.lines)))
     for name, path in ((name, folder / SPLIT_FILES["txt"].format(name)) for name in SPLITS):
         path.unlink(missing_ok=True)
-        if splits.get(name):
-            write_text(path, "".join(f"{lines[row]}\n" for row in splits[name]))
-    return learned
+        if found.get(name):
+            write_text(path, "".join(f"{data.lines[row]}\n" for row in found[name]))
+    return found
 
 
-def _take(features: Features, places: Sequence[int]) -> Features:
-    return replace(features, audio=features.audio[places], visual=features.visual[places],
-                   video_ids=tuple(features.video_ids[at] for at in places))
-
-
-def _join(first: Features, second: Features) -> Features:
-    return replace(first, audio=torch.cat((first.audio, second.audio)), video_ids=first.video_ids + second.video_ids,
-                   visual=torch.cat((first.visual, second.visual)))
-
-
-def _label_text(model: Predictor) -> LabelText | None:
-    """Return the text of the classes by the encoders of the features, if their prompts are recorded."""
-    prompts = feature_record(model.checkpoint).get("prompts")
-    return label_text(model.encoders.visual, model.encoders.audio, model.meta.categories, prompts) if prompts else None
+def _same(features: Features, others: Features) -> list[bool]:
+    """Return whether each clip has the content of one of the others, whatever its name: both its features agree."""
+    cosines = [F.normalize(getattr(features, kind).flatten(1), dim=-1) @
+               F.normalize(getattr(others, kind).flatten(1), dim=-1).T for kind in ("audio", "visual")]
+    return (torch.minimum(*cosines) > SAME).any(1).tolist()

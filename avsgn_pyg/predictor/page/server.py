@@ -1,7 +1,7 @@
 """The page's own addresses, and the check of every request: only this page is served, to browsers on this machine.
 
 ``POST /page/clips`` takes a file, ``GET /page/media/TOKEN`` plays it, ``POST /page/export`` answers with a file of its
-events, ``GET /page/stage.js`` is the script. Gradio's other addresses (files, uploads, proxies) are not reachable.
+events, ``GET /page/viewer.js`` is the script. Gradio's other addresses (files, uploads, proxies) are not reachable.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.predictor.page.answers import corrected, export
-from avsgn_pyg.predictor.page.desk import Desk
+from avsgn_pyg.predictor.page.messages import corrected, export
+from avsgn_pyg.predictor.page.uploads import Uploads
 
 #: Addresses that are answered; all others are not found.
-OPEN: Final = re.compile(r"/(?:page/(?:clips|export|stage\.js|media/[\w-]+)|config|theme\.css|favicon\.ico|"
+OPEN: Final = re.compile(r"/(?:page/(?:clips|export|viewer\.js|media/[\w-]+)|config|theme\.css|favicon\.ico|"
                          r"(?:assets|static)/[\w./ -]+|gradio_api/(?:queue/(?:join|data)|heartbeat/\w+|startup-events|"
                          r"cancel|reset|theme\.css|info))?/?")
 #: Nothing is fetched from elsewhere; Gradio compiles its templates in the browser.
@@ -38,7 +38,7 @@ HEADERS: Final = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "
 REQUEST: Final = 4_000_000
 
 
-def make_server(desk: Desk, hosts: Sequence[str]) -> FastAPI:
+def make_server(uploads: Uploads, hosts: Sequence[str]) -> FastAPI:
     """Return a server with the page's own addresses; Gradio's page is mounted on it.
 
     Args:
@@ -48,20 +48,20 @@ def make_server(desk: Desk, hosts: Sequence[str]) -> FastAPI:
 
     app.add_middleware(Guard, hosts=hosts)
 
-    @app.get("/page/stage.js")
+    @app.get("/page/viewer.js")
     def script() -> Response:
-        text = resources.files("avsgn_pyg.predictor.page").joinpath("stage.js").read_text("utf-8")
+        text = resources.files("avsgn_pyg.predictor.page").joinpath("viewer.js").read_text("utf-8")
         return Response(text, media_type="text/javascript")
 
     @app.post("/page/clips")
     async def receive(request: Request, name: str = "clip") -> Response:
         try:
-            with desk.receive(name) as path, path.open("wb") as file:
+            with uploads.receive(name) as path, path.open("wb") as file:
                 size = 0
                 async for part in request.stream():
                     size += len(part)
-                    if size > desk.most_bytes:
-                        raise DataError(f"This file is larger than {desk.most_bytes / 1e6:.0f} MB, the limit of "
+                    if size > uploads.most_bytes:
+                        raise DataError(f"This file is larger than {uploads.most_bytes / 1e6:.0f} MB, the limit of "
                                         "this page.")
                     file.write(part)
         except ClientDisconnect:
@@ -73,7 +73,7 @@ def make_server(desk: Desk, hosts: Sequence[str]) -> FastAPI:
     @app.get("/page/media/{token}")
     def media(token: str) -> Response:
         try:
-            clip = desk.find(token)
+            clip = uploads.find(token)
         except DataError as error:
             return PlainTextResponse(str(error), 404)
         kind = mimetypes.guess_type(clip.path.name)[0] or ""
@@ -83,13 +83,13 @@ def make_server(desk: Desk, hosts: Sequence[str]) -> FastAPI:
     @app.post("/page/export")
     async def download(request: Request) -> Response:
         try:
-            asked = json.loads(await request.body())
-            answer = desk.find(asked["token"]).answers[asked["answer"]]
-            name, text = export(corrected(answer.prediction, asked["tau"], asked["events"]), asked["format"])
+            given = json.loads(await request.body())
+            result = uploads.find(given["token"]).results[given["result"]]
+            name, text = export(corrected(result.prediction, given["tau"], given["events"]), given["format"])
         except DataError as error:
             return PlainTextResponse(str(error), 400)
         except (ValueError, KeyError, TypeError):
-            return PlainTextResponse("This answer is no longer here; look at the clip again.", 400)
+            return PlainTextResponse("This result is no longer here; analyse the clip again.", 400)
         return Response(text, media_type="application/octet-stream",
                         headers={"X-File-Name": urllib.parse.quote(name)})
 

@@ -1,4 +1,4 @@
-"""Start the page: load the models, bind an address, and remove what visitors sent when it ends."""
+"""Start the page: load the models, bind an address, and remove the uploaded files when it ends."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import uvicorn
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.predictor.localizer import ClipLocalizer
-from avsgn_pyg.predictor.page.desk import Desk
+from avsgn_pyg.predictor.page.actions import Page
 from avsgn_pyg.predictor.page.layout import make_app
-from avsgn_pyg.predictor.page.questions import Page
 from avsgn_pyg.predictor.page.runs import folder_of
+from avsgn_pyg.predictor.page.uploads import Uploads
 from avsgn_pyg.predictor.predictor import open_predictor
 
 
@@ -36,29 +36,29 @@ def serve(
         options: of :func:`.predictor.open_predictor` for every model.
         clips: that everyone is offered.
         host, port: where to listen; port 0 takes a free one.
-        most_bytes: of a file that is sent.
+        most_bytes: of an uploaded file.
         corrections: the folder in which corrected clips are kept; only where `host` is this machine alone.
         ready: is called with the page's address.
 
     Raises:
         DataError: the port is taken, or this machine has no such address; other errors are the models'.
     """
-    _end_in_order()
+    _interrupt_on_signals()
     bound = bind(host, port)
     with bound:
         loaded = load_models(models, options)
-        desk, names = Desk(clips, most_bytes=most_bytes), names_of(host)
+        uploads, names = Uploads(clips, most_bytes=most_bytes), names_of(host)
         try:
-            app = make_app(Page(loaded, desk, corrections if names else None), names)
+            app = make_app(Page(loaded, uploads, corrections if names else None), names)
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
             name, number = bound.getsockname()[:2]
             ready(f"http://{f'[{name}]' if ':' in name else name}:{number}/")
             server.run(sockets=[bound])
         finally:
-            desk.close()
+            uploads.close()
 
 
-def _end_in_order() -> None:
+def _interrupt_on_signals() -> None:
     """Let SIGTERM and SIGHUP interrupt as Ctrl-C does: by default they end the process before clips are removed."""
     for number in (getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)):
         signal.signal(number, signal.default_int_handler)

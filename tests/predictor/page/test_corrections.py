@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -14,14 +15,15 @@ from avsgn_pyg.predictor.page.corrections import WEIGHT, save
 
 
 @pytest.fixture
-def keep(page, looked, trained, movie, tmp_path):
+def keep(page, analysed, trained, movie, tmp_path):
     """Save the movie with some events; returns the sentence and the data set to train on."""
 
-    def run(*events, clip=movie, name="movie.mp4"):
-        answer = page.desk.made[0].answers["tiny|"]
-        prediction = answer.prediction if name == "movie.mp4" else answer.prediction.__class__(
-            **{**vars(answer.prediction), "name": name})
-        saved = save(tmp_path / "kept", clip, prediction, events, answer.encoded, trained)
+    def run(*events, clip=movie, name="movie.mp4", **changes):
+        result = page.uploads.examples[0].results["tiny|"]
+        prediction = replace(result.prediction, name=name, **changes)
+        saved = save(tmp_path / "kept", clip, prediction, events, result.encoded, trained)
+        if not saved.settings:
+            return saved.text, None
         config = load_config(trained.checkpoint.path / "config.yaml", saved.settings)
         return saved.text, load_dataset(config.data)
 
@@ -48,6 +50,19 @@ def test_a_clip_saved_again_replaces_its_rows_and_another_adds_its_own(keep, mov
     shutil.copyfile(movie, other)
     text, data = keep(("dog", 1.0, 2.0), clip=other, name="other.mp4")
     assert len(data.train) == 3 + 2 * WEIGHT and text.startswith("Saved. Now 2 corrected clips")
+
+
+@pytest.mark.parametrize(("name", "left"), [("other.mp4", 3), ("four.mp4", 2)])
+def test_neither_the_content_nor_the_name_of_a_corrected_clip_stays_in_the_data(keep, name: str, left: int) -> None:
+    _, data = keep(("dog", 2.0, 7.0), name=name)
+    assert data.test is None and len(data.train) == left + WEIGHT
+
+
+def test_a_clip_of_a_dense_model_is_kept_with_its_times_and_not_trained(keep, tmp_path) -> None:
+    text, _ = keep(("dog", 2.25, 7.5), ("bell", 3.0, 4.0), found=())
+    assert "beside the 1 clip." in text
+    [kept] = read_annotations(tmp_path / "kept" / "annotations.json")
+    assert kept.events == (("dog", 2.25, 7.5), ("bell", 3.0, 4.0))
 
 
 def test_a_clip_without_events_is_trained_as_background(keep) -> None:

@@ -78,7 +78,7 @@ def visit(served, chromium) -> Iterator[Any]:
         tab.locator(".limits", has_text="MB").first.wait_for()
         if clip:
             tab.locator(".sample").first.click()
-            tab.locator(".shown:visible h2").wait_for()
+            tab.locator(".result:visible h2").wait_for()
         return tab
 
     yield open_page
@@ -102,11 +102,11 @@ def download(tab: Any, form: str) -> str:
 def test_a_sent_clip_is_shown_plays_and_follows_a_click(visit, movie, served) -> None:
     tab = visit(clip=False)
     tab.locator(".file").first.set_input_files(str(movie))
-    tab.locator(".shown:visible h2").wait_for()
+    tab.locator(".result:visible h2").wait_for()
     assert events(tab) == [("rain", 3, 4), ("rain", 5, 6), ("rain", 7, 8)]
     assert tab.locator(".lane:visible .title").all_inner_texts() == [
         "seen", "heard", "audio score", "visual score", "relevance", "events", "time"]
-    tab.locator(".bartext:visible").nth(1).click()
+    tab.locator(".bar-label:visible").nth(1).click()
     player = tab.locator("video.player:visible")
     tab.wait_for_function("() => { const found = document.querySelector('video.player'); "
                           "return !found.paused && found.currentTime > 5.05; }")
@@ -126,7 +126,7 @@ def test_a_sent_clip_is_shown_plays_and_follows_a_click(visit, movie, served) ->
 
 def test_the_threshold_decides_and_every_download_is_what_is_shown(visit, served) -> None:
     tab = visit()
-    handle, box = tab.locator(".tau:visible"), tab.locator(".relevance:visible .plot").bounding_box()
+    handle, box = tab.locator(".threshold:visible"), tab.locator(".relevance:visible .plot").bounding_box()
     tab.mouse.move(box["x"] + 50, box["y"] + box["height"] / 2)
     tab.mouse.down()
     tab.mouse.move(box["x"] + 50, box["y"] + 0.2 * box["height"], steps=4)
@@ -151,12 +151,12 @@ def test_an_event_is_corrected_by_pointer_saved_and_can_be_trained_on(visit, ser
     tab.mouse.up()
     assert events(tab)[-1] == ("rain", 7, 9)
     for _ in range(2):
-        tab.locator(".gone:visible").first.click()
+        tab.locator(".delete:visible").first.click()
     tab.locator("select.label:visible").select_option("dog")
     assert events(tab) == [("dog", 7, 9)] and "7.000000\t9.000000\tdog" in download(tab, "audacity")
     tab.locator(".save:visible").click()
-    tab.locator(".train code:visible").wait_for()
-    assert "tools/train.py" in tab.locator(".train code:visible").inner_text()
+    tab.locator(".command code:visible").wait_for()
+    assert "tools/train.py" in tab.locator(".command code:visible").inner_text()
     assert "dog&movie-" in (served[1] / "corrections" / "tiny" / "Annotations.txt").read_text()
     tab.locator(".restore:visible").click()
     assert len(events(tab)) == 3
@@ -166,8 +166,8 @@ def test_everything_can_be_done_by_keyboard(visit) -> None:
     tab = visit(clip=False)
     tab.locator(".sample").first.focus()
     tab.keyboard.press("Enter")
-    tab.locator(".shown:visible h2").wait_for()
-    tab.locator(".tau:visible").focus()
+    tab.locator(".result:visible h2").wait_for()
+    tab.locator(".threshold:visible").focus()
     for _ in range(3):
         tab.keyboard.press("PageUp")
     assert events(tab) == [("rain", 3, 4)]
@@ -182,7 +182,7 @@ def test_everything_can_be_done_by_keyboard(visit) -> None:
     tab.keyboard.press("ArrowUp")
     tab.keyboard.press("Tab")
     assert events(tab)[0] == ("rain", 3, 5)
-    tab.locator(".bartext:visible").first.focus()
+    tab.locator(".bar-label:visible").first.focus()
     tab.keyboard.press("Delete")
     assert len(events(tab)) == 1
     tab.locator(".time:visible").focus()
@@ -197,8 +197,8 @@ def test_a_broken_and_a_large_file_get_their_reason(visit, tmp_path) -> None:
     for name, content, reason in files:
         (tmp_path / name).write_bytes(content)
         tab.locator(".file").first.set_input_files(str(tmp_path / name))
-        tab.locator(".status.wrong:visible", has_text=reason).wait_for()
-        assert "/" not in tab.locator(".told:visible").inner_text()
+        tab.locator(".status.error:visible", has_text=reason).wait_for()
+        assert "/" not in tab.locator(".status-text:visible").inner_text()
 
 
 def test_the_graph_is_shown_and_two_models_are_compared(visit) -> None:
@@ -209,8 +209,8 @@ def test_the_graph_is_shown_and_two_models_are_compared(visit) -> None:
     assert frame.locator("#subgraphs input").count() == 3
     tab.get_by_role("tab", name="Compare").click()
     tab.locator(".sample:visible").first.click()
-    tab.locator(".whose:visible").first.wait_for()
-    assert tab.locator(".whose:visible").all_inner_texts() == ["tiny", "same"]
+    tab.locator(".model-title:visible").first.wait_for()
+    assert tab.locator(".model-title:visible").all_inner_texts() == ["tiny", "same"]
     assert tab.locator(".lane.bars:visible").count() == 2
 
 

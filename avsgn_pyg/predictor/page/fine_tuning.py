@@ -21,18 +21,18 @@ PROGRAM: Final = ("import sys; from avsgn_pyg import load_config, train; "
 
 
 def command(model: Predictor, name: str, settings: Sequence[str]) -> str:
-    """Return the command that does the same as :func:`train_on`."""
+    """Return the command that does the same as :func:`fine_tune`."""
     return shlex.join([python(), "tools/train.py", *_arguments(model, name, settings)])
 
 
-def train_on(model: Predictor, name: str, settings: Sequence[str]) -> Iterator[float]:
+def fine_tune(model: Predictor, name: str, settings: Sequence[str]) -> Iterator[float]:
     """Train a run `name` from the model's weights and config; yield the share that is done.
 
     TrainingError with the last line that the process printed if it fails.
     """
     folder, epochs = model.config.run_dir / name, int(dict(each.split("=", 1) for each in settings)["train.epochs"])
-    with tempfile.TemporaryFile("w+") as words:
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, *_arguments(model, name, settings)], stdout=words,
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM, *_arguments(model, name, settings)], stdout=output,
                                    stderr=subprocess.STDOUT)
         try:
             while process.poll() is None:
@@ -44,8 +44,8 @@ def train_on(model: Predictor, name: str, settings: Sequence[str]) -> Iterator[f
             if process.poll() is None:
                 process.terminate()
                 process.wait()
-        words.seek(0)
-        last = words.read().strip().splitlines()[-1:]
+        output.seek(0)
+        last = output.read().strip().splitlines()[-1:]
     if process.returncode:
         raise TrainingError(f"{name}: training failed: {' '.join(last) or process.returncode}")
 

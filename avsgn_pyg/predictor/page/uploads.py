@@ -6,70 +6,70 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.text import file_name, printable
 
 #: Most clips of one session, most files that no session has claimed yet, and seconds until such a file is removed.
-PER_SESSION, UNCLAIMED, PATIENCE = 8, 16, 600
+PER_SESSION, UNCLAIMED, CLAIM_SECONDS = 8, 16, 600
 #: Longest name of a file that is shown.
 LONGEST: Final = 120
 
 
 @dataclass(eq=False)
 class Clip:
-    """A file that was sent, or one of the made clips, which belong to nobody and stay.
+    """An uploaded file, or an example, which belongs to no session and stays.
 
     Attributes:
         token: its name in addresses; cannot be guessed.
-        name: what its sender called it.
+        name: of the file on the machine that sent it.
         owner: the session, once it asked for the clip.
-        encoded: model and labels -> the features of its windows. answers: id -> prediction, model.
+        encoded: model and labels -> the features of its windows. results: id -> prediction, model.
     """
 
     token: str
     name: str
     path: Path
     owner: str | None = None
-    made: bool = False
-    born: float = field(default_factory=time.monotonic)
+    example: bool = False
+    created: float = field(default_factory=time.monotonic)
     encoded: dict[Any, Any] = field(default_factory=dict)
-    answers: dict[str, Any] = field(default_factory=dict)
-    strip: Any = None
+    results: dict[str, Any] = field(default_factory=dict)
+    preview: Any = None
 
 
-class Desk:
+class Uploads:
     """All clips of a running page, in a folder of their own; :meth:`close` removes it.
 
     Args:
-        made: files that everyone may look at; they are not copied.
+        examples: files that everyone may look at; they are not copied.
         most_bytes: of a file.
     """
 
-    def __init__(self, made: Iterator[Path] | list[Path] = (), *, most_bytes: int = 500_000_000) -> None:
+    def __init__(self, examples: Iterable[Path] = (), *, most_bytes: int = 500_000_000) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="avsgn-page-"))
-        self.most_bytes, self._lock = most_bytes, Lock()
+        self.most_bytes = most_bytes
         self._clips: dict[str, Clip] = {}
-        self.made = [self.offer(path) for path in made]  #: the clips that everyone is offered
+        self.examples = [self.add_example(path) for path in examples]
 
-    def offer(self, path: Path) -> Clip:
+    def add_example(self, path: Path) -> Clip:
         """Return a file of this machine as a clip that everyone may look at."""
-        known = next((clip for clip in self._clips.values() if clip.made and clip.path == path), None)
-        return known or self._add(Clip(secrets.token_urlsafe(16), path.name, path, made=True))
+        known = next((clip for clip in self._clips.values() if clip.example and clip.path == path), None)
+        return known or self._add(Clip(secrets.token_urlsafe(16), path.name, path, example=True))
 
     @contextmanager
     def receive(self, name: str) -> Iterator[Path]:
-        """Yield the path to write a sent file to, whose last part is its token; it is removed after an error."""
-        self._sweep()
+        """Yield the path to write an uploaded file to, in a folder with its token; removed after an error."""
+        for clip in list(self._clips.values()):
+            if clip.owner is None and not clip.example and time.monotonic() - clip.created > CLAIM_SECONDS:
+                self._remove(clip)
         known = (self._clips.get(folder.name) for folder in self.folder.iterdir())  # None: still being sent
-        waiting = sum(1 for clip in known if clip is None or clip.owner is None)
-        if waiting >= UNCLAIMED:
+        if sum(clip is None or clip.owner is None for clip in known) >= UNCLAIMED:
             raise DataError("Too many files are waiting to be analysed; try again in a few minutes.")
         name = printable(name.replace("\\", "/").rpartition("/")[2])[-LONGEST:] or "clip"
         folder = self.folder / secrets.token_urlsafe(16)
@@ -85,13 +85,13 @@ class Desk:
     def claim(self, token: Any, session: str | None) -> Clip:
         """Return the clip of a token, which from now on belongs to the session; DataError for one that is gone."""
         clip = self.find(token)
-        if clip.made:
+        if clip.example:
             return clip
         if clip.owner not in (None, session):
             raise DataError("This clip belongs to another visit of the page; send it again.")
         clip.owner = session
-        mine = [other for other in self._clips.values() if other.owner == session and not other.made]
-        for other in mine[:-PER_SESSION]:
+        own = [other for other in self._clips.values() if other.owner == session and not other.example]
+        for other in own[:-PER_SESSION]:
             self._remove(other)
         return clip
 
@@ -106,28 +106,20 @@ class Desk:
             raise DataError("This clip is no longer here: it is removed when its page is closed. Send it again.")
         return clip
 
-    def leave(self, session: str | None) -> None:
+    def remove_session(self, session: str | None) -> None:
         """Remove the clips of a session."""
         for clip in list(self._clips.values()):
-            if clip.owner == session and not clip.made:
+            if clip.owner == session and not clip.example:
                 self._remove(clip)
 
     def close(self) -> None:
-        """Remove all files that were sent."""
+        """Remove all uploaded files."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _add(self, clip: Clip) -> Clip:
-        with self._lock:
-            self._clips[clip.token] = clip
+        self._clips[clip.token] = clip
         return clip
 
     def _remove(self, clip: Clip) -> None:
-        with self._lock:
-            self._clips.pop(clip.token, None)
+        self._clips.pop(clip.token, None)
         shutil.rmtree(clip.path.parent, ignore_errors=True)
-
-    def _sweep(self) -> None:
-        now = time.monotonic()
-        for clip in list(self._clips.values()):
-            if clip.owner is None and not clip.made and now - clip.born > PATIENCE:
-                self._remove(clip)

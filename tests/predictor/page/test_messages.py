@@ -1,4 +1,4 @@
-"""What the page shows of a clip, and the files of what a person left."""
+"""What the page shows of a clip, and the files of corrected events."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.graph.detection import Detection
-from avsgn_pyg.predictor.page.answers import DOWNLOADS, corrected, describe, export
+from avsgn_pyg.predictor.page.messages import DOWNLOADS, corrected, export, result_message
 
 
 @pytest.fixture
-def prediction(page, looked):
-    return page.desk.made[0].answers["tiny|"].prediction
+def prediction(page, analysed):
+    return page.uploads.examples[0].results["tiny|"].prediction
 
 
 def event(label, start, end):
@@ -61,8 +61,8 @@ def test_an_unknown_format_is_refused(prediction) -> None:
 
 def test_events_of_a_dense_model_keep_their_times_and_may_overlap(prediction) -> None:
     dense = replace(prediction, found=(Detection(0, 1.25, 4.5, 0.9), Detection(2, 3.0, 6.0, 0.6)))
-    answer = describe(dense, "id", "run")
-    assert [each["start"] for each in answer["found"]] == [1.25, 3.0] and answer["tau"] == dense.tau
+    message = result_message(dense, "id", "run")
+    assert [each["start"] for each in message["events"]] == [1.25, 3.0] and message["tau"] == dense.tau
     assert [each[:3] for each in corrected(dense, 0.7, None).events] == [("bell", 1.25, 4.5)]
     moved = corrected(dense, 0.5, [event("bell", 1.3, 4.5), event("dog", 2.2, 3.1)])
     assert [each[:3] for each in moved.events] == [("bell", 1.3, 4.5), ("dog", 2.2, 3.1)]

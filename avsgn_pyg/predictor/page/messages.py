@@ -1,9 +1,10 @@
-"""What the page shows of a clip, as messages that its script draws, and files of the predicted or edited events."""
+"""What the page shows of a clip, as messages that its script draws, and files of the predicted or corrected events."""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -28,15 +29,15 @@ DOWNLOADS: Final = {
 }
 
 
-class Strip:
+class Preview:
     """Pictures and sound of a clip, collected while it is read; call it with every second.
 
     Args:
-        tell: is called with the share that was read.
+        report: is called with the share that was read.
     """
 
-    def __init__(self, tell: Callable[[float], None] = lambda share: None) -> None:
-        self._tell, self._sound = tell, []
+    def __init__(self, report: Callable[[float], None]) -> None:
+        self._report, self._sound = report, []
         self.frames: list[list[Any]] = []
 
     def __call__(self, second: Second, length: int) -> None:
@@ -45,7 +46,7 @@ class Strip:
             self.frames.append([second.index, jpeg(second.frames[0].numpy())])
         columns = np.stack(outline(second.samples.numpy(), max(1, COLUMNS // length)), axis=1)
         self._sound.append(columns if second.heard else np.zeros_like(columns))
-        self._tell((second.index + 1) / length)
+        self._report((second.index + 1) / length)
 
     @property
     def sound(self) -> list[list[int]]:
@@ -61,47 +62,47 @@ def jpeg(frame: np.ndarray) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
-def describe(prediction: Prediction, answer: str, run: str) -> dict[str, Any]:
-    """Return one model's answer: scores of every second, and its likeliest class, from which events follow."""
+def result_message(prediction: Prediction, result: str, run: str) -> dict[str, Any]:
+    """Return one model's result: scores of every second, and its likeliest class, from which events follow."""
     shares, classes = prediction.category.max(-1)
     scores = {name: (gate * prediction.relevance).tolist() for name, gate in prediction.gates.items()}
-    found, dense = None, prediction.found is not None
+    events, dense = None, prediction.found is not None
     if prediction.tau is None or dense:  # the threshold decides on events, or (C + 1 scores) there is none
-        found = [{"label": event.category, "start": event.start, "end": event.end, "score": event.confidence}
-                 for event in prediction.events]
-    return {"id": answer, "run": run, "categories": list(prediction.categories), "tau": prediction.tau, "found": found,
-            "what": "any event" if dense else "relevance", "cut": "Confidence threshold" if dense else
-            "Relevance threshold", "relevance": prediction.relevance.tolist(),
-            "scores": scores, "best": list(map(list, zip(classes.tolist(), shares.tolist(), strict=True)))}
+        events = [{"label": event.category, "start": event.start, "end": event.end, "score": event.confidence}
+                  for event in prediction.events]
+    return {"id": result, "run": run, "categories": list(prediction.categories), "tau": prediction.tau,
+            "events": events, "curve": "any event" if dense else "relevance",
+            "threshold": "Confidence threshold" if dense else "Relevance threshold",
+            "relevance": prediction.relevance.tolist(), "scores": scores,
+            "classes": list(map(list, zip(classes.tolist(), shares.tolist(), strict=True)))}
 
 
 def corrected(prediction: Prediction, tau: Any, events: Any) -> Prediction:
-    """Return the prediction with another threshold, or with the events of a person; without paths of this machine.
+    """Return the prediction with another threshold, or with corrected events; without paths of this machine.
 
     DataError for events that are not events of this clip in whole seconds, or for another threshold than a number.
     """
-    name = prediction.name
     bare = replace(prediction, path=None, source=None)
-    if events is None:
-        if prediction.tau is None or tau is None:
-            return bare
-        if not isinstance(tau, (int, float)) or not 0 <= tau < 1:
-            raise DataError(f"{name}: a threshold of {tau!r}; expected 0 to 1")
+    if events is not None:
+        found = [(prediction.categories.index(label), start, end)
+                 for label, start, end in read_events(events, prediction)]
         if prediction.found is not None:
-            return replace(bare, tau=float(tau), found=tuple(each for each in prediction.found if each.score > tau))
-        background = len(prediction.categories)
-        labels = torch.where(prediction.relevance > tau, prediction.category.argmax(-1), background)
-        return replace(bare, tau=float(tau), labels=labels)
+            return replace(bare, found=tuple(Detection(*event, 1.0) for event in found))
+        labels = torch.full((len(prediction),), len(prediction.categories))
+        for label, start, end in found:
+            labels[round(start) : max(round(start) + 1, math.ceil(end))] = label
+        return replace(bare, labels=labels)
+    if prediction.tau is None or tau is None:
+        return bare
+    if not isinstance(tau, (int, float)) or not 0 <= tau < 1:
+        raise DataError(f"{prediction.name}: a threshold of {tau!r}; expected 0 to 1")
     if prediction.found is not None:
-        return replace(bare, found=tuple(Detection(prediction.categories.index(label), start, end, 1.0)
-                                         for label, start, end in checked(events, prediction)))
-    labels = torch.full((len(prediction),), len(prediction.categories))
-    for label, start, end in checked(events, prediction):
-        labels[round(start) : max(round(start) + 1, -int(-end // 1))] = prediction.categories.index(label)
-    return replace(bare, labels=labels)
+        return replace(bare, tau=float(tau), found=tuple(each for each in prediction.found if each.score > tau))
+    labels = torch.where(prediction.relevance > tau, prediction.category.argmax(-1), len(prediction.categories))
+    return replace(bare, tau=float(tau), labels=labels)
 
 
-def checked(events: Any, prediction: Prediction) -> list[tuple[str, float, float]]:
+def read_events(events: Any, prediction: Prediction) -> list[tuple[str, float, float]]:
     """Return events from the page as label, start and end; DataError if one is not an event of the clip."""
     found = []
     for event in events if isinstance(events, list) else [None]:
