@@ -96,19 +96,23 @@ def convert(audio: Iterable[str | Published], visual: Iterable[str | Published],
         raise DataError("expected audio and visual features, and seconds=T or an @STEP for each of them")
     with ExitStack() as stack:
         kinds, split = [_open(stack, source) for source in (*sources[0], *sources[1])], len(sources[0])
-        names = _all_ids(kinds) if ids is None else tuple(ids)
+        if ids is None and any(isinstance(kind.places, range) for kind in kinds):
+            raise DataError("features with a row per video need ids: name the annotations, or a file of ids")
+        names = tuple(sorted({name for kind in kinds for name in kind.places}) if ids is None else ids)
         _check_rows(kinds, names)
         found, failed = _read_all(kinds, split, names, seconds)
     if not found:
         raise DataError(f"none of {len(names)} videos has all features: {format_some(list(failed.items()), most=3)}")
     rows, streams = list(found), zip(*found.values(), strict=True)
+    failures = [{"reason": reason, "rows": [row for row, why in failed.items() if why == reason]}
+                for reason in dict.fromkeys(failed.values())]  # as extraction records them
     features = Features(
         *(pad_sequence(list(map(torch.from_numpy, stream)), batch_first=True) for stream in streams),
         video_ids=tuple(names[row] for row in rows), rows=None if ids is None else torch.tensor(rows),
         lengths=torch.tensor([len(sound) for sound, _ in found.values()]),
         provenance={"made by": CONVERSION, "audio": [each.name for each in sources[0]],
                     "visual": [each.name for each in sources[1]], "seconds": seconds,
-                    "failed": _failures(failed) if ids is not None else []})
+                    "failed": failures if ids is not None else []})
     return Conversion(features, len(names), {names[row]: reason for row, reason in failed.items()},
                       _unused(kinds, names))
 
@@ -223,12 +227,6 @@ def _open_h5(source: Published, file: Any) -> _Kind:
     return _Kind(source, places, lambda key: h5.read(path, key, h5.dataset(path, file, key)))
 
 
-def _all_ids(kinds: list[_Kind]) -> tuple[str, ...]:
-    if any(isinstance(kind.places, range) for kind in kinds):
-        raise DataError("features with a row per video need ids: name the annotations, or a file of ids")
-    return tuple(sorted({name for kind in kinds for name in kind.places}))
-
-
 def _check_rows(kinds: list[_Kind], names: Sequence[str]) -> None:
     """Raise a DataError for no features, a wrong number of rows, or one file of ids that differ only in times."""
     for kind in kinds:
@@ -248,9 +246,3 @@ def _check_rows(kinds: list[_Kind], names: Sequence[str]) -> None:
 def _unused(kinds: list[_Kind], names: Sequence[str]) -> tuple[str, ...]:
     wanted, given = {*names, *map(without_times, names)}, [kind.places for kind in kinds]
     return tuple(sorted({name for places in given if not isinstance(places, range) for name in places} - wanted))
-
-
-def _failures(failed: dict[int, str]) -> list[dict[str, Any]]:
-    """Return the rows without features by reason, as extraction records them."""
-    return [{"reason": reason, "rows": [row for row, why in failed.items() if why == reason]}
-            for reason in dict.fromkeys(failed.values())]

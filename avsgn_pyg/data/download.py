@@ -65,7 +65,11 @@ class Fetched:
     notes: tuple[str, ...]
 
     def report(self) -> str:
-        """What is there, what is absent, and the next two commands."""
+        """What is there, what is absent, and the commands that extract features and train on them."""
+        extract = [python(), "tools/extract_features.py", f"{self.folder / 'videos'}", "--annotations",
+                   f"{self.folder / ANNOTATIONS}", "--out", f"{self.folder / 'features.h5'}", "--download"]
+        train = [python(), "tools/train.py", "configs/avsgn_full.yaml", f"data.root={self.folder}", "data.splits=txt",
+                 "data.features=features.h5", *(["data.missing=drop"] if self.absent else [])]
         found = sum(there for there, _ in self.present.values())
         counts = ", ".join(f"{name} {there} of {total}" for name, (there, total) in self.present.items())
         lines = [f"{self.folder}: AVE from {self.repository}, revision {self.revision}; licence: "
@@ -73,15 +77,7 @@ class Fetched:
                  f"rows with a video: {found} of {self.rows} ({counts})"]
         if self.absent:
             lines.append(f"videos that are absent: {len(self.absent)}, listed in {RECORD}: {format_some(self.absent)}")
-        return "\n".join((*lines, *self.notes, "next:", *map(shlex.join, self.commands())))
-
-    def commands(self) -> Iterator[list[str]]:
-        """The commands that extract features and train on them."""
-        yield [python(), "tools/extract_features.py", f"{self.folder / 'videos'}", "--annotations",
-               f"{self.folder / ANNOTATIONS}", "--out", f"{self.folder / 'features.h5'}", "--download"]
-        drop = ["data.missing=drop"] if self.absent else []
-        yield [python(), "tools/train.py", "configs/avsgn_full.yaml", f"data.root={self.folder}", "data.splits=txt",
-               "data.features=features.h5", *drop]
+        return "\n".join((*lines, *self.notes, "next:", shlex.join(extract), shlex.join(train)))
 
 
 def get_ave(

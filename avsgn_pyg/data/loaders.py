@@ -105,9 +105,5 @@ def make_loader(
     """
     order = EpochSampler(len(videos), seed) if shuffle else SequentialSampler(videos)
     sampler = EpochBatchSampler(order, batch_size, process, processes)
-    return DataLoader(_Batches(videos), sampler=sampler, batch_size=None, collate_fn=_identity,
+    return DataLoader(_Batches(videos), sampler=sampler, batch_size=None, collate_fn=lambda batch: batch,
                       generator=torch.Generator())
-
-
-def _identity(batch: Batch) -> Batch:
-    return batch
