@@ -1,4 +1,4 @@
-"""A reliability figure: predicted probability against what came true, one panel per kind of prediction.
+"""A reliability diagram: observed frequency against predicted probability, one panel per kind of prediction.
 
 Shapes: K bins.
 """
@@ -31,7 +31,7 @@ class Curve(NamedTuple):
 
 @styled()
 def reliability_figure(title: str, panels: Mapping[str, Curve]) -> Figure:
-    """Draw the share that came true for each bin of probability, and how many predictions each bin has.
+    """Draw the observed frequency of each bin of predicted probability, and how many predictions it has.
 
     The bars of calibrated probabilities end at the dashed diagonal; ValueError without a panel.
     """
@@ -41,19 +41,19 @@ def reliability_figure(title: str, panels: Mapping[str, Curve]) -> Figure:
     figure, top = start_figure(title, width, TITLE_LINE + SIDE + _GAP + COUNTS + BELOW)
     for place, (name, curve) in enumerate(panels.items()):
         left, bottom = EDGE + LEFT + place * (SIDE + BETWEEN), top - TITLE_LINE - SIDE
-        _draw_shares(add_axes(figure, left, bottom, SIDE, SIDE), name, curve)
+        _draw_frequencies(add_axes(figure, left, bottom, SIDE, SIDE), name, curve)
         _draw_counts(add_axes(figure, left, bottom - _GAP - COUNTS, SIDE, COUNTS), curve)
     return figure
 
 
-def _draw_shares(axes: Axes, name: str, curve: Curve) -> None:
+def _draw_frequencies(axes: Axes, name: str, curve: Curve) -> None:
     edges = np.linspace(0, 1, len(curve.count) + 1)
     full = curve.count > 0
     axes.bar(edges[:-1][full], curve.observed[full], 1 / len(curve.count), align="edge", color=COLOURS["visual"],
              edgecolor="white", linewidth=0.6)
     axes.plot((0, 1), (0, 1), color=COLOURS["ink"], linewidth=0.9, dashes=(3, 2))
     axes.plot(curve.predicted[full], curve.observed[full], "o", color=COLOURS["event"], markersize=3.5)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], ylabel="share that came true")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], ylabel="observed frequency")
     axes.set_title(name, size=8.0, pad=3)
     axes.text(0.03, 0.97, f"calibration error {curve.error:.1f} %", size=7.0, va="top")
 
