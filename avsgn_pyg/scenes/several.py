@@ -108,7 +108,7 @@ def _interval(seconds: int, draw: np.random.Generator) -> Steps:
 
 def _widened(event: Steps, by: int) -> Steps:
     """Return the steps of an event and `by` steps on either side."""
-    return np.convolve(event, np.ones(2 * by + 1), mode="same") > 0
+    return np.convolve(event, np.ones(2 * by + 1))[by : by + len(event)] > 0
 
 
 def _present(event: Steps, draw: np.random.Generator) -> tuple[Steps, Steps]:

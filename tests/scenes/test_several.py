@@ -63,6 +63,11 @@ def test_every_split_has_every_class_and_every_number_of_events(
     assert {name for events in own for name, _, _ in events} == set(CLASSES)
 
 
+def test_the_shortest_clips_have_events_too():
+    scripts = write_several(Several(seconds=12))
+    assert min(script.seconds for script in scripts) == 2 and all(script.events for script in scripts)
+
+
 @pytest.mark.parametrize("wrong", [{"videos": 7}, {"seconds": 11}])
 def test_impossible_settings_are_errors(wrong: dict[str, int]):
     name, value = next(iter(wrong.items()))
