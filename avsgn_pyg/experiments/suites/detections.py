@@ -14,7 +14,16 @@ from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.engine.files import read_json
 from avsgn_pyg.experiments.suites.runs import Run
 from avsgn_pyg.experiments.suites.suite import Cell, Suite
-from avsgn_pyg.experiments.suites.tables import NONE, Line, Table
+from avsgn_pyg.experiments.suites.tables import (
+    Line,
+    Table,
+    against,
+    average,
+    fraction,
+    interval,
+    number_remarks,
+    spread,
+)
 
 HEADINGS: Final = ("", "mean mAP", "95 % interval", "against ours", "mAP @ 0.5", "mAP @ 0.7", "mAP @ 0.9", "seeds")
 READING: Final = (
@@ -89,17 +98,16 @@ def _table(suite: Suite, split: str, rows: Sequence[Row]) -> Table:
         raise DataError(f"{suite.path}: rows were scored on different videos of {split}; a table compares rows on the "
                         "same ones")
     where = {"suite": suite.name, "split": split}
-    notes = [row.cell.row.note for row in rows if row.cell.row.note]
-    lines = [Line(row.cell.row.title, (notes.index(row.cell.row.note) + 1,) if row.cell.row.note else (),
-                  _cells(row, ours)) for row in rows]
-    scores = next((row.records[0]["scores"] for row in rows if row.records), None)
-    data = [f"Data: {ours.records[0]['dataset']}, {split}: {scores['videos']} videos with {scores['events']} events."
-            ] if scores and ours.records else []
-    return Table(
-        f"{suite.file.title}: {split}", (tuple(lines),), (*suite.file.notes, *data, READING), tuple(notes),
-        tuple(where | _record(row, ours) for row in rows),
-        tuple(where | {"row": row.cell.row.name, "seed": seed} | _scores(record)
-              for row in rows for seed, record in zip(row.seeds, row.records, strict=True)), headings=HEADINGS)
+    footnotes: list[str] = []
+    records = [where | _record(row, ours) for row in rows]
+    lines = [Line(row.cell.row.title, number_remarks(footnotes, [row.cell.row.note]), _cells(record, row))
+             for row, record in zip(rows, records, strict=True)]
+    data = [f"Data: {first['dataset']}, {split}: {first['scores']['videos']} videos with {first['scores']['events']} "
+            "events." for first in ours.records[:1]]
+    runs = [where | {"row": row.cell.row.name, "seed": seed} | _scores(record)
+            for row in rows for seed, record in zip(row.seeds, row.records, strict=True)]
+    return Table(f"{suite.file.title}: {split}", (tuple(lines),), (*suite.file.notes, *data, READING),
+                 tuple(footnotes), tuple(records), tuple(runs), headings=HEADINGS)
 
 
 def _scores(record: dict[str, Any]) -> dict[str, float]:
@@ -109,34 +117,17 @@ def _scores(record: dict[str, Any]) -> dict[str, float]:
 
 def _record(row: Row, ours: Row) -> dict[str, Any]:
     """Every number of a row; those that it does not have are missing."""
-    record: dict[str, Any] = {"row": row.cell.row.name, "label": row.cell.row.title,
-                              "seeds": " ".join(map(str, row.seeds))}
-    each = [_scores(one) for one in row.records]
-    for name in each[0] if each else ():
-        mean, std, _ = metrics.mean_std_interval([scores[name] for scores in each])
-        record |= {name: mean, f"{name}_std": std}
+    record = {"row": row.cell.row.name, "label": row.cell.row.title, "seeds": " ".join(map(str, row.seeds)),
+              **average([_scores(one) for one in row.records])}
     if row.resampled is not None:
         record |= dict(zip(("mean_map_lo", "mean_map_hi"), metrics.percentiles(row.resampled), strict=True))
-        if row is not ours and ours.resampled is not None:
-            record |= dict(zip(("against_lo", "against_hi"), metrics.percentiles(row.resampled - ours.resampled),
-                               strict=True))
+    if row is not ours and row.resampled is not None and ours.resampled is not None:
+        difference = record["mean_map"] - np.mean([_scores(one)["mean_map"] for one in ours.records])
+        bounds = metrics.percentiles(row.resampled - ours.resampled)
+        record |= dict(zip(("against", "against_lo", "against_hi"), (float(difference), *bounds), strict=True))
     return record
 
 
-def _cells(row: Row, ours: Row) -> tuple[str, ...]:
-    record, reference = _record(row, ours), _record(ours, ours)
-    if not row.seeds:
-        return (*[NONE] * (len(HEADINGS) - 2), f"0/{row.asked}")
-
-    def spread(name: str) -> str:
-        std = record[f"{name}_std"]
-        return f"{record[name]:.1f}" + (f" ± {std:.1f}" if std == std else "")
-
-    interval = against = NONE
-    if "mean_map_lo" in record:
-        interval = f"[{record['mean_map_lo']:.1f}, {record['mean_map_hi']:.1f}]"
-    if "against_lo" in record:
-        against = (f"{record['mean_map'] - reference['mean_map']:+.1f} [{record['against_lo']:+.1f}, "
-                   f"{record['against_hi']:+.1f}]").replace("-", "−")
-    return (spread("mean_map"), interval, against, *(spread(f"map@{tiou}") for tiou in ("0.5", "0.7", "0.9")),
-            f"{len(row.seeds)}" + (f"/{row.asked}" if len(row.seeds) < row.asked else ""))
+def _cells(record: dict[str, Any], row: Row) -> tuple[str, ...]:
+    return (spread(record, "mean_map", 1), interval(record, "mean_map", 1), against(record, 1),
+            *(spread(record, f"map@{tiou}", 1) for tiou in ("0.5", "0.7", "0.9")), fraction(row.seeds, row.asked))

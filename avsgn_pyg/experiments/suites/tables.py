@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -62,18 +62,18 @@ def make_table(suite: Suite, supervision: str, split: str, results: Sequence[Res
     for row in suite.file.published:
         if supervision in row.paper:
             paper = row.paper[supervision]
-            published.append(Line(row.label, _number_remarks(footnotes, [row.note]), _fill(paper=f"{paper:.1f}")))
+            published.append(Line(row.label, number_remarks(footnotes, [row.note]), _fill(paper=f"{paper:.1f}")))
             records.append(where | {"kind": "published", "row": row.label, "label": row.label, "paper": paper,
                                     "note": row.note})
     for result in results:
         row = result.cell.row
         remarks = protocol.remarks(result, ours, described.get(row.name, {}), shared)
         records.append(where | _record(result, ours))
-        trained.append(Line(row.title, _number_remarks(footnotes, remarks), _cells(records[-1], result, ours)))
+        trained.append(Line(row.title, number_remarks(footnotes, remarks), _cells(records[-1], result, ours)))
         if (together := result.together) is not None:
             records.append(where | _record(together, ours) | {"kind": "ensemble"})
             if result is ours:
-                marks = _number_remarks(footnotes, [*remarks[1:], together.cell.row.note])
+                marks = number_remarks(footnotes, [*remarks[1:], together.cell.row.note])
                 trained.append(Line(together.cell.row.title, marks, _cells(records[-1], together, ours)))
     notes = [*suite.file.notes, *(f"{topic.capitalize()}: {text}" for topic, text in shared.items()),
              *([protocol.WEAK] if supervision == "weak" else []), *protocol.READING]
@@ -101,12 +101,10 @@ def _record(result: Result, ours: Result | None) -> dict[str, Any]:
                               "seeds": " ".join(map(str, result.seeds)), "note": row.note}
     if not result.seeds:
         return record
-    scores, first = result.scores, result.records[0]
-    for name in scores[0]:
-        mean, std, _ = metrics.mean_std_interval([each[name] for each in scores])
-        record |= {name: mean, f"{name}_std": std}
-    if interval := result.interval():
-        record |= {"segment_accuracy_lo": interval.lo, "segment_accuracy_hi": interval.hi}
+    first = result.records[0]
+    record |= average(result.scores)
+    if bounds := result.interval():
+        record |= {"segment_accuracy_lo": bounds.lo, "segment_accuracy_hi": bounds.hi}
     if ours is not None and ours.seeds and result is not ours:
         record |= dict(zip(("against", "against_lo", "against_hi"), result.compare(ours), strict=True))
     return record | {
@@ -123,16 +121,15 @@ def _cells(record: dict[str, Any], result: Result, ours: Result | None) -> tuple
     if ours is not None and ours.cell.row.name != record["row"] and paper is not None:
         papers = ours.cell.row.paper.get(supervision)
         difference = None if papers is None else paper - papers
-    lo, hi = (record.get(f"segment_accuracy_{end}") for end in ("lo", "hi"))
     return (
-        _spread(record, "segment_accuracy"), NONE if lo is None else f"[{lo:.2f}, {hi:.2f}]",
-        NONE if paper is None else f"{paper:.1f}", _against(record), _signed(difference, 1),
-        *(_spread(record, name) for name in ("class_accuracy", "background_f1", "relevance_auc", "event_f1@0.7")),
-        f"{len(result.seeds)}" + (f"/{result.asked}" if len(result.seeds) < result.asked else ""),
+        spread(record, "segment_accuracy"), interval(record, "segment_accuracy"),
+        NONE if paper is None else f"{paper:.1f}", against(record), _signed(difference, 1),
+        *(spread(record, name) for name in ("class_accuracy", "background_f1", "relevance_auc", "event_f1@0.7")),
+        fraction(result.seeds, result.asked),
     )
 
 
-def _number_remarks(footnotes: list[str], remarks: Sequence[str]) -> tuple[int, ...]:
+def number_remarks(footnotes: list[str], remarks: Sequence[str]) -> tuple[int, ...]:
     """Return the numbers of a row's remarks among `footnotes`, to which new ones are appended."""
     found = [remark for remark in remarks if remark]
     footnotes += [remark for remark in dict.fromkeys(found) if remark not in footnotes]
@@ -154,15 +151,37 @@ def _fill(accuracy: str = "", paper: str = "") -> tuple[str, ...]:
     return (accuracy, "", paper, *[""] * (len(HEADINGS) - 4))
 
 
-def _spread(record: dict[str, Any], name: str) -> str:
+def average(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean and, as ``<name>_std``, the standard deviation of each score over seeds."""
+    found: dict[str, float] = {}
+    for name in scores[0] if scores else ():
+        mean, std, _ = metrics.mean_std_interval([each[name] for each in scores])
+        found |= {name: mean, f"{name}_std": std}
+    return found
+
+
+def spread(record: Mapping[str, Any], name: str, places: int = 2) -> str:
+    """Return a row's mean and standard deviation of a score."""
     std = record.get(f"{name}_std", math.nan)
-    return _text(record.get(name)) + (f" ± {std:.2f}" if math.isfinite(std) else "")
+    return _text(record.get(name), places) + (f" ± {std:.{places}f}" if math.isfinite(std) else "")
 
 
-def _against(record: dict[str, Any]) -> str:
-    difference = _signed(record.get("against"), 2)
+def interval(record: Mapping[str, Any], name: str, places: int = 2) -> str:
+    """Return the bootstrap interval of a score, if the row has one."""
+    lo, hi = (record.get(f"{name}_{end}") for end in ("lo", "hi"))
+    return NONE if lo is None else f"[{lo:.{places}f}, {hi:.{places}f}]"
+
+
+def against(record: Mapping[str, Any], places: int = 2) -> str:
+    """Return the difference to the reference with its interval, if the row has one."""
+    difference = _signed(record.get("against"), places)
     lo, hi = (record.get(f"against_{end}", math.nan) for end in ("lo", "hi"))
-    return difference if math.isnan(lo) else f"{difference} [{_signed(lo, 2)}, {_signed(hi, 2)}]"
+    return difference if math.isnan(lo) else f"{difference} [{_signed(lo, places)}, {_signed(hi, places)}]"
+
+
+def fraction(seeds: Sequence[int], asked: int) -> str:
+    """Return the number of finished seeds, and of all where some are not finished."""
+    return f"{len(seeds)}" + (f"/{asked}" if len(seeds) < asked else "")
 
 
 def _signed(value: float | None, places: int) -> str:
@@ -170,5 +189,5 @@ def _signed(value: float | None, places: int) -> str:
     return NONE if value is None else f"{value:+.{places}f}".replace("-", "−")
 
 
-def _text(value: float | None) -> str:
-    return NONE if value is None or math.isnan(value) else f"{value:.2f}"
+def _text(value: float | None, places: int = 2) -> str:
+    return NONE if value is None or math.isnan(value) else f"{value:.{places}f}"
