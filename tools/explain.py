@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> list[Path]:
         options.run, method=options.method, second=options.second, row=options.row, split=options.split,
         overrides=given)
     folder = options.out or recipes.pictures.folder_in(options.run, f"row-{int(answer.batch.row)}")
-    from avsgn_pyg.visualize.picture import write_explanation
+    from avsgn_pyg.visualize.files import write_explanation
 
     return write_explanation(answer.picture, explanation, folder, options.format, note=note)
 

@@ -65,7 +65,7 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
     if options.media is not None:
         answer = answer._replace(picture=predictor.pictures.with_media(answer.picture, options.media))
     folder = options.out or recipes.pictures.folder_in(options.run, f"row-{int(answer.batch.row)}")
-    from avsgn_pyg.visualize.picture import write_timeline
+    from avsgn_pyg.visualize.files import write_timeline
 
     yield write_timeline(answer.picture, folder, options.format), None
 

@@ -10,9 +10,11 @@ import torch
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.parts import Opened
 from avsgn_pyg.predictor.pictures import read_media, with_media
-from avsgn_pyg.visualize.picture import explanation_figure
+from avsgn_pyg.visualize.graph import explanation_figure, graph_figure
+from avsgn_pyg.visualize.heatmap import heatmap_figure
 from avsgn_pyg.visualize.sheet import sheet_figure
 from avsgn_pyg.visualize.theme import Figure
+from avsgn_pyg.visualize.timeline import timeline_figure
 
 
 def documentation_figures(run: Path, videos: Path, *, row: int | None = None, explained: int | None = None
@@ -33,10 +35,10 @@ def documentation_figures(run: Path, videos: Path, *, row: int | None = None, ex
     clips = {int(number): videos / f"{name}.mp4"
              for number, name in zip(opened.videos.row, opened.videos.video_ids, strict=True)}
     picture = with_media(answer.picture, clips[int(answer.batch.row)])
-    yield "timeline.png", picture.timeline()
-    yield "graph.png", picture.graph()
-    yield "figures/overlaid.png", picture.graph(arrangement="overlaid", share=0.05)
-    yield "figures/adjacency.png", picture.heatmaps()
+    yield "timeline.png", timeline_figure(picture)
+    yield "graph.png", graph_figure(picture)
+    yield "figures/overlaid.png", graph_figure(picture, arrangement="overlaid", share=0.05)
+    yield "figures/adjacency.png", heatmap_figure(picture)
     other, explanation, note = recipes.explanation.explain_row(run, row=explained, split="test")
     shown = with_media(other.picture, clips[int(other.batch.row)])
     yield "explain.png", explanation_figure(shown, explanation, note=note)

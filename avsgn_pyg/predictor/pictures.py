@@ -26,7 +26,8 @@ from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.record import file_stems
 from avsgn_pyg.predictor.windows import window_starts
 from avsgn_pyg.visualize.events import Span
-from avsgn_pyg.visualize.picture import Picture, VideoGraph, named_layers, text_names, write_timeline
+from avsgn_pyg.visualize.files import VideoGraph, write_timeline
+from avsgn_pyg.visualize.picture import Picture, named_layers, text_names
 from avsgn_pyg.visualize.strips import LONG, clock, outline, shrunk
 
 #: Largest side of a frame in pixels, and points of the waveform per second.
@@ -181,7 +182,7 @@ def write_clip_graph(
 ) -> list[Path]:
     """Write figures, page and exported graph of the window at `start` (see :func:`clip_window`) into `folder`.
 
-    `drawing` contains layer, share, threshold and arrangement of :func:`avsgn_pyg.visualize.picture.write_graph`, whose
+    `drawing` contains layer, share, threshold and arrangement of :func:`avsgn_pyg.visualize.files.write_graph`, whose
     PictureError is raised; other errors are those of a call of the predictor.
     """
     found = clip_window(predictor, clip, start=start, tau=tau)

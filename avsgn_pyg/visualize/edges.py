@@ -1,4 +1,4 @@
-"""Adjacencies as arrays: their sizes, their layers, their rollout, and the edges worth drawing.
+"""Adjacencies as arrays: their nodes, their rollout, and the edges worth drawing.
 
 Shapes: N nodes of a subgraph, E edges, T segments. Row i of an adjacency weighs the messages into node i.
 """
@@ -6,16 +6,13 @@ Shapes: N nodes of a subgraph, E edges, T segments. Row i of an adjacency weighs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from avsgn_pyg.common.errors import PictureError
 from avsgn_pyg.graph.schema import AUDIO, SUBGRAPHS, TEXT, VISUAL
-
-#: More edges than these cannot be told apart in a figure.
-MOST: Final = 150
 
 
 class Edges(NamedTuple):
@@ -25,16 +22,17 @@ class Edges(NamedTuple):
     target: Int[np.ndarray, "E"]
     weight: Float[np.ndarray, "E"]
 
+    def first(self, count: int) -> Edges:
+        """Return the strongest `count` edges."""
+        return Edges(*(values[:count] for values in self))
 
-def strongest(
-    adjacency: Float[np.ndarray, "N N"], *, share: float = 1.0, threshold: float | None = None, most: int | None = MOST
-) -> Edges:
+
+def strongest(adjacency: Float[np.ndarray, "N N"], *, share: float = 1.0, threshold: float | None = None) -> Edges:
     """Return the edges of an adjacency by their weight; an entry of zero is no edge.
 
     Args:
         share: the strongest part of all edges, in (0, 1]; at least one edge stays.
         threshold: instead of `share`, every edge of at least this weight.
-        most: never more than these; ``None`` sets no limit.
 
     Raises:
         PictureError: a share outside (0, 1].
@@ -50,44 +48,30 @@ def strongest(
         order = order[weight[order] >= threshold]
     else:
         order = order[: max(1, round(share * len(order)))]
-    order = order[:most]
     target, source = np.divmod(order, len(adjacency))
     return Edges(source, target, weight[order])
 
 
-def node_counts(adjacency: Mapping[str, np.ndarray], seconds: int) -> dict[str, int]:
-    """Return the nodes of each modality, from the sizes of the subgraphs of one layer.
+def count_nodes(adjacency: Mapping[str, Mapping[str, np.ndarray]], seconds: int) -> dict[str, int]:
+    """Return the nodes of each modality, from the adjacencies by subgraph and name of the layer.
 
     Raises:
-        ValueError: no subgraph, an unknown one, or sizes that contradict each other or the seconds.
-    """
-    if not adjacency or not set(adjacency) <= set(SUBGRAPHS):
-        raise ValueError(f"adjacency names the subgraphs {sorted(adjacency)}; give some of {', '.join(SUBGRAPHS)}")
-    counts = {AUDIO: seconds, VISUAL: seconds}
-    for name, weights in adjacency.items():
-        if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
-            raise ValueError(f"adjacency[{name!r}] must be square, got {list(weights.shape)}")
-        rest = len(weights) - seconds
-        if rest < 1 or counts.setdefault(SUBGRAPHS[name][1], rest) != rest:
-            raise ValueError(f"adjacency[{name!r}] has {len(weights)} nodes, {seconds} seconds and "
-                             f"{counts.get(TEXT, 'no')} text nodes do not make that many")
-    return counts
-
-
-def layers_of(adjacency: Mapping[str, Mapping[str, np.ndarray]], seconds: int) -> tuple[list[str], dict[str, int]]:
-    """Return the names of the layers, the same for every subgraph, and the nodes of each modality.
-
-    Raises:
-        ValueError: no layer, or layers or sizes that contradict each other.
+        ValueError: an unknown subgraph, other layers than in another one, or sizes that do not fit.
     """
     named = {subgraph: list(found) for subgraph, found in adjacency.items()}
-    layers = next(iter(named.values()), [])
-    if not layers or any(names != layers for names in named.values()):
+    if strange := set(named) - set(SUBGRAPHS):
+        raise ValueError(f"adjacency names the subgraphs {sorted(strange)}; give some of {', '.join(SUBGRAPHS)}")
+    if any(not names or names != next(iter(named.values())) for names in named.values()):
         raise ValueError(f"every subgraph needs the same layers, one at least; got {named}")
-    counts = [node_counts({name: found[layer] for name, found in adjacency.items()}, seconds) for layer in layers]
-    if any(found != counts[0] for found in counts):
-        raise ValueError(f"the layers differ in their nodes: {dict(zip(layers, counts, strict=True))}")
-    return layers, counts[0]
+    counts = {AUDIO: seconds, VISUAL: seconds}
+    for subgraph, found in adjacency.items():
+        for layer, weights in found.items():
+            rest = len(weights) - seconds
+            square = weights.shape == (len(weights),) * 2
+            if not square or rest < 1 or counts.setdefault(SUBGRAPHS[subgraph][1], rest) != rest:
+                raise ValueError(f"adjacency[{subgraph!r}][{layer!r}] has the shape {list(weights.shape)}; it must be "
+                                 f"square, of {seconds} seconds and {counts.get(TEXT, 'no')} text nodes")
+    return counts
 
 
 def rollout(adjacency: Sequence[Float[np.ndarray, "N N"]], *, residual: bool = True) -> Float[np.ndarray, "N N"]:

@@ -12,7 +12,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any, Final
 
@@ -23,9 +23,10 @@ from PIL import Image
 from avsgn_pyg.common.text import printable
 from avsgn_pyg.graph.schema import SUBGRAPHS
 from avsgn_pyg.visualize import strips
-from avsgn_pyg.visualize.edges import layers_of, strongest
+from avsgn_pyg.visualize.edges import strongest
 from avsgn_pyg.visualize.events import Span, in_lanes
 from avsgn_pyg.visualize.graph import TITLES
+from avsgn_pyg.visualize.picture import Picture
 from avsgn_pyg.visualize.theme import COLOURS
 
 #: Largest number of edges per subgraph and layer in the page, 8 bytes each.
@@ -34,48 +35,37 @@ MOST: Final = 20_000
 _FRAMES, _PIXELS, _COLUMNS = 40, 128, 600
 
 
-def graph_page(
-    *, title: str, category: str, adjacency: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]], seconds: int,
-    frames: UInt8[np.ndarray, "T H W 3"] | None, waveform: Float[np.ndarray, "samples"] | None,
-    relevance: Float[np.ndarray, "T"], gates: Mapping[str, Float[np.ndarray, "T"]], predicted: Sequence[Span],
-    truth: Sequence[Span] | None, start: int = 0, notes: Sequence[str] = (), text: Sequence[str] = (),
-    most: int = MOST,
-) -> str:
+def graph_page(picture: Picture) -> str:
     """Return the page as text, to be written as UTF-8, or to be embedded in the ``srcdoc`` of an ``iframe``.
 
-    A page that embeds it moves its cursor by ``frame.contentWindow.postMessage({second: 12.5}, "*")``.
-
-    Args:
-        adjacency: see :func:`~avsgn_pyg.visualize.heatmap.heatmap_figure`.
-        text: names of the text nodes, if they have any.
-        most: edges of an adjacency at most, the strongest; the page says how many there were.
-        title, category, seconds, frames, waveform, relevance, gates, predicted, truth, start, notes: see
-            :func:`~avsgn_pyg.visualize.timeline.timeline_figure`.
+    A page that embeds it moves its cursor by ``frame.contentWindow.postMessage({second: 12.5}, "*")``. Of an adjacency
+    the page has at most the :data:`MOST` strongest edges, and says how many there were.
 
     Raises:
-        ValueError: subgraphs, layers or sizes that do not fit.
+        PictureError: a model without a graph.
+        ValueError: negative or infinite weights, or too many nodes.
     """
-    layers, counts = layers_of(adjacency, seconds)
+    layers, counts, frames, waveform = picture.layers, picture.counts, picture.frames, picture.waveform
     data = {
-        "title": title,
-        "facts": "\n".join((f"predicted class: {category}", *notes)),
-        "seconds": seconds,
-        "start": start,
+        "title": picture.title,
+        "facts": "\n".join((f"predicted class: {picture.category}", *picture.notes)),
+        "seconds": picture.seconds,
+        "start": picture.start,
         "layers": layers,
         "subgraphs": {
             name: {
                 "title": TITLES[name],
                 "members": list(SUBGRAPHS[name]),
                 "counts": [counts[modality] for modality in SUBGRAPHS[name]],
-                "layers": [_packed(weights, most) for weights in found.values()],
+                "layers": [_packed(weights) for weights in found.values()],
             }
-            for name, found in adjacency.items()
+            for name, found in picture.adjacency.items()
         },
-        "text": list(text),
-        "relevance": relevance.tolist(),
-        "gates": {name: gate.tolist() for name, gate in gates.items()},
-        "predicted": _events(predicted),
-        "truth": None if truth is None else _events(truth),
+        "text": list(picture.text),
+        "relevance": picture.relevance.tolist(),
+        "gates": {name: gate.tolist() for name, gate in picture.gates.items()},
+        "predicted": _events(picture.predicted),
+        "truth": None if picture.truth is None else _events(picture.truth),
         "frames": [] if frames is None else _pictures(frames),
         "aspect": 1.0 if frames is None else frames.shape[2] / frames.shape[1],
         "sound": [] if waveform is None else _sound(waveform),
@@ -86,7 +76,7 @@ def graph_page(
     colours = "; ".join(f"--{name}: {COLOURS[name]}" for name in ("audio", "visual", "text", "event"))
     template = template.replace("{{colours}}", colours)
     head, middle, tail = template.replace("{{title}}", "\0").rpartition("{{data}}")
-    named = head.replace("\0", printable(html.escape(title)))
+    named = head.replace("\0", printable(html.escape(picture.title)))
     return named + packed.encode(errors="ignore").decode() + tail if middle else named
 
 
@@ -95,10 +85,10 @@ def _events(spans: Sequence[Span]) -> list[list[Any]]:
     return [[*span[:3], span.score, number] for number, lane in enumerate(in_lanes(spans)) for span in lane]
 
 
-def _packed(weights: Float[np.ndarray, "N N"], most: int) -> dict[str, Any]:
+def _packed(weights: Float[np.ndarray, "N N"]) -> dict[str, Any]:
     if len(weights) > np.iinfo(np.uint16).max:
         raise ValueError(f"a page numbers its nodes in two bytes, and {len(weights)} are too many for that")
-    edges = strongest(weights, most=most)
+    edges = strongest(weights).first(MOST)
     kinds = {"source": "<u2", "target": "<u2", "weight": "<f4"}
     return {"total": int(np.count_nonzero(weights)),
             **{name: _base64(getattr(edges, name).astype(kind).tobytes()) for name, kind in kinds.items()}}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Real, UInt8
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -210,17 +210,3 @@ def draw_scores(axes: Axes, scores: Float[np.ndarray, "T"], colour: str, *, top:
 
 def _tau_label(tau: float) -> str:
     return f"τ = {tau:.3g}"
-
-
-def check_scores(name: str, scores: Real[np.ndarray, "..."], seconds: int) -> None:
-    """Raise a ValueError unless scores are one number in [0, 1] per second."""
-    if scores.shape != (seconds,):
-        raise ValueError(f"{name} must have shape [{seconds}], one score per second, got {list(scores.shape)}")
-    if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1:
-        raise ValueError(f"{name} lies in [{scores.min():.3g}, {scores.max():.3g}]; give probabilities, not logits")
-
-
-def check_frames(frames: np.ndarray | None, seconds: int) -> None:
-    """Raise a ValueError unless there is one frame per second."""
-    if frames is not None and len(frames) != seconds:
-        raise ValueError(f"there are {len(frames)} frames for {seconds} seconds; give one for each")

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 
 from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.graph import graph_figure
+from avsgn_pyg.visualize.picture import Picture
 from avsgn_pyg.visualize.theme import COLOURS, TEXT_WIDTH
 
 SPEECH = "Female speech, woman speaking"
@@ -15,20 +16,23 @@ SPEECH = "Female speech, woman speaking"
 
 @pytest.fixture
 def draw(attention):
-    def figure(seconds=10, rows=10, media=True, **changes):
+    def figure(seconds=10, rows=10, media=True, adjacency=None, text=(), **drawing):
         generator = np.random.default_rng(0)
         sizes = {"av": 2 * seconds, "vt": seconds + rows, "at": seconds + rows}
-        return graph_figure(**{
-            "title": "x4n0vSbGVzk, row 7 of AVE, val",
-            "category": SPEECH,
-            "adjacency": {name: attention(size, at) for at, (name, size) in enumerate(sizes.items())},
-            "seconds": seconds,
-            "frames": generator.integers(0, 256, (seconds, 36, 64, 3)).astype(np.uint8) if media else None,
-            "waveform": generator.normal(size=seconds * 100).astype(np.float32) if media else None,
-            "predicted": [Span(SPEECH, 1, 4), Span("Bark", 4, 5)],
-            "truth": [Span(SPEECH, 0, 5)],
-            **changes,
-        })
+        weights = adjacency or {name: attention(size, at) for at, (name, size) in enumerate(sizes.items())}
+        return graph_figure(Picture(
+            title="x4n0vSbGVzk, row 7 of AVE, val",
+            category=SPEECH,
+            relevance=np.ones(seconds, np.float32),
+            gates={},
+            tau=None,
+            predicted=[Span(SPEECH, 1, 4), Span("Bark", 4, 5)],
+            truth=[Span(SPEECH, 0, 5)],
+            frames=generator.integers(0, 256, (seconds, 36, 64, 3)).astype(np.uint8) if media else None,
+            waveform=generator.normal(size=seconds * 100).astype(np.float32) if media else None,
+            adjacency={name: {"layers 1 to 2": found} for name, found in weights.items()},
+            text=text,
+        ), **drawing)
 
     return figure
 
@@ -57,7 +61,7 @@ def edges_of(figure, subgraph):
 def test_all_texts_are_readable_and_truth_and_prediction_are_below_each_column(
     arrangement, seconds, rows, media, axes, draw, texts_of
 ):
-    figure = draw(seconds, rows, media, arrangement=arrangement, note="attention: layers 1 to 2")
+    figure = draw(seconds, rows, media, arrangement=arrangement)
     texts = texts_of(figure)
     assert figure.get_figwidth() == TEXT_WIDTH and {"attention: layers 1 to 2", "from text"} <= set(texts)
     assert texts.count("ground truth") == texts.count("prediction") == 1 and texts.count("time (s)") == axes
@@ -103,8 +107,9 @@ def test_two_directions_between_two_nodes_lie_apart(curves_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arrangement", ["side-by-side", "stacked", "overlaid"])
-def test_no_edge_runs_through_a_lane_of_other_nodes(arrangement, draw):
-    figure = draw(arrangement=arrangement, share=1.0, most=400)
+def test_no_edge_runs_through_a_lane_of_other_nodes(arrangement, draw, monkeypatch):
+    monkeypatch.setattr("avsgn_pyg.visualize.graph.MOST", 400)
+    figure = draw(arrangement=arrangement, share=1.0)
     for subgraph, inside in (("av", (0, 10)), ("vt", (0, 20)), ("at", (0, 20))):
         for path in edges_of(figure, subgraph).get_paths():
             corners = path.vertices

@@ -10,15 +10,13 @@ import torch
 
 from avsgn_pyg.model.inputs import LabelText
 from avsgn_pyg.visualize.edges import rollout
-from avsgn_pyg.visualize.picture import (
-    Picture,
-    PictureError,
-    named_layers,
-    spans,
-    text_names,
-    write_graph,
-    write_timeline,
-)
+from avsgn_pyg.visualize.events import Span
+from avsgn_pyg.visualize.files import write_graph, write_timeline
+from avsgn_pyg.visualize.graph import graph_figure
+from avsgn_pyg.visualize.heatmap import heatmap_figure
+from avsgn_pyg.visualize.page import graph_page
+from avsgn_pyg.visualize.picture import Picture, PictureError, named_layers, spans, text_names
+from avsgn_pyg.visualize.timeline import timeline_figure
 
 
 def adjacencies(layers):
@@ -64,10 +62,23 @@ def test_everything_is_written_in_every_format(picture, tmp_path):
 
 def test_a_model_without_a_graph_still_has_a_timeline(picture):
     bare = dataclasses.replace(picture, adjacency={})
-    assert bare.timeline().axes
-    for draw in (bare.graph, bare.heatmaps, bare.page):
+    assert timeline_figure(bare).axes
+    for draw in (graph_figure, heatmap_figure, graph_page):
         with pytest.raises(PictureError, match="has no graph"):
-            draw()
+            draw(bare)
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"relevance": np.zeros(0, np.float32), "gates": {}}, "one or more seconds"),
+    ({"relevance": np.full(4, 3.0, np.float32)}, "probabilities, not logits"),
+    ({"gates": {"audio": np.full(4, -0.5, np.float32)}}, r"gates\['audio'\] lies in \[-0.5, -0.5\]"),
+    ({"predicted": [Span("Bark", 3, 5)]}, r"predicted: Bark \[3, 5\)"),
+    ({"waveform": np.zeros(0, np.float32)}, "waveform is empty"),
+    ({"adjacency": {"av": {"layer 1": np.eye(9)}}}, r"\[9, 9\]"),
+])
+def test_what_cannot_be_drawn_is_an_error(picture, changes, says):
+    with pytest.raises(ValueError, match=says):
+        dataclasses.replace(picture, **changes)
 
 
 def test_an_event_s_confidence_is_the_mean_of_its_class_over_its_seconds():

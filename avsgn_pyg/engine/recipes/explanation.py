@@ -12,7 +12,7 @@ from torch_geometric.explain import CaptumExplainer, HeteroExplanation
 from avsgn_pyg.common.errors import PictureError
 from avsgn_pyg.engine.recipes.pictures import open_row
 from avsgn_pyg.model.explain import explain
-from avsgn_pyg.visualize.picture import VideoGraph
+from avsgn_pyg.visualize.files import VideoGraph
 
 #: Method -> its name in figures.
 METHODS: Final = {"gnn": "GNNExplainer", "integrated_gradients": "integrated gradients"}

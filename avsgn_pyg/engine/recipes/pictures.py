@@ -14,7 +14,8 @@ from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.recipes.checks import check_folder, check_tau
 from avsgn_pyg.engine.recipes.parts import Opened, open_run
 from avsgn_pyg.visualize.confusion import confusion_figure
-from avsgn_pyg.visualize.picture import Picture, VideoGraph, named_layers, spans, text_names
+from avsgn_pyg.visualize.files import VideoGraph
+from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names
 from avsgn_pyg.visualize.theme import Figure
 
 

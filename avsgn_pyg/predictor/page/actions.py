@@ -29,6 +29,7 @@ from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.training_free import TrainingFree
 from avsgn_pyg.predictor.windows import window_starts
+from avsgn_pyg.visualize.page import graph_page
 
 #: Most results that are kept of one clip.
 RESULTS: Final = 16
@@ -117,7 +118,7 @@ class Page:
         result = self._result(clip, request.get("result"))
         try:
             found = clip_window(result.model, clip.path, start=start, encoded=result.encoded)
-            html, text = replace(found.picture, title=clip.name).page(), ""
+            html, text = graph_page(replace(found.picture, title=clip.name)), ""
         except (*EXPECTED_ERRORS, PictureError) as error:
             html, text = "", self.error_text(error, clip)
         yield self.message("graph", start=start, html=html, text=text)
