@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avsgn_pyg import predictor
-from avsgn_pyg.common.command_line import Parser, exit_status, local, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, local, path, print_each
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, PictureError
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.checks import check_run
@@ -70,18 +70,9 @@ def draw(options: argparse.Namespace) -> Iterator[tuple[list[Path], Exception | 
     yield write_timeline(answer.picture, folder, options.format), None
 
 
-def run(options: argparse.Namespace) -> int:
-    failed = []
-    for paths, error in draw(options):
-        print(*paths, sep="\n") if error is None else failed.append(error)
-    for error in failed:
-        print(f"failed: {own_words(error, options)}", file=sys.stderr)
-    return int(bool(failed))
-
-
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    return exit_status(lambda: run(options), options, *EXPECTED_ERRORS, PictureError)
+    return exit_status(lambda: print_each(draw(options), options), options, *EXPECTED_ERRORS, PictureError)
 
 
 if __name__ == "__main__":

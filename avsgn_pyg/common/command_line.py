@@ -11,7 +11,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -179,6 +179,19 @@ def own_words(error: BaseException, options: argparse.Namespace) -> str:
     names = "|".join(map(re.escape, vars(options)))
     return re.sub(rf"(?<![\w.\-/])({names})=([Tt]rue\b)?",
                   lambda found: f"--{found[1].replace('_', '-')}{'' if found[2] else ' '}", printable(str(error)))
+
+
+def print_each(found: Iterable[tuple[Iterable[object], Exception | None]], options: argparse.Namespace) -> int:
+    """Print what was written for each clip, then to stderr why others failed; return the exit status, 0 or 1."""
+    failed = []
+    for written, error in found:
+        if error is None:
+            sys.stdout.writelines(f"{one}\n" for one in written)
+        else:
+            failed.append(error)
+    for error in failed:
+        sys.stderr.write(f"failed: {own_words(error, options)}\n")
+    return int(bool(failed))
 
 
 def exit_status(
