@@ -2,7 +2,7 @@
 # make page    the web page, with the model of the demo, which is trained first if it is not there
 # make test    set up once, then run the tests
 # make quick   the tests without the slow ones
-# make figures draw the figures of README and docs again, from the demo
+# make figures draw the figures of README and docs again, from the demo; that of docs/dense.md if its run is there
 #
 # TORCH=cu126 (cpu, cu130, rocm6.4 ...) takes torch from PyTorch's own index; empty takes what pip's index
 # serves, which is CUDA on Linux.
@@ -20,6 +20,9 @@ ROW = 135
 
 # Held-out clips of the page: one that the demo's model gets right, two whose events it cuts short.
 CLIPS = scene-00135 scene-00071 scene-00047
+
+# A held-out clip with several events.
+SEVERAL = scene-00056
 
 .PHONY: demo page figures test quick lint setup
 
@@ -43,7 +46,8 @@ page:
 	  $(foreach name,$(CLIPS),--clip runs/scenes/videos/$(name).mp4)
 
 figures: setup
-	.venv/bin/python tools/make_figures.py runs/demo --videos runs/scenes/videos --row $(ROW) --explained 57 --out docs
+	.venv/bin/python tools/make_figures.py runs/demo --videos runs/scenes/videos --row $(ROW) --explained 57 --out docs \
+	  $(if $(wildcard runs/dense_scenes/checkpoints),--several runs/dense_scenes runs/several/videos/$(SEVERAL).mp4)
 
 test: setup
 	$(PYTEST)

@@ -1,6 +1,7 @@
 """Draw the figures of README and docs again, from the run and the clips of ``make demo``.
 
 python tools/make_figures.py runs/demo --videos runs/scenes/videos --row 135 --explained 57 --out docs
+python tools/make_figures.py ... --several runs/dense_scenes runs/several/videos/scene-00056.mp4
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--videos", type=path, required=True, metavar="DIR", help="folder of the clips, ID.mp4")
     parser.add_argument("--row", type=int, metavar="N", help="row of the test split to draw; default: its first")
     parser.add_argument("--explained", type=int, metavar="N", help="row of the test split to explain")
+    parser.add_argument("--several", type=path, nargs=2, metavar=("RUN", "CLIP"),
+                        help="also a clip of the data of a run that finds several events (docs/dense.md)")
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the documentation")
     return parser.parse_args(arguments)
 
@@ -36,7 +39,11 @@ def draw(options: argparse.Namespace) -> list[Path]:
 
     figures = predictor.figures.documentation_figures(options.run, options.videos, row=options.row,
                                                       explained=options.explained)
-    return [save_figure(figure, options.out / name, DPI) for name, figure in figures]
+    written = [save_figure(figure, options.out / name, DPI) for name, figure in figures]
+    if options.several:
+        figure = predictor.figures.annotated_timeline(*options.several)
+        written.append(save_figure(figure, options.out / "figures/dense_timeline.png", DPI))
+    return written
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.data.annotations import read_annotations
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.parts import Opened
-from avsgn_pyg.predictor.pictures import read_media, with_media
+from avsgn_pyg.predictor.pictures import clip_picture, read_media, with_media
+from avsgn_pyg.predictor.predictor import Predictor
+from avsgn_pyg.visualize.events import Span
 from avsgn_pyg.visualize.graph import explanation_figure, graph_figure
 from avsgn_pyg.visualize.heatmap import heatmap_figure
 from avsgn_pyg.visualize.sheet import sheet_figure
@@ -45,6 +50,24 @@ def documentation_figures(run: Path, videos: Path, *, row: int | None = None, ex
     yield "figures/tsne.png", recipes.embedding.draw_tsne(recipes.embedding.embed_run(run, split="test", device="cpu"))
     yield "figures/confusion.png", recipes.pictures.draw_confusion(opened)
     yield "scenes.png", _sheet(opened, videos)
+
+
+def annotated_timeline(run: Path, clip: Path) -> Figure:
+    """Draw a clip of the data of a run that finds several events, with the events that are annotated.
+
+    Raises:
+        DataError: no annotation file, or one without the clip's name.
+        CheckpointError, ConfigError, EncoderError, MediaError: as for a call of the predictor.
+    """
+    model = Predictor.from_checkpoint(run)
+    data = model.config.data
+    if data.root is None or data.annotations is None:
+        raise DataError(f"{run}: its data have no annotation file (data.root, data.annotations)")
+    found = {video.video_id: video.events for video in read_annotations(data.root / data.annotations)}
+    if clip.stem not in found:
+        raise DataError(f"{data.root / data.annotations}: no video {clip.stem!r}")
+    truth = tuple(Span(*event) for event in found[clip.stem])
+    return timeline_figure(replace(clip_picture(model(clip)), truth=truth))
 
 
 def _sheet(opened: Opened, videos: Path) -> Figure:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.text import Text
 from torch import Tensor
 
 from avsgn_pyg.common.errors import ConfigError, DataError
+from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, write_annotations
 from avsgn_pyg.graph.detection import DenseOutput, decode_dense
 from avsgn_pyg.predictor.clips import predict_clips
 from avsgn_pyg.predictor.dense import find_events
 from avsgn_pyg.predictor.export import export_model
+from avsgn_pyg.predictor.figures import annotated_timeline
 from avsgn_pyg.predictor.pictures import write_clip_graph, write_clip_timeline
 from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.windows import cut
@@ -88,6 +91,19 @@ def test_a_clip_has_events_files_a_timeline_and_the_graph_of_a_window(dense, cli
     assert {file.name for file in files} >= {"graph.png", "graph.html", "graph.pt"}
     exported = torch.load(tmp_path / "graph.pt", weights_only=False)
     assert exported["audio"].num_nodes == 20 and exported["text"].num_nodes == 6
+
+
+@pytest.mark.slow
+def test_a_clip_of_a_run_s_own_data_is_drawn_with_the_annotated_events(checkpoint, clip, tmp_path: Path):
+    write_annotations(tmp_path / "events.json", [
+        AnnotatedVideo("clip13", 13.0, "test", (TimedEvent("Bark", 1.5, 6.25), TimedEvent("Cat", 5.0, 13.0)))])
+    data = {"kind": "dense", "name": "made", "root": str(tmp_path), "annotations": "events.json",
+            "features": "features.h5"}
+    run = checkpoint(rate=2, data=data, model={"dim": 16, "text": {"slots": "per_class"}})
+    texts = [text.get_text() for text in annotated_timeline(run, clip(13)).findobj(Text)]
+    assert "ground truth" in texts and {"Bark", "Cat"} <= set(texts)
+    with pytest.raises(DataError, match="clip4"):
+        annotated_timeline(run, clip(4))
 
 
 def test_other_rows_labels_and_export_are_refused(dense, tmp_path: Path):
