@@ -22,18 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.common.errors import EncoderError
-from avsgn_pyg.features.compute import (
-    RATE,
-    WINDOW,
-    autocast,
-    choose_device,
-    declare_torchvision_ops,
-    describe,
-    in_batches,
-    in_windows,
-    second_shares,
-    unit,
-)
+from avsgn_pyg.features.compute import RATE, WINDOW, declare_torchvision_ops, unit
+from avsgn_pyg.features.hf_clap import Clap
 from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, load_whole, no_hub, read_state
 
 declare_torchvision_ops()
@@ -65,7 +55,7 @@ WIDTH: Final = 512
 _OBSOLETE: Final = ("text_branch.embeddings.position_ids", "text_branch.embeddings.token_type_ids")
 
 
-class ClapEncoder:
+class ClapEncoder(Clap):
     """A frozen CLAP.
 
     Args:
@@ -85,26 +75,24 @@ class ClapEncoder:
         EncoderError: weights or tokenizer are missing or do not fit, the width is another, or torchaudio is missing.
     """
 
-    name = "clap"
+    name, packages = "clap", ("torch", "laion_clap", "transformers")
 
     def __init__(
         self, *, model: Literal["HTSAT-tiny", "HTSAT-base"] = "HTSAT-tiny", fused: bool = False,
         weights: str | None = None, tokenizer: str | None = None, vocabulary: int = VOCABULARY,
         audio_pass: Literal["segment", "video"] = "segment", width: int | None = None, download: bool = False,
-        device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
+        **place: Any,
     ) -> None:
-        if width not in (None, WIDTH):
-            raise EncoderError(f"clap is {WIDTH} wide, but width={width} was given; leave width out")
+        self.check_width(WIDTH, width)
         if fused and importlib.util.find_spec("torchaudio") is None:
             raise EncoderError("clap with fused=true needs torchaudio, which is not installed; "
                                "install the torchaudio of your torch, or use fused=false")
         weights = weights or next((name for name, trained in PUBLISHED.items() if trained == (model, fused)), None)
         if weights is None:
             raise EncoderError(f"no weights of {model} with fused=true are published; give weights=FILE")
-        self._options = {"model": model, "fused": fused, "weights": weights, "tokenizer": tokenizer,
-                         "vocabulary": vocabulary, "audio_pass": audio_pass}
-        self.device, self.precision = choose_device(str(device), precision), precision
-        self.width, self.batch_size = WIDTH, batch_size
+        super().__init__({"model": model, "fused": fused, "weights": weights, "tokenizer": tokenizer,
+                          "vocabulary": vocabulary, "audio_pass": audio_pass}, **place)
+        self.files = [key for key in ("weights", "tokenizer") if self.options[key] not in (None, *PUBLISHED)]
         path = find_weights(model, fused, weights, download)
         words = load_tokenizer(tokenizer, vocabulary, download)
         self._clap = build(model, fused, words)
@@ -115,41 +103,20 @@ class ClapEncoder:
         branch = self._clap.model.audio_branch
         for layer in (branch.spectrogram_extractor, branch.logmel_extractor):
             layer.forward = torch.autocast(self.device.type, enabled=False)(layer.forward)
-        self.each_second_alone = audio_pass == "segment"
         settings = {"encoder": self.name, "model": model, "fused": fused, "audio_pass": audio_pass,
                     "tokenizer": sorted(words.get_vocab().items())}
         self.revision = fingerprint(state, settings)
         self._clap.eval().requires_grad_(False).to(self.device)
 
-    def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
-        """Return one unit vector per second; ``audio_pass`` decides whether it depends on the seconds around it."""
-        if not self.each_second_alone:
-            return in_windows(samples.cpu(), self._embed_seconds, self.batch_size, self.width)
-        rows = in_batches(samples.cpu().flatten(0, 1), self._embed, self.batch_size, self.width)
-        return rows.unflatten(0, samples.shape[:2])
+    def _encode(self, waves: Float[Tensor, "N length"]) -> tuple[Float[Tensor, "N c"], Float[Tensor, "N steps c"]]:
+        found = self._clap.model.encode_audio(self._inputs(waves), device=self.device)
+        return found["embedding"], found["fine_grained_embedding"]
 
-    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
-        """Return one unit vector per text, which is cut at 77 tokens."""
-        return in_batches(texts, self._embed_texts, self.batch_size, self.width)
-
-    def record(self) -> dict[str, Any]:
-        """Return the JSON-ready record; see :func:`avsgn_pyg.features.compute.describe`."""
-        files = [key for key in ("weights", "tokenizer") if self._options[key] not in (None, *PUBLISHED)]
-        return describe(self, self._options, ("torch", "laion_clap", "transformers"), files)
-
-    def _embed(self, waves: Float[Tensor, "N length"]) -> Float[Tensor, "N d"]:
-        with autocast(self.device, self.precision):
-            embedding = self._clap.model.encode_audio(self._inputs(waves), device=self.device)["embedding"]
-            return unit(self._clap.model.audio_projection(embedding))
-
-    def _embed_seconds(self, waves: Float[Tensor, "N length"]) -> Float[Tensor, "N 10 d"]:
-        with autocast(self.device, self.precision):
-            steps = self._clap.model.encode_audio(self._inputs(waves), device=self.device)["fine_grained_embedding"]
-            return unit(self._clap.model.audio_projection(second_shares(steps.shape[1]).to(steps) @ steps))
+    def _project(self, embedding: Float[Tensor, "*rows c"]) -> Float[Tensor, "*rows d"]:
+        return self._clap.model.audio_projection(embedding)
 
     def _embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
-        with autocast(self.device, self.precision):
-            return unit(self._clap.get_text_embedding(list(texts), use_tensor=True))
+        return unit(self._clap.get_text_embedding(list(texts), use_tensor=True))
 
     def _inputs(self, waves: Float[Tensor, "N length"]) -> dict[str, Tensor]:
         """Return the library's input for each wave: in int16 steps, repeated and zero-padded to ten seconds."""

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from avsgn_pyg.common.errors import EncoderError
-from avsgn_pyg.features.compute import autocast, choose_device, declare_torchvision_ops, describe, in_batches, unit
+from avsgn_pyg.features.compute import FrozenEncoder, declare_torchvision_ops, unit
 from avsgn_pyg.features.weights import fingerprint, hub_weights, is_path, no_hub, plain_numbers, read_state, summarize
 
 declare_torchvision_ops()
@@ -63,7 +63,7 @@ class ClipPreparation:
         return {"settings": dict(self.settings)}
 
 
-class ClipEncoder:
+class ClipEncoder(FrozenEncoder):
     """A frozen CLIP.
 
     Args:
@@ -81,30 +81,26 @@ class ClipEncoder:
         EncoderError: an unknown model or tag, weights that are missing or do not fit, or a different width.
     """
 
-    name = "clip"
+    name, packages = "clip", ("torch", "torchvision", "open_clip_torch", "timm")
 
     def __init__(
         self, *, model: str = DEFAULT_MODEL, weights: str | None = None, preprocess: str | None = None,
-        tokenizer: str | None = None, width: int | None = None, download: bool = False,
-        device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
+        tokenizer: str | None = None, width: int | None = None, download: bool = False, **place: Any,
     ) -> None:
         config = open_clip.get_model_config(model)
         if config is None:
             raise EncoderError(f"open_clip has no model {model!r}; python -c 'import open_clip; "
                                "print(open_clip.list_models())' shows those it has")
-        if width not in (None, config["embed_dim"]):
-            raise EncoderError(f"clip model {model} is {config['embed_dim']} wide, but width={width} was given; "
-                               "leave width out or choose another model")
+        self.check_width(config["embed_dim"], width)
         if weights is None and model == DEFAULT_MODEL:
             weights = DEFAULT_WEIGHTS
-        self._options = {"model": model, "weights": weights, "preprocess": preprocess}
-        self._options |= {"tokenizer": tokenizer} if tokenizer else {}
-        self.device, self.precision, self.batch_size = choose_device(str(device), precision), precision, batch_size
+        named = {"tokenizer": tokenizer} if tokenizer else {}
+        super().__init__({"model": model, "weights": weights, "preprocess": preprocess, **named}, **place)
         path, tag = find_weights(model, weights, preprocess, download)
         with no_hub(allowed=download):
             self._model = _load(model, path, preparation_of(model, tag))
             self._tokenizer = load_tokenizer(model, tokenizer)
-        self.width = int(config["embed_dim"])
+        self.files = [*["weights"] * is_path(weights), *named]
         self.preparation = ClipPreparation(open_clip.get_model_preprocess_cfg(self._model))
         # Chosen fields, not all: open_clip adds some, and the revision must stay the same.
         architecture = {"model": model, "width": config["embed_dim"], "quick_gelu": bool(config.get("quick_gelu"))}
@@ -112,30 +108,15 @@ class ClipEncoder:
         self.revision = fingerprint(self._model.state_dict(), settings)
         self._model.to(self.device)
 
-    def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side1 side2"]:
-        """Resize, crop and normalize as in the model's training."""
-        return self.preparation(frames)
-
     def encode_frames(self, prepared: Float[Tensor, "F 3 side1 side2"]) -> Float[Tensor, "F d"]:
         """Return one unit vector per picture."""
-        return self._in_batches(prepared, self._model.encode_image)
+        return self.in_batches(prepared, self._embed)
 
-    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
-        """Return one unit vector per text; texts are truncated to the model's context length."""
-        tokens = self._tokenizer(list(texts)) if len(texts) else torch.zeros(0, 1)
-        return self._in_batches(tokens, self._model.encode_text)
+    def _embed(self, images: Float[Tensor, "N 3 side1 side2"]) -> Float[Tensor, "N d"]:
+        return unit(self._model.encode_image(images.to(self.device)))
 
-    def record(self) -> dict[str, Any]:
-        """Return the JSON-ready record; see :func:`avsgn_pyg.features.compute.describe`."""
-        files = ["weights"] * is_path(self._options["weights"]) + ["tokenizer"] * ("tokenizer" in self._options)
-        return describe(self, self._options, ("torch", "torchvision", "open_clip_torch", "timm"), files)
-
-    def _in_batches(self, rows: Tensor, encode: Any) -> Float[Tensor, "rows d"]:
-        def embed(batch: Tensor) -> Tensor:
-            with autocast(self.device, self.precision):
-                return unit(encode(batch.to(self.device, non_blocking=True)))
-
-        return in_batches(rows, embed, self.batch_size, self.width)
+    def _embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
+        return unit(self._model.encode_text(self._tokenizer(list(texts)).to(self.device)))
 
 
 def load_tokenizer(model: str, folder: str | None) -> Any:

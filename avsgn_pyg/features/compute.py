@@ -1,4 +1,4 @@
-"""Helpers of all encoders: device, precision, batches, windows, unit vectors, the record, a fix for torchvision."""
+"""What encoders share: device, precision, batches, windows, unit vectors, the record, a fix for torchvision."""
 
 from __future__ import annotations
 
@@ -70,44 +70,6 @@ def unit(vectors: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
     return F.normalize(vectors.float(), dim=-1).cpu()
 
 
-def check_width(encoder: str, width: int, asked: int | None) -> int:
-    """Return the model's width; EncoderError if another was asked for."""
-    if asked not in (None, width):
-        raise EncoderError(f"{encoder} is {width} wide, but width={asked} was given; leave width out")
-    return width
-
-
-def in_batches(
-    rows: Tensor | Sequence[str], encode: Callable[..., Float[Tensor, "N d"]], size: int, width: int
-) -> Float[Tensor, "rows d"]:
-    """Encode at most `size` rows at once; no rows give [0, width]."""
-    with torch.inference_mode():
-        found = [encode(rows[start:start + size]) for start in range(0, len(rows), size)]
-    return torch.cat(found) if found else torch.zeros(0, width)
-
-
-def in_windows(
-    samples: Float[Tensor, "V S 48000"], encode: Callable[[Tensor], Float[Tensor, "N seconds d"]], size: int,
-    width: int, window: int = WINDOW,
-) -> Float[Tensor, "V S d"]:
-    """Encode `window` seconds at once.
-
-    The last window of a longer video begins earlier, so that it also has that many seconds without padding.
-
-    Args:
-        encode: maps waves [N, length] to vectors of at least their seconds, at most `size` waves at once.
-    """
-    seconds = samples.shape[1]
-    found = torch.zeros(*samples.shape[:2], width)
-    if not found.numel():
-        return found
-    with torch.inference_mode():
-        for start in (max(0, min(start, seconds - window)) for start in range(0, seconds, window)):
-            waves = samples[:, start:start + window].flatten(1)
-            found[:, start:start + window] = torch.cat([encode(batch)[:, :seconds] for batch in waves.split(size)])
-    return found
-
-
 def second_shares(rows: int) -> Float[Tensor, "10 rows"]:
     """Return how much of each of ten seconds each of `rows` equal steps covers; a second's shares sum to 1.
 
@@ -118,36 +80,99 @@ def second_shares(rows: int) -> Float[Tensor, "10 rows"]:
     return (torch.minimum(edges[1:], second + 1) - torch.maximum(edges[:-1], second)).clamp_min(0).float()
 
 
-class WithoutText:
+class FrozenEncoder:
+    """Base of encoders: where and how they compute, batches, and the record.
+
+    Args:
+        options: those of the class, for the record.
+        device, precision, batch_size: see :class:`avsgn_pyg.features.encoder.Encoder`.
+
+    Attributes:
+        files: the options that name files or folders.
+        packages: those that decide the features, for the record.
+    """
+
+    name: str
+    width: int
+    revision: str
+    files: Sequence[str] = ()
+    packages: Sequence[str] = ("torch",)
+
+    def __init__(
+        self, options: Mapping[str, Any], device: str | torch.device = "cpu", precision: str = "fp32",
+        batch_size: int = 64,
+    ) -> None:
+        self.options, self.batch_size = options, batch_size
+        self.device, self.precision = choose_device(str(device), precision), precision
+
+    def record(self) -> dict[str, Any]:
+        """Return the record, JSON-ready: name, options, width, revision, precision, versions.
+
+        Of :attr:`files` it keeps the names without the folders they are in, which differ on the next machine.
+        """
+        names = {key: Path(self.options[key]).name for key in self.files}
+        return {
+            "name": self.name, "options": {**self.options, **names},
+            **({"files": sorted(self.files)} if self.files else {}),
+            "width": self.width, "revision": self.revision, "precision": self.precision,
+            "versions": {name: importlib.metadata.version(name) for name in self.packages},
+        }
+
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
+        """Return one unit vector per text, which is cut at the model's limit."""
+        return self.in_batches(texts, self._embed_texts)
+
+    def _embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
+        raise NotImplementedError
+
+    def check_width(self, width: int, asked: int | None) -> None:
+        """Set the model's width; EncoderError if another was asked for."""
+        if asked not in (None, width):
+            raise EncoderError(f"{self.name} is {width} wide, but width={asked} was given; leave width out, or "
+                               "choose another model")
+        self.width = width
+
+    def in_batches(
+        self, rows: Tensor | Sequence[str], embed: Callable[..., Float[Tensor, "N *steps d"]], size: int | None = None
+    ) -> Float[Tensor, "rows *steps d"]:
+        """Encode at most `size` rows at once, by default `batch_size`; no rows give [0, width]."""
+        size = size or self.batch_size
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            found = [embed(rows[start:start + size]) for start in range(0, len(rows), size)]
+        return torch.cat(found) if found else torch.zeros(0, self.width)
+
+    def each_second(
+        self, samples: Float[Tensor, "V S 48000"], embed: Callable[[Tensor], Float[Tensor, "N d"]]
+    ) -> Float[Tensor, "V S d"]:
+        """Encode each second alone, in batches."""
+        return self.in_batches(samples.flatten(0, 1), embed).unflatten(0, samples.shape[:2])
+
+    def in_windows(
+        self, samples: Float[Tensor, "V S 48000"], embed: Callable[[Tensor], Float[Tensor, "N seconds d"]],
+        window: int = WINDOW,
+    ) -> Float[Tensor, "V S d"]:
+        """Encode `window` seconds at once, by a function of waves [N, length].
+
+        The last window of a longer video begins earlier, so that it also has that many seconds without padding.
+        """
+        seconds = samples.shape[1]
+        found = torch.zeros(*samples.shape[:2], self.width)
+        for start in range(0, seconds, window) if len(samples) else ():
+            start = max(0, min(start, seconds - window))
+            waves = samples[:, start:start + window].flatten(1)
+            found[:, start:start + window] = self.in_batches(waves, lambda batch: embed(batch)[:, :seconds])
+        return found
+
+
+class WithoutText(FrozenEncoder):
     """Base of encoders without language; a store of their features has no label text."""
 
     has_text = False
-    name: str
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
         """Raise an EncoderError."""
         raise EncoderError(f"encoder {self.name!r} has no text encoder, which class names need; train with "
                            "model.text.bank=learned, or use an encoder that has one")
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Return the installed versions of packages."""
-    return {name: importlib.metadata.version(name) for name in packages}
-
-
-def describe(encoder: Any, options: Mapping[str, Any], packages: Sequence[str], files: Sequence[str] = ()) -> dict:
-    """Return the record of an encoder, JSON-ready: name, options, width, revision, precision, versions.
-
-    Args:
-        files: the options that name files or folders. The record keeps their names without the folders they are in,
-            which differ on the next machine, and lists these options under ``files``.
-    """
-    names = {key: Path(options[key]).name for key in files}
-    return {
-        "name": encoder.name, "options": {**options, **names}, **({"files": sorted(files)} if files else {}),
-        "width": encoder.width, "revision": encoder.revision, "precision": encoder.precision,
-        "versions": versions(*packages),
-    }
 
 
 def declare_torchvision_ops() -> bool:

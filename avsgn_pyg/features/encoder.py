@@ -72,8 +72,6 @@ class FrameEncoder(Encoder, Protocol):
 
     preparation: Callable[[UInt8[Tensor, "F H W 3"]], Tensor]
 
-    def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Tensor: ...
-
     def encode_frames(self, prepared: Tensor) -> Float[Tensor, "F d"]: ...
 
 
@@ -159,7 +157,8 @@ def _make(kind: Kind, choice: EncoderChoice, device: str, precision: str, batch_
 def _check_options(cls: type, choice: EncoderChoice) -> None:
     """EncoderError for an option that the class does not have, or a value that does not fit its annotation."""
     hints = typing.get_type_hints(cls.__init__)
-    known = [name for name in inspect.signature(cls).parameters if name not in _PLACEMENT]
+    known = [name for name, parameter in inspect.signature(cls).parameters.items()
+             if name not in _PLACEMENT and parameter.kind is not parameter.VAR_KEYWORD]
     for key, value in choice.options.items():
         if key not in known:
             raise EncoderError(f"encoder {choice.name!r} has no option {key!r}; it has {', '.join(known) or 'none'}"

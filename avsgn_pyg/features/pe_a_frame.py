@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.features.compute import RATE, autocast, in_windows, unit
+from avsgn_pyg.features.compute import RATE, unit
 from avsgn_pyg.features.pe_av import Perception
 
 DEFAULT: Final = "facebook/pe-a-frame-base"
@@ -32,18 +31,16 @@ class PeAFrameEncoder(Perception):
     model_class = "PeAudioFrameLevelModel"
 
     def __init__(
-        self, *, weights: str = DEFAULT, width: int | None = None, download: bool = False,
-        device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
+        self, *, weights: str = DEFAULT, width: int | None = None, download: bool = False, **place: Any
     ) -> None:
-        super().__init__(weights, download, width, device, precision, batch_size)
+        super().__init__(weights, download, width, **place)
         self._text_head = self._model.text_audio_head
         self.revision = self._settings(longest=LONGEST)
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
         """Return one unit vector per second, the mean over its steps of 40 ms."""
-        return in_windows(samples, self._embed_seconds, self.batch_size, self.width, LONGEST)
+        return self.in_windows(samples, self._embed_seconds, LONGEST)
 
     def _embed_seconds(self, waves: Float[Tensor, "N length"]) -> Float[Tensor, "N seconds d"]:
-        with autocast(self.device, self.precision):
-            steps = self._model.audio_head(self._model.audio_encoder(waves[:, None].to(self.device)).last_hidden_state)
+        steps = self._model.audio_head(self._model.audio_encoder(waves[:, None].to(self.device)).last_hidden_state)
         return unit(steps.float().unflatten(1, (waves.shape[1] // RATE, -1)).mean(2))

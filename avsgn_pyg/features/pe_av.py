@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from avsgn_pyg.features.compute import autocast, check_width, choose_device, describe, in_batches, unit
+from avsgn_pyg.features.compute import FrozenEncoder, unit
 from avsgn_pyg.features.pretrained import is_folder, load_model, load_part, processor_of, tokens
 from avsgn_pyg.features.weights import fingerprint
 
@@ -54,31 +54,19 @@ class VideoPreparation:
         return {"settings": dict(self.settings)}
 
 
-class Perception:
-    """Base of the encoders of this family: one model, its tokenizer, text, and the record."""
+class Perception(FrozenEncoder):
+    """Base of the encoders of this family: one model, its tokenizer, and text."""
 
-    name: str
+    packages = ("torch", "transformers")
     model_class: str
     _text_head: torch.nn.Module
 
-    def __init__(
-        self, weights: str, download: bool, width: int | None, device: str | torch.device, precision: str,
-        batch_size: int,
-    ) -> None:
-        self._options = {"weights": weights}
-        self.device, self.precision, self.batch_size = choose_device(str(device), precision), precision, batch_size
+    def __init__(self, weights: str, download: bool, width: int | None, **place: Any) -> None:
+        super().__init__({"weights": weights}, **place)
+        self.files = ["weights"] * is_folder(weights)
         self._model = self._shared(weights, download)
         self._tokenizer = load_part(self.name, "AutoTokenizer", weights, download)
-        self.width = check_width(self.name, self._model.config.text_config.hidden_size, width)
-
-    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
-        """Return one unit vector per text."""
-        return in_batches(texts, self._embed_texts, self.batch_size, self.width)
-
-    def record(self) -> dict[str, Any]:
-        """Return the JSON-ready record; see :func:`avsgn_pyg.features.compute.describe`."""
-        files = ["weights"] if is_folder(self._options["weights"]) else []
-        return describe(self, self._options, ("torch", "transformers"), files)
+        self.check_width(self._model.config.text_config.hidden_size, width)
 
     def _shared(self, weights: str, download: bool) -> torch.nn.Module:
         key = (self.model_class, weights, str(self.device))
@@ -95,9 +83,8 @@ class Perception:
 
     def _embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
         # The library's own get_text_*_embeds call methods that do not exist (transformers 5.24).
-        with autocast(self.device, self.precision):
-            states = self._model.text_model(**tokens(self._tokenizer, texts, self.device), output_hidden_states=True)
-            return unit(self._text_head(states.hidden_states[-1][:, 0]))
+        states = self._model.text_model(**tokens(self._tokenizer, texts, self.device), output_hidden_states=True)
+        return unit(self._text_head(states.hidden_states[-1][:, 0]))
 
 
 class _PeAv(Perception):
@@ -115,7 +102,7 @@ class _PeAv(Perception):
         return self._model.fingerprint
 
     def record(self) -> dict[str, Any]:
-        """Return the JSON-ready record, with the joint space; see :func:`avsgn_pyg.features.compute.describe`."""
+        """Return the JSON-ready record, with the joint space."""
         return {**super().record(), "joint_space": self.joint_space}
 
 
@@ -132,18 +119,13 @@ class PeAvFrames(_PeAv):
     """
 
     def __init__(
-        self, *, weights: str = DEFAULT, width: int | None = None, download: bool = False,
-        device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
+        self, *, weights: str = DEFAULT, width: int | None = None, download: bool = False, **place: Any
     ) -> None:
-        super().__init__(weights, download, width, device, precision, batch_size)
+        super().__init__(weights, download, width, **place)
         self._text_head = self._model.video_model.text_video_head
         processor = load_part(self.name, "PeVideoVideoProcessor", weights, download).to_dict()
         self.preparation = VideoPreparation({key: processor[key] for key in FIELDS if processor.get(key) is not None})
         self.revision = self._settings(kind="visual", preparation=self.preparation.settings)
-
-    def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side1 side2"]:
-        """Resize and normalize as in the model's training."""
-        return self.preparation(frames)
 
     def encode_frames(self, prepared: Float[Tensor, "F 3 side1 side2"]) -> Float[Tensor, "F d"]:
         """Return one unit vector per picture."""
@@ -151,13 +133,11 @@ class PeAvFrames(_PeAv):
 
     def encode_segments(self, prepared: Float[Tensor, "N k 3 side1 side2"]) -> Float[Tensor, "N d"]:
         """Return one unit vector per short video of k pictures."""
-        size = max(1, self.batch_size // prepared.shape[1])
-        return in_batches(prepared, self._embed, size, self.width)
+        return self.in_batches(prepared, self._embed, max(1, self.batch_size // prepared.shape[1]))
 
     def _embed(self, videos: Float[Tensor, "N k 3 side1 side2"]) -> Float[Tensor, "N d"]:
         model = self._model.video_model
-        with autocast(self.device, self.precision):
-            return unit(model.video_head(model.video_encoder(videos.to(self.device)).pooler_output))
+        return unit(model.video_head(model.video_encoder(videos.to(self.device)).pooler_output))
 
 
 class PeAvAudio(_PeAv):
@@ -166,19 +146,16 @@ class PeAvAudio(_PeAv):
     each_second_alone = True
 
     def __init__(
-        self, *, weights: str = DEFAULT, width: int | None = None, download: bool = False,
-        device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
+        self, *, weights: str = DEFAULT, width: int | None = None, download: bool = False, **place: Any
     ) -> None:
-        super().__init__(weights, download, width, device, precision, batch_size)
+        super().__init__(weights, download, width, **place)
         self._text_head = self._model.audio_model.text_audio_head
         self.revision = self._settings(kind="audio")
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
         """Return one unit vector per second."""
-        return in_batches(samples.flatten(0, 1), self._embed, self.batch_size, self.width).unflatten(
-            0, samples.shape[:2])
+        return self.each_second(samples, self._embed)
 
     def _embed(self, waves: Float[Tensor, "N length"]) -> Float[Tensor, "N d"]:
         model = self._model.audio_model
-        with autocast(self.device, self.precision):
-            return unit(model.audio_head(model.audio_encoder(waves[:, None].to(self.device)).pooler_output))
+        return unit(model.audio_head(model.audio_encoder(waves[:, None].to(self.device)).pooler_output))

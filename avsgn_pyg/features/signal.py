@@ -22,7 +22,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from avsgn_pyg.common.errors import EncoderError
-from avsgn_pyg.features.compute import autocast, choose_device, describe, unit
+from avsgn_pyg.features.compute import FrozenEncoder, unit
 
 #: Increase this when the features change; features of two versions must not be mixed.
 VERSION: Final = 1
@@ -39,23 +39,21 @@ BEATS: Final = (1.5, 3.0, 6.0, 12.0, 25.0)
 SIDE, CELLS, SHADES, ANGLES = 64, 4, 4, 8
 
 
-class _Signal:
-    """Base of both encoders: device, projection to `width`, random codes instead of text embeddings.
+class _Signal(FrozenEncoder):
+    """Base of both encoders: projection to `width`, random codes instead of text embeddings.
 
     Statistics are always computed in float32; `precision` is always ``fp32``.
     """
 
-    name = "signal"
+    name, packages = "signal", ("torch", "numpy")
     text_has_meaning = False
     kind: str
 
-    def __init__(
-        self, *, width: int = 128, device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64
-    ) -> None:
+    def __init__(self, *, width: int = 128, **place: Any) -> None:
         if width < 8:
             raise EncoderError(f"width={width}: the signal encoder projects to 8 or more")
-        self.width, self.batch_size, self.precision = width, batch_size, "fp32"
-        self.device = choose_device(str(device), precision)
+        super().__init__({"width": width}, **place)
+        self.width, self.precision = width, "fp32"
         self.revision = hashlib.sha256(f"avsgn_pyg signal {self.kind} v{VERSION} width {width}".encode()).hexdigest()
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "P d"]:
@@ -63,15 +61,12 @@ class _Signal:
         return text_codes(texts, self.width)
 
     def record(self) -> dict[str, Any]:
-        """Return the JSON-ready record with a note; see :func:`avsgn_pyg.features.compute.describe`."""
-        return {**describe(self, {"width": self.width}, ("torch", "numpy")), "note": NOTE}
+        """Return the JSON-ready record with a note."""
+        return {**super().record(), "note": NOTE}
 
-    def _in_batches(self, rows: Tensor, statistics: Callable[[Tensor], Tensor]) -> Float[Tensor, "N d"]:
-        if not len(rows):
-            return torch.zeros(0, self.width)
-        with torch.inference_mode(), autocast(self.device, "fp32"):
-            found = torch.cat([statistics(batch.to(self.device)).cpu() for batch in rows.split(self.batch_size)])
-            return unit(found @ _gaussian(f"{self.kind} {VERSION}", found.shape[-1], self.width))
+    def _project(self, rows: Tensor, statistics: Callable[[Tensor], Tensor]) -> Float[Tensor, "N d"]:
+        found = self.in_batches(rows, lambda batch: statistics(batch.to(self.device)).cpu())
+        return unit(found @ _gaussian(f"{self.kind} {VERSION}", found.shape[-1], self.width))
 
 
 class SignalFrames(_Signal):
@@ -84,13 +79,9 @@ class SignalFrames(_Signal):
         """Shrinks pictures to [F, 3, 64, 64] in [0, 1]; its pickle has a few bytes."""
         return Shrink(SIDE)
 
-    def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side side"]:
-        """Apply :attr:`preparation`."""
-        return self.preparation(frames)
-
     def encode_frames(self, prepared: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F d"]:
         """Return one unit vector per picture."""
-        return self._in_batches(prepared, picture_statistics)
+        return self._project(prepared, picture_statistics)
 
 
 class SignalAudio(_Signal):
@@ -101,7 +92,7 @@ class SignalAudio(_Signal):
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
         """Return one unit vector per second."""
-        return self._in_batches(samples.flatten(0, 1), sound_statistics).view(*samples.shape[:2], self.width)
+        return self._project(samples.flatten(0, 1), sound_statistics).unflatten(0, samples.shape[:2])
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from avsgn_pyg.features.compute import (
-    WithoutText,
-    autocast,
-    check_width,
-    choose_device,
-    declare_torchvision_ops,
-    describe,
-    in_batches,
-)
+from avsgn_pyg.features.compute import WithoutText, declare_torchvision_ops
 from avsgn_pyg.features.weights import fingerprint, hub_weights, load_whole, read_state
 
 declare_torchvision_ops()
@@ -73,17 +65,16 @@ class Vgg19Encoder(WithoutText):
         EncoderError: the weights are missing or do not fit, or the width is another.
     """
 
-    name = "vgg19"
+    name, packages = "vgg19", ("torch", "torchvision")
     unit_length = False
 
     def __init__(
         self, *, weights: str | None = None, inputs: Literal["torchvision", "caffe"] = "torchvision",
-        width: int | None = None, download: bool = False,
-        device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
+        width: int | None = None, download: bool = False, **place: Any,
     ) -> None:
-        self._options = {"weights": weights, "inputs": inputs}
-        self.device, self.precision, self.batch_size = choose_device(str(device), precision), precision, batch_size
-        self.width = check_width(self.name, WIDTH, width)
+        super().__init__({"weights": weights, "inputs": inputs}, **place)
+        self.files = ["weights"] * bool(weights)
+        self.check_width(WIDTH, width)
         path = Path(weights) if weights else hub_weights("vgg19 weights", REPOSITORY, ["model.safetensors"], download)
         with torch.device("meta"):
             features = torchvision.models.vgg19(weights=None).features
@@ -95,18 +86,9 @@ class Vgg19Encoder(WithoutText):
         self.revision = fingerprint(state, {"encoder": self.name, "inputs": inputs, "side": SIDE})
         self._net.eval().requires_grad_(False).to(self.device)
 
-    def prepare(self, frames: UInt8[Tensor, "F H W 3"]) -> Float[Tensor, "F 3 side side"]:
-        """Apply :attr:`preparation`."""
-        return self.preparation(frames)
-
     def encode_frames(self, prepared: Float[Tensor, "F 3 side side"]) -> Float[Tensor, "F d"]:
         """Return the mean over the positions of pool5 for each picture."""
-        return in_batches(prepared, self._embed, self.batch_size, self.width)
-
-    def record(self) -> dict[str, Any]:
-        """Return the JSON-ready record; see :func:`avsgn_pyg.features.compute.describe`."""
-        return describe(self, self._options, ("torch", "torchvision"), ["weights"] if self._options["weights"] else [])
+        return self.in_batches(prepared, self._embed)
 
     def _embed(self, pictures: Float[Tensor, "N 3 side side"]) -> Float[Tensor, "N d"]:
-        with autocast(self.device, self.precision):
-            return self._net(pictures.to(self.device)).float().mean((2, 3)).cpu()
+        return self._net(pictures.to(self.device)).float().mean((2, 3)).cpu()

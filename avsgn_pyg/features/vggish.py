@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from avsgn_pyg.common.errors import EncoderError
-from avsgn_pyg.features.compute import WithoutText, autocast, check_width, choose_device, describe, in_batches
+from avsgn_pyg.features.compute import WithoutText
 from avsgn_pyg.features.weights import fingerprint, load_whole, read_state
 
 #: The checkpoint of torchvggish; its name ends with the beginning of its sha256.
@@ -80,11 +80,11 @@ class VggishEncoder(WithoutText):
 
     def __init__(
         self, *, weights: str | None = None, relu: bool = True, width: int | None = None, download: bool = False,
-        device: str | torch.device = "cpu", precision: str = "fp32", batch_size: int = 64,
+        **place: Any,
     ) -> None:
-        self._options = {"weights": weights, "relu": relu}
-        self.device, self.precision, self.batch_size = choose_device(str(device), precision), precision, batch_size
-        self.width = check_width(self.name, WIDTH, width)
+        super().__init__({"weights": weights, "relu": relu}, **place)
+        self.files = ["weights"] * bool(weights)
+        self.check_width(WIDTH, width)
         path = Path(weights) if weights else published(download)
         with torch.device("meta"):
             net = Vggish(HIDDEN, relu)
@@ -95,17 +95,12 @@ class VggishEncoder(WithoutText):
 
     def encode_audio(self, samples: Float[Tensor, "V S 48000"]) -> Float[Tensor, "V S d"]:
         """Return the embedding of each second, not of unit length."""
-        return in_batches(samples.flatten(0, 1), self._embed, self.batch_size, self.width).unflatten(
-            0, samples.shape[:2])
-
-    def record(self) -> dict[str, Any]:
-        """Return the JSON-ready record; see :func:`avsgn_pyg.features.compute.describe`."""
-        return describe(self, self._options, ("torch",), ["weights"] if self._options["weights"] else [])
+        return self.each_second(samples, self._embed)
 
     def _embed(self, waves: Float[Tensor, "N 48000"]) -> Float[Tensor, "N d"]:
-        bands = log_mel(waves.to(self.device))
-        with autocast(self.device, self.precision):
-            return self._net(bands).float().cpu()
+        with torch.autocast(self.device.type, enabled=False):
+            bands = log_mel(waves.to(self.device))
+        return self._net(bands).float().cpu()
 
 
 def log_mel(waves: Float[Tensor, "N 48000"]) -> Float[Tensor, "N 96 64"]:

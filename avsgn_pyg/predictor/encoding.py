@@ -83,7 +83,7 @@ def encode_clip(
         seen.append(part.seen.float().mean())
         heard.append(float(part.heard))
         # Prepared at once: few full-size pictures are held.
-        recent.append(Segment(frame_encoder.prepare(part.frames), part.samples))
+        recent.append(Segment(frame_encoder.preparation(part.frames), part.samples))
         if count % rate == 0 and count // rate in ends:
             windows.append(list(recent))
             if len(windows) == size or len(features) + len(windows) == len(starts):

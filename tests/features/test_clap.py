@@ -17,7 +17,6 @@ from torch import Tensor
 from avsgn_pyg.common.errors import EncoderError
 from avsgn_pyg.features import clap
 from avsgn_pyg.features.clap import ClapEncoder, build
-from avsgn_pyg.features.compute import second_shares
 from avsgn_pyg.features.encoder import AudioEncoder, EncoderChoice, encoder_from_record, make_audio_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_network")]
@@ -32,13 +31,6 @@ def encoder(clap_options: dict[str, Any]) -> ClapEncoder:
 def built_already(clap_library: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     """Load into the library's module in place of building another, which takes seconds."""
     monkeypatch.setattr(clap, "build", lambda *_: clap_library)
-
-
-@pytest.fixture
-def window_encoder(encoder: ClapEncoder, monkeypatch: pytest.MonkeyPatch) -> ClapEncoder:
-    """The same weights, on ten seconds at once."""
-    monkeypatch.setattr(encoder, "each_second_alone", False)
-    return encoder
 
 
 def waves(videos: int, seconds: int) -> Tensor:
@@ -78,17 +70,6 @@ def test_seconds_and_texts_are_embedded_as_laion_clap_does(encoder: ClapEncoder,
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(len(vectors))) and torch.pdist(vectors).min() > 1e-3
 
 
-def test_batch_size_changes_nothing_and_bf16_little(encoder: ClapEncoder, monkeypatch: pytest.MonkeyPatch):
-    sounds = torch.cat([waves(1, 1), torch.zeros(1, 1, 48_000), tone()], 1)
-    whole = encoder.encode_audio(sounds)
-    monkeypatch.setattr(encoder, "batch_size", 2)
-    assert torch.allclose(encoder.encode_audio(sounds), whole, atol=1e-5)
-    monkeypatch.setattr(encoder, "precision", "bf16")
-    rough = encoder.encode_audio(sounds)
-    assert not torch.equal(rough, whole) and (rough * whole).sum(-1).min() > 0.99
-    assert encoder.encode_audio(sounds[:0]).shape == (0, 3, 512) and encoder.encode_text([]).shape == (0, 512)
-
-
 def test_the_spectrum_is_finite_float32_under_autocast(clap_options: dict, clap_library: Any):
     """Its floor of 1e-10 is 0 in half floats, whose logarithm is no number."""
     ClapEncoder(**clap_options)
@@ -99,31 +80,12 @@ def test_the_spectrum_is_finite_float32_under_autocast(clap_options: dict, clap_
     assert spectrum.min() == -100  # dB, of empty bands
 
 
-# --- One pass over ten seconds --------------------------------------------------------------------
-
-
-def test_each_second_takes_its_own_tenth():
-    shares = second_shares(1024)
-    assert torch.allclose(shares.sum(1), torch.ones(10))
-    assert torch.allclose(shares.sum(0), torch.full((1024,), 10 / 1024))
-    assert shares[0].nonzero().max() == 102 and shares[1].nonzero().min() == 102
-    assert torch.equal(second_shares(10), torch.eye(10))
-
-
-def test_seconds_depend_most_on_their_own_sound_and_the_last_window_begins_earlier(window_encoder: ClapEncoder):
-    sounds = 0.001 * waves(1, 13)
-    found, first, last = map(window_encoder.encode_audio, (sounds, sounds[:, :10], sounds[:, 3:]))
-    assert found.shape == (1, 13, 512) and torch.allclose(found.norm(dim=-1), torch.ones(1, 13))
-    assert torch.allclose(found[:, 3:], last, atol=1e-5) and torch.allclose(found[:, :3], first[:, :3], atol=1e-5)
+def test_in_one_pass_a_second_depends_most_on_its_own_sound(encoder: ClapEncoder, clap_options: dict[str, Any]):
+    whole, sounds = ClapEncoder(**clap_options, audio_pass="video"), 0.001 * waves(1, 10)
+    first = whole.encode_audio(sounds)
     sounds[0, 7] = waves(1, 1)[0, 0]
-    assert (window_encoder.encode_audio(sounds[:, :10]) - first)[0].norm(dim=-1).argmax() == 7
-
-
-def test_the_audio_pass_is_recorded_and_part_of_the_revision(encoder: ClapEncoder, clap_options: dict[str, Any]):
-    other = ClapEncoder(**clap_options, audio_pass="video")
-    assert encoder.record()["options"]["audio_pass"] == "segment" and encoder.each_second_alone
-    assert other.record()["options"]["audio_pass"] == "video" and not other.each_second_alone
-    assert other.revision != encoder.revision
+    assert (whole.encode_audio(sounds) - first)[0].norm(dim=-1).argmax() == 7
+    assert encoder.each_second_alone and not whole.each_second_alone and whole.revision != encoder.revision
 
 
 # --- Checkpoints and records ----------------------------------------------------------------------

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avsgn_pyg.common.errors import EncoderError
-from avsgn_pyg.features import pe_a_frame, pe_av
+from avsgn_pyg.features import pe_av
 from avsgn_pyg.features.encode import Segment, WindowEncoder
 from avsgn_pyg.features.encoder import (
     AudioEncoder,
@@ -105,7 +105,7 @@ def test_sound_pictures_and_texts_are_embedded_as_transformers_does(folder: Path
     from transformers import AutoTokenizer, PeAudioVideoModel
 
     model = PeAudioVideoModel.from_pretrained(folder, dtype=torch.float32).eval()
-    texts, wave, videos = ["Church bell", "Bark"], sounds(1, 2), seen.prepare(pictures(4)).unflatten(0, (2, 2))
+    texts, wave, videos = ["Church bell", "Bark"], sounds(1, 2), seen.preparation(pictures(4)).unflatten(0, (2, 2))
     words = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
     with torch.inference_mode():
         expected = model(input_ids=words["input_ids"], attention_mask=words["attention_mask"],
@@ -132,7 +132,7 @@ def test_both_encoders_load_one_model_and_say_that_they_share_a_space(
 
 
 def test_the_frames_of_a_second_are_one_short_video(seen: PeAvFrames, heard: PeAvAudio):
-    frames = seen.prepare(pictures(4))
+    frames = seen.preparation(pictures(4))
     windows = [[Segment(frames[:2], sounds(1, 1)[0, 0]), Segment(frames[2:], sounds(1, 1)[0, 0])]]
     [(audio, visual)] = WindowEncoder(seen, heard)(windows)
     assert torch.allclose(visual, seen.encode_segments(frames.unflatten(0, (2, 2))), atol=1e-6)
@@ -143,9 +143,9 @@ def test_the_frames_of_a_second_are_one_short_video(seen: PeAvFrames, heard: PeA
 def test_the_preparation_is_pickled_without_the_model(seen: PeAvFrames):
     frames = pictures(2)
     dumped = pickle.dumps(seen.preparation)
-    assert len(dumped) < 1000 and torch.equal(pickle.loads(dumped)(frames), seen.prepare(frames))
-    assert seen.prepare(frames).shape == (2, 3, 28, 28) and seen.prepare(frames).abs().max() <= 1
-    assert seen.prepare(frames[:0]).shape == (0, 3, 28, 28)
+    assert len(dumped) < 1000 and torch.equal(pickle.loads(dumped)(frames), seen.preparation(frames))
+    assert seen.preparation(frames).shape == (2, 3, 28, 28) and seen.preparation(frames).abs().max() <= 1
+    assert seen.preparation(frames[:0]).shape == (0, 3, 28, 28)
 
 
 def test_a_record_rebuilds_them(folder: Path, seen: PeAvFrames, heard: PeAvAudio, monkeypatch: pytest.MonkeyPatch):
@@ -185,9 +185,3 @@ def test_steps_of_40_ms_are_averaged_to_seconds(frame_folder: Path):
     assert torch.allclose(encoder.encode_audio(wave), expected, atol=1e-5)
     assert not torch.allclose(encoder.encode_audio(wave[:, :1]), expected[:, :1], atol=1e-4)
     assert encoder.encode_text(["Bark", "Church bell"]).shape == (2, 24) and isinstance(encoder, AudioEncoder)
-
-
-def test_a_long_clip_is_encoded_in_windows_of_the_same_length(frame_folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pe_a_frame, "LONGEST", 2)
-    encoder, wave = PeAFrameEncoder(weights=str(frame_folder)), sounds(1, 3)
-    assert torch.allclose(encoder.encode_audio(wave)[:, 1:], encoder.encode_audio(wave[:, 1:]), atol=1e-5)

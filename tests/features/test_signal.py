@@ -13,7 +13,7 @@ TIME = torch.arange(48_000) / 48_000
 
 
 def encode(pictures: Tensor, encoder: SignalFrames) -> Tensor:
-    return encoder.encode_frames(encoder.prepare(pictures))
+    return encoder.encode_frames(encoder.preparation(pictures))
 
 
 #: Features of version 1 of a tone of 440 Hz, and of a ramp from black to white.

@@ -62,10 +62,10 @@ def test_pool5_is_averaged_over_positions_and_not_normalized(encoder: Vgg19Encod
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.inference_mode():
         expected = features(((frames / 255 - mean) / std).permute(0, 3, 1, 2)).mean((2, 3))
-    found = encoder.encode_frames(encoder.prepare(frames))
+    found = encoder.encode_frames(encoder.preparation(frames))
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-6) and found.shape == (3, 512) and found.min() >= 0
     assert isinstance(encoder, FrameEncoder)
-    segments = [Segment(encoder.prepare(frames[:2]), torch.zeros(48_000))]
+    segments = [Segment(encoder.preparation(frames[:2]), torch.zeros(48_000))]
     [(_, visual)] = WindowEncoder(encoder, SignalAudio(width=16))([segments])
     assert torch.allclose(visual[0], expected[:2].mean(0), rtol=1e-4, atol=1e-6)
 
@@ -73,7 +73,7 @@ def test_pool5_is_averaged_over_positions_and_not_normalized(encoder: Vgg19Encod
 def test_the_original_weights_take_blue_first_without_scaling(path: Path, encoder: Vgg19Encoder):
     caffe, frames = Vgg19Encoder(weights=str(path), inputs="caffe"), pictures(1)
     expected = frames[0].float().flip(-1) - torch.tensor([103.939, 116.779, 123.68])
-    assert torch.allclose(caffe.prepare(frames)[0], expected.permute(2, 0, 1))
+    assert torch.allclose(caffe.preparation(frames)[0], expected.permute(2, 0, 1))
     assert caffe.revision != encoder.revision and len(pickle.dumps(caffe.preparation)) < 300
 
 
@@ -87,11 +87,6 @@ def test_a_record_rebuilds_it_from_timms_file(
     here = {"weights": str(tmp_path / "model.safetensors")}
     again = encoder_from_record(record, "visual", options=here, device="cpu")
     assert again.revision == encoder.revision
-
-
-def test_it_has_no_text(encoder: Vgg19Encoder):
-    with pytest.raises(EncoderError, match=r"no text encoder.*bank=learned"):
-        encoder.encode_text(["Bark"])
 
 
 @pytest.mark.usefixtures("no_network")
