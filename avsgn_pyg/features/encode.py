@@ -5,10 +5,9 @@ Shapes: N segments, T segments of a window, k frames per segment, da / dv / d wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import TypeVar
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +113,6 @@ def find_not_finite(audio: Float[Tensor, "T da"], visual: Float[Tensor, "T dv"])
         if bool(bad.any()):
             return f"the {kind} encoder returned NaN or infinity for second {int(bad.nonzero()[0])}"
     return None
-
-
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield lists of `size` items, read only as they are needed; the last may be shorter."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _samples(segments: Window) -> Float[Tensor, "N 48000"]:

@@ -162,11 +162,6 @@ def test_a_picture_missing_for_long_is_marked_all_the_time(clip_file: Make, trut
     assert clip.heard.min() > 0.97
 
 
-def test_a_video_without_sound_is_silent(clip_file: Make, truth):
-    clip = read(clip_file(audio=False))
-    assert not clip.heard.any() and not clip.samples.any() and shown(clip, truth) == [[0], [1], [2], [3]]
-
-
 @pytest.mark.parametrize(("suffix", "options"), [(".mp3", {}), (".mp4", {"codecs": ("", "aac")})])
 def test_sound_without_video_is_black_and_a_cover_is_no_video(clip_file: Make, truth, suffix: str, options: dict):
     path = clip_file(suffix, video=False, cover=True, **options)
@@ -176,11 +171,9 @@ def test_sound_without_video_is_black_and_a_cover_is_no_video(clip_file: Make, t
     assert read(path, size=(10, 20), frames_per_segment=3).frames.shape == (4, 3, 10, 20, 3)
 
 
-def test_a_still_image_lasts_as_long_as_its_sound(clip_file: Make, truth):
-    path = clip_file(times=[0.0], seconds=14.0, rate=16_000, layout="mono")
-    clip, later = read(path), read(path, start=5, count=3)
-    assert clip.seen.all() and clip.heard.min() > 0.97 and shown(clip, truth) == [[0]] * 14
-    assert later.seen.all() and torch.equal(later.frames, clip.frames[5:8])
+def test_a_video_without_sound_is_silent(clip_file: Make):
+    clip = read(clip_file(audio=False))
+    assert not clip.heard.any() and not clip.samples.any() and clip.seen.all()
 
 
 def test_count_pads_or_cuts(clip_file: Make):
@@ -246,7 +239,7 @@ def test_the_middle_is_the_same_as_from_the_start(clip_file: Make, suffix: str, 
     path = clip_file(suffix, **{"seconds": 12.0, "group": 40, "rate": 44_100, **options})
     whole = read(path, frames_per_segment=2)
     for start in (3, 11):
-        part = read(path, start=start, count=1, frames_per_segment=2, threads=3)
+        part = read(path, start=start, count=1, frames_per_segment=2)
         assert torch.equal(part.frames[0], whole.frames[start]) and torch.equal(part.seen[0], whole.seen[start])
         assert (part.samples[0] - whole.samples[start]).abs().max() < 1e-3
         assert part.heard[0] == pytest.approx(float(whole.heard[start]), abs=1e-3)
@@ -303,16 +296,6 @@ def test_a_cut_file_has_the_seconds_that_are_left(clip_file: Make, truth, tmp_pa
     assert not padded.seen[info.seconds :].any() and padded.heard[info.seconds :].max() < 0.05
 
 
-def test_damage_in_the_middle_costs_no_second(clip_file: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    data = bytearray(clip_file(seconds=8.0, options={"movflags": "faststart"}).read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 400] = bytes(400)
-    (tmp_path / "clip.mp4").write_bytes(data)
-    clip = read(tmp_path / "clip.mp4")
-    assert len(clip.seen) == 8 and clip.seen.float().mean() > 0.6
-    assert capfd.readouterr() == ("", "")  # FFmpeg prints nothing
-
-
 def _without_frames(good: bytes) -> bytes:
     start, index = good.index(b"mdat") + 4, good.index(b"moov") - 4
     return good[:start] + b"\xff" * (index - start) + good[index:]
@@ -320,7 +303,6 @@ def _without_frames(good: bytes) -> bytes:
 
 @pytest.mark.parametrize(("name", "spoil", "reason"), [
     ("clip.mp4", lambda good: good[: len(good) // 2], "cut short before its index"),
-    ("notes.txt", lambda _: b"this is no film\n" * 100, "not a media file, but text"),
     ("clip.mp4", lambda _: b"", "the file is empty"),
     ("clip.mp4", _without_frames, r"nothing in it can be decoded .*video h264, audio aac"),
 ])
@@ -350,26 +332,13 @@ def test_a_folder_a_missing_and_a_forbidden_file_are_named(
         probe(clip_file(seconds=1.0))
 
 
-def test_a_colon_in_a_name_is_no_protocol(clip_file: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    Path("-a: b%d.mp4").write_bytes(clip_file(seconds=1.0).read_bytes())
-    assert probe("-a: b%d.mp4").seconds == 1
-
-
 def test_numbers_that_are_too_small_raise_at_the_call(clip_file: Make):
-    for name, value in {"frames_per_segment": 0, "start": -1, "count": -1, "size": (0, 5), "threads": -1}.items():
+    for name, value in {"frames_per_segment": 0, "start": -1, "count": -1, "size": (0, 5)}.items():
         with pytest.raises(ValueError, match=name):
             read_seconds(clip_file(seconds=1.0), **{name: value})
 
 
 # --- Limits ----------------------------------------------------------------------------------------
-
-
-def test_a_picture_of_too_many_pixels_is_refused(clip_file: Make):
-    path = clip_file(seconds=1.0)
-    assert probe(path, limits=Limits(pixels=96 * 64)).width == 96
-    with pytest.raises(MediaError, match=r"96 x 64 .* limit"):
-        probe(path, limits=Limits(pixels=96 * 64 - 1))
 
 
 def test_more_seconds_than_the_limit_are_refused_unless_fewer_are_wanted(clip_file: Make):

@@ -127,7 +127,7 @@ def _info(source: Source) -> MediaInfo:
 
 def read_seconds(
     path: Path | str, *, frames_per_segment: int = 1, start: int = 0, count: int | None = None,
-    size: tuple[int, int] | None = None, threads: int = 1, limits: Limits = Limits(),  # noqa: B008
+    size: tuple[int, int] | None = None, limits: Limits = Limits(),  # noqa: B008
 ) -> Iterator[Second]:
     """Read the seconds of a media file one by one; memory does not grow with its length.
 
@@ -139,7 +139,6 @@ def read_seconds(
         count: number of seconds; those after the end of the file are padded and marked as not seen and not heard.
             Default: all of :attr:`MediaInfo.seconds`.
         size: height and width to scale every frame to; default: as displayed.
-        threads: decoding threads per stream; 0 leaves the number to FFmpeg.
         limits: on pixels, seconds to read, and running time without the time that the caller spends between seconds.
 
     Raises:
@@ -148,9 +147,8 @@ def read_seconds(
             :attr:`MediaInfo.breaks_off`.
         ValueError: a number is too small.
     """
-    least = {"frames_per_segment": (frames_per_segment, 1), "start": (start, 0), "count": (count or 0, 0)}
-    least |= {"threads": (threads, 0), "size": (min(size or (1,)), 1)}
-    for name, (value, smallest) in least.items():
+    for name, value, smallest in (("frames_per_segment", frames_per_segment, 1), ("start", start, 0),
+                                  ("count", count or 0, 0), ("size", min(size or (1,)), 1)):
         if value < smallest:
             raise ValueError(f"{name} must be {smallest} or more, got {value}")
     source = _inspect(Path(path), limits)
@@ -158,11 +156,11 @@ def read_seconds(
     if stop - start > limits.seconds:
         raise MediaError(f"{path}: {stop - start} s to read; the limit is {limits.seconds} s")
     pictures = Pictures(source, per_second=frames_per_segment, first=start, size=size)
-    return _seconds(source, pictures, Sound(source, first=start), range(start, stop), threads)
+    return _seconds(source, pictures, Sound(source, first=start), range(start, stop))
 
 
-def _seconds(source: Source, pictures: Pictures, sound: Sound, wanted: range, threads: int) -> Iterator[Second]:
-    decoded = frames(source, wanted.start, threads)
+def _seconds(source: Source, pictures: Pictures, sound: Sound, wanted: range) -> Iterator[Second]:
+    decoded = frames(source, wanted.start)
     for index in wanted:
         with boundary(source.path, f"second {index} "):
             while not _complete(source, pictures, sound, index):

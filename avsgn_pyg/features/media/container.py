@@ -126,16 +126,14 @@ def check_pixels(path: Path, width: int, height: int, limits: Limits) -> None:
         raise MediaError(f"{path}: pictures of {width} x {height} pixels; the limit is {limits.pixels} pixels")
 
 
-def packets(container: InputContainer, indices: Sequence[int], meter: Meter, threads: int = 1) -> Iterator[Packet]:
+def packets(container: InputContainer, indices: Sequence[int], meter: Meter) -> Iterator[Packet]:
     """Read the packets of the streams in file order, then an empty one for each stream, even if the file is truncated.
 
-    Args:
-        threads: decoding threads per stream; 0 leaves the number to FFmpeg.
+    Each stream is decoded by one thread.
     """
     streams = [container.streams[index] for index in indices]
     for stream in streams:
-        stream.codec_context.thread_count = threads
-        stream.codec_context.thread_type = "NONE" if threads == 1 else "AUTO"
+        stream.codec_context.thread_count, stream.codec_context.thread_type = 1, "NONE"
         stream.codec_context.options = _decoding(meter.limits)
     try:
         for packet in container.demux(streams):

@@ -51,7 +51,7 @@ class Sound:
         self.first_frame, self.start, self.next, self.reached = source.sound, float(source.start), first, float(first)
         # NaN marks samples that the sound track does not cover.
         self.buffers: dict[int, np.ndarray] = defaultdict(lambda: np.full(RATE, np.nan, dtype=np.float32))
-        self.resampler: _Resampler | None = None
+        self.resampler: Graph | None = None
         self.block: list[AudioFrame] = []
         self.number = 0
 
@@ -91,12 +91,12 @@ class Sound:
             self._start_run(frame, round(self.reached * rate) if begin is None else self._unrounded(frame, begin))
         self.end += frame.samples
         frame.pts = None
-        self._write(self.resampler.resample(frame))
+        self._write(_resample(self.resampler, frame))
 
     def _end_run(self) -> None:
         """Write the samples that are still in the resampler."""
         if self.resampler is not None:
-            self._write(self.resampler.resample(None))
+            self._write(_resample(self.resampler, None))
             self.resampler = None
 
     def take(self) -> tuple[Float[Tensor, "48000"], float]:
@@ -123,12 +123,12 @@ class Sound:
         return on_time and self.form == (frame.format.name, frame.layout.name, frame.sample_rate)
 
     def _start_run(self, frame: AudioFrame, begin: int) -> None:
-        self.resampler = _Resampler()
+        self.resampler = _resampler(frame)
         self.form, self.begin, self.end = (frame.format.name, frame.layout.name, frame.sample_rate), begin, begin
         silence = begin % (frame.sample_rate // math.gcd(frame.sample_rate, RATE))
         self.output = (begin - silence) * RATE // frame.sample_rate
         if silence:
-            self._write(self.resampler.resample(_silence(frame, silence)))
+            self._write(_resample(self.resampler, _silence(frame, silence)))
 
     def _write(self, frames: list[AudioFrame]) -> None:
         """Write resampled frames to the buffers, except what lies outside the run or in seconds already taken."""
@@ -145,27 +145,18 @@ class Sound:
             start = stop
 
 
-class _Resampler:
-    """Converts frames of one form to float mono at RATE; the AudioResampler of PyAV 17 takes no options."""
-
-    def __init__(self) -> None:
-        self.graph: Graph | None = None
-
-    def resample(self, frame: AudioFrame | None) -> list[AudioFrame]:
-        """Add a frame, or ``None`` after the last, and return what is converted."""
-        if self.graph is None:
-            if frame is None:
-                return []
-            self.graph = _filters(frame)
-        self.graph.push(frame)
-        found = []
-        with suppress(EOFError, BlockingIOError):  # until it needs another frame
-            while True:
-                found.append(self.graph.pull())
-        return found
+def _resample(graph: Graph, frame: AudioFrame | None) -> list[AudioFrame]:
+    """Add a frame, or ``None`` after the last, and return what is converted."""
+    graph.push(frame)
+    found = []
+    with suppress(EOFError, BlockingIOError):  # until it needs another frame
+        while True:
+            found.append(graph.pull())
+    return found
 
 
-def _filters(frame: AudioFrame) -> Graph:
+def _resampler(frame: AudioFrame) -> Graph:
+    """Return a converter of frames like this one to float mono at RATE; PyAV 17's AudioResampler takes no options."""
     graph, base = Graph(), {} if frame.time_base is None else {"time_base": str(frame.time_base)}
     chain = (
         graph.add("abuffer", sample_rate=str(frame.sample_rate), sample_fmt=frame.format.name,
@@ -201,7 +192,7 @@ def _weights(layout: str) -> Float32[np.ndarray, "channels"]:
     count = AudioLayout(layout).nb_channels
     alone = AudioFrame.from_ndarray(np.eye(count, dtype=np.float32).reshape(1, -1), format="flt", layout=layout)
     alone.sample_rate = RATE
-    return _Resampler().resample(alone)[0].to_ndarray()[0]
+    return _resample(_resampler(alone), alone)[0].to_ndarray()[0]
 
 
 def _alone(frame: AudioFrame, channel: int) -> AudioFrame:

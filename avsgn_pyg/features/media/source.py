@@ -67,10 +67,10 @@ class Source:
     notes: Sequence[str]
     meter: Meter
 
-    def packets(self, container: InputContainer, threads: int = 1) -> tuple[Clock, Iterator[Packet]]:
+    def packets(self, container: InputContainer) -> tuple[Clock, Iterator[Packet]]:
         """Return the packets with their times corrected, and the clock that corrects them."""
         clock = Clock([container.streams[index] for index in self.streams], self.declared)
-        return clock, clock.correct(packets(container, self.streams, self.meter, threads))
+        return clock, clock.correct(packets(container, self.streams, self.meter))
 
 
 class End(NamedTuple):
@@ -201,13 +201,13 @@ def _since(end: Fraction, start: Fraction) -> Fraction:
     return end - start if end > start > 0 else end
 
 
-def frames(source: Source, start: int, threads: int) -> Iterator[VideoFrame | AudioFrame]:
+def frames(source: Source, start: int) -> Iterator[VideoFrame | AudioFrame]:
     """Decode all frames in file order, from a keyframe before the second `start` where one is found."""
     offset = _seek_offset(source, start)
     with open_media(source.path, source.meter.limits) as container:
         if offset is not None:
             container.seek(offset)
-        for packet in source.packets(container, threads)[1]:
+        for packet in source.packets(container)[1]:
             yield from decode(packet, source.meter)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -12,9 +12,7 @@ from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.features.media import MediaError, probe
 from avsgn_pyg.features.media.cut import copy_part, copy_suffix
 
-_spec = importlib.util.spec_from_file_location("clip_maker", Path(__file__).parents[1] / "conftest.py")
-clip_maker = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(clip_maker)
+Make = Callable[..., Path]
 
 
 def codecs(path: Path) -> list[str]:
@@ -23,29 +21,29 @@ def codecs(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
-def test_a_part_that_begins_at_a_keyframe_is_copied(tmp_path: Path, suffix: str) -> None:
-    path = clip_maker.make(tmp_path / f"a{suffix}", seconds=6, group=25)
+def test_a_part_that_begins_at_a_keyframe_is_copied(make_clip: Make, tmp_path: Path, suffix: str):
+    path = make_clip(tmp_path / f"a{suffix}", seconds=6, group=25)
     assert copy_suffix(path, 2.0, Limits()) == suffix
     part = tmp_path / f"part{suffix}"
     copy_part(path, part, 2.0, 4.0, Limits())
     assert codecs(part) == codecs(path) and probe(part).duration == pytest.approx(2, abs=0.15)
 
 
-def test_a_part_between_keyframes_or_of_another_format_is_not(tmp_path: Path) -> None:
-    path = clip_maker.make(tmp_path / "a.mp4", seconds=6, group=250)
+def test_a_part_between_keyframes_or_of_another_format_is_not(make_clip: Make, tmp_path: Path):
+    path = make_clip(tmp_path / "a.mp4", seconds=6, group=250)
     assert copy_suffix(path, 0.0, Limits()) == ".mp4" and copy_suffix(path, 2.0, Limits()) is None
-    assert copy_suffix(clip_maker.make(tmp_path / "a.avi", seconds=2), 0.0, Limits()) is None
+    assert copy_suffix(make_clip(tmp_path / "a.avi", seconds=2), 0.0, Limits()) is None
 
 
-def test_sound_alone_can_be_cut_anywhere(tmp_path: Path) -> None:
-    path = clip_maker.make(tmp_path / "a.wav", seconds=4, video=False)
+def test_sound_alone_can_be_cut_anywhere(make_clip: Make, tmp_path: Path):
+    path = make_clip(tmp_path / "a.wav", seconds=4, video=False)
     copy_part(path, tmp_path / "b.wav", 1.0, 3.0, Limits())
     assert copy_suffix(path, 1.0, Limits()) == ".wav"
     assert probe(tmp_path / "b.wav").duration == pytest.approx(2, abs=0.1)
 
 
-def test_streams_that_the_format_does_not_take_are_a_media_error(tmp_path: Path, monkeypatch) -> None:
-    path = clip_maker.make(tmp_path / "a.mp4", seconds=2)
+def test_streams_that_the_format_does_not_take_are_a_media_error(make_clip: Make, tmp_path: Path, monkeypatch):
+    path = make_clip(tmp_path / "a.mp4", seconds=2)
     monkeypatch.setattr("avsgn_pyg.features.media.cut._FORMATS", {"mov,mp4,m4a,3gp,3g2,mj2": ("wav", ".wav")})
     with pytest.raises(MediaError, match="cannot be copied"):
         copy_part(path, tmp_path / "b.wav", 0.0, 1.0, Limits())

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from avsgn_pyg.features.media import probe, read_seconds, stack
 
@@ -37,7 +38,9 @@ def test_the_last_slide_under_music_is_seen_as_long_as_the_others(clip_file: Mak
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_a_still_image_under_music_is_seen(clip_file: Make, suffix: str):
-    assert stack(read_seconds(clip_file(suffix, times=[0.0], seconds=20.0))).seen.all()
+    path = clip_file(suffix, times=[0.0], seconds=20.0)
+    clip, later = stack(read_seconds(path)), stack(read_seconds(path, start=5, count=3))
+    assert clip.seen.all() and later.seen.all() and torch.equal(later.frames, clip.frames[5:8])
 
 
 @pytest.mark.slow
