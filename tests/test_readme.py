@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "MODEL_CARD.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 #: Files that add options to several tools.
-OPTIONS = ("avsgn_pyg/predictor/inputs.py", "avsgn_pyg/features/limits.py")
+OPTIONS = ("avsgn_pyg/predictor/inputs.py", "avsgn_pyg/features/choice.py", "avsgn_pyg/features/limits.py")
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 

@@ -9,13 +9,14 @@ docs/extraction.md: available weights, several machines, the contents of a store
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import sys
 
-from avsgn_pyg.common.command_line import Parser, is_setting, local, own_words, path, setting
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.errors import DataError, NothingExtractedError
 from avsgn_pyg.data.files import check_file
-from avsgn_pyg.features.choice import AUDIO_ENCODERS, ENGINES, FRAME_ENCODERS, OPTIONS, PRECISIONS
+from avsgn_pyg.features.choice import ENGINES, add_encoders, take_encoders
 from avsgn_pyg.features.files import check_inputs
 from avsgn_pyg.features.limits import add_limits, take_limits
 
@@ -32,17 +33,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--own-length", action="store_true", help="do not pad shorter videos")
     parser.add_argument("--frames-per-segment", type=int, default=1, metavar="K", help="frames per feature; default 1")
     parser.add_argument("--rate", type=int, default=1, metavar="R", help="features per second; default 1")
-    parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default="clip")
-    parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default="clap")
-    for option, (_, _, help_text) in OPTIONS.items():
-        parser.add_argument(f"--{option}", type=local, metavar="TEXT", help=help_text)
-    for kind in ("visual", "audio"):
-        parser.add_list(f"--{kind}-options", commas=False, own=is_setting, type=setting, default=[],
-                        metavar="KEY=VALUE", help="more options")
+    add_encoders(parser, "clip", "clap")
     parser.add_argument("--download", action="store_true", help="download missing weights")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="frames or seconds per batch")
     parser.add_argument("--workers", type=int, metavar="N", help="reading processes; default: cores - 1")
     parser.add_argument("--engine", choices=ENGINES, default="processes", help="ray: on a Ray cluster")
     parser.add_argument("--actors", type=int, default=1, metavar="N", help="ray: processes that encode; default 1")
@@ -56,32 +48,32 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        limits = take_limits(options)
-        given = {name: value for name, value in vars(options).items() if name not in ("strict", "verify", "quiet")}
-        shard = check_inputs(options.videos, options.annotations, options.labels, options.shard, options.ids)
-        if options.verify is not None:
-            check_file(shard.name(options.out))
-        from avsgn_pyg.features.extraction.config import ExtractionConfig
-        from avsgn_pyg.features.extraction.extract import run_extraction
-        from avsgn_pyg.features.extraction.verify import verify
+def run(options: argparse.Namespace) -> int:
+    limits = take_limits(options)
+    shard = check_inputs(options.videos, options.annotations, options.labels, options.shard, options.ids)
+    if options.verify is not None:
+        check_file(shard.name(options.out))
+    from avsgn_pyg.features.extraction.config import ExtractionConfig
+    from avsgn_pyg.features.extraction.extract import run_extraction
+    from avsgn_pyg.features.extraction.verify import verify
 
-        config = ExtractionConfig(**given, limits=limits, progress=not options.quiet)
+    known = {field.name for field in dataclasses.fields(ExtractionConfig)}
+    given = {name: value for name, value in vars(options).items() if name in known} | take_encoders(options)
+    config = ExtractionConfig(**given, limits=limits, progress=not options.quiet)
+    try:
         report = run_extraction(config) if options.verify is None else verify(config, options.verify)
     except NothingExtractedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except DataError as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept, and the same command resumes", file=sys.stderr)
-        return 130
     print(f"{report.table()}\n\n{report.path}")
     return int(not report.passed or (options.strict and bool(report.failures)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    return exit_status(lambda: run(options), options, DataError,
+                       stopped="\nstopped; what is finished is kept, and the same command resumes")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import json
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from avsgn_pyg.common.command_line import Parser, is_setting, local, setting
 from avsgn_pyg.common.errors import EncoderError
 
 Kind = Literal["visual", "audio"]
@@ -94,3 +96,28 @@ AUDIO_ENCODERS: dict[str, Callable[[], type]] = {
     "signal": _class("signal", "SignalAudio"),
     "vggish": _class("vggish", "VggishEncoder"),
 }
+
+
+def add_encoders(parser: Parser, visual: str, audio: str) -> None:
+    """Add the options of an extraction that choose both encoders, `visual` and `audio` by default, and place them."""
+    parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default=visual)
+    parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default=audio)
+    for option, (_, _, help_text) in OPTIONS.items():
+        parser.add_argument(f"--{option}", type=local, metavar="TEXT", help=help_text)
+    for kind in ("visual", "audio"):
+        parser.add_list(f"--{kind}-options", commas=False, own=is_setting, type=setting, default=[],
+                        metavar="KEY=VALUE", help="more options")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="frames or seconds per batch")
+
+
+def take_encoders(options: Namespace) -> dict[str, EncoderChoice]:
+    """Return the ``visual`` and ``audio`` of :func:`add_encoders`; EncoderError if an option is not ``KEY=VALUE``."""
+    found = {}
+    for kind in ("visual", "audio"):
+        choice = EncoderChoice.parse(getattr(options, kind), getattr(options, f"{kind}_options"))
+        named = {key: getattr(options, word.replace("-", "_")) for word, (of, key, _) in OPTIONS.items() if of == kind}
+        given = {key: value for key, value in named.items() if value is not None}
+        found[kind] = EncoderChoice(choice.name, {**choice.options, **given})
+    return found

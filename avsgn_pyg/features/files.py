@@ -56,11 +56,6 @@ class Shard(NamedTuple):
         return path if self.count == 1 else path.with_stem(f"{path.stem}.{self.number}-of-{self.count}")
 
 
-def media_files(folder: Path) -> list[Path]:
-    """List the media files below `folder` as :func:`find_media` does."""
-    return find_media(folder)[0]
-
-
 def find_media(folder: Path) -> tuple[list[Path], dict[str, int]]:
     """Return the media files below `folder`, sorted, and the number of other files by suffix.
 
@@ -149,7 +144,7 @@ def check_inputs(
         read_text(annotations)
     if ids is not None:
         read_ids(ids)
-    media_files(videos)
+    find_media(videos)
     return part
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from avsgn_pyg.common.errors import DataError, ExtractionError
 from avsgn_pyg.features import files
-from avsgn_pyg.features.files import describe_skipped, find_media, media_files, read_ids, read_labels
+from avsgn_pyg.features.files import describe_skipped, find_media, read_ids, read_labels
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error_and_not_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -24,7 +24,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_not_a_gap(tmp_path: Path
     real = files.os.scandir
     monkeypatch.setattr(files.os, "scandir", scan)
     with pytest.raises(ExtractionError, match=r"locked: cannot be listed \(Permission denied\)"):
-        media_files(tmp_path)
+        find_media(tmp_path)
 
 
 def test_files_that_are_no_media_are_counted_by_suffix(tmp_path: Path):

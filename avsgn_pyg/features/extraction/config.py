@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.ave import read_annotations
-from avsgn_pyg.features.choice import OPTIONS, EncoderChoice, Kind
+from avsgn_pyg.data.feature_store import EXTRACTION
+from avsgn_pyg.features.choice import EncoderChoice, Kind
 from avsgn_pyg.features.encoder import PROMPTS, AudioEncoder, FrameEncoder, make_audio_encoder, make_frame_encoder
 from avsgn_pyg.features.extraction.engine import LocalEngine
 from avsgn_pyg.features.extraction.read import Reader
 from avsgn_pyg.features.extraction.videos import Plan, make_plan
 from avsgn_pyg.features.files import Shard, read_ids, read_labels
 from avsgn_pyg.features.limits import Limits
+from avsgn_pyg.features.media import RATE
+
+#: Packages on which the decoded seconds depend.
+PACKAGES = ("avsgn_pyg", "torch", "av", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +30,6 @@ class ExtractionConfig:
     """What to extract, from what, with what; ``tools/extract_features.py --help`` explains the fields.
 
     Attributes:
-        visual_options, audio_options: further options of the encoders, as ``KEY=VALUE``.
         download: let the encoders fetch weights that are not on this machine.
         segments: seconds of each video.
         rate: features a second.
@@ -38,6 +44,8 @@ class ExtractionConfig:
 
     videos: Path
     out: Path
+    visual: EncoderChoice
+    audio: EncoderChoice
     annotations: Path | None = None
     labels: Path | None = None
     ids: Path | None = None
@@ -45,16 +53,6 @@ class ExtractionConfig:
     frames_per_segment: int = 1
     rate: int = 1
     own_length: bool = False
-    visual: str = "clip"
-    audio: str = "clap"
-    visual_model: str | None = None
-    visual_weights: str | None = None
-    audio_model: str | None = None
-    audio_weights: str | None = None
-    tokenizer: str | None = None
-    audio_pass: str | None = None
-    visual_options: Sequence[str] = ()
-    audio_options: Sequence[str] = ()
     download: bool = False
     device: str = "auto"
     precision: str = "fp32"
@@ -82,12 +80,10 @@ class ExtractionConfig:
         return make_plan(self.videos, annotations, categories=names, shard=shard, starts=starts)
 
     def choice(self, kind: Kind) -> EncoderChoice:
-        """Return the choice of one encoder; EncoderError if an option is not ``KEY=VALUE``."""
-        choice = EncoderChoice.parse(getattr(self, kind), getattr(self, f"{kind}_options"))
-        named = {key: getattr(self, word.replace("-", "_")) for word, (of, key, _) in OPTIONS.items() if of == kind}
-        options = {key: value for key, value in named.items() if value is not None}
+        """Return the choice of one encoder, which may fetch its weights if that is allowed."""
+        choice: EncoderChoice = getattr(self, kind)
         fetch = {"download": True} if self.download and choice.name != "signal" else {}
-        return EncoderChoice(choice.name, {**choice.options, **options, **fetch})
+        return EncoderChoice(choice.name, {**choice.options, **fetch})
 
     @property
     def placement(self) -> dict[str, Any]:
@@ -102,6 +98,33 @@ class ExtractionConfig:
         """
         where = self.placement | ({"device": "cpu"} if self.engine == "ray" and self.precision != "fp16" else {})
         return make_frame_encoder(self.choice("visual"), **where), make_audio_encoder(self.choice("audio"), **where)
+
+    def provenance(self, plan: Plan, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> dict[str, Any]:
+        """Return what is known before the first video is read; JSON-ready."""
+        visual, audio = frame_encoder.record(), audio_encoder.record()
+        return {
+            "made by": EXTRACTION,
+            "visual": visual,
+            "audio": audio,
+            "prompts": dict(self.prompts),
+            "label_text": {"visual": frame_encoder.revision, "audio": audio_encoder.revision},
+            "extraction": {
+                "segments": self.segments * self.rate,
+                "segment_seconds": 1 / self.rate,
+                "frames_per_segment": self.frames_per_segment,
+                "samples_per_second": RATE,
+                **({"own_length": True} if self.own_length else {}),
+                "source": plan.source,
+                "skipped": plan.skipped,
+                "shard": list(plan.shard),
+            },
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in PACKAGES},
+                **visual.get("versions", {}),
+                **audio.get("versions", {}),
+            },
+        }
 
     def make_engine(self, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder) -> Any:
         """Return a LocalEngine or a RayEngine; ExtractionError if it cannot be used."""

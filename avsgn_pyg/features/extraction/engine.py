@@ -10,7 +10,7 @@ from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.common.pool import Pool, PoolError, cores
 from avsgn_pyg.features.encode import WindowEncoder, find_not_finite
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder
-from avsgn_pyg.features.extraction.progress import Encoded
+from avsgn_pyg.features.extraction.contents import Encoded
 from avsgn_pyg.features.extraction.read import Decoded, Reader
 from avsgn_pyg.features.extraction.videos import Failure, Video
 

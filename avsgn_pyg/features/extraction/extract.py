@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtractedError
-from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.features.encoder import AudioEncoder, FrameEncoder, label_text, without_text
-from avsgn_pyg.features.extraction import provenance
 from avsgn_pyg.features.extraction.config import ExtractionConfig
-from avsgn_pyg.features.extraction.engine import Engine
-from avsgn_pyg.features.extraction.progress import (
-    Encoded,
-    Progress,
-    explain_disk_errors,
-    open_progress,
+from avsgn_pyg.features.extraction.contents import (
+    Contents,
+    read_contents,
     refuse_other_settings,
+    settings_of,
+    write_contents,
 )
+from avsgn_pyg.features.extraction.engine import Engine
+from avsgn_pyg.features.extraction.progress import Progress, explain_disk_errors, open_progress
 from avsgn_pyg.features.extraction.report import Report, describe
-from avsgn_pyg.features.extraction.videos import NO_FILE, Flags, Plan
-
-#: Row (``None`` without annotations), id, audio [T, da] and visual [T, dv] features.
-Entry = tuple[int | None, str, Tensor, Tensor]
+from avsgn_pyg.features.extraction.videos import NO_FILE, Plan
 
 
 def run_extraction(
@@ -54,31 +47,40 @@ def run_extraction(
     """
     plan, encoders = plan or config.plan(), encoders or config.encoders()
     engine, out = engine or config.make_engine(*encoders).run, plan.shard.name(config.out)
-    origin = provenance.describe(config, plan, *encoders)
-    settings = provenance.settings_of(origin)
+    origin = config.provenance(plan, *encoders)
+    settings = settings_of(origin)
     with open_progress(out, settings, overwrite=config.overwrite, versions=origin["versions"]) as progress:
         _add_store(plan, out, progress, settings)
         # Before the long work, which would be in vain without a tokenizer.
         silent = without_text(*encoders)
         text = None if plan.categories is None or silent else label_text(*encoders, plan.categories, config.prompts)
         encoded = _encode(config, plan, progress, engine)
-        record = _record(plan, progress, origin)
-        entries = _entries(plan, progress)
-        if not entries and plan.shard.count == 1:
-            raise NothingExtractedError("\n".join([f"none of {len(record['failed'])} videos could be encoded",
-                                                   *describe(record, plan.notes)]))
+        found = _contents(plan, progress)
+        notes = list(plan.notes)
+        if plan.categories is not None and silent:
+            notes.append(f"no label text: {' and '.join(silent)} have no text encoder; train with "
+                         "model.text.bank=learned")
+        if not found.finished and plan.shard.count > 1:
+            notes.append("no video of this shard succeeded; the merge takes only its failures")
+        lines = [*describe(found, origin["extraction"], notes)]
+        if not found.finished and plan.shard.count == 1:
+            raise NothingExtractedError("\n".join([f"none of {len(found.failed)} videos could be encoded", *lines]))
         with explain_disk_errors(out):
-            if entries:
-                write_store(out, assemble(entries, record, plan.categories, text))
-            else:
-                provenance.write_empty(out, record)
+            write_contents(out, found, found.record(origin), plan.categories, text)
         progress.done = True
-    empty = () if entries else ("no video of this shard succeeded; the merge takes only its failures",)
-    if plan.categories is not None and silent:
-        empty += (f"no label text: {' and '.join(silent)} have no text encoder; train with model.text.bank=learned",)
-    lines = (f"{len({entry[1] for entry in entries})} videos in {len(entries)} entries; encoded now: {encoded}",
-             *describe(record, (*plan.notes, *empty)))
-    return Report(out, len(entries), encoded, provenance.failures_of(record), lines)
+    entries = len(found.entries)
+    lines.insert(0, f"{len(found.finished)} videos in {entries} entries; encoded now: {encoded}")
+    return Report(out, entries, encoded, found.failures, tuple(lines))
+
+
+def _contents(plan: Plan, progress: Progress) -> Contents:
+    """Return what the store will have: the finished videos that the plan has, and all other ids as failures."""
+    finished = {video.id: progress.finished[video.id] for video in plan.videos if video.id in progress.finished}
+    failed = [*plan.missing, *(progress.failed[video.id] for video in plan.videos if video.id not in finished)]
+    return Contents(
+        finished=finished, failed={failure.id: failure for failure in failed},
+        rows={video.id: video.rows for video in plan.videos}, runs=progress.runs or [dict(progress.versions)],
+    )
 
 
 def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str, Any]) -> None:
@@ -89,31 +91,24 @@ def _add_store(plan: Plan, out: Path, progress: Progress, settings: Mapping[str,
     """
     if not progress.replace and out.exists():
         try:
-            record, store = provenance.read_shard(out)
+            record, found, _ = read_contents(out)
         except DataError as error:
             raise ExtractionError(f"{error}; give another output, or replace it with --overwrite") from None
-        refuse_other_settings(out, provenance.settings_of(record, out), settings)
-        progress.finished = ({} if store is None else _finished(plan, out, store)) | progress.finished
-        lasting = {failure.id: failure for failure in provenance.failures_of(record)
+        refuse_other_settings(out, settings_of(record, out), settings)
+        planned = {video.id for video in plan.videos}
+        gone = [key for key in found.finished if key not in planned]
+        if gone:
+            reasons = {failure.id: failure.reason for failure in plan.missing}
+            raise ExtractionError(
+                f"{out}: {len(gone)} of its {len(found.finished)} videos are missing, first {gone[0]}: "
+                f"{reasons.get(gone[0], 'its file or row no longer exists')}; restore them, give another output, or "
+                "start again with --overwrite")
+        lasting = {key: failure for key, failure in found.failed.items()
                    if failure.reason != NO_FILE and not failure.retryable}
-        progress.failed = lasting | progress.failed
-        if store is not None:
-            progress.earlier = [*provenance.versions_of(record), *progress.earlier]
+        progress.finished, progress.failed = found.finished | progress.finished, lasting | progress.failed
+        if found.finished:
+            progress.runs = [*found.runs, *progress.runs]
     progress.failed = {key: failure for key, failure in progress.failed.items() if key not in progress.finished}
-
-
-def _finished(plan: Plan, out: Path, store: Features) -> dict[str, Encoded]:
-    """Return the videos of a store, with the sizes of their files; ExtractionError if a file no longer exists."""
-    planned, known = {video.id for video in plan.videos}, dict.fromkeys(store.video_ids)
-    gone = [key for key in known if key not in planned]
-    if gone:
-        why = {failure.id: failure.reason for failure in plan.missing}.get(gone[0], "its file or row no longer exists")
-        raise ExtractionError(f"{out}: {len(gone)} of its {len(known)} videos are missing, first {gone[0]}: {why}; "
-                              "restore them, give another output, or start again with --overwrite")
-    flags, sizes = provenance.flags_of(store.provenance), store.provenance.get("sizes", {})
-    rows = zip(store.video_ids, store.audio, store.visual, store.seconds.tolist(), strict=True)
-    return {key: Encoded(audio[:end], visual[:end], flags.get(key, Flags()), sizes.get(key, 0))
-            for key, audio, visual, end in rows}
 
 
 def _encode(config: ExtractionConfig, plan: Plan, progress: Progress, engine: Engine) -> int:
@@ -133,40 +128,3 @@ def _encode(config: ExtractionConfig, plan: Plan, progress: Progress, engine: En
             bar.set_postfix(failed=len(progress.failed))
             bar.update(len(results))
     return encoded
-
-
-def _record(plan: Plan, progress: Progress, origin: Mapping[str, Any]) -> dict[str, Any]:
-    finished = {video.id: progress.finished[video.id] for video in plan.videos if video.id in progress.finished}
-    failed = [*plan.missing, *(progress.failed[video.id] for video in plan.videos if video.id not in finished)]
-    sizes = {key: encoded.size for key, encoded in finished.items()}
-    return {
-        **origin,
-        **provenance.record_versions(progress.earlier or [origin["versions"]]),
-        "files digest": provenance.files_digest(sizes),
-        "sizes": sizes,
-        "failed": [failure.record() for failure in sorted(failed, key=lambda failure: (failure.rows, failure.id))],
-        "incomplete": provenance.record_flags({key: encoded.flags for key, encoded in finished.items()}),
-    }
-
-
-def _entries(plan: Plan, progress: Progress) -> list[Entry]:
-    """Return an entry for every annotated row with features, or for every file of a plain folder."""
-    found = [(video, progress.finished[video.id]) for video in plan.videos if video.id in progress.finished]
-    return [(row, video.id, encoded.audio, encoded.visual) for video, encoded in found for row in video.rows or (None,)]
-
-
-def assemble(
-    entries: Sequence[Entry], record: Mapping[str, Any], categories: tuple[str, ...] | None, text: LabelText | None
-) -> Features:
-    """Return a store's content, in the order of the rows, or of the ids without rows."""
-    rows, keys, audio, visual = zip(*sorted(entries, key=lambda entry: entry[:2]), strict=True)
-    return Features(
-        audio=pad_sequence(audio, batch_first=True),
-        visual=pad_sequence(visual, batch_first=True),
-        video_ids=keys,
-        rows=None if None in rows else torch.tensor(rows),
-        categories=categories,
-        label_text=text,
-        provenance=dict(record),
-        lengths=torch.tensor([len(seconds) for seconds in audio]),
-    )

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from avsgn_pyg.common.errors import ExtractionError
-from avsgn_pyg.data.feature_store import Features, write_store
-from avsgn_pyg.features.extraction import provenance
-from avsgn_pyg.features.extraction.extract import assemble
-from avsgn_pyg.features.extraction.progress import explain_disk_errors, refuse_other_settings
+from avsgn_pyg.features.extraction.contents import (
+    Contents,
+    read_contents,
+    refuse_other_settings,
+    settings_of,
+    write_contents,
+)
+from avsgn_pyg.features.extraction.progress import explain_disk_errors
 from avsgn_pyg.features.extraction.report import Report, describe
 from avsgn_pyg.features.files import Shard, check_shards
 
@@ -28,60 +32,39 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, overwrite: bool = Fa
     if not paths:
         raise ExtractionError("no shards to join; name the files that --shard wrote")
     check_shards(out, paths, overwrite)
-    records, contents = zip(*map(provenance.read_shard, paths), strict=True)
-    stores = {path: store for path, store in zip(paths, contents, strict=True) if store is not None}
+    records, found, stores = zip(*map(read_contents, paths), strict=True)
     _refuse_differences(paths, [_identity(path, record) for path, record in zip(paths, records, strict=True)],
                         "{} cannot be joined with it")
-    _refuse_differences(list(stores), [_classes(store) for store in stores.values()],
+    classes = {path: {"classes": store.categories, "label text": store.label_text is not None}
+               for path, store in zip(paths, stores, strict=True) if store is not None}
+    _refuse_differences([*classes], [*classes.values()],
                         "extract {} and all others with the same --annotations and --labels")
     _refuse_incomplete(paths, [record["extraction"]["shard"] for record in records])
-    if not stores:
+    first = next((store for store in stores if store is not None), None)
+    if first is None:
         raise ExtractionError(f"no video succeeded in any of {len(paths)} shards; there is nothing to join")
-    first = next(iter(stores.values()))
-    features = assemble([entry for store in stores.values() for entry in _entries(store)], _join(records),
-                        first.categories, first.label_text)
+    joined = Contents(runs=[run for each in reversed(found) for run in each.runs])
+    for each in found:
+        joined.finished |= each.finished
+        joined.failed |= each.failed
+        joined.rows |= each.rows
+    extraction = {**records[0]["extraction"], "shard": list(Shard())}
     with explain_disk_errors(out):
-        write_store(out, features)
-    failures = provenance.failures_of(features.provenance)
-    entries, empty = len(features.video_ids), [path for path in paths if path not in stores]
-    lines = (f"{len(paths)} of {len(paths)} shards joined: {entries} entries",
-             *describe(features.provenance, [f"no video succeeded in {path}" for path in empty]))
-    return Report(out, entries, 0, failures, lines)
-
-
-def _entries(store: Features) -> list[tuple[int | None, str, Any, Any]]:
-    rows = [None] * len(store.video_ids) if store.rows is None else store.rows.tolist()
-    ends = store.seconds.tolist()
-    return [(row, key, audio[:end], visual[:end]) for row, key, audio, visual, end
-            in zip(rows, store.video_ids, store.audio, store.visual, ends, strict=True)]
-
-
-def _join(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    failed, incomplete = ([each for record in records for each in record[key]] for key in ("failed", "incomplete"))
-    sizes = {key: size for record in records for key, size in record["sizes"].items()}
-    return {
-        **records[0],
-        **provenance.record_versions(run for record in reversed(records) for run in provenance.versions_of(record)),
-        "sizes": sizes,
-        "extraction": {**records[0]["extraction"], "shard": list(Shard())},
-        "files digest": provenance.files_digest(sizes),
-        "failed": sorted(failed, key=lambda each: (each["rows"], each["id"])),
-        "incomplete": sorted(incomplete, key=lambda each: each["id"]),
-    }
+        write_contents(out, joined, joined.record({**records[0], "extraction": extraction}), first.categories,
+                       first.label_text)
+    entries, notes = len(joined.entries), [f"no video succeeded in {path}" for path in paths if path not in classes]
+    lines = (f"{len(paths)} of {len(paths)} shards joined: {entries} entries", *describe(joined, extraction, notes))
+    return Report(out, entries, 0, joined.failures, lines)
 
 
 def _identity(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what all shards of an extraction share."""
-    settings = provenance.settings_of(record, path)
+    settings = settings_of(record, path)
     try:
         source, (_, count) = record["extraction"]["source"], record["extraction"]["shard"]
         return {**settings, **source, "prompts": record["prompts"], "shards": count}
     except (KeyError, ValueError, TypeError) as error:
         raise ExtractionError(f"{path}: its provenance lacks {error}; it is not a shard of an extraction") from None
-
-
-def _classes(store: Features) -> dict[str, Any]:
-    return {"classes": store.categories, "label text": store.label_text is not None}
 
 
 def _refuse_differences(paths: Sequence[Path], settings: Sequence[Mapping[str, Any]], hint: str) -> None:

@@ -13,16 +13,15 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.common.files import lock, write_bytes, write_json
+from avsgn_pyg.features.extraction.contents import Contents, Encoded, refuse_other_settings
 from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
 
 FORMAT = 2
@@ -30,26 +29,14 @@ FORMAT = 2
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A finished video: features of its seconds, what was padded, and the file's bytes."""
-
-    audio: Float[Tensor, "T da"]
-    visual: Float[Tensor, "T dv"]
-    flags: Flags
-    size: int
-
-
-@dataclass
-class Progress:
+@dataclass(kw_only=True)
+class Progress(Contents):
     """Finished and failed videos of one output, and the folder that keeps them.
 
     Attributes:
         folder: where they are kept.
         replace: they will replace the store, not extend it.
         versions: of this run's packages.
-        finished, failed: by id.
-        earlier: versions of all runs that finished something.
         parts: number of the last part.
         done: the store is written, so the folder can be removed.
     """
@@ -57,9 +44,6 @@ class Progress:
     folder: Path
     replace: bool
     versions: Mapping[str, str]
-    finished: dict[str, Encoded] = field(default_factory=dict)
-    failed: dict[str, Failure] = field(default_factory=dict)
-    earlier: list[dict[str, str]] = field(default_factory=list)
     parts: int = 0
     done: bool = False
 
@@ -103,8 +87,8 @@ class Progress:
         for failure in map(Failure.from_record, part["failed"]):
             self.finished.pop(failure.id, None)
             self.failed[failure.id] = failure
-        if part["finished"] and part["versions"] not in self.earlier:
-            self.earlier.append(part["versions"])
+        if part["finished"] and part["versions"] not in self.runs:
+            self.runs.append(part["versions"])
 
 
 @contextmanager
@@ -129,7 +113,8 @@ def open_progress(
         with explain_disk_errors(folder):
             if not stack.enter_context(lock(folder / "lock")):
                 raise ExtractionError(f"{folder}: another process is extracting to it; wait for it, or stop it")
-            progress = Progress(folder, _agree(folder, dict(settings), overwrite), versions or {})
+            replace = _agree(folder, dict(settings), overwrite)
+            progress = Progress(folder=folder, replace=replace, versions=versions or {})
             progress.read()
         try:
             yield progress
@@ -179,21 +164,3 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
             f"{path}: cannot be written ({error.strerror or error}). Finished videos are kept: make room, and run the "
             "same command again"
         ) from None
-
-
-def refuse_other_settings(
-    where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any],
-    hint: str = "use those settings, give another output, or start again with --overwrite",
-) -> None:
-    """Raise ExtractionError with every setting of `found`, which lies at `where`, that differs, and with `hint`."""
-    differing = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
-    if differing:
-        shown = "; ".join(f"{key}: {_short(found.get(key))} there, {_short(wanted.get(key))} now" for key in differing)
-        raise ExtractionError(f"{where}: made with other settings ({shown}); {hint}")
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"{len(value)}: {', '.join(map(str, value[:3]))}, ..."
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"{text[:12]}…" if len(text) == 64 else text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avsgn_pyg.features.extraction.provenance import failures_of, flags_of
+from avsgn_pyg.features.extraction.contents import Contents
 from avsgn_pyg.features.extraction.videos import NO_FILE, Failure
 
 #: Ids without a file that are listed; the others are counted.
@@ -44,12 +44,12 @@ class Report:
         return "\n".join(self.lines)
 
 
-def describe(record: Mapping[str, Any], notes: Sequence[str] = ()) -> Iterator[str]:
-    """Yield what a provenance says about its videos, `notes`, and the failures."""
-    failures, flags = failures_of(record), flags_of(record)
+def describe(found: Contents, extraction: Mapping[str, Any], notes: Sequence[str] = ()) -> Iterator[str]:
+    """Yield sentences about the videos of an `extraction`, as its provenance records it, `notes`, and the failures."""
+    failures, flags = found.failures, {key: encoded.flags for key, encoded in sorted(found.finished.items())}
     absent = sum(failure.reason == NO_FILE for failure in failures)
     temporary = sum(failure.retryable for failure in failures)
-    segments = round(record["extraction"]["segments"] * record["extraction"]["segment_seconds"])
+    segments = round(extraction["segments"] * extraction["segment_seconds"])
     yield f"failed: {len(failures) - absent}, without a file: {absent}"
     yield ("videos with seconds that lack picture or sound (padded, listed in the provenance): "
            f"{sum(bool(flag.unheard or flag.unseen) for flag in flags.values())}")

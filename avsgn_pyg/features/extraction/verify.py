@@ -13,10 +13,10 @@ from torch import Tensor
 
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.feature_store import read_store
+from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.encoder import encoder_from_record, label_text
 from avsgn_pyg.features.extraction.config import ExtractionConfig
-from avsgn_pyg.features.extraction.progress import Encoded
-from avsgn_pyg.features.extraction.provenance import settings_of
+from avsgn_pyg.features.extraction.contents import Encoded, settings_of
 from avsgn_pyg.features.extraction.report import Report
 from avsgn_pyg.features.extraction.videos import Failure
 
@@ -67,12 +67,10 @@ def verify(config: ExtractionConfig, count: int = 8) -> Report:
 
 
 def _rebuild(config: ExtractionConfig, record: Mapping[str, Any], settings: Mapping[str, Any], kind: str) -> Any:
-    # Whether to fetch weights depends on the encoder that the store names, not on the one that `config` names.
-    options = dict(dataclasses.replace(config, download=False).choice(kind).options)
-    if config.download and record["name"] != "signal":
-        options["download"] = True
-    return encoder_from_record(record, kind, options=options, device=config.device, batch_size=config.batch_size,
-                               precision=settings[f"{kind} precision"])
+    # The encoder is the one that the store names, not the one that `config` names.
+    given = dataclasses.replace(config, **{kind: EncoderChoice(record["name"], getattr(config, kind).options)})
+    return encoder_from_record(record, kind, options=given.choice(kind).options, device=config.device,
+                               batch_size=config.batch_size, precision=settings[f"{kind} precision"])
 
 
 def _failure(key: str, result: Encoded | Failure, end: int) -> Failure | None:

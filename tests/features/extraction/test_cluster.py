@@ -11,6 +11,7 @@ import torch
 
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.feature_store import read_store
+from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.extraction import cluster
 from avsgn_pyg.features.extraction.cluster import gpus_of_actor
 from avsgn_pyg.features.extraction.config import ExtractionConfig
@@ -19,9 +20,9 @@ from avsgn_pyg.features.extraction.read import Reader
 from avsgn_pyg.features.signal import Shrink
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
-HERE = ExtractionConfig(videos=Path("v"), out=Path("f.h5"), visual="signal", audio="signal", engine="ray",
-                        device="cpu", segments=2, frames_per_segment=2, own_length=True, workers=0, progress=False,
-                        visual_options=["width=16"], audio_options=["width=16"])
+SIGNAL = EncoderChoice("signal", {"width": 16})
+HERE = ExtractionConfig(videos=Path("v"), out=Path("f.h5"), visual=SIGNAL, audio=SIGNAL, engine="ray", device="cpu",
+                        segments=2, frames_per_segment=2, own_length=True, workers=0, progress=False)
 
 
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")

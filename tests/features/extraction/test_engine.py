@@ -15,8 +15,8 @@ from torch import Tensor
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.common.pool import Pool, PoolError
 from avsgn_pyg.features.extraction import read
+from avsgn_pyg.features.extraction.contents import Encoded
 from avsgn_pyg.features.extraction.engine import LocalEngine, Results, batch_decoded
-from avsgn_pyg.features.extraction.progress import Encoded
 from avsgn_pyg.features.extraction.read import Decoded, Reader
 from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
 from avsgn_pyg.features.media import MediaError

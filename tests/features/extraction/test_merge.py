@@ -10,8 +10,8 @@ import torch
 
 from avsgn_pyg.common.errors import ExtractionError
 from avsgn_pyg.data.feature_store import Features, LabelText, read_store, write_store
+from avsgn_pyg.features.extraction.contents import Contents, files_digest, write_contents
 from avsgn_pyg.features.extraction.merge import merge
-from avsgn_pyg.features.extraction.provenance import files_digest, write_empty
 
 ENCODER = {"name": "signal", "revision": "1" * 64, "precision": "fp32"}
 
@@ -91,7 +91,7 @@ def test_shards_of_another_extraction_are_refused_by_what_differs(tmp_path: Path
 def test_shards_in_none_of_which_anything_worked_have_nothing_to_join(tmp_path: Path):
     paths = [shard(tmp_path, number) for number in (1, 2)]
     for path in paths:
-        write_empty(path, read_store(path).provenance)
+        write_contents(path, Contents(), read_store(path).provenance, None, None)
     with pytest.raises(ExtractionError, match="2 shards; there is nothing"):
         merge(tmp_path / "f.h5", paths)
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from avsgn_pyg.common.errors import ExtractionError
-from avsgn_pyg.features.extraction.progress import Encoded, open_progress
-from avsgn_pyg.features.extraction.videos import Failure, Flags, Video
+from avsgn_pyg.features.extraction.contents import Encoded
+from avsgn_pyg.features.extraction.progress import open_progress
+from avsgn_pyg.features.extraction.videos import Failure, Flags
 
 SETTINGS = {"segments": 2, "precision": "fp32"}
-OTHER = {**SETTINGS, "precision": "bf16"}
 BAD = Failure("bad", (1, 2), "broken")
 
 
@@ -40,7 +40,7 @@ def test_results_come_back_bit_identical_and_temporary_failures_do_not(tmp_path:
         found = progress.finished["a"]
         assert torch.equal(found.audio, first.audio) and torch.equal(found.visual, first.visual)
         assert (found.flags, found.size, progress.failed) == (first.flags, 2**40, {"bad": BAD})
-        assert progress.earlier == [{"torch": "1"}]
+        assert progress.runs == [{"torch": "1"}]
 
 
 def test_a_later_result_supersedes_an_earlier_one(out: Path):
@@ -51,35 +51,12 @@ def test_a_later_result_supersedes_an_earlier_one(out: Path):
         assert set(progress.finished) == {"é a"} and set(progress.failed) == {"bad", "b"}
 
 
-def test_a_video_is_lacking_if_new_replaced_or_retried(out: Path):
-    with open_progress(out, SETTINGS) as progress:
-        here = Path("x")
-        assert not progress.lacks(Video("é a", here, (), 10)) and progress.lacks(Video("é a", here, (), 11))
-        assert not progress.lacks(Video("é a", here, (), -1))  # inaccessible now
-        assert progress.lacks(Video("new", here))
-        assert not progress.lacks(Video("bad", here)) and progress.lacks(Video("bad", here), retry_failed=True)
-
-
 def test_a_damaged_part_is_repeated_with_a_warning(out: Path, caplog: pytest.LogCaptureFixture):
     part = out.with_name("f.h5.parts") / "part-000001.pt"
     part.write_bytes(part.read_bytes()[:-200])
     with caplog.at_level(logging.WARNING), open_progress(out, SETTINGS) as progress:
         assert set(progress.finished) == {"b"}
     assert "part-000001" in caplog.text
-
-
-def test_other_settings_are_refused_or_replaced(out: Path):
-    with pytest.raises(ExtractionError, match="precision: fp32 there, bf16 now"), open_progress(out, OTHER):
-        pass
-    for finished in ([], ["a"]):  # the second time, the stopped replacement is resumed
-        with open_progress(out, OTHER, overwrite=True) as progress:
-            assert list(progress.finished) == finished and progress.replace
-            progress.add({"a": encoded()})
-
-
-def test_what_was_to_extend_a_store_is_not_resumed_as_a_replacement(out: Path):
-    with open_progress(out, SETTINGS, overwrite=True) as progress:
-        assert not progress.finished and progress.replace
 
 
 @pytest.mark.parametrize("content", ["{", json.dumps({"settings": SETTINGS, "replace": False, "versions": []})])

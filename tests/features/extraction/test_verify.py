@@ -10,6 +10,7 @@ import pytest
 
 from avsgn_pyg.common.errors import EncoderError, ExtractionError
 from avsgn_pyg.data.feature_store import read_store, write_store
+from avsgn_pyg.features.choice import EncoderChoice
 from avsgn_pyg.features.extraction.config import ExtractionConfig
 from avsgn_pyg.features.extraction.extract import run_extraction
 from avsgn_pyg.features.extraction.verify import verify
@@ -18,11 +19,10 @@ from avsgn_pyg.features.extraction.verify import verify
 @pytest.fixture
 def config(root: Path) -> ExtractionConfig:
     """Settings whose store is written: a, b and c, and short, which is shorter."""
-    words = ["width=16"]
+    signal = EncoderChoice("signal", {"width": 16})
     config = ExtractionConfig(
-        videos=root / "videos", annotations=root / "Annotations.txt", out=root / "f.h5", visual="signal",
-        audio="signal", segments=2, own_length=True, workers=0, progress=False, visual_options=words,
-        audio_options=words,
+        videos=root / "videos", annotations=root / "Annotations.txt", out=root / "f.h5", visual=signal, audio=signal,
+        segments=2, own_length=True, workers=0, progress=False,
     )
     run_extraction(config)
     return config
@@ -30,8 +30,8 @@ def config(root: Path) -> ExtractionConfig:
 
 def test_a_store_passes_in_features_and_label_text(config: ExtractionConfig):
     # The store records its encoders and segments.
-    other = dataclasses.replace(config, segments=7, own_length=False, visual="clip", audio="clap", visual_options=(),
-                                audio_options=(), download=True)
+    other = dataclasses.replace(config, segments=7, own_length=False, visual=EncoderChoice("clip"),
+                                audio=EncoderChoice("clap"), download=True)
     report = verify(dataclasses.replace(other, annotations=None), 99)
     assert report.passed and report.encoded == 4
     assert [line.split(":")[0] for line in report.lines[1:]] == [
@@ -39,16 +39,13 @@ def test_a_store_passes_in_features_and_label_text(config: ExtractionConfig):
     assert verify(config, 2).encoded == 2
 
 
-def test_a_store_of_two_features_a_second_is_compared_at_its_rate(config: ExtractionConfig):
-    halves = dataclasses.replace(config, rate=2, overwrite=True)
-    run_extraction(halves)
-    assert verify(dataclasses.replace(halves, rate=1, segments=9)).passed
-
-
-def test_a_padded_store_is_compared_with_padded_videos(config: ExtractionConfig):
-    padded = dataclasses.replace(config, own_length=False, overwrite=True)
-    run_extraction(padded)
-    assert verify(dataclasses.replace(padded, own_length=True)).passed
+@pytest.mark.parametrize(("made", "asked"), [
+    ({"rate": 2}, {"rate": 1, "segments": 9}), ({"own_length": False}, {"own_length": True}),
+])
+def test_a_store_is_compared_at_its_rate_and_with_its_padding(config: ExtractionConfig, made: dict, asked: dict):
+    made = dataclasses.replace(config, **made, overwrite=True)
+    run_extraction(made)
+    assert verify(dataclasses.replace(made, **asked)).passed
 
 
 @pytest.mark.parametrize("kind", ["audio", "visual"])
@@ -69,7 +66,7 @@ def test_a_video_that_cannot_be_read_or_has_another_length_fails(config: Extract
 
 def test_another_encoder_than_the_recorded_one_is_refused(config: ExtractionConfig):
     with pytest.raises(EncoderError, match="revision"):
-        verify(dataclasses.replace(config, visual_options=["width=24"]))
+        verify(dataclasses.replace(config, visual=EncoderChoice("signal", {"width": 24})))
 
 
 def test_a_store_without_its_videos_or_without_a_record_is_refused(config: ExtractionConfig):
