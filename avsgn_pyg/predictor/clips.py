@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from avsgn_pyg.common.errors import EXPECTED_ERRORS, DataError, PictureError
 from avsgn_pyg.predictor.cuts import write_cuts
+from avsgn_pyg.predictor.encoding import EncodedClip
 from avsgn_pyg.predictor.formats import FORMATS, render
 from avsgn_pyg.predictor.inputs import check_formats
 from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.record import open_output, state
 
-Result = TypeVar("Result")
+Result, Item = TypeVar("Result"), TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,31 +77,42 @@ def predict_clips(
     check_formats(formats)
     tau_used = predictor.check_tau(tau)
     with nullcontext() if out is None else open_output(out, overwrite) as folder:
+        stems = {} if folder is None else folder.stems(clips)
         predictor.load()
-        stems = folder.stems(clips) if folder else {}
         settings = folder and {**predictor.identity(), "tau": tau_used, "formats": formats, "top": top, "cut": cut}
+        states: dict[Path, Any] = {}
 
-        def predict(clip: Path) -> ClipResult:
+        def names_of(clip: Path) -> list[str]:
+            return [f"{stems[clip]}{FORMATS[form].suffix}" for form in formats]
+
+        def is_done(clip: Path) -> bool:
             if folder is None:
-                return ClipResult(clip, predictor(clip, tau=tau))
-            stem, now = stems[clip], state(clip, settings)
-            names = [f"{stem}{FORMATS[form].suffix}" for form in formats]
-            if folder.is_done(clip, now, names):
+                return False
+            states[clip] = state(clip, settings)
+            return folder.is_done(clip, states[clip], names_of(clip))
+
+        def predict(clip: Path, encoded: EncodedClip | Exception | None) -> ClipResult:
+            if isinstance(encoded, Exception):
+                raise encoded
+            if encoded is None:
                 return ClipResult(clip, files=folder.files(clip))
-            prediction = predictor(clip, tau=tau)
+            prediction = predictor.localize_encoded(clip, encoded, tau=tau)
+            if folder is None:
+                return ClipResult(clip, prediction)
+            names = names_of(clip)
             for name, text in zip(names, render(prediction, formats, top), strict=True):
                 with folder.place(name) as partial:
                     partial.write_text(text, encoding="utf-8")
-            names += write_cuts(prediction, folder.place, stem, predictor.limits) if cut else ()
+            names += write_cuts(prediction, folder.place, stems[clip], predictor.limits) if cut else ()
             found = prediction.events
-            folder.finish(clip, now, stem, names, duration=f"{prediction.duration:.2f}",
+            folder.finish(clip, states[clip], stems[clip], names, duration=f"{prediction.duration:.2f}",
                           events=[str(event) for event in found], notes=prediction.notes,
                           found=[(event.label, event.start, event.end, event.confidence) for event in found])
             return ClipResult(clip, prediction, files=folder.files(clip))
 
         try:
-            for clip in tqdm(clips, desc="predict", unit="clip", disable=None if progress and len(clips) > 1 else True):
-                result, error = attempt(clip, predict, clip)
+            for clip, encoded in _bar(predictor.encode_all(clips, is_done), clips, "predict" if progress else None):
+                result, error = attempt(clip, predict, clip, encoded)
                 if error is not None and folder is not None:
                     attempt(clip, folder.fail, clip, str(error))
                 yield result or ClipResult(clip, error=error)
@@ -108,6 +120,11 @@ def predict_clips(
             problem = None if folder is None else attempt(folder.folder, folder.write_summary)[1]
         if problem is not None:
             yield ClipResult(folder.folder, error=problem)
+
+
+def _bar(items: Iterable[Item], clips: Sequence[Path], name: str | None) -> Iterable[Item]:
+    """Show a bar on a terminal while several clips are predicted, if it has a name."""
+    return tqdm(items, desc=name, total=len(clips), unit="clip", disable=None if name and len(clips) > 1 else True)
 
 
 def attempt(path: Path, act: Callable[..., Result], *arguments: Any) -> tuple[Result | None, Exception | None]:

@@ -1,4 +1,4 @@
-"""Encode a clip of any length as the features of its windows, in one pass over the file and in bounded memory.
+"""Encode clips of any length as the features of their windows, in one pass over each file and in bounded memory.
 
 Shapes: S seconds of the clip, W windows of T seconds with R features a second.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -50,59 +51,130 @@ class EncodedClip:
 
 
 def encode_clip(
-    path: Path, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int, frames_per_segment: int,
-    rate: int = 1, padded: bool = True, limits: Limits = Limits(),  # noqa: B008
-    watch: Watch | None = None,
+    path: Path, frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, **reading: Any,
 ) -> EncodedClip:
-    """Read a clip and encode its windows in batches of :data:`BATCH_SECONDS`.
+    """Read a clip and encode its windows; `reading` are `segments` to `limits`, and `watch`, of :func:`encode_clips`.
+
+    Raises:
+        MediaError: the file cannot be read, or exceeds a limit.
+        DataError: an encoder returned NaN or infinity.
+    """
+    [(_, encoded)] = encode_clips([path], frame_encoder, audio_encoder, **reading)
+    if isinstance(encoded, Exception):
+        raise encoded
+    return encoded
+
+
+def encode_clips(
+    paths: Iterable[Path], frame_encoder: FrameEncoder, audio_encoder: AudioEncoder, *, segments: int,
+    frames_per_segment: int, rate: int = 1, padded: bool = True, limits: Limits = Limits(),  # noqa: B008
+    together: bool = False, skip: Callable[[Path], bool] = lambda path: False, watch: Watch | None = None,
+) -> Iterator[tuple[Path, EncodedClip | Exception | None]]:
+    """Read clips one after the other and encode their windows in batches of :data:`BATCH_SECONDS`.
 
     Args:
         segments: T, seconds of a window.
         frames_per_segment: pictures of each feature.
         rate: R.
         padded: whether a clip shorter than a window is padded, as in extraction, or has one shorter window.
-        limits: on reading the file.
+        limits: on reading one file.
+        together: put windows of several clips into one batch; where that fails, each clip is encoded alone.
+        skip: whether a clip is left out; called before it is read.
         watch: is called with every second that was read, and the number of seconds to read.
 
-    Raises:
-        MediaError: the file cannot be read, or exceeds a limit.
-        DataError: an encoder returned NaN or infinity.
+    Yields:
+        Every path, in order, with its features, the error that it met, or ``None`` if it was left out.
     """
-    info = probe(path, limits=limits)
-    segments = segments if padded else min(segments, info.seconds)
-    length = max(info.seconds, segments)
-    starts = window_starts(length, segments)
-    more = int(rate > 1)  # the sound of the last parts reaches into the next second
-    seconds = read_seconds(path, frames_per_segment=frames_per_segment * rate, count=length + more,
-                           limits=replace(limits, seconds=limits.seconds + more))
-    seconds = seconds if watch is None else _watched(seconds, info.seconds, watch)
     encode, size = WindowEncoder(frame_encoder, audio_encoder, rate), max(1, BATCH_SECONDS // hop(segments))
-    seen, heard, windows, features = [], [], [], []
-    ends, recent = {start + segments for start in starts}, deque(maxlen=segments * rate)
-    for count, part in enumerate(islice(subdivide(seconds, rate), length * rate), start=1):
-        seen.append(part.seen.float().mean())
-        heard.append(float(part.heard))
-        # Prepared at once: few full-size pictures are held.
-        recent.append(Segment(frame_encoder.preparation(part.frames), part.samples))
-        if count % rate == 0 and count // rate in ends:
-            windows.append(list(recent))
-            if len(windows) == size or len(features) + len(windows) == len(starts):
-                features += encode(windows)
-                windows.clear()
-    for start, (audio, visual) in zip(starts, features, strict=True):
-        problem = find_not_finite(audio, visual)
-        if problem is not None:
-            raise DataError(f"{path}: {problem} of the window from second {start}")
-    audio, visual = map(torch.stack, zip(*features, strict=True))
-    return EncodedClip(
-        audio=audio,
-        visual=visual,
-        seconds=info.seconds,
-        duration=float(info.duration),
-        seen=torch.stack(seen).view(-1, rate).mean(1)[: info.seconds],
-        heard=torch.tensor(heard)[::rate][: info.seconds],
-        notes=tuple(_notes(info)),
-    )
+    clips: deque[_Clip] = deque()
+    waiting: list[tuple[_Clip, list[Segment]]] = []
+    for path in paths:
+        clips.append(clip := _Clip(path))
+        try:
+            if not skip(path):
+                found = clip.windows(frame_encoder, segments, frames_per_segment, rate, padded, limits, watch)
+                for window in found:
+                    waiting.append((clip, window))
+                    if len(waiting) == size:
+                        _encode(waiting, encode)
+                    if clip.error is not None:  # the rest of it would be read in vain
+                        break
+        except Exception as error:  # of one file: the others go on
+            clip.error = error
+        if not together:
+            _encode(waiting, encode)
+        while clips and not any(clips[0] is other for other, _ in waiting):
+            yield clips[0].path, clips.popleft().result()
+    _encode(waiting, encode)
+    for clip in clips:
+        yield clip.path, clip.result()
+
+
+def _encode(waiting: list[tuple[_Clip, list[Segment]]], encode: WindowEncoder) -> None:
+    """Encode the windows that wait and give each clip its features; of a clip that failed, they are dropped."""
+    windows = [(clip, window) for clip, window in waiting if clip.error is None]
+    waiting.clear()
+    clips = list({id(clip): clip for clip, _ in windows}.values())
+    try:
+        found = encode([window for _, window in windows]) if windows else []
+    except Exception as error:
+        if len(clips) == 1:
+            clips[0].error = error
+            return
+        for clip in clips:
+            _encode([(other, window) for other, window in windows if other is clip], encode)
+        return
+    for (clip, _), features in zip(windows, found, strict=True):
+        clip.features.append(features)
+
+
+class _Clip:
+    """A clip while it is read and encoded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.error, self.info, self.rate = path, None, None, 1
+        self.starts, self.seen, self.heard = [], [], []
+        self.features: list[tuple[Tensor, Tensor]] = []
+
+    def windows(self, frame_encoder: FrameEncoder, segments: int, frames_per_segment: int, rate: int, padded: bool,
+                limits: Limits, watch: Watch | None) -> Iterator[list[Segment]]:
+        """Read the file, and yield its windows."""
+        self.info, self.rate = probe(self.path, limits=limits), rate
+        segments = segments if padded else min(segments, self.info.seconds)
+        length = max(self.info.seconds, segments)
+        self.starts = window_starts(length, segments)
+        ends, recent = {start + segments for start in self.starts}, deque(maxlen=segments * rate)
+        more = int(rate > 1)  # the sound of the last parts reaches into the next second
+        limits = replace(limits, seconds=limits.seconds + more)
+        seconds = read_seconds(self.path, frames_per_segment=frames_per_segment * rate, count=length + more,
+                               limits=limits)
+        seconds = seconds if watch is None else _watched(seconds, self.info.seconds, watch)
+        for count, part in enumerate(islice(subdivide(seconds, rate), length * rate), start=1):
+            self.seen.append(part.seen.float().mean())
+            self.heard.append(float(part.heard))
+            # Prepared at once: few full-size pictures are held.
+            recent.append(Segment(frame_encoder.preparation(part.frames), part.samples))
+            if count % rate == 0 and count // rate in ends:
+                yield list(recent)
+
+    def result(self) -> EncodedClip | Exception | None:
+        """Return the features, the error, or ``None`` for a clip that was left out."""
+        if self.error is not None or self.info is None:
+            return self.error
+        for start, (audio, visual) in zip(self.starts, self.features, strict=True):
+            problem = find_not_finite(audio, visual)
+            if problem is not None:
+                return DataError(f"{self.path}: {problem} of the window from second {start}")
+        audio, visual = map(torch.stack, zip(*self.features, strict=True))
+        return EncodedClip(
+            audio=audio,
+            visual=visual,
+            seconds=self.info.seconds,
+            duration=float(self.info.duration),
+            seen=torch.stack(self.seen).view(-1, self.rate).mean(1)[: self.info.seconds],
+            heard=torch.tensor(self.heard)[:: self.rate][: self.info.seconds],
+            notes=tuple(_notes(self.info)),
+        )
 
 
 def _watched(seconds: Iterable[Second], count: int, watch: Watch) -> Iterator[Second]:

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData, snapshot_download
+from huggingface_hub import EvalResult, ModelCard, ModelCardData, ModelHubMixin, snapshot_download
 from huggingface_hub.errors import HTTPError
 from safetensors.torch import save_file
 
@@ -24,6 +23,37 @@ TASK = "audio-visual-event-localization"
 TEMPLATE = Path(__file__).with_name("model_card.md")
 
 
+class HubModel(ModelHubMixin):
+    """A checkpoint, or those of the seeds of an ensemble, that the mixin saves, uploads and downloads.
+
+    The mixin treats arguments of the constructor as settings; it has none, and :meth:`of` takes its place.
+    """
+
+    checkpoints: Sequence[Checkpoint]
+    license: str
+
+    def __init__(self) -> None:
+        pass
+
+    @classmethod
+    def of(cls, checkpoints: Sequence[Checkpoint], license: str = "unknown") -> HubModel:
+        model = cls()
+        model.checkpoints, model.license = checkpoints, license
+        return model
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_file(on_cpu(join_weights(self.checkpoints)), save_directory / MODEL, metadata={"format": "pt"})
+        write_json(save_directory / SAVED_CONFIG, saved_config(self.checkpoints))
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **download: Any) -> HubModel:
+        folder = snapshot_download(model_id, allow_patterns=[SAVED_CONFIG, MODEL], **download)
+        return cls.of(read_folder(Path(folder)))
+
+    def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
+        return model_card(self.checkpoints, self.license)
+
+
 def save(checkpoints: Sequence[Checkpoint], folder: Path, license: str) -> Path:
     """Write weights, ``config.json`` and model card into a new folder; CheckpointError if that fails."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -32,9 +62,7 @@ def save(checkpoints: Sequence[Checkpoint], folder: Path, license: str) -> Path:
         if folder.exists():
             folder.rmdir()
         with atomic(folder, folder=True) as partial:
-            save_file(on_cpu(join_weights(checkpoints)), partial / MODEL, metadata={"format": "pt"})
-            write_json(partial / SAVED_CONFIG, saved_config(checkpoints))
-            model_card(checkpoints, license).save(partial / "README.md")
+            HubModel.of(checkpoints, license).save_pretrained(partial)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None
     return folder
@@ -44,18 +72,16 @@ def push(
     checkpoints: Sequence[Checkpoint], repo_id: str, license: str, *, private: bool | None, token: str | None
 ) -> str:
     """Upload the files of :func:`save`; return the repository's address. CheckpointError if the hub rejects them."""
-    api = HfApi(token=token)
-    with _hub_errors(f"{repo_id}: the hub did not accept the model"), TemporaryDirectory() as parent:
-        folder = save(checkpoints, Path(parent) / "model", license)
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Upload model").repo_url)
+    with _hub_errors(f"{repo_id}: the hub did not accept the model"):
+        model = HubModel.of(checkpoints, license)
+        commit = model.push_to_hub(repo_id, private=private, token=token, commit_message="Upload model")
+    return str(commit.repo_url)
 
 
 def download(repo_id: str, revision: str | None) -> Sequence[Checkpoint]:
     """Download weights and ``config.json`` of a repository to the hub's cache; CheckpointError if that fails."""
     with _hub_errors(f"{repo_id}: no such folder here, and the hub did not provide such a repository"):
-        folder = snapshot_download(repo_id, revision=revision, allow_patterns=[SAVED_CONFIG, MODEL])
-    return read_folder(Path(folder))
+        return HubModel.from_pretrained(repo_id, revision=revision).checkpoints
 
 
 def model_card(checkpoints: Sequence[Checkpoint], license: str) -> ModelCard:

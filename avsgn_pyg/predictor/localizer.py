@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from avsgn_pyg.common.errors import ConfigError, DataError
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.predictor.encoders import Encoders
-from avsgn_pyg.predictor.encoding import EncodedClip, Watch, encode_clip, pad
+from avsgn_pyg.predictor.encoding import EncodedClip, Watch, encode_clip, encode_clips, pad
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.windows import average, cut, window_starts
 
@@ -97,10 +98,19 @@ class ClipLocalizer(ABC):
 
     def encode(self, clip: Path, watch: Watch | None = None) -> EncodedClip:
         """Return the features of a clip's windows; `watch` is called with every second read, errors are a call's."""
+        return encode_clip(clip, **self._encoding(), watch=watch)
+
+    def encode_all(
+        self, clips: Iterable[Path], skip: Callable[[Path], bool]
+    ) -> Iterator[tuple[Path, EncodedClip | Exception | None]]:
+        """Encode clips as :func:`.encoding.encode_clips` does; on a GPU, several in one batch."""
+        return encode_clips(clips, **self._encoding(), skip=skip, together=self.device.type != "cpu")
+
+    def _encoding(self) -> dict[str, Any]:
         encoders = self.encoders
-        return encode_clip(clip, encoders.visual, encoders.audio, segments=self.segments, rate=encoders.rate,
-                           frames_per_segment=encoders.frames_per_segment, padded=self.padded, limits=self.limits,
-                           watch=watch)
+        return {"frame_encoder": encoders.visual, "audio_encoder": encoders.audio, "segments": self.segments,
+                "frames_per_segment": encoders.frames_per_segment, "rate": encoders.rate, "padded": self.padded,
+                "limits": self.limits}
 
     def localize_encoded(self, clip: Path, encoded: EncodedClip, *, tau: float | None = None) -> Prediction:
         """Localize the events of a clip that :meth:`encode` encoded; errors are those of a call."""

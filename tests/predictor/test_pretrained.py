@@ -150,6 +150,7 @@ def test_config_and_weights_of_a_repository_are_downloaded(saved: Path, monkeypa
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match="someone/avsgn: no such folder here, and the hub"):
         Predictor.from_pretrained("someone/avsgn")
+    monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", lambda **_: str(saved / "config.json"))
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     assert Predictor.from_pretrained("someone/avsgn", revision="v1", device="cpu").checkpoint.path == saved
     assert asked["repository"] == "someone/avsgn" and asked["revision"] == "v1"
@@ -171,7 +172,7 @@ def test_the_saved_files_are_pushed(predictor, monkeypatch) -> None:
             seen.update(repo_id=repo_id, files=sorted(path.name for path in folder_path.iterdir()))
             return SimpleNamespace(repo_url="https://huggingface.co/someone/avsgn")
 
-    monkeypatch.setattr(hub, "HfApi", Api)
+    monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
     address = predictor.push_to_hub("someone/avsgn", license="mit", private=True, token="t")
     assert address == "https://huggingface.co/someone/avsgn"
     assert seen == {"token": "t", "private": True, "exist_ok": True, "repo_id": "someone/avsgn", "files": FILES}
