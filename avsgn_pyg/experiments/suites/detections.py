@@ -12,18 +12,9 @@ from jaxtyping import Float
 from avsgn_pyg import metrics
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.engine.files import read_json
+from avsgn_pyg.experiments.suites import tables
 from avsgn_pyg.experiments.suites.runs import Run
 from avsgn_pyg.experiments.suites.suite import Cell, Suite
-from avsgn_pyg.experiments.suites.tables import (
-    Line,
-    Table,
-    against,
-    average,
-    fraction,
-    interval,
-    number_remarks,
-    spread,
-)
 
 HEADINGS: Final = ("", "mean mAP", "95 % interval", "against ours", "mAP @ 0.5", "mAP @ 0.7", "mAP @ 0.9", "seeds")
 READING: Final = (
@@ -50,7 +41,7 @@ class Row(NamedTuple):
     videos: tuple[str, ...]
 
 
-def make_tables(suite: Suite, runs: Sequence[Run]) -> tuple[Table, ...]:
+def make_tables(suite: Suite, runs: Sequence[Run]) -> tuple[tables.Table, ...]:
     """Make the table of each split; rows without a finished seed have no numbers.
 
     Raises:
@@ -92,7 +83,7 @@ def _rescore(folder: Path, record: dict[str, Any], replicates: int) -> tuple[tup
     return tuple(content["results"]), report.resampled
 
 
-def _table(suite: Suite, split: str, rows: Sequence[Row]) -> Table:
+def _table(suite: Suite, split: str, rows: Sequence[Row]) -> tables.Table:
     ours = next(row for row in rows if row.cell.row.name == suite.file.reference)
     if len({row.videos for row in rows if row.seeds}) > 1:
         raise DataError(f"{suite.path}: rows were scored on different videos of {split}; a table compares rows on the "
@@ -100,13 +91,13 @@ def _table(suite: Suite, split: str, rows: Sequence[Row]) -> Table:
     where = {"suite": suite.name, "split": split}
     footnotes: list[str] = []
     records = [where | _record(row, ours) for row in rows]
-    lines = [Line(row.cell.row.title, number_remarks(footnotes, [row.cell.row.note]), _cells(record, row))
+    lines = [tables.Line(row.cell.row.title, tables.number_remarks(footnotes, [row.cell.row.note]), _cells(record, row))
              for row, record in zip(rows, records, strict=True)]
     data = [f"Data: {first['dataset']}, {split}: {first['scores']['videos']} videos with {first['scores']['events']} "
             "events." for first in ours.records[:1]]
     runs = [where | {"row": row.cell.row.name, "seed": seed} | _scores(record)
             for row in rows for seed, record in zip(row.seeds, row.records, strict=True)]
-    return Table(f"{suite.file.title}: {split}", (tuple(lines),), (*suite.file.notes, *data, READING),
+    return tables.Table(f"{suite.file.title}: {split}", (tuple(lines),), (*suite.file.notes, *data, READING),
                  tuple(footnotes), tuple(records), tuple(runs), headings=HEADINGS)
 
 
@@ -118,7 +109,7 @@ def _scores(record: dict[str, Any]) -> dict[str, float]:
 def _record(row: Row, ours: Row) -> dict[str, Any]:
     """Every number of a row; those that it does not have are missing."""
     record = {"row": row.cell.row.name, "label": row.cell.row.title, "seeds": " ".join(map(str, row.seeds)),
-              **average([_scores(one) for one in row.records])}
+              **tables.average([_scores(one) for one in row.records])}
     if row.resampled is not None:
         record |= dict(zip(("mean_map_lo", "mean_map_hi"), metrics.percentiles(row.resampled), strict=True))
     if row is not ours and row.resampled is not None and ours.resampled is not None:
@@ -129,5 +120,6 @@ def _record(row: Row, ours: Row) -> dict[str, Any]:
 
 
 def _cells(record: dict[str, Any], row: Row) -> tuple[str, ...]:
-    return (spread(record, "mean_map", 1), interval(record, "mean_map", 1), against(record, 1),
-            *(spread(record, f"map@{tiou}", 1) for tiou in ("0.5", "0.7", "0.9")), fraction(row.seeds, row.asked))
+    return (tables.spread(record, "mean_map", 1), tables.interval(record, "mean_map", 1), tables.against(record, 1),
+            *(tables.spread(record, f"map@{tiou}", 1) for tiou in ("0.5", "0.7", "0.9")),
+            tables.fraction(row.seeds, row.asked))
