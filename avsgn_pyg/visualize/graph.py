@@ -36,7 +36,7 @@ _WEIGHTS: Final = (0.01, 0.1, 0.5, 1.0)
 #: Edges of a subgraph that are drawn at most: more cannot be told apart.
 MOST: Final = 150
 #: Share of a panel's width that the names of text nodes take at most.
-_NAMES: Final = 0.34
+_NAMES: Final = 0.45
 
 
 def graph_figure(picture: Picture, *, layer: str | None = None, share: float = 0.1, threshold: float | None = None,
