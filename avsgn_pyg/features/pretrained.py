@@ -38,6 +38,10 @@ def load_model(encoder: str, name: str, weights: str, download: bool) -> torch.n
         EncoderError: this transformers lacks the class; the files are missing, damaged or of another model.
     """
     def load(cls: Any, **where: Any) -> torch.nn.Module:
+        wanted = cls.config_class.model_type
+        kind = cls.config_class.get_config_dict(weights, **where)[0].get("model_type", wanted)
+        if kind != wanted:  # transformers would first build a model of the default size
+            raise EncoderError(f"{encoder} weights {weights}: a model of type {kind}, expected {wanted}")
         model, found = cls.from_pretrained(weights, dtype=torch.float32, output_loading_info=True, **where)
         missing = sorted(map(str, found["missing_keys"]))
         if missing:
