@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import functools
+import inspect
 import os
 import shutil
 import signal
@@ -10,20 +13,49 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jaxtyping import install_import_hook
+import jaxtyping
+import pytest
+import torch
 
-# Before any import of the package.
-install_import_hook("avsgn_pyg", "beartype.beartype")
-
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import avsgn_pyg  # noqa: F401  before PyG, most of whose import it defers
 
 if TYPE_CHECKING:
     from avsgn_pyg.data.videos import Videos
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def _checked_from_the_first_call(*, typechecker: Callable) -> Callable[[Any], Any]:
+    """``jaxtyping.jaxtyped`` of functions that are called: to compile the checks of all takes as long as 500 tests."""
+    check = jaxtyped(typechecker=typechecker)
+
+    def decorate(target: Any) -> Any:
+        if isinstance(target, type):
+            if dataclasses.is_dataclass(target) and "__init__" in vars(target):
+                target.__init__ = decorate(target.__init__)
+            return target
+        if not inspect.isfunction(target) or "<locals>" in target.__qualname__:
+            return target
+
+        @functools.wraps(target)
+        def call(*given: Any, **named: Any) -> Any:
+            if torch.compiler.is_compiling():
+                return target(*given, **named)
+            if not checked:
+                checked.append(check(target))
+            return checked[0](*given, **named)
+
+        checked: list[Callable] = []
+        return call
+
+    return decorate
+
+
+# Before any import of a module with shapes.
+jaxtyped, jaxtyping.jaxtyped = jaxtyping.jaxtyped, _checked_from_the_first_call
+jaxtyping.install_import_hook("avsgn_pyg", "beartype.beartype")
 
 
 def pytest_configure() -> None:

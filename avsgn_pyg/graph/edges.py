@@ -98,7 +98,7 @@ class EdgeList:
         """The chosen edges between the same nodes."""
         return replace(self, index=self.index[:, chosen], relation=self.relation[chosen], place=self.place[:, chosen])
 
-    def strongest(self, weight: Float[Tensor, "E"], count: int) -> tuple[EdgeList, Float[Tensor, "E"]]:
+    def strongest(self, weight: Float[Tensor, "E"], count: int) -> tuple[EdgeList, Float[Tensor, "kept"]]:
         """The `count` edges of largest weight into every node, whose weights again sum to one."""
         target, nodes = self.index[1], sum(self.nodes)
         order = weight.argsort(descending=True, stable=True)
