@@ -241,6 +241,7 @@ def outcome(key: str, spelled: str) -> Trained:
     return train_a_batch(load_config(None, [*small, *given, f"{key}={spelled}"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(key for key in SCHEMA if key.startswith(BUILDING)))
 def test_every_value_of_a_setting_trains_a_batch_and_changes_the_result(key: str):
     spelled = {json.dumps(value) for value in [value_at(Config(), key), *OPTIONS[key]]}
@@ -258,6 +259,7 @@ def test_the_schema_lists_the_names_of_the_tables():
     assert set(LISTED["objective.mil_pooling"]) == set(POOLING)
     assert set(LISTED["model.cmgi.topology"]) == set(TOPOLOGIES)
     assert set(LISTED["objective.supervision"]) == set(DEFAULT_LOSSES)
+    assert OPTIONS.keys() == {key for key in SCHEMA if key.startswith(BUILDING)}
     assert set(ObjectiveConfig.model_fields) == {*inspect.signature(AVSGNObjective).parameters, "options"}
 
 

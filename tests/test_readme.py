@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -64,11 +64,18 @@ def wrong_arguments(script: str, arguments: list[str]) -> str | None:
     # A suite is no experiment; tests/suites builds every row of each.
     configs = [ROOT / word for word in arguments if re.match(r"configs/(?!suites/)", word)]
     try:
-        config = load_config(configs[0] if configs else None, [word for word in arguments if "=" in word])
-        build_model(config.model, Shape(audio_width=16, visual_width=16, segments=10, classes=3), dense=config.events)
+        buildable(*configs[:1], *(word for word in arguments if "=" in word))
     except ConfigError as error:
         return str(error)
     return None
+
+
+@cache
+def buildable(*words: Path | str) -> None:
+    """Build the model of a config, or of none, and settings."""
+    path = words[0] if words and isinstance(words[0], Path) else None
+    config = load_config(path, [word for word in words if word is not path])
+    build_model(config.model, Shape(audio_width=16, visual_width=16, segments=10, classes=3), dense=config.events)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -186,6 +186,7 @@ DENSE_WITHOUT_LOOPS = {"GCNConv", "GATConv", "GATv2Conv", "AGNNConv", "SGConv", 
                        "FeaStConv", "PointTransformerConv", "GCN2Conv", "FAConv", "EGConv", "PDNConv", "MixHopConv"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in conv.__all__ if name not in SKIPPED])
 def test_a_stock_convolution_agrees_with_the_edge_list_or_falls_back(name: str):
     dense = {}

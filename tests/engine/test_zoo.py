@@ -205,6 +205,7 @@ def outcome(name: str, supervision: str, *overrides: str) -> tuple[dict[str, tor
     return {key: weight.shape for key, weight in model.named_parameters()}, objective.total(losses).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "supervision"), SETTINGS)
 def test_an_option_of_a_baseline_changes_the_result_or_is_an_error(name: str, supervision: str):
     plain = outcome(name, supervision)

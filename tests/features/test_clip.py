@@ -92,6 +92,7 @@ def test_the_file_format_does_not_change_the_revision_but_a_weight_does(
         encoder_from_record(record, "visual", device="cpu", options={"weights": path})
 
 
+@pytest.mark.slow
 def test_a_record_names_the_weights_without_their_folder(
     encoder: ClipEncoder, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):

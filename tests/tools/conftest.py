@@ -30,6 +30,7 @@ def load_file(path: Path) -> ModuleType:
 _predictor = load_file(ROOT / "tests" / "predictor" / "conftest.py")
 texts_of = load_file(ROOT / "tests" / "visualize" / "conftest.py").texts_of
 clip, checkpoint, run, seeds = _predictor.clip, _predictor.checkpoint, _predictor.run, _predictor.seeds
+make_clip = _predictor.clip_maker.make_clip
 
 
 @pytest.fixture
@@ -42,6 +43,12 @@ def load() -> Callable[[str], ModuleType]:
 def tool(request: pytest.FixtureRequest) -> ModuleType:
     """The module of the tool that the test file is named after."""
     return load_file(ROOT / "tools" / f"{request.path.stem.removeprefix('test_')}.py")
+
+
+@pytest.fixture(scope="session")
+def write_llp() -> Callable[[Path], None]:
+    """Write the files of a small LLP into a folder."""
+    return load_file(ROOT / "tests" / "tasks" / "parsing" / "conftest.py").write_many
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import os
 import subprocess
@@ -55,11 +54,8 @@ class Recorder:
 
 
 @pytest.fixture
-def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "tools" / "bootstrap.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    env = tmp_path / ".venv"
+def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: ModuleType) -> ModuleType:
+    module, env = tool, tmp_path / ".venv"
     for name in ("TORCH", "TORCH_VERSION", "EXTRAS", "SCATTER", "PYG_WHEELS", "FORCE_ONLY_CPU", "FORCE_CUDA",
                  "FORCE_ONLY_CUDA"):
         monkeypatch.delenv(name, raising=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,16 +12,15 @@ import pytest
 from avsgn_pyg.data.feature_store import read_store
 
 ROOT = Path(__file__).resolve().parents[2]
-write_many = runpy.run_path(str(ROOT / "tests" / "tasks" / "parsing" / "conftest.py"))["write_many"]
 #: As published: one file per video and kind, named by the video's id without its times.
 PUBLISHED = {"vggish": (10, 128), "res152": (80, 2048), "r2plus1d_18": (10, 512)}
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(tmp_path_factory: pytest.TempPathFactory, write_llp: Callable[[Path], None]) -> Path:
     """A small LLP and random features of all but one of its videos."""
     folder, draw = tmp_path_factory.mktemp("llp"), np.random.default_rng(0)
-    write_many(folder)
+    write_llp(folder)
     lines = [line for path in folder.glob("AVVP_*_pd.csv") for line in path.read_text().splitlines()[1:]]
     names = [*(line.split("_0_10")[0] for line in lines), *(f"train_{number}" for number in range(47))]
     for kind, shape in PUBLISHED.items():

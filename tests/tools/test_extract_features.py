@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,32 +17,17 @@ import torch
 
 from avsgn_pyg.data.feature_store import read_store
 
-ROOT = Path(__file__).resolve().parents[2]
+Load = Callable[[str], ModuleType]
 SIGNAL = ["--visual", "signal", "--audio", "signal", "--segments", "2", "--device", "cpu"]
 VIDEOS = 12
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    return load(ROOT / "tools" / "extract_features.py")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, make_clip: Callable[..., Path]) -> Path:
     """A dozen videos, copies of four clips, and their annotations."""
     root = tmp_path_factory.mktemp("ave")
     (root / "videos").mkdir()
-    make = load(ROOT / "tests" / "features" / "conftest.py").make
-    clips = [make(root / f"{n}.mp4", seconds=2.0, size=(64, 48), audio_from=0.2 * n) for n in range(4)]
+    clips = [make_clip(root / f"{n}.mp4", seconds=2.0, size=(64, 48), audio_from=0.2 * n) for n in range(4)]
     for number in range(VIDEOS):
         shutil.copy(clips[number % 4], root / "videos" / f"v{number:02}.mp4")
     lines = [f"class {number % 3}&v{number:02}&good&0&2" for number in range(VIDEOS)]
@@ -84,7 +69,7 @@ def test_a_killed_run_resumes_and_ends_bit_identical(
 def test_a_disk_without_locks_gives_the_same_store_also_after_a_kill(
     tool: ModuleType, made: Path, tmp_path: Path, without_locks: dict[str, str]
 ) -> None:
-    given = [made, tmp_path / "f.h5", "--batch-size", "2", "--quiet", "--workers", "1"]
+    given = [made, tmp_path / "f.h5", "--batch-size", "2", "--quiet", "--workers", "0"]
     parts, command = tmp_path / "f.h5.parts", [sys.executable, tool.__file__, *words(*given)]
     first = subprocess.Popen(command, env=without_locks, stderr=subprocess.PIPE, text=True)
     while len(list(parts.glob("part-*.pt"))) < 2 and first.poll() is None:
@@ -119,6 +104,8 @@ def test_a_bar_shows_the_rate_and_the_time_left(
     assert tool.main(words(made, tmp_path / "f.h5", "--workers", "0")) == 0
     said = capsys.readouterr()
     assert "12 videos in 12 entries" in said.out
+    assert tool.main(words(made, tmp_path / "f.h5", "--workers", "0", "--quiet", "--verify", "3")) == 0
+    assert "encoded again: 3 videos\npass  audio: least cosine 1.000000" in capsys.readouterr().out
     assert re.search(r"extract: .*12/12 \[\d\d:\d\d<\d\d:\d\d, .*(video/s|s/video)", said.err)
 
 
@@ -144,26 +131,13 @@ def test_ids_without_a_file_change_the_exit_code_on_request(tool: ModuleType, ma
 
 
 @pytest.mark.slow
-def test_a_verification_passes_on_its_own_videos_and_fails_on_others(
-    tool: ModuleType, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(made, tmp_path / "ave")
-    given = words(tmp_path / "ave", tmp_path / "f.h5", "--workers", "0", "--quiet")
-    assert tool.main(given) == 0
-    assert tool.main([*given, "--verify", "3"]) == 0
-    assert "encoded again: 3 videos\npass  audio: least cosine 1.000000" in capsys.readouterr().out
-    shutil.copy(made / "videos" / "v03.mp4", tmp_path / "ave" / "videos" / "v00.mp4")
-    assert tool.main([*given, "--verify", "3"]) == 1
-
-
-@pytest.mark.slow
-def test_shards_join_to_what_one_process_makes(tool: ModuleType, made: Path, tmp_path: Path) -> None:
+def test_shards_join_to_what_one_process_makes(tool: ModuleType, made: Path, tmp_path: Path, load: Load) -> None:
     given = ["--workers", "0", "--quiet", "--batch-size", "2"]
     assert tool.main(words(made, tmp_path / "whole.h5", *given)) == 0
     for number in "12":
         assert tool.main(words(made, tmp_path / "f.h5", *given, "--shard", f"{number}/2")) == 0
     shards = [str(tmp_path / f"f.{number}-of-2.h5") for number in "21"]
-    assert load(ROOT / "tools" / "merge_features.py").main([str(tmp_path / "f.h5"), *shards]) == 0
+    assert load("merge_features").main([str(tmp_path / "f.h5"), *shards]) == 0
     assert same(tmp_path / "whole.h5", tmp_path / "f.h5")
 
 
@@ -189,18 +163,15 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 
 
 def test_the_benchmark_prints_three_timings_and_their_ratios(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], load: Load
 ) -> None:
-    tool, threads = load(ROOT / "tools" / "benchmark_extraction.py"), torch.get_num_threads()
+    tool = load("benchmark_extraction")
     given = ["--count", "2", "--segments", "2", "--workers", "0", "--rounds", "1", "--threads", "1", "--device", "cpu"]
-    try:
-        assert tool.main([str(made / "videos"), *given]) == 0
-        said = capsys.readouterr().out
-        assert said.startswith("2 videos, medians of 1 rounds\n")
-        rows = ("decoding  ", "encoding  ", "extraction  ", "slower half: ", "both halves in turn: ")
-        assert all(row in said for row in rows)
-        (tmp_path / "bad.mp4").write_bytes(b"nothing")
-        assert tool.main([str(tmp_path), *given]) == 2
-        assert "bad: not a media file" in capsys.readouterr().err
-    finally:
-        torch.set_num_threads(threads)
+    assert tool.main([str(made / "videos"), *given]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("2 videos, medians of 1 rounds\n")
+    rows = ("decoding  ", "encoding  ", "extraction  ", "slower half: ", "both halves in turn: ")
+    assert all(row in said for row in rows)
+    (tmp_path / "bad.mp4").write_bytes(b"nothing")
+    assert tool.main([str(tmp_path), *given]) == 2
+    assert "bad: not a media file" in capsys.readouterr().err

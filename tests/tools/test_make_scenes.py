@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,11 +10,6 @@ import pytest
 from avsgn_pyg.common.files import write_bytes
 
 SMALL = ["--videos", "8", "--seconds", "2", "--workers", "1", "--quiet"]
-
-
-@pytest.fixture
-def tool(load: Callable[[str], ModuleType]) -> ModuleType:
-    return load("make_scenes")
 
 
 def test_the_tool_creates_a_folder_and_lists_its_files(
@@ -38,14 +32,3 @@ def test_a_wrong_setting_is_an_error_in_one_line(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
-
-
-def test_ctrl_c_prints_that_the_clips_are_kept(
-    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-    def stopped(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(tool, "make_scenes", stopped)
-    assert tool.main([str(tmp_path)]) == 130
-    assert "the same call resumes" in capsys.readouterr().err

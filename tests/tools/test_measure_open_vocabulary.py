@@ -39,6 +39,7 @@ def test_events_are_measured_without_training(tool: ModuleType, capsys):
     assert "nothing trained" in said and "likelihood ratio" in said and "agreement" in said
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_on_the_classes_it_never_saw(tool: ModuleType, run: Path, capsys):
     assert tool.main([str(run), "--split", "val"]) == 0
     said = capsys.readouterr().out

@@ -74,15 +74,6 @@ def test_files_of_a_folder_are_written_and_errors_come_last(predict, run: Path, 
     assert code == 1 and "unchanged" in printed
 
 
-def test_files_of_others_are_kept_unless_overwrite_is_given(predict, run: Path, clip, tmp_path: Path) -> None:
-    (tmp_path / "clip3.eaf").write_text("a week of work")
-    words = (clip(3), "--checkpoint", run, "--out", tmp_path, "--format", "eaf")
-    code, _, err = predict(*words)
-    assert code == 1 and "clip3.eaf" in err and "--overwrite" in err and "overwrite=" not in err
-    assert (tmp_path / "clip3.eaf").read_text() == "a week of work"
-    assert predict(*words, "--overwrite")[0] == 0 and "ANNOTATION" in (tmp_path / "clip3.eaf").read_text()
-
-
 def test_a_sound_beside_its_video_and_files_that_are_no_media_are_noted(predict, run, clip, tmp_path: Path) -> None:
     for name in ("a.mp4", "a.wav", "b.wav"):
         shutil.copy(clip(3, picture=name.endswith("mp4")), tmp_path / name)
@@ -100,20 +91,6 @@ def test_files_that_a_prediction_wrote_are_no_clips(predict, run: Path, clip, tm
     assert code == 0 and out.count("unchanged") == len(out.splitlines()) == 1
 
 
-def test_a_clip_whose_name_begins_with_a_dash_is_predicted(predict, run: Path, clip, tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(clip(3), "-PE8geTWt-g.mp4")
-    code, out, _ = predict("--checkpoint", run, "-PE8geTWt-g.mp4", "--format", "json", "csv")
-    assert code == 0 and '"name": "-PE8geTWt-g.mp4"' in out and "start,end,label" in out
-
-
-def test_limits_are_options(predict, run: Path, clip) -> None:
-    code, _, err = predict(clip(3), "--checkpoint", run, "--max-seconds", 2)
-    assert code == 1 and "limit" in err
-    code, _, err = predict(clip(3), "--checkpoint", run, "--deadline", 0)
-    assert code == 2 and "deadline" in err
-
-
 def test_encoders_without_a_record_are_used_with_a_warning(predict, checkpoint, clip) -> None:
     folder = checkpoint(features={"audio": "a.h5", "visual": "v.h5"})
     code, out, err = predict(clip(3), "--checkpoint", folder, "--visual", "signal", "width=16", "--audio", "signal",
@@ -122,11 +99,9 @@ def test_encoders_without_a_record_are_used_with_a_warning(predict, checkpoint, 
 
 
 @pytest.mark.parametrize(("words", "word"), [
-    (["--checkpoint", "{run}/absent"], "no such folder"),
     (["--checkpoint", "{run}", "--tau", "2"], "--tau 2.0"),
     (["--checkpoint", "{run}", "--visual", "signal", "width=32"], "revision"),
     (["--checkpoint", "{run}", "--audio", "signal", "--audio", "width"], "is not KEY=VALUE"),
-    (["{run}/absent.mp4", "--checkpoint", "{run}"], "no such file or folder"),
 ])
 def test_a_mistake_is_one_sentence_and_exit_code_2(predict, run: Path, clip, words: list[str], word: str) -> None:
     code, out, err = predict(clip(3), *(text.format(run=run) for text in words))
@@ -141,12 +116,3 @@ def test_labels_that_were_not_trained_replace_the_classes(predict, run: Path, cl
     assert code == 0 and "Race car, auto racing" in again
     code, _, err = predict(clip(3), "--checkpoint", run, "--label", "thunder")
     assert code == 2 and "two or more labels" in err
-
-
-def test_an_interrupt_ends_with_exit_code_130(predict, run: Path, clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("avsgn_pyg.predictor.predict_clips", stop)
-    code, out, err = predict(clip(3), "--checkpoint", run)
-    assert code == 130 and not out and err.startswith("stopped") and "complete" in err

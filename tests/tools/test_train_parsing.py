@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-write_many = runpy.run_path(str(ROOT / "tests" / "tasks" / "parsing" / "conftest.py"))["write_many"]
 
 
 @pytest.fixture
-def tool(load):
-    return load("train_parsing")
-
-
-@pytest.fixture
-def words(load, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    write_many(tmp_path)
+def words(load, write_llp, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    write_llp(tmp_path)
     assert load("make_llp_features").main([str(tmp_path), "--out", str(tmp_path / "made.h5"), "--width", "16"]) == 0
     assert "84 videos" in capsys.readouterr().out
     return [str(ROOT / "configs" / "llp.yaml"), f"data.root={tmp_path}", "data.features=made.h5", f"run_dir={tmp_path}",

@@ -55,6 +55,7 @@ def edges_of(figure, subgraph):
     return next(lines for axes in figure.axes for lines in axes.collections if lines.get_gid() == subgraph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arrangement", "seconds", "rows", "media", "axes"), [
     ("side-by-side", 10, 56, True, 3), ("stacked", 120, 10, True, 1), ("overlaid", 10, 56, False, 1),
 ])

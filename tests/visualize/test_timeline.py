@@ -78,6 +78,7 @@ def test_a_score_is_the_relevance_times_the_gate():
         assert written == [f"{score:.2f}" for score in want]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "top"), [(1.0, "1"), (0.47, "0.5"), (0.24, "0.25"), (0.001, "0.1")])
 def test_both_scores_fill_one_scale_that_is_written_at_its_ends(share, top):
     gates = {"audio": np.full(10, share, np.float32), "visual": np.full(10, share / 3, np.float32)}

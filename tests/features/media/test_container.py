@@ -127,7 +127,7 @@ SEEDS = [
 def test_a_damaged_file_is_read_or_refused_within_limits(make_clip: Make, tmp_path: Path):
     clips = [make_clip(tmp_path / f"good{suffix}", seconds=3.0, codecs=codecs, rate=rate, video=bool(codecs[0]),
                        audio=bool(codecs[1])) for suffix, codecs, rate in SEEDS]
-    command = [sys.executable, fuzz.__file__, "30", "0", tmp_path, *clips]
+    command = [sys.executable, fuzz.__file__, "8", "0", tmp_path, *clips]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=55)
     found = json.loads(run.stdout)
     assert found["files"] > found["refused"] == found["named"] > 0
