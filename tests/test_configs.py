@@ -96,6 +96,7 @@ def test_base_yaml_holds_every_default_with_a_comment():
     assert len(lines) == len(SCHEMA) and all(re.search(r" # \S.{4,}", line) for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", YAMLS)
 def test_a_shipped_config_names_its_command_and_trains_a_batch(path: Path):
     config = load_config(path)

@@ -78,6 +78,7 @@ def of_a_method(name: str, supervision: str, regions: int, *options: str):
     return model.eval(), build_objective(config.objective, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "supervision"), SETTINGS)
 def test_on_vectors_a_model_for_maps_equals_the_model_for_vectors(name: str, supervision: str, make_batch):
     """The same weights give the same values, and the choice adds weights without renaming any."""

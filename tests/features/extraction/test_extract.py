@@ -130,6 +130,7 @@ def test_encoders_without_language_make_a_store_without_label_text(root: Path):
     assert store.label_text is None and store.categories == ("Bark", "Flute")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own_length", [False, True])
 def test_batches_across_videos_change_nothing(root: Path, own_length: bool):
     for size in (1, 64):
@@ -271,6 +272,7 @@ def test_shards_join_to_the_whole_also_if_nothing_works_in_one(root: Path, own_l
         run(root, width=24, shard="1/2", own_length=own_length)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "word"), [
     ({"width": 24}, "visual revision: .* audio revision"), ({"frames_per_segment": 3}, "frames_per_segment: 1 .*3"),
     ({"own_length": True}, "own_length"),

@@ -31,6 +31,7 @@ def chords(*gains: Sequence[float], seconds: float = 3.0, rate: int = RATE) -> n
     return np.array(gains) @ (0.02 * np.sin(pitches * time).sum(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "codec", "layout", "second"), [
     ("clip.wav", "pcm_s16le", "stereo", -1), ("clip.wav", "pcm_u8", "stereo", -1), ("c.flac", "flac", "stereo", -0.9),
     ("clip.mka", "aac", "stereo", -1), ("clip.mp3", "libmp3lame", "stereo", -1), ("clip.wav", "pcm_f32le", "5.1", -1),

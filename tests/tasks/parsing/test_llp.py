@@ -51,6 +51,7 @@ def test_the_published_files_are_read_whole(real: LLP):
         assert words in notes
 
 
+@pytest.mark.slow
 def test_ids_with_underscores_dashes_and_fractions_are_taken_apart(real: LLP):
     names = [name for weak in real.splits.values() for name in weak.video_ids]
     parts = [split_name(name) for name in names]
