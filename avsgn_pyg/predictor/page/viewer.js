@@ -314,12 +314,19 @@ window.avsgnViewer = function (element, props, watch, trigger) {
     setStatus(`Done in ${clip.took.toFixed(1)} s.`);
     part("name").focus({ preventScroll: true });
   }
+  // The graph's page would follow the system's colours, which need not be those of this page.
+  function showGraph({ start, html, text }) {
+    if (start !== state.window) return;
+    const dark = document.body.classList.contains("dark");
+    part("graph-note").textContent = text;
+    part("graph").querySelector("iframe").srcdoc = html.replace("(prefers-color-scheme: dark)", dark ? "all" : "not all").replace("color-scheme: light dark", `color-scheme: ${dark ? "dark" : "light"}`);
+  }
   const handlers = {
     start: showStart,
     progress: ({ text, share }) => setStatus(text, share),
     error: ({ text }) => setStatus(text, undefined, true),
     clip: showClip,
-    graph: ({ start, html, text }) => { if (start !== state.window) return; part("graph-note").textContent = text; part("graph").querySelector("iframe").srcdoc = html; },
+    graph: showGraph,
     saved: ({ text, command }) => { setStatus(""); part("saved").textContent = text; part("command").hidden = !command; part("command").querySelector("code").textContent = command; },
     trained: ({ text, models, run }) => { showModels(models); part("run").value = run; part("saved").textContent = text; setStatus(text); },
   };
