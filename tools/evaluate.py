@@ -13,7 +13,7 @@ import json
 import logging
 import sys
 
-from avsgn_pyg.common.command_line import Parser, local, own_words, path, some_seeds
+from avsgn_pyg.common.command_line import Parser, exit_status, local, path, some_seeds
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.checks import check_run
 
@@ -41,33 +41,25 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+def run(options: argparse.Namespace) -> None:
     root = [] if options.data is None else [f"data.root={options.data}"]
     overrides = [*root, *options.overrides]
-    try:
-        check_run(options.run, overrides, "an evaluation", tau=options.tau, several=True, seeds=options.seeds)
-        result = recipes.evaluate_run(
-            options.run,
-            split=options.split,
-            tau=options.tau,
-            tau_from=options.tau_from,
-            seeds=options.seeds,
-            device=options.device,
-            overrides=overrides,
-            progress=not options.json,
-        )
-        if options.reliability is not None:
-            recipes.reliability.draw_result(result, options.reliability)
-    except recipes.EXPECTED_ERRORS as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
+    check_run(options.run, overrides, "an evaluation", tau=options.tau, several=True, seeds=options.seeds)
+    result = recipes.evaluate_run(
+        options.run, split=options.split, tau=options.tau, tau_from=options.tau_from, seeds=options.seeds,
+        device=options.device, overrides=overrides, progress=not options.json)
+    if options.reliability is not None:
+        recipes.reliability.draw_result(result, options.reliability)
     if options.json:
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:
         print(result.table(), "", *(f"written: {one.place}" for one in (result, result.ensemble) if one), sep="\n")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    return exit_status(lambda: run(options), options, *recipes.EXPECTED_ERRORS)
 
 
 if __name__ == "__main__":

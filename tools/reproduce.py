@@ -15,7 +15,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from avsgn_pyg.common.command_line import Parser, is_name, own_words, path, seeds, shard, whole
+from avsgn_pyg.common.command_line import Parser, exit_status, is_name, path, seeds, shard, whole
 from avsgn_pyg.common.config import check_keys, read_tree
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
 
@@ -45,36 +45,33 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def run(options: argparse.Namespace) -> int:
+    read_tree(options.suite)
+    check_keys(options.overrides)
+    from avsgn_pyg.experiments.suites import estimate, load_suite, reproduce, run_on_processes, run_on_ray
+
+    suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision,
+                       smoke=options.smoke)
+    out = options.out / "smoke" if options.smoke else options.out
+    if not options.finished:
+        work = estimate(suite, seeds=options.seeds, out=out, shard=options.shard)
+        if options.dry_run:
+            print(work.report())
+            return 0
+        if not options.quiet:
+            print(work, file=sys.stderr)
+    engine = (partial(run_on_ray, cpus=options.cpus or 1, gpus=options.gpus) if options.engine == "ray" else
+              partial(run_on_processes, processes=options.jobs, devices=options.devices))
+    found = reproduce(suite, seeds=options.seeds, out=out, shard=options.shard, engine=engine,
+                      progress=not options.quiet, train=not options.finished)
+    print(found.report())
+    return 1 if found.failures else 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        read_tree(options.suite)
-        check_keys(options.overrides)
-        from avsgn_pyg.experiments.suites import estimate, load_suite, reproduce, run_on_processes, run_on_ray
-
-        suite = load_suite(options.suite, options.overrides, rows=options.rows, supervisions=options.supervision,
-                           smoke=options.smoke)
-        out = options.out / "smoke" if options.smoke else options.out
-        if not options.finished:
-            work = estimate(suite, seeds=options.seeds, out=out, shard=options.shard)
-            if options.dry_run:
-                print(work.report())
-                return 0
-            if not options.quiet:
-                print(work, file=sys.stderr)
-        engine = (partial(run_on_ray, cpus=options.cpus or 1, gpus=options.gpus) if options.engine == "ray" else
-                  partial(run_on_processes, processes=options.jobs, devices=options.devices))
-        found = reproduce(suite, seeds=options.seeds, out=out, shard=options.shard, engine=engine,
-                          progress=not options.quiet, train=not options.finished)
-    except EXPECTED_ERRORS as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command resumes", file=sys.stderr)
-        return 130
-    print(found.report())
-    return 1 if found.failures else 0
+    return exit_status(lambda: run(options), options, *EXPECTED_ERRORS, stopped="\nstopped; the same command resumes")
 
 
 if __name__ == "__main__":

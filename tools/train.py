@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from avsgn_pyg.common.command_line import Parser, own_words, path, setting
+from avsgn_pyg.common.command_line import Parser, exit_status, path, python, setting
 from avsgn_pyg.common.config import load_config
 from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.recipes.checks import check_config
@@ -61,18 +61,16 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.WARNING if options.quiet or not first else logging.INFO, format="%(message)s"
     )
-    try:
+
+    def work() -> None:
         with contextlib.nullcontext() if options.quiet else logging_redirect_tqdm():
             result = run(options)
-    except recipes.EXPECTED_ERRORS as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{how_to_continue('tools/train.py', options.resume)}", file=sys.stderr)
-        return 130
-    if first:
-        print(f"{result.table()}\n\n{result.listing()}")
-    return 0
+        if first:
+            print(f"{result.table()}\n\nThe run is in {result.folder}/ (docs/runs.md describes its files). To score "
+                  f"another split:\n  {python()} tools/evaluate.py {result.folder} --split val")
+
+    return exit_status(work, options, *recipes.EXPECTED_ERRORS,
+                       stopped=lambda: f"\n{how_to_continue('tools/train.py', options.resume)}")
 
 
 if __name__ == "__main__":

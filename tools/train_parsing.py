@@ -13,7 +13,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from avsgn_pyg.common.command_line import Parser, own_words, path, setting
+from avsgn_pyg.common.command_line import Parser, exit_status, path, setting
 from avsgn_pyg.common.config import load_config
 from avsgn_pyg.common.errors import EXPECTED_ERRORS
 from avsgn_pyg.engine.run_folder import how_to_continue, read_run_config, run_folder
@@ -69,16 +69,13 @@ def run(options: argparse.Namespace) -> TaskResult:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s")
-    try:
+
+    def work() -> None:
         result = run(options)
-    except EXPECTED_ERRORS as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{how_to_continue('tools/train_parsing.py', options.resume)}", file=sys.stderr)
-        return 130
-    print(json.dumps(result.as_dict(), indent=2) if options.json else result.table())
-    return 0
+        print(json.dumps(result.as_dict(), indent=2) if options.json else result.table())
+
+    return exit_status(work, options, *EXPECTED_ERRORS,
+                       stopped=lambda: f"\n{how_to_continue('tools/train_parsing.py', options.resume)}")
 
 
 if __name__ == "__main__":

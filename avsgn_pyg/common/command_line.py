@@ -84,10 +84,9 @@ def is_name(word: str) -> bool:
 
 def some_seeds(text: str) -> int | tuple[int, ...] | None:
     """Return seeds of a run: ``all`` (None), a count of the first ones, or a list such as ``0,3`` or ``3,``."""
-    numbers = [int(part) if part.isdecimal() else None for part in text.removesuffix(",").split(",")]
-    if text != "all" and (text == "0" or None in numbers or len({*numbers}) < len(numbers)):
-        raise argparse.ArgumentTypeError(f"{text!r}: give all, a count of seeds, or a list of them: 0,3 or 3,")
-    return None if text == "all" else tuple(numbers) if "," in text else numbers[0]
+    if text == "all":
+        return None
+    return seeds(text) if "," in text else len(seeds(text))
 
 
 class _Values(argparse.Action):
@@ -195,12 +194,13 @@ def print_each(found: Iterable[tuple[Iterable[object], Exception | None]], optio
 
 
 def exit_status(
-    work: Callable[[], object], options: argparse.Namespace, *expected: type[Exception], stopped: str = ""
+    work: Callable[[], object], options: argparse.Namespace, *expected: type[Exception],
+    stopped: str | Callable[[], str] = "",
 ) -> int:
     """Run a tool's work and return its exit status: the number that `work` returns, 0 if it is no number.
 
     An error of the `expected` classes is written to stderr in one line, by :func:`own_words`, and the status is 2.
-    After Ctrl-C, `stopped` is written and the status is 130.
+    After Ctrl-C, `stopped`, or what it returns, is written and the status is 130.
     """
     try:
         status = work()
@@ -208,6 +208,7 @@ def exit_status(
         sys.stderr.write(f"error: {own_words(error, options)}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"{stopped}\n" if stopped else "")
+        text = stopped if isinstance(stopped, str) else stopped()
+        sys.stderr.write(f"{text}\n" if text else "")
         return 130
     return status if isinstance(status, int) else 0

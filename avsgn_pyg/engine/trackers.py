@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from avsgn_pyg.engine.run_folder import flatten
 TENSORBOARD: Final = "tensorboard"
 #: The project that services show the runs under.
 PROJECT: Final = "avsgn_pyg"
+
+logger = logging.getLogger(__name__)
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -40,7 +43,7 @@ class Trackers:
     """The trackers that ``train.trackers`` names, for one run; a context manager that closes them.
 
     Nothing is opened before :meth:`start`: a run that is only evaluated, and every process but the first, opens none,
-    and the other methods then do nothing.
+    and the other methods then do nothing. A tracker that raises later is dropped with a warning, and the run goes on.
 
     Args:
         config: of the run.
@@ -56,8 +59,7 @@ class Trackers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for tracker in self._open.values():
-            tracker.finish()
+        self._tell_each(lambda tracker: tracker.finish())
         self._open = {}
 
     def start(self, after: int) -> None:
@@ -66,7 +68,7 @@ class Trackers:
         TensorBoard and Weights & Biases continue their record of a run; others begin a new one at every start.
 
         Raises:
-            ConfigError: a tracker cannot be opened, as without a login.
+            ConfigError: a tracker cannot be started, as without a login.
         """
         self._epoch = after
         for name in self.config.train.trackers:
@@ -75,26 +77,37 @@ class Trackers:
             try:
                 tracker = kind(project, *([self.folder] if kind.requires_logging_directory else []), **options)
                 tracker.start()
+                if name != TENSORBOARD:  # would make a folder for them, and gets them with the scores
+                    tracker.store_init_configuration(hparams(self.config))
             except Exception as error:  # each service has exceptions of its own
                 raise ConfigError(f"train.trackers: {name} cannot be started ({type(error).__name__}: {error}); log in "
                                   "to it, or leave it out and resume") from error
             self._open[name] = tracker
-            if name != TENSORBOARD:  # whose run has hparams once it has scores, and would get a folder for them here
-                tracker.store_init_configuration(hparams(self.config))
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Log an epoch's record; nested mappings become ``group/name``, at step ``epoch``."""
         self._epoch = record["epoch"]
-        for tracker in self._open.values():
-            tracker.log(dict(_scalars(record)), step=self._epoch)
+        self._tell_each(lambda tracker: tracker.log(dict(_scalars(record)), step=self._epoch))
 
     def finish(self, split: str, scores: Mapping[str, Any]) -> None:
         """Log the scores of the evaluated checkpoint as ``final/<split>/<name>``; in TensorBoard beside the config."""
         values = {f"final/{name}": value for name, value in _scalars({split: scores, "epochs": self._epoch})}
-        for name, tracker in self._open.items():
-            if name == TENSORBOARD:
+
+        def log(tracker: GeneralTracker) -> None:
+            if tracker.name == TENSORBOARD:
                 self._write_hparams(tracker.tracker, values)
             tracker.log(values, step=self._epoch)
+
+        self._tell_each(log)
+
+    def _tell_each(self, call: Callable[[GeneralTracker], object]) -> None:
+        for name, tracker in [*self._open.items()]:
+            try:
+                call(tracker)
+            except Exception as error:  # each service has exceptions of its own
+                logger.warning("train.trackers: %s failed and receives nothing more of this run (%s: %s)", name,
+                               type(error).__name__, error)
+                del self._open[name]
 
     def _write_hparams(self, writer: Any, scores: dict[str, float]) -> None:
         """Write the config as TensorBoard's hparams; ``train.epochs`` may change later, ``final/epochs`` has it."""

@@ -98,12 +98,25 @@ def test_an_unknown_or_absent_tracker_is_named(monkeypatch: pytest.MonkeyPatch) 
         check_trackers(["wandb"])
 
 
+def refuse(*_: object, **__: object) -> None:
+    raise RuntimeError("no login")
+
+
 def test_a_tracker_that_cannot_be_opened_is_named(
     tmp_path: Path, recorded: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Recorder) -> None:
-        raise RuntimeError("no login")
-
     monkeypatch.setattr(Recorder, "start", refuse)
     with pytest.raises(ConfigError, match=r"recorder cannot be started .*no login"):
         write(tmp_path, range(1, 2), "recorder")
+
+
+@pytest.mark.parametrize(("fails", "calls"), [("log", 2), ("finish", 5)])
+def test_a_tracker_that_fails_later_is_warned_of_once_and_the_others_go_on(
+    tmp_path: Path, recorded: list, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str,
+    calls: int
+) -> None:
+    monkeypatch.setattr(Recorder, fails, refuse)
+    write(tmp_path, range(1, 3), "recorder", "tensorboard")
+    [warning] = [record.message for record in caplog.records if record.name == trackers.__name__]
+    assert "recorder failed" in warning and "no login" in warning and len(recorded) == calls
+    assert len(board(tmp_path).Scalars("loss/total")) == 2
