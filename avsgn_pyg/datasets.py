@@ -20,7 +20,8 @@ import torch
 from torch_geometric import data as pyg
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.common.config import DataConfig, ModelConfig, load_config
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.common.settings import DataConfig, ModelConfig
 from avsgn_pyg.data.dataset import DataError, Dataset, load_dataset
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.engine import zoo

@@ -190,15 +190,15 @@ def interrupt_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[]
     from avsgn_pyg.engine import trainer
 
     def interrupt(train: Callable[[], object], epoch: int) -> None:
-        write = trainer.Journal.write
+        add = trainer.add_record
 
-        def stop(self: object, record: dict) -> None:
+        def stop(path: Path, record: dict) -> None:
             if record["epoch"] == epoch:
                 raise KeyboardInterrupt
-            write(self, record)
+            add(path, record)
 
         with monkeypatch.context() as patch:
-            patch.setattr(trainer.Journal, "write", stop)
+            patch.setattr(trainer, "add_record", stop)
             with pytest.raises(KeyboardInterrupt):
                 train()
 

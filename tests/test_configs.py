@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import cache, reduce
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import h5py
 import numpy as np
@@ -23,9 +23,10 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from avsgn_pyg.common.config import Config, ConfigError, Loss, ObjectiveConfig, Subgraph, load_config
+from avsgn_pyg.common.config import Config, ConfigError, load_config
+from avsgn_pyg.common.settings import Loss, ObjectiveConfig, Subgraph
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
-from avsgn_pyg.engine import compiled, recipes
+from avsgn_pyg.engine import recipes
 from avsgn_pyg.engine.checkpoint import CheckpointError
 from avsgn_pyg.engine.zoo import MODELS, Shape, build_model, build_objective, text_nodes, topology
 from avsgn_pyg.graph.build import build_batch
@@ -62,6 +63,8 @@ def choices(annotation: Any) -> list[Any]:
         return [False, True]
     if origin is Literal:
         return list(members)
+    if origin is Annotated:
+        return choices(members[0])
     if origin is tuple:
         return [[value] for value in choices(members[0])]
     if origin in (Union, types.UnionType):
@@ -292,7 +295,7 @@ RUNS = {
     "store": [
         "data.features=store.h5", "data.missing=drop", "data.padded_events=drop", "data.held_out=[class 1]",
         "train.schedule=cosine", "train.early_stop=1", "train.select=val", "evaluate.split=val", "data.recompose=runs",
-        "train.compile=true", "train.batch_size=32", "model.cmgi.subgraphs=[av]", "model.cmgi.layers=1",
+        "train.batch_size=32", "model.cmgi.subgraphs=[av]", "model.cmgi.layers=1",
     ],
     "padded": ["data.features=store.h5", "data.padded_events=background", "data.limit=9", "train.epochs=1",
                "train.trackers=[]"],
@@ -366,7 +369,6 @@ def write_by_id(root: Path, parts: dict[str, range], features: Features) -> None
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.filterwarnings("ignore:train.select=test")
 def test_runs_with_every_setting_of_data_and_training(run: str, ave_folder: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(compiled, "BACKEND", "eager")  # inductor has its own test
     config = load_config(None, [*SMALL, f"data.root={ave_folder}", f"run_dir={tmp_path}", *RUNS[run]])
     result = recipes.train(config, progress=False)
     assert len(result.evaluations) == len(config.train.seeds or [0])

@@ -15,11 +15,11 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
-from avsgn_pyg.common.command_line import Parser, own_words, path
+from avsgn_pyg.common.command_line import Parser, exit_status, path
 from avsgn_pyg.common.config import ConfigError, load_config
 
 #: Of avsgn_pyg.experiments.benchmark (GROUPS, Workload), which import torch; a test compares them.
-GROUPS = ("step", "compile", "operations", "epoch", "batching", "cmgi", "layers", "window", "gpu", "blocks")
+GROUPS = ("step", "operations", "epoch", "batching", "cmgi", "layers", "window", "gpu", "blocks")
 ROUNDS, EPOCHS, BUDGET = 15, 3, 20.0
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, help=f"samples of a step; default {ROUNDS}")
     parser.add_argument("--epochs", type=positive, help=f"samples of an epoch; default {EPOCHS}")
     parser.add_argument("--budget", type=float, help=f"seconds for a comparison; default {BUDGET:g}")
-    parser.add_argument("--compile", action="store_true", help="also compile the model (minutes)")
     parser.add_argument("--quiet", action="store_true", help="no bar")
     return parser.parse_intermixed_args(arguments)
 
@@ -53,33 +52,30 @@ def positive(text: str) -> int:
 def workload(options: argparse.Namespace) -> Workload:
     from avsgn_pyg.experiments.benchmark.workload import Workload
 
-    asked = Workload(threads=options.threads, overrides=tuple(options.overrides), compile=options.compile)
+    asked = Workload(threads=options.threads, overrides=tuple(options.overrides))
     asked = asked.quick() if options.quick else asked
     counts = {name: getattr(options, name) for name in ("rounds", "epochs", "budget")}
     return dataclasses.replace(asked, **{name: count for name, count in counts.items() if count is not None})
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
-    try:
-        load_config(None, options.overrides)
-        from avsgn_pyg.experiments.benchmark import groups, results
-        from avsgn_pyg.experiments.benchmark.against import against_groups
+def run(options: argparse.Namespace) -> None:
+    load_config(None, options.overrides)
+    from avsgn_pyg.experiments.benchmark import groups, results
+    from avsgn_pyg.experiments.benchmark.against import against_groups
 
-        chosen = {name: groups.GROUPS[name] for name in options.rows}
-        if options.against is not None:
-            chosen = against_groups(options.against)
-        measured = results.measure(chosen, workload(options), keep=options.out, progress=not options.quiet)
-    except (ConfigError, FileNotFoundError) as error:
-        print(f"error: {own_words(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped" + (f"; rows so far are in {options.out}" if options.out else ""), file=sys.stderr)
-        return 130
+    chosen = {name: groups.GROUPS[name] for name in options.rows}
+    if options.against is not None:
+        chosen = against_groups(options.against)
+    measured = results.measure(chosen, workload(options), keep=options.out, progress=not options.quiet)
     print(measured.text())
     if options.out is not None:
         print(*measured.save(options.out), sep="\n")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    stopped = "stopped" + (f"; rows so far are in {options.out}" if options.out else "")
+    return exit_status(lambda: run(options), options, ConfigError, FileNotFoundError, stopped=stopped)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> list[Path]:
     given = [*options.overrides] if options.data is None else [f"data.root={options.data}", *options.overrides]
     check_run(options.run, given, "a picture")
-    answer, explanation, note = recipes.explanation.explain_row(
+    answer, explanation, note = recipes.pictures.explain_row(
         options.run, method=options.method, second=options.second, row=options.row, split=options.split,
         overrides=given)
     folder = options.out or recipes.pictures.folder_in(options.run, f"row-{int(answer.batch.row)}")

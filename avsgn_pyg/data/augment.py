@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.common.config import AugmentConfig
+from avsgn_pyg.common.settings import AugmentConfig
 from avsgn_pyg.graph.schema import AUDIO, CATEGORY, NO_EVENT, PASTED, RELEVANCE, VISUAL
 from avsgn_pyg.graph.views import has_regions, padded_view
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data import ave
 from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.dense import load_dense

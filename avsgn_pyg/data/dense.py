@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch_geometric.data import Batch
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.annotations import AnnotatedVideo, labels_of, read_annotations
 from avsgn_pyg.data.ave import SPLITS
 from avsgn_pyg.data.feature_store import Features, read_store

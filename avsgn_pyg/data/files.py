@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 
 #: Split files of AVE, in the two forms of ``data.splits``.
 SPLIT_FILES: Final = {"order": "{}_order.h5", "txt": "{}Set.txt"}

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.files import sha256
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.ave import Annotations
 from avsgn_pyg.data.feature_store import Features
 from avsgn_pyg.data.rows import format_some

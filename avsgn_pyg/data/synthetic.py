@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avsgn_pyg.common.config import SyntheticConfig
+from avsgn_pyg.common.settings import SyntheticConfig
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.videos import Dataset, Videos
 from avsgn_pyg.graph.views import length_mask

@@ -11,7 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from avsgn_pyg.common.config import ConfigError, ModelConfig
+from avsgn_pyg.common.config import ConfigError
+from avsgn_pyg.common.settings import ModelConfig
 from avsgn_pyg.graph.schema import SUBGRAPHS, TEXT
 from avsgn_pyg.layers.convolution import Convolution, TypedConvolution
 from avsgn_pyg.layers.time import LearnedTime, NoTime, RelativeTime, SinusoidalTime, SubgraphTime

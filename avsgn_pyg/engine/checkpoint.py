@@ -19,11 +19,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from avsgn_pyg.common.config import Config, save_config
+from avsgn_pyg.common.config import Config, dump_config, without_former
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.common.files import atomic
-from avsgn_pyg.engine.files import CONFIG, META, MODEL, Meta, read_config, read_meta
+from avsgn_pyg.engine.files import (
+    CONFIG,
+    META,
+    MODEL,
+    SAVED_CONFIG,
+    Meta,
+    read_config,
+    read_meta,
+    read_saved,
+    validated,
+)
 
+#: What distinguishes the metas of the seeds of one run.
+OWN: Final = ("seed", "epoch", "step", "selection_score", "versions")
 #: How many differing keys an error lists; it counts the others.
 LISTED: Final = 6
 
@@ -57,7 +69,7 @@ def save_checkpoint(
     """
     with atomic(folder, folder=True) as partial:
         save_file(on_cpu(weights), partial / MODEL)
-        save_config(config, partial / CONFIG)
+        (partial / CONFIG).write_text(dump_config(config), encoding="utf-8")
         (partial / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if resume is not None:
             (partial / "resume").mkdir()
@@ -95,6 +107,24 @@ def load_checkpoints(folders: Sequence[Path]) -> list[Checkpoint]:
             raise CheckpointError(f"{other.path} and {first.path}: differ in {', '.join(differing)}, so they are not "
                                   "seeds of one run, and cannot answer together")
     return found
+
+
+def read_folder(folder: Path) -> list[Checkpoint]:
+    """Read a folder of ``save_pretrained``, of one model or of the seeds of an ensemble.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or of another format.
+    """
+    path, values = folder / SAVED_CONFIG, read_saved(folder)
+    config = validated(Config, without_former(values.get("config") or {}, saved=True), path)
+    meta = validated(Meta, values.get("meta"), path)
+    weights, members = read_tensors(folder / MODEL), values.get("members", ())
+    if not members:
+        return [Checkpoint(folder, config, meta, weights)]
+    parts = ({name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+             for prefix in map("members.{}.".format, range(len(members))))
+    return [Checkpoint(folder, config, meta.model_copy(update={name: member[name] for name in OWN}), own)
+            for member, own in zip(members, parts, strict=True)]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from accelerate.state import AcceleratorState, GradientState, is_initialized
 from accelerate.utils import broadcast, reduce
 from torch.utils.data import DataLoader
 
-from avsgn_pyg.common.config import ConfigError, TrainConfig
+from avsgn_pyg.common.config import ConfigError
+from avsgn_pyg.common.settings import TrainConfig
 from avsgn_pyg.data.dataset import Videos
 
 #: Share of a GPU's free memory that the features of one split may take; larger ones stay on the CPU.

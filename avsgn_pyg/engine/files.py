@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from avsgn_pyg.common.config import Config, load_config
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.engine.foreign import describe
+
+T = TypeVar("T", bound=BaseModel)
 
 #: Version of the files of a checkpoint and of the names of its weights; 0.1.0 wrote 1.
 FORMAT: Final = 2
@@ -69,8 +71,13 @@ def read_meta(folder: Path) -> Meta:
     found = values.get("format") if isinstance(values, dict) else None
     if found != FORMAT:
         raise CheckpointError(f"{path}: format {found!r}, this version reads format {FORMAT}; {OTHER_VERSION}")
+    return validated(Meta, values, path)
+
+
+def validated(kind: type[T], values: Any, path: Path) -> T:
+    """Return a pydantic model of the values that `path` has; CheckpointError for values that it does not take."""
     try:
-        return Meta.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
         raise CheckpointError(f"{path}: {problems}") from None
@@ -85,7 +92,7 @@ def read_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
     """
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder / CONFIG}: no such file, so the model cannot be rebuilt")
-    return load_config(folder / CONFIG, overrides)
+    return load_config(folder / CONFIG, overrides, saved=True)
 
 
 def check_files(folder: Path) -> None:

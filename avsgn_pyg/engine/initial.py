@@ -8,12 +8,11 @@ from pathlib import Path
 
 from torch import nn
 
-from avsgn_pyg.common.config import TrainConfig
 from avsgn_pyg.common.errors import CheckpointError, ConfigError, did_you_mean
-from avsgn_pyg.engine.checkpoint import Checkpoint, fit_problems, listed, load_checkpoint
+from avsgn_pyg.common.settings import TrainConfig
+from avsgn_pyg.engine.checkpoint import Checkpoint, fit_problems, listed, load_checkpoint, read_folder
 from avsgn_pyg.engine.files import MODEL, SAVED_CONFIG, is_saved
 from avsgn_pyg.engine.run_folder import find_checkpoint
-from avsgn_pyg.engine.saved import read_folder
 
 
 class Initial:

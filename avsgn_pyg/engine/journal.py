@@ -28,38 +28,17 @@ PACKAGES: Final = ("avsgn_pyg", "torch", "torch_geometric", "torch_scatter", "ac
 PACKAGE: Final = Path(__file__).resolve().parents[1]
 
 
-class Journal:
-    """``journal.jsonl`` of a run; use it as a context manager.
+def trim_journal(path: Path, after: int) -> None:
+    """Remove the records of later epochs than `after`, from which a run continues, and a line that a kill cut short."""
+    if path.exists():
+        kept = [record for record in read_journal(path) if record["epoch"] <= after]
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
-    Args:
-        folder: the run's.
-        after: the finished epoch from which the run continues. Records of later epochs are removed, so that none occurs
-            twice.
-        write: ``False`` writes nothing, for every process but the first.
-    """
 
-    def __init__(self, folder: Path, *, after: int = 0, write: bool = True) -> None:
-        self._lines = None
-        if write:
-            path = folder / "journal.jsonl"
-            if path.exists():  # without the records of later epochs, and without a line that a kill cut short
-                kept = [record for record in read_journal(path) if record["epoch"] <= after]
-                write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
-            self._lines = path.open("a", encoding="utf-8")
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._lines is not None:
-            self._lines.close()
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Add an epoch's record."""
-        if self._lines is None:
-            return
-        self._lines.write(json.dumps(plain(record)) + "\n")
-        self._lines.flush()
+def add_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Add an epoch's record to ``journal.jsonl``."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(plain(record)) + "\n")
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from avsgn_pyg.common.config import TrainConfig
+from avsgn_pyg.common.settings import TrainConfig
 
 #: Devices with a fused Adam kernel: one launch (or one pass over memory) for all parameters.
 FUSED_DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})

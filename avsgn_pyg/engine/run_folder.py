@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from avsgn_pyg.common.command_line import python
-from avsgn_pyg.common.config import Config, dump_config, load_config
+from avsgn_pyg.common.config import Config, dump_config
 from avsgn_pyg.common.errors import CheckpointError, RunError
 from avsgn_pyg.common.files import write_json, write_text
-from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_json, read_meta
+from avsgn_pyg.engine.files import CONFIG, META, MODEL, read_config, read_json, read_meta
 from avsgn_pyg.engine.foreign import describe
 
-#: Folders in which trackers write.
-TRACKED: Final = frozenset({"tensorboard", "wandb"})
 #: What a run, and the tools that draw it, write into its folder; overwriting removes these and nothing else.
-PARTS: Final = ("config.yaml", "environment.json", "journal.jsonl", *TRACKED, "checkpoints", "summary-*.json",
-                "evaluation-*", "pictures", "seed-*")
+PARTS: Final = ("config.yaml", "environment.json", "journal.jsonl", "tensorboard", "wandb", "checkpoints",
+                "summary-*.json", "evaluation-*", "pictures", "seed-*")
 #: Settings that do not change what is trained: where files lie (the data are compared separately), where numbers are
 #: logged, and what is evaluated afterwards. ``evaluate.tau`` is not one of them, since it decodes the selecting split.
 FREE: Final = frozenset({"run_dir", "data.root", "evaluate.split", "evaluate.bootstrap", "train.trackers"})
@@ -89,8 +87,7 @@ class RunFolder:
 
     def begin(self, config: Config) -> None:
         """Create the folder, write the config (of a lengthened run again), and remove what a kill left unfinished."""
-        path = self.path / CONFIG
-        if not path.exists() or load_config(path).train.epochs != config.train.epochs:
+        if not (self.path / CONFIG).exists() or read_config(self.path).train.epochs != config.train.epochs:
             write_config(config, self.path)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._keep_only(self.index)
@@ -121,7 +118,7 @@ def read_run_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
         raise RunError(f"{folder}: no {CONFIG} there, so there is no run to continue")
     for meta in sorted(folder.glob(f"**/checkpoints/[!.]*/{META}")):  # another format is reported before its settings
         read_meta(meta.parent)
-    return load_config(folder / CONFIG, overrides)
+    return read_config(folder, overrides)
 
 
 def how_to_continue(tool: str, folder: Path | None) -> str:
@@ -160,7 +157,7 @@ def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE, *,
     """
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder}: holds files but no {CONFIG}, so it is not a run's; choose another name= or run_dir=")
-    found = differences(load_config(folder / CONFIG), config, free)
+    found = differences(read_config(folder), config, free)
     if found:
         raise RunError(
             f"{folder}: holds a run of another config. It differs in\n  " + "\n  ".join(found) + "\n"
@@ -174,15 +171,14 @@ def check_same_run(folder: Path, config: Config, free: frozenset[str] = FREE, *,
 def check_seeds(folder: Path, config: Config, *, lengthen: bool = False) -> None:
     """As :func:`check_same_run`, for the folder of several seeds; seeds may be added to a run that has several."""
     if not is_empty(folder):
-        several = (folder / CONFIG).is_file() and load_config(folder / CONFIG).train.seeds is not None
+        several = (folder / CONFIG).is_file() and read_config(folder).train.seeds is not None
         free = _free(folder, config, lengthen) | {"train.seed"} | ({"train.seeds"} if several else set())
         check_same_run(folder, config, free, resumed=lengthen)
 
 
 def _free(folder: Path, config: Config, lengthen: bool) -> frozenset[str]:
     """:data:`FREE`, and the number of epochs where it may rise and does."""
-    path = folder / CONFIG
-    rises = lengthen and path.is_file() and config.train.epochs > load_config(path).train.epochs
+    rises = lengthen and (folder / CONFIG).is_file() and config.train.epochs > read_config(folder).train.epochs
     return FREE | {"train.epochs"} if rises else FREE
 
 

@@ -19,11 +19,10 @@ from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.data.loaders import make_loader
 from avsgn_pyg.engine import resume
 from avsgn_pyg.engine.checkpoint import save_checkpoint
-from avsgn_pyg.engine.compiled import CompiledModel
 from avsgn_pyg.engine.devices import mean_everywhere, place, place_batches, same_everywhere
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.initial import find_frozen
-from avsgn_pyg.engine.journal import Journal, note_environment, versions
+from avsgn_pyg.engine.journal import add_record, note_environment, trim_journal, versions
 from avsgn_pyg.engine.losses import Learner, LossLog, check_weights
 from avsgn_pyg.engine.optim import build_average, build_optimizer, build_schedule
 from avsgn_pyg.engine.run_folder import Index, RunFolder
@@ -94,15 +93,17 @@ class Trainer:
             self.run.begin(self.config)
             note_environment(self.run.path / "environment.json", self.accelerator, self.progress.epoch, self.meta,
                              self.notes)
+            trim_journal(self.run.journal, self.progress.epoch)
             if self.trackers is not None:
                 self.trackers.start(self.progress.epoch)
         self.accelerator.wait_for_everyone()
         first = self.progress.epoch + 1
-        with Journal(self.run.path, after=self.progress.epoch, write=main) as journal, self._bar() as bar:
+        with self._bar() as bar:
             for epoch in range(first, self.recipe.epochs + 1):
                 record = self._train_epoch(epoch, bar)
                 record |= self._score(epoch)
-                journal.write(record)
+                if main:
+                    add_record(self.run.journal, record)
                 if self.trackers is not None:
                     self.trackers.log(record)
                 self._report(record, bar)
@@ -120,8 +121,7 @@ class Trainer:
             self.progress = resume.restore(checkpoint, self.parts, self.config)
         steps = math.ceil(len(self.loader) / self.recipe.accumulate)
         self.schedule = build_schedule(self.parts.optimizer, self.recipe, steps, self.progress.step)
-        model = CompiledModel(self.parts.model) if self.recipe.compile else self.parts.model
-        self.learner = self.accelerator.prepare_model(Learner(model, self.objective))
+        self.learner = self.accelerator.prepare_model(Learner(self.parts.model, self.objective))
         self.optimizer = self.accelerator.prepare_optimizer(self.parts.optimizer)
         if checkpoint is not None:
             if self.accelerator.scaler is not None and self.progress.scaler:

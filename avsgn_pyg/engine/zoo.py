@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -27,9 +27,11 @@ from avsgn_pyg.baselines import (
 )
 from avsgn_pyg.baselines.common import PreparedInputs
 from avsgn_pyg.baselines.options import build_with
-from avsgn_pyg.common.config import ConfigError, DenseConfig, ModelConfig, ObjectiveConfig
+from avsgn_pyg.common.config import ConfigError
 from avsgn_pyg.common.errors import did_you_mean
+from avsgn_pyg.common.settings import DenseConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.engine.assembly import LabelBanks, Shape, avsgn_parts
+from avsgn_pyg.engine.checkpoint import Checkpoint
 from avsgn_pyg.graph.localization import Ensemble
 from avsgn_pyg.graph.topology import Topology
 from avsgn_pyg.model.avsgn import AVSGN
@@ -99,16 +101,7 @@ def build_model(config: ModelConfig, shape: Shape, label_text: LabelBanks | None
         raise ConfigError(f"model: {error}") from error
 
 
-@runtime_checkable
-class Trained(Protocol):
-    """A checkpoint: its settings and metadata, and a function that loads its weights into a model."""
-
-    config: Any
-    meta: Any
-    load_into: Callable[[nn.Module], None]
-
-
-def load_model(checkpoint: Trained, shape: Shape | None = None) -> nn.Module:
+def load_model(checkpoint: Checkpoint, shape: Shape | None = None) -> nn.Module:
     """Rebuild a checkpoint's model with its weights, in evaluation mode, on the CPU; the random state is not changed.
 
     Args:
@@ -126,7 +119,7 @@ def load_model(checkpoint: Trained, shape: Shape | None = None) -> nn.Module:
     return model.eval()
 
 
-def load_models(checkpoints: Sequence[Trained], shape: Shape | None = None) -> nn.Module:
+def load_models(checkpoints: Sequence[Checkpoint], shape: Shape | None = None) -> nn.Module:
     """Return :func:`load_model` of one checkpoint, or the ensemble of several, which are of one run."""
     models = [load_model(checkpoint, shape) for checkpoint in checkpoints]
     return Ensemble(models) if len(models) > 1 else models[0]

@@ -44,7 +44,7 @@ def documentation_figures(run: Path, videos: Path, *, row: int | None = None, ex
     yield "graph.png", graph_figure(picture)
     yield "figures/overlaid.png", graph_figure(picture, arrangement="overlaid", share=0.05)
     yield "figures/adjacency.png", heatmap_figure(picture)
-    other, explanation, note = recipes.explanation.explain_row(run, row=explained, split="test")
+    other, explanation, note = recipes.pictures.explain_row(run, row=explained, split="test")
     shown = with_media(other.picture, clips[int(other.batch.row)])
     yield "explain.png", explanation_figure(shown, explanation, note=note)
     yield "figures/tsne.png", recipes.embedding.draw_tsne(recipes.embedding.embed_run(run, split="test", device="cpu"))

@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 
 from avsgn_pyg.common.errors import CheckpointError
 from avsgn_pyg.common.files import atomic, write_json
-from avsgn_pyg.engine.checkpoint import Checkpoint, on_cpu
+from avsgn_pyg.engine.checkpoint import Checkpoint, on_cpu, read_folder
 from avsgn_pyg.engine.files import LIBRARY, MODEL, SAVED_CONFIG
-from avsgn_pyg.engine.saved import read_folder
 from avsgn_pyg.predictor.pretrained import join_weights, saved_config
 
 TASK = "audio-visual-event-localization"

@@ -14,9 +14,8 @@ from typing import Any, Final
 from torch import Tensor
 
 from avsgn_pyg.common.errors import CheckpointError
-from avsgn_pyg.engine.checkpoint import Checkpoint
+from avsgn_pyg.engine.checkpoint import OWN, Checkpoint
 from avsgn_pyg.engine.files import FORMAT, LIBRARY, SAVED_CONFIG, is_saved, read_json
-from avsgn_pyg.engine.saved import OWN
 
 #: Scores of an evaluation that are saved with the model.
 SCORES: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from avsgn_pyg.common.config import AugmentConfig
+from avsgn_pyg.common.settings import AugmentConfig
 from avsgn_pyg.data.augment import Seconds, augment, drop_modality, paste_boundaries, recombine
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.graph.views import dense_view, padded_view, with_regions

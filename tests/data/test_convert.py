@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.convert import Conversion, convert, pool
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import read_store, write_store

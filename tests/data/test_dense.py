@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsgn_pyg.common.config import DataConfig, load_config
+from avsgn_pyg.common.config import load_config
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, write_annotations
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.dense import DenseVideos

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.annotations import AnnotatedVideo, TimedEvent, labels_of, read_annotations, write_annotations
 from avsgn_pyg.data.ave import Annotations, Splits
 from avsgn_pyg.data.dataset import load_dataset

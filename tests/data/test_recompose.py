@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from avsgn_pyg.common.config import DataConfig, SyntheticConfig
+from avsgn_pyg.common.settings import DataConfig, SyntheticConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.files import DataError
 from avsgn_pyg.data.recompose import find_background, recompose

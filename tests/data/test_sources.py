@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data import sources
 from avsgn_pyg.data.dataset import Dataset, load_dataset
 from avsgn_pyg.data.feature_store import Features, write_store

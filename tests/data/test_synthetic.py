@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avsgn_pyg.common.config import SyntheticConfig
+from avsgn_pyg.common.settings import SyntheticConfig
 from avsgn_pyg.data.synthetic import make_synthetic
 from avsgn_pyg.data.videos import Dataset
 

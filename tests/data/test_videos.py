@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from avsgn_pyg.common.config import DataConfig, SyntheticConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig, SyntheticConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.data.legacy import open_maps

@@ -42,7 +42,7 @@ def test_an_interrupted_write_leaves_no_checkpoint(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(under_test, "save_config", die)  # after the weights
+    monkeypatch.setattr(under_test, "dump_config", die)  # after the weights
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(tmp_path / "c", {"a": torch.ones(2)}, Config(), meta)
     assert not list(tmp_path.iterdir())

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avsgn_pyg.common.config import ConfigError, TrainConfig
+from avsgn_pyg.common.config import ConfigError
+from avsgn_pyg.common.settings import TrainConfig
 from avsgn_pyg.data.videos import Videos
 from avsgn_pyg.engine.devices import check_device, make_accelerator, place
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from avsgn_pyg.common.config import Config, TrainConfig
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import CheckpointError, ConfigError
+from avsgn_pyg.common.settings import TrainConfig
 from avsgn_pyg.engine.checkpoint import Checkpoint, save_checkpoint
 from avsgn_pyg.engine.files import Meta
 from avsgn_pyg.engine.initial import Initial, find_frozen, read_initial

@@ -9,17 +9,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from avsgn_pyg.common.config import TrainConfig
 from avsgn_pyg.common.errors import CheckpointError
+from avsgn_pyg.common.settings import TrainConfig
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.files import Meta
-from avsgn_pyg.engine.journal import Journal, git_revision, installed_revision, note_environment, read_journal
+from avsgn_pyg.engine.journal import (
+    add_record,
+    git_revision,
+    installed_revision,
+    note_environment,
+    read_journal,
+    trim_journal,
+)
 
 
 def write(folder: Path, epochs: range, after: int = 0) -> None:
-    with Journal(folder, after=after) as journal:
-        for epoch in epochs:
-            journal.write({"epoch": epoch, "loss": {"total": float(epoch)}, "val": {"relevance_auc": math.nan}})
+    trim_journal(folder / "journal.jsonl", after)
+    for epoch in epochs:
+        record = {"epoch": epoch, "loss": {"total": float(epoch)}, "val": {"relevance_auc": math.nan}}
+        add_record(folder / "journal.jsonl", record)
 
 
 def test_an_epoch_is_one_line_also_after_a_resume(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from avsgn_pyg.common.config import TrainConfig
+from avsgn_pyg.common.settings import TrainConfig
 from avsgn_pyg.engine.optim import build_average, build_optimizer, learning_rate_multiplier
 from avsgn_pyg.layers.time import LearnedTime, SubgraphTime
 from avsgn_pyg.model.head import LocalizationHead

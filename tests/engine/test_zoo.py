@@ -220,11 +220,6 @@ def test_an_option_of_a_baseline_changes_the_result_or_is_an_error(name: str, su
                     outcome(name, supervision, setting)
 
 
-def test_an_unknown_model_of_an_objective_is_an_error():
-    with pytest.raises(ConfigError, match="'avsng' is not a model; choose one of"):
-        build_objective(load_config().objective, "avsng")
-
-
 @pytest.mark.parametrize("name", sorted({*DENSE} - {"avsgn"}))
 def test_a_baseline_of_several_events_refuses_what_it_does_not_read(name: str):
     base = ["data.kind=dense", "data.name=d", "data.features=f.h5", f"model.name={name}"]

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from avsgn_pyg.common.config import ModelConfig, load_config
+from avsgn_pyg.common.config import load_config
+from avsgn_pyg.common.settings import ModelConfig
 from avsgn_pyg.engine.zoo import Shape, build_model
 from avsgn_pyg.layers.convs import build_conv
 from avsgn_pyg.model.avsgn import AVSGN

@@ -37,10 +37,10 @@ def test_without_arguments_it_measures_all_but_single_layers_and_writes_nothing(
 
 
 def test_arguments_reach_the_workload(tool):
-    tool.main(["--rows", "cmgi", "window", "--budget", "2.5", "--compile", "--quick", "--rounds", "4", "--threads", "2",
+    tool.main(["--rows", "cmgi", "window", "--budget", "2.5", "--quick", "--rounds", "4", "--threads", "2",
                "--quiet", "model.cmsa.heads=2"])
     (workload, groups, progress), = tool.asked
-    assert groups == ["cmgi", "window"] and workload.budget == 2.5 and workload.compile
+    assert groups == ["cmgi", "window"] and workload.budget == 2.5
     assert workload.videos < Workload.videos and workload.rounds == 4 and workload.threads == 2
     assert workload.overrides == ("model.cmsa.heads=2",) and not progress
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsgn_pyg.engine.recipes import explanation
+from avsgn_pyg.engine.recipes import pictures
 from avsgn_pyg.model import explain
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,7 @@ KINDS = "background", "event", "class"
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(explain.COEFFICIENTS, "epochs", 2)
-    monkeypatch.setattr(explanation, "STEPS", 4)
+    monkeypatch.setattr(pictures, "STEPS", 4)
 
 
 @pytest.mark.parametrize(("options", "nodes"), [

@@ -23,7 +23,6 @@ __all__ = ["EXPECTED_ERRORS", "Result", "evaluate_checkpoint", "evaluate_run", "
 __getattr__, __dir__ = attach(__name__, {
     "evaluation": ("Result", "evaluate_checkpoint", "evaluate_run"),
     "embedding": (),
-    "explanation": (),
     "open_vocabulary": (),
     "parts": ("open_dataset",),
     "pictures": (),

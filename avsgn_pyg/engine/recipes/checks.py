@@ -5,12 +5,12 @@ A tool calls them before it imports the recipe, which repeats them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from avsgn_pyg.common.config import AugmentConfig, Config, ConfigError, ObjectiveConfig
+from avsgn_pyg.common.config import Config, ConfigError
+from avsgn_pyg.common.settings import AugmentConfig, ObjectiveConfig
 from avsgn_pyg.data.files import check_files
 from avsgn_pyg.engine import files
 from avsgn_pyg.engine.run_folder import find_checkpoint, find_checkpoints
@@ -65,8 +65,6 @@ def refuse_unread(config: Config, task: str, unread: Mapping[str, Sequence[str]]
     if train.seeds is not None:
         raise ConfigError(f"train.seeds={list(train.seeds)}: {task} trains one seed a run; give train.seed and a name= "
                           "for each")
-    if train.early_stop is not None and train.select == "last":
-        raise ConfigError(f"train.early_stop={train.early_stop} needs a split to watch; train.select=last has none")
 
 
 def check_run(
@@ -104,11 +102,3 @@ def check_tau(tau: float | None) -> None:
     """Raise ConfigError for a number that is not a threshold of the relevance."""
     if tau is not None and not 0.0 <= tau < 1.0:
         raise ConfigError(f"tau={tau} is no threshold of the relevance; give one in [0, 1), such as 0.6")
-
-
-def check_folder(folder: Path) -> Path:
-    """Return the folder if pictures can be written there; ConfigError otherwise."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ConfigError(f"{folder}: cannot be written to; name another folder for the pictures, --out DIR")
-    return folder

@@ -11,13 +11,11 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from avsgn_pyg.common.config import Config
-from avsgn_pyg.data.dataset import Videos, load_dataset
+from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.data.dense import DenseVideos
-from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.evaluator import run_batches
-from avsgn_pyg.engine.recipes.checks import FREE_SECTIONS, check_config
-from avsgn_pyg.engine.recipes.task import Scored, Task, bind
+from avsgn_pyg.engine.recipes.task import Scored, Task
 from avsgn_pyg.graph.detection import DenseOutput, Detection, decode_dense
 from avsgn_pyg.metrics.detection import evaluate_detections
 
@@ -56,14 +54,7 @@ def _score(
                   {"detections.json": {"version": "avsgn_pyg", "results": results, "database": truth}})
 
 
-def _build(config: Config, shape: zoo.Shape, label_text: LabelText | None) -> nn.Module:
-    return zoo.build_model(config.model, shape, label_text, dense=config.dense)
-
-
 TASK: Final = Task(
-    name="a score of several events", unit="mean average precision in %", file="metrics.json", check=check_config,
-    load=lambda config: load_dataset(config.data), build=_build,
-    objective=lambda config: zoo.build_objective(config.dense, config.model.name), judge=judge, score=_score,
-    free=FREE_SECTIONS)
-
-train, restart, evaluate_run = bind(TASK)
+    name="a score of several events", unit="mean average precision in %",
+    build=lambda config, shape, text: zoo.build_model(config.model, shape, text, dense=config.dense),
+    objective=lambda config: zoo.build_objective(config.dense, config.model.name), judge=judge, score=_score)

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from avsgn_pyg import metrics
-from avsgn_pyg.common.config import ConfigError, TrainConfig
+from avsgn_pyg.common.config import ConfigError
+from avsgn_pyg.common.settings import TrainConfig
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.evaluator import stage_features
 from avsgn_pyg.engine.recipes.parts import open_run

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import nn
 
 from avsgn_pyg import metrics
-from avsgn_pyg.common.config import Config, ConfigError, TrainConfig
+from avsgn_pyg.common.config import Config, ConfigError
+from avsgn_pyg.common.settings import TrainConfig
 from avsgn_pyg.data.augment import Seconds, paste_boundaries
 from avsgn_pyg.data.dataset import Dataset, Videos
 from avsgn_pyg.engine import zoo
@@ -24,7 +25,8 @@ from avsgn_pyg.engine.recipes import dense
 from avsgn_pyg.engine.recipes.checks import check_run, check_tau
 from avsgn_pyg.engine.recipes.parts import check_fits, open_dataset, other_settings, shape_of, split_of
 from avsgn_pyg.engine.recipes.result import Evaluation, Result, join
-from avsgn_pyg.engine.recipes.task import TaskResult
+from avsgn_pyg.engine.recipes.task import Task, TaskResult
+from avsgn_pyg.engine.recipes.task import evaluate_run as evaluate_task
 from avsgn_pyg.engine.run_folder import find_checkpoints
 
 Split = Literal["train", "val", "test"]
@@ -69,7 +71,7 @@ def evaluate_run(
         if (tau, tau_from, seeds) != (None, None, None):
             raise ConfigError(f"{path}: a run of data.kind=dense has one seed and no tau; leave out --tau, --tau-from "
                               "and --seeds")
-        return dense.evaluate_run(path, split=split, overrides=overrides, device=device)
+        return evaluate_task(dense.TASK, path, split=split, overrides=overrides, device=device)
     accelerator = make_accelerator(TrainConfig(device=device))
     places = find_checkpoints(path, seeds)
     checkpoints = load_checkpoints([*places.values()])
@@ -179,7 +181,9 @@ def paste_over(videos: Videos) -> Videos:
     return replace(videos, audio=made.audio, visual=made.visual, relevance=1 - made.pasted)
 
 
-def judge(model: nn.Module, videos: Videos, *, config: Config, device: torch.device) -> dict[str, float]:
+def judge(
+    model: nn.Module, videos: Videos, *, config: Config, device: torch.device, categories: Sequence[str] = ()
+) -> dict[str, float]:
     """Return scores of a split that are cheap enough for every epoch, percent; the first one selects."""
     found = predict(model, videos, device=device, batch_size=config.train.batch_size)
     category = videos.category.cpu()
@@ -211,3 +215,25 @@ def draw_confusion(result: Result) -> None:
     figure = confusion_figure(one.report.confusion, one.meta.categories, title=title)
     for suffix in ("png", "svg"):
         save_figure(figure, result.place / f"confusion.{suffix}")
+
+
+class Localization(Task):
+    """The localization of one event a video, the only task that has several seeds a run."""
+
+    def evaluate(self, checkpoint: Checkpoint, dataset: Dataset, split: str, **options: Any) -> Result:
+        """Return :func:`evaluate_checkpoint`."""
+        return evaluate_checkpoint(checkpoint, dataset, split, **options)
+
+    def write(self, result: Result) -> None:
+        """Write the files of a result of :meth:`evaluate` or :meth:`join`."""
+        write_outputs(result)
+
+    def join(self, folder: Path, results: Sequence[Result], dataset: Dataset, **options: Any) -> Result:
+        """Return :func:`join_seeds`."""
+        return join_seeds(folder, results, dataset, **options)
+
+
+LOCALIZATION: Final = Localization(
+    name="an evaluation", judge=judge,
+    build=lambda config, shape, text: zoo.build_model(config.model, shape, text, config.objective.supervision),
+    objective=lambda config: zoo.build_objective(config.objective, config.model.name))

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from avsgn_pyg import metrics
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import ConfigError, DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
 from avsgn_pyg.engine.assembly import LabelBanks
 from avsgn_pyg.engine.evaluator import predict

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 
 from torch import nn
 
-from avsgn_pyg.common.config import AVSGN, Config, ConfigError
+from avsgn_pyg.common.config import Config, ConfigError
 from avsgn_pyg.common.errors import CheckpointError, DataError
+from avsgn_pyg.common.settings import AVSGN
 from avsgn_pyg.data.dataset import Dataset, Videos, load_dataset
 from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
@@ -71,6 +72,11 @@ def open_dataset(config: Config) -> Dataset:
         zoo.refuse_maps(config.model.name)
     dataset = load_dataset(config.data)
     _refuse_mixed_lengths(config, dataset)
+    return with_graph(config, dataset)
+
+
+def with_graph(config: Config, dataset: Dataset) -> Dataset:
+    """Return the data set with the text nodes and edges that the config's model needs."""
     return dataset.with_graph(zoo.text_nodes(config.model, shape_of(dataset)), zoo.topology(config.model))
 
 

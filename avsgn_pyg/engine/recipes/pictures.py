@@ -1,22 +1,30 @@
-"""Figures of one row of a run's data: timeline, attention graph, exported graph."""
+"""Figures of one row of a run's data: timeline, attention graph, exported graph, explanation of the prediction."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
+from torch_geometric.explain import CaptumExplainer, HeteroExplanation
 
 from avsgn_pyg import metrics
 from avsgn_pyg.common.config import ConfigError
+from avsgn_pyg.common.errors import PictureError
 from avsgn_pyg.data.dataset import Videos
-from avsgn_pyg.engine.recipes.checks import check_folder, check_tau
+from avsgn_pyg.engine.recipes.checks import check_tau
 from avsgn_pyg.engine.recipes.parts import Opened, open_run
+from avsgn_pyg.model.explain import explain
 from avsgn_pyg.visualize.confusion import confusion_figure
 from avsgn_pyg.visualize.files import VideoGraph
 from avsgn_pyg.visualize.picture import Picture, named_layers, spans, text_names
 from avsgn_pyg.visualize.theme import Figure
+
+#: Method -> its name in figures.
+METHODS: Final = {"gnn": "GNNExplainer", "integrated_gradients": "integrated gradients"}
+STEPS: Final = 50  #: of the integral
 
 
 def answer_row(
@@ -75,7 +83,45 @@ def folder_in(run: Path, name: str) -> Path:
     Raises:
         ConfigError: nothing can be written there.
     """
-    return check_folder(run / "pictures" / name)
+    folder = run / "pictures" / name
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise ConfigError(f"{folder}: cannot be written to; name another folder for the pictures, --out DIR")
+    return folder
+
+
+def explain_row(
+    run: Path, *, method: str = "gnn", second: int | None = None, row: int | None = None, split: str | None = None,
+    overrides: Sequence[str] = (),
+) -> tuple[VideoGraph, HeteroExplanation, str]:
+    """Explain a checkpoint's prediction for one row, against the mean second of the train split.
+
+    Args:
+        method: of :data:`METHODS`; ``integrated_gradients`` needs captum.
+        second: explain event or background, whichever is predicted, in this second; ``None``: the predicted class.
+        row, split, overrides: as for :func:`answer_row`.
+
+    Returns:
+        The answer, its explanation, and a sentence on what was explained and how.
+
+    Raises:
+        PictureError: captum is not installed, a second after the end, or a model without a graph.
+        CheckpointError, ConfigError, DataError: as for ``answer_row``.
+    """
+    opened, answer = open_row(run, row=row, split=split, overrides=overrides)
+    algorithm, nodes = (None, "object") if method == "gnn" else (_integrated_gradients(), "attributes")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            explanation = explain(opened.model, answer.batch, algorithm, second=second, node_mask_type=nodes,
+                                  baseline=opened.dataset.train.mean)
+        except ValueError as error:
+            raise PictureError(str(error)) from None
+    what = "the class"
+    if second is not None:
+        kind = "event" if int(explanation.target) else "background"
+        what = f"{kind} in second {second} (relevance {float(explanation.prediction):.2f})"
+    return answer, explanation, f"masks of {METHODS[method]} for {what}"
 
 
 def _number(videos: Videos, row: int | None, split: str) -> int:
@@ -106,3 +152,11 @@ def _picture(opened: Opened, number: int, found: Any, tau: float) -> Picture:
         adjacency=named_layers(found.adjacency, layers=config.cmgi.layers, residual=config.cmgi.residual),
         text=text_names(names, getattr(opened.model, "label_text", None)),
     )
+
+
+def _integrated_gradients() -> CaptumExplainer:
+    try:
+        return CaptumExplainer("IntegratedGradients", n_steps=STEPS)
+    except ImportError:
+        raise PictureError("integrated gradients need captum; install it with pip install 'avsgn_pyg[figures]', or use "
+                           "the method gnn") from None

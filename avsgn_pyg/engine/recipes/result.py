@@ -20,13 +20,14 @@ from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.files import Meta, read_json
 from avsgn_pyg.engine.journal import plain
 from avsgn_pyg.engine.recipes.outputs import write_predictions
-from avsgn_pyg.engine.run_folder import TRACKED
 
 #: Fields of a report that a summary over seeds averages, before the events' F1.
 SUMMARISED: Final = ("segment_accuracy", "class_accuracy", "background_f1", "relevance_auc", "all_foreground_oracle",
                      "force_all_foreground")
 #: What all seeds of a summary must have in common.
 SHARED: Final = ("dataset", "synthetic", "split", "parts", "tau_from", "selected_on")
+
+
 class Evaluation(NamedTuple):
     """One checkpoint's part of a :class:`Result`.
 
@@ -117,6 +118,11 @@ class Result:
         return {name: metrics.mean_std_interval(found) for name, found in values.items()}
 
     @property
+    def tracked(self) -> dict[str, float]:
+        """The scores that trackers receive: name -> mean over the seeds."""
+        return {name: score.mean for name, score in self.scores.items()}
+
+    @property
     def correct(self) -> Float[Tensor, "S N"]:
         """Share of each video's segments that are right, one row per seed."""
         videos, classes = self.videos, len(self.evaluations[0].meta.categories)
@@ -137,10 +143,6 @@ class Result:
         """The printed tables: one per seed, then the summary and the ensemble."""
         tables = [_table(self, one) for one in self.evaluations] + ([_summary_table(self)] if self.summarised else [])
         return "\n\n".join(tables + ([] if self.ensemble is None else [self.ensemble.table()]))
-
-    def listing(self) -> str:
-        """The folder, then each file in it."""
-        return list_files(self.folder)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: every evaluation, and summary and ensemble if there are several seeds."""
@@ -176,14 +178,6 @@ class Result:
                       "selected_on": self.selected_on, "epochs": [one.meta.epoch for one in self.evaluations],
                       "marks": self.marks, "interval": self.interval,
                       "scores": {name: summary._asdict() for name, summary in self.scores.items()}})
-
-
-def list_files(folder: Path) -> str:
-    """Return the folder, then each file in it; a tracker's folder counts as one."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.name in TRACKED or path.is_file())
-    lines = [f"  {path.relative_to(folder)}{'/' if path.is_dir() else ''}"
-             for path in paths if not {*path.relative_to(folder).parts[:-1]} & TRACKED]
-    return "\n".join([f"{folder}/", *lines])
 
 
 def name_of(split: str, parts: Sequence[str], what: str = "evaluation") -> str:

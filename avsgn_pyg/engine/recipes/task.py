@@ -1,36 +1,31 @@
-"""Runs of a task that has its own model and scores: train or resume one seed, score a checkpoint, write the result.
+"""What is trained: data, model, objective and scores of a task, and the result of a checkpoint with its own scores.
 
-The run's folder is that of every other run (``docs/runs.md``); instead of accuracies it has the scores of the task.
+The folder of every run is alike (``docs/runs.md``); only the files of its evaluation differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
-from accelerate.utils import set_seed
 from torch import nn
 
-from avsgn_pyg.common.config import Config, ConfigError, TrainConfig
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.files import write_json
+from avsgn_pyg.common.settings import TrainConfig
 from avsgn_pyg.data.dataset import Dataset
 from avsgn_pyg.data.feature_store import LabelText
 from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoint
 from avsgn_pyg.engine.devices import make_accelerator
 from avsgn_pyg.engine.files import read_config
-from avsgn_pyg.engine.initial import find_frozen
-from avsgn_pyg.engine.recipes.checks import check_run
-from avsgn_pyg.engine.recipes.fitting import fit, initial_of, start
-from avsgn_pyg.engine.recipes.parts import check_fits, other_settings, scored_splits, shape_of, split_of
-from avsgn_pyg.engine.recipes.result import list_files, name_of
-from avsgn_pyg.engine.run_folder import find_checkpoint, read_run_config, run_folder
-from avsgn_pyg.engine.trackers import Trackers
+from avsgn_pyg.engine.recipes.checks import FREE_SECTIONS, check_config, check_run
+from avsgn_pyg.engine.recipes.parts import check_fits, open_dataset, other_settings, shape_of, split_of
+from avsgn_pyg.engine.recipes.result import name_of
 
 
 class Scored(NamedTuple):
@@ -47,29 +42,45 @@ class Task:
 
     Attributes:
         name: of a checkpoint's scores in error messages: ``a parser's score``.
-        unit: of the scores in the table's first line, after a comma.
-        file: written in ``evaluation-<split>/``.
-        check: raises an error for settings and files that cannot be used.
-        load: returns the data set of a config.
         build: ``(config, shape, label text) -> model``.
         objective: ``config -> objective``.
         judge: ``(model, videos, config=, device=, categories=) -> scores`` of a split, percent; the first one selects.
-        score: the same call returns all scores of a checkpoint.
+        score: the same call returns all scores of a checkpoint; ``None`` where :meth:`evaluate` is overridden.
+        unit: of the scores in the table's first line, after a comma.
+        file: written in ``evaluation-<split>/``.
         facts: constants of the scores, written with them.
+        check: raises an error for settings and files that cannot be used.
+        open: checks a config, and returns its data set with the text nodes and edges that the model needs.
         free: sections that may be overridden for a trained run.
     """
 
     name: str
-    unit: str
-    file: str
-    check: Callable[[Config], None]
-    load: Callable[[Config], Dataset]
     build: Callable[[Config, zoo.Shape, LabelText | None], nn.Module]
     objective: Callable[[Config], Any]
     judge: Callable[..., dict[str, float]]
-    score: Callable[..., Scored]
+    score: Callable[..., Scored] | None = None
+    unit: str = ""
+    file: str = "metrics.json"
     facts: Mapping[str, Any] = field(default_factory=dict)
-    free: tuple[str, ...] = ("data.",)
+    check: Callable[[Config], None] = check_config
+    open: Callable[[Config], Dataset] = open_dataset
+    free: tuple[str, ...] = FREE_SECTIONS
+
+    def evaluate(self, checkpoint: Checkpoint, dataset: Dataset, split: str, *, folder: Path, config: Config,
+                 device: torch.device, progress: bool = False) -> TaskResult:
+        """Score a checkpoint on a split; nothing is written."""
+        check_fits(checkpoint, dataset)
+        videos = split_of(dataset, split, "evaluate.split")
+        model = self.build(checkpoint.config, shape_of(dataset), dataset.label_text)
+        checkpoint.load_into(model)
+        scored = self.score(model.to(device), videos, config=config, device=device, categories=dataset.categories)
+        return TaskResult(self, folder, checkpoint.path, checkpoint.meta.epoch, dataset.name, dataset.synthetic, split,
+                          len(videos), scored, dataset.notes)
+
+    def write(self, result: TaskResult) -> None:
+        """Write the files of a result of :meth:`evaluate`."""
+        for name, content in {**result.scored.files, self.file: result.as_dict()}.items():
+            write_json(result.place / name, content)
 
 
 @dataclass(frozen=True)
@@ -106,12 +117,14 @@ class TaskResult:
 
     @property
     def scores(self) -> dict[str, Any]:
-        """JSON-ready scores by name."""
+        """JSON-ready scores by name, which trackers receive too."""
         return self.scored.scores
+
+    tracked = scores
 
     @property
     def place(self) -> Path:
-        """The folder that :meth:`write` writes: ``evaluation-<split>/``."""
+        """The folder of its files: ``evaluation-<split>/``."""
         return self.folder / name_of(self.split, self.settings)
 
     def table(self) -> str:
@@ -120,47 +133,11 @@ class TaskResult:
         head = f"{name}, {self.split}: {self.videos} videos, epoch {self.epoch}, {self.task.unit}"
         return "\n".join([head, self.scored.table, *(f"note: {note}" for note in self.notes)])
 
-    def listing(self) -> str:
-        """Return the folder, then each file in it."""
-        return list_files(self.folder)
-
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {"run": str(self.folder), "checkpoint": str(self.checkpoint), "epoch": self.epoch,
                 "dataset": self.dataset, "synthetic": self.synthetic, "split": self.split, **self.scores,
                 "videos": self.videos, **self.task.facts, "notes": list(self.notes), "settings": list(self.settings)}
-
-    def write(self) -> None:
-        """Write the scores, and the further files."""
-        for name, content in {**self.scored.files, self.task.file: self.as_dict()}.items():
-            write_json(self.place / name, content)
-
-
-def train(task: Task, config: Config, *, overwrite: bool = False, progress: bool = True) -> TaskResult:
-    """Train a model, then score ``evaluate.split``. A stopped run resumes exactly, a finished one is only scored.
-
-    Args:
-        overwrite: remove an earlier run in the folder.
-        progress: show a bar on a terminal.
-
-    Raises:
-        ConfigError, DataError: a setting or the data cannot be used.
-        RunError: the folder contains another run, or other files.
-        CheckpointError: the checkpoint to resume from is damaged.
-        TrainingError: a loss, a gradient norm or a weight is not finite.
-    """
-    return _train(task, config, run_folder(config), overwrite=overwrite, progress=progress)
-
-
-def restart(task: Task, folder: Path, overrides: Sequence[str] = (), *, progress: bool = True) -> TaskResult:
-    """Resume the run in `folder` with its own config; errors are those of :func:`train`.
-
-    Args:
-        overrides: a higher ``train.epochs``, and settings that do not change the training: ``data.root`` of data that
-            moved, ``evaluate.split``.
-    """
-    config = read_run_config(folder, overrides)
-    return _train(task, config, folder, overwrite=False, progress=progress, lengthen=True)
 
 
 def evaluate_run(
@@ -182,66 +159,9 @@ def evaluate_run(
     checkpoint = load_checkpoint(place)
     config = read_config(checkpoint.path, overrides)
     where = make_accelerator(TrainConfig(device=device)).device
-    dataset = _open(task, config)
-    result = _evaluate(task, checkpoint, config, path, dataset, split or config.evaluate.split, where)
+    dataset = task.open(config)
+    result = task.evaluate(checkpoint, dataset, split or config.evaluate.split, folder=path, config=config,
+                           device=where)
     result = replace(result, settings=tuple(other_settings(config, checkpoint, dataset)))
-    result.write()
+    task.write(result)
     return result
-
-
-def _train(task: Task, config: Config, folder: Path, *, overwrite: bool, progress: bool,
-           lengthen: bool = False) -> TaskResult:
-    dataset = _open(task, config)
-    split_of(dataset, config.evaluate.split, "evaluate.split")
-    scored_splits(config, dataset)
-    model = _build(task, config, dataset)  # an invalid model raises an error before a file is written
-    shape = shape_of(dataset)
-    initial = initial_of(config, dataset, [folder], overwrite=overwrite, rebuild=lambda: task.build(
-        config, replace(shape, classes=shape.classes + 1), None))
-    if initial is not None:
-        initial(model)  # weights that do not fit raise an error before a file is written
-    accelerator = start(config, folder, overwrite=overwrite)
-    with Trackers(config, folder) as trackers:
-        fit(config, folder, dataset, accelerator, lambda: model, task.objective(config), progress=progress,
-            trackers=trackers, lengthen=lengthen, initial=initial,
-            judge=partial(task.judge, categories=dataset.categories))
-        checkpoint = load_checkpoint(find_checkpoint(folder))
-        result = _evaluate(task, checkpoint, config, folder, dataset, config.evaluate.split, accelerator.device)
-        trackers.finish(result.split, result.scores)
-    if accelerator.is_main_process:
-        result.write()
-    return result
-
-
-def _open(task: Task, config: Config) -> Dataset:
-    """Load the data with the text nodes and edges that the model needs."""
-    task.check(config)
-    dataset = task.load(config)
-    return dataset.with_graph(zoo.text_nodes(config.model, shape_of(dataset)), zoo.topology(config.model))
-
-
-def _build(task: Task, config: Config, dataset: Dataset) -> nn.Module:
-    """Build the model from the run's seed, the same in every process."""
-    set_seed(config.train.seed)
-    model = task.build(config, shape_of(dataset), dataset.label_text)
-    if hasattr(model, "label_text") and dataset.label_text is None and config.model.text.bank == "frozen":
-        raise ConfigError("model.text.bank=frozen needs the label text of a store that was extracted with --labels; "
-                          "this one has none: learn the bank with model.text.bank=learned")
-    find_frozen(model, config.train.freeze)
-    return model
-
-
-def _evaluate(task: Task, checkpoint: Checkpoint, config: Config, folder: Path, dataset: Dataset, split: str,
-              device: torch.device) -> TaskResult:
-    check_fits(checkpoint, dataset)
-    videos = split_of(dataset, split, "evaluate.split")
-    model = task.build(checkpoint.config, shape_of(dataset), dataset.label_text)
-    checkpoint.load_into(model)
-    scored = task.score(model.to(device), videos, config=config, device=device, categories=dataset.categories)
-    return TaskResult(task, folder, checkpoint.path, checkpoint.meta.epoch, dataset.name, dataset.synthetic, split,
-                      len(videos), scored, dataset.notes)
-
-
-def bind(task: Task) -> tuple[Callable[..., TaskResult], ...]:
-    """Return :func:`train`, :func:`restart` and :func:`evaluate_run` of a task."""
-    return tuple(partial(function, task) for function in (train, restart, evaluate_run))

@@ -4,40 +4,46 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 
 from avsgn_pyg.common.config import Config, ConfigError
 from avsgn_pyg.data.dataset import Dataset
-from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import load_checkpoint
-from avsgn_pyg.engine.initial import find_frozen
+from avsgn_pyg.engine.devices import make_accelerator
+from avsgn_pyg.engine.initial import Initial, find_frozen
+from avsgn_pyg.engine.optim import LENGTHENED
 from avsgn_pyg.engine.recipes import dense
-from avsgn_pyg.engine.recipes.evaluation import evaluate_checkpoint, join_seeds, judge, write_outputs
-from avsgn_pyg.engine.recipes.fitting import fit, initial_of, start
-from avsgn_pyg.engine.recipes.parts import open_dataset, scored_splits, shape_of, split_of
+from avsgn_pyg.engine.recipes.evaluation import LOCALIZATION
+from avsgn_pyg.engine.recipes.parts import check_same_data, meta_of, scored_splits, shape_of, split_of
 from avsgn_pyg.engine.recipes.result import Result
-from avsgn_pyg.engine.recipes.task import TaskResult
+from avsgn_pyg.engine.recipes.task import Task, TaskResult
 from avsgn_pyg.engine.run_folder import (
     RunFolder,
     check_seeds,
+    clear,
     find_checkpoint,
     read_run_config,
     run_folder,
     write_config,
 )
-from avsgn_pyg.engine.trackers import Trackers
+from avsgn_pyg.engine.trackers import Trackers, check_trackers
+from avsgn_pyg.engine.trainer import Trainer
 from avsgn_pyg.model.open_vocabulary import OpenAVSGN
 
 logger = logging.getLogger(__name__)
 
 
-def train(config: Config, *, overwrite: bool = False, progress: bool = True) -> Result | TaskResult:
+def train(
+    config: Config, *, overwrite: bool = False, progress: bool = True, task: Task | None = None
+) -> Result | TaskResult:
     """Train what `config` describes, then evaluate the selected checkpoint on ``evaluate.split``.
 
     A stopped run of the same config is continued exactly; a finished one is only evaluated.
@@ -45,6 +51,7 @@ def train(config: Config, *, overwrite: bool = False, progress: bool = True) -> 
     Args:
         overwrite: remove what an earlier run left in the folder, whatever its config.
         progress: show bars on a terminal.
+        task: ``None``: localization, of one event a video or, with ``data.kind=dense``, of several.
 
     Raises:
         ConfigError, DataError: a setting or the data cannot be used.
@@ -52,12 +59,12 @@ def train(config: Config, *, overwrite: bool = False, progress: bool = True) -> 
         CheckpointError: the checkpoint to continue from is damaged. All of these are raised before training starts.
         TrainingError: a loss, a gradient norm or a weight is not finite.
     """
-    if config.events is not None:
-        return dense.train(config, overwrite=overwrite, progress=progress)
-    return _train(config, run_folder(config), overwrite=overwrite, progress=progress)
+    return _train(task or _task_of(config), config, run_folder(config), overwrite=overwrite, progress=progress)
 
 
-def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = True) -> Result | TaskResult:
+def restart(
+    folder: Path, overrides: Sequence[str] = (), *, progress: bool = True, task: Task | None = None
+) -> Result | TaskResult:
     """Continue the run in `folder` with its own config (errors: :func:`train`).
 
     Args:
@@ -67,84 +74,149 @@ def restart(folder: Path, overrides: Sequence[str] = (), *, progress: bool = Tru
             refused.
     """
     config = read_run_config(folder, overrides)
-    if config.events is not None:
-        return dense.restart(folder, overrides, progress=progress)
-    return _train(config, folder, overwrite=False, progress=progress, lengthen=True)
+    return _train(task or _task_of(config), config, folder, overwrite=False, progress=progress, lengthen=True)
 
 
-def _train(config: Config, folder: Path, *, overwrite: bool, progress: bool, lengthen: bool = False) -> Result:
-    dataset = open_dataset(config)
-    several = config.train.seeds is not None
-    runs = {folder: config}
-    if several:
-        runs = {folder / f"seed-{seed}": _with_seed(config, seed) for seed in config.train.seeds}
-    _check(config, dataset)
-    first = _build(next(iter(runs.values())), dataset)  # refused, if it cannot be built, before a file is written
+def _task_of(config: Config) -> Task:
+    return LOCALIZATION if config.events is None else dense.TASK
+
+
+def _train(task: Task, config: Config, folder: Path, *, overwrite: bool, progress: bool,
+           lengthen: bool = False) -> Result | TaskResult:
+    dataset = task.open(config)
+    seeds = config.train.seeds
+    runs = {folder: config} if seeds is None else {
+        folder / f"seed-{seed}": _with_seed(config, seed) for seed in seeds}
+    _check(task, config, dataset)
+    first = _build(task, next(iter(runs.values())), dataset)  # refused, if it cannot be built, before a file is written
     for level, sentences in ((logging.WARNING, dataset.warnings), (logging.INFO, dataset.notes)):
         for sentence in sentences:
             logger.log(level, "%s: %s", dataset.name, sentence)
     shape = shape_of(dataset)
-    initial = initial_of(config, dataset, runs, overwrite=overwrite, rebuild=lambda: zoo.build_model(
-        config.model, replace(shape, classes=shape.classes + 1), supervision=config.objective.supervision))
+    initial = _initial_of(config, dataset, runs, overwrite=overwrite, rebuild=lambda: task.build(
+        config, replace(shape, classes=shape.classes + 1), None))
     if initial is not None:
         initial(first)  # refused, if they do not fit, before a file is written
-    accelerator = start(config, folder, overwrite=overwrite)
+    accelerator = _start(config, folder, overwrite=overwrite)
     main = accelerator.is_main_process
-    if several:
+    if seeds is not None:
         check_seeds(folder, config, lengthen=lengthen)
         for path, own in runs.items():  # one that cannot continue is reported before the others are trained
             RunFolder(path).state(own, lengthen=lengthen)
         accelerator.wait_for_everyone()
         if main:
             write_config(config, folder)
-    results = []
+    results, shown = [], {"device": accelerator.device, "progress": progress and main}
     for path, own in runs.items():
-        build = partial(_build, own, dataset) if results else lambda: first
-        objective = zoo.build_objective(own.objective, own.model.name)
         with Trackers(own, path) as trackers:
-            fit(own, path, dataset, accelerator, build, objective, progress=progress, trackers=trackers,
-                lengthen=lengthen, initial=initial, judge=judge)
-            result = evaluate_checkpoint(
-                load_checkpoint(find_checkpoint(path)), dataset, own.evaluate.split, folder=path, config=own,
-                device=accelerator.device, progress=progress and main)
-            trackers.finish(result.split, {name: score.mean for name, score in result.scores.items()})
+            build = partial(_build, task, own, dataset) if results else lambda: first
+            _fit(task, own, path, dataset, accelerator, build, progress=progress, trackers=trackers, lengthen=lengthen,
+                 initial=initial)
+            checkpoint = load_checkpoint(find_checkpoint(path))
+            results.append(task.evaluate(checkpoint, dataset, own.evaluate.split, folder=path, config=own, **shown))
+            trackers.finish(results[-1].split, results[-1].tracked)
         if main:
-            write_outputs(result)
-        results.append(result)
-    if not several:
+            task.write(results[-1])
+    if seeds is None:
         return results[0]
-    result = join_seeds(folder, results, dataset, config=config, device=accelerator.device, progress=progress and main)
+    result = task.join(folder, results, dataset, config=config, **shown)
     if main:
-        write_outputs(result)
+        task.write(result)
     return result
 
 
-def _check(config: Config, dataset: Dataset) -> None:
+def _check(task: Task, config: Config, dataset: Dataset) -> None:
     """Refuse settings that the data cannot meet."""
-    select, patience = config.train.select, config.train.early_stop
     split_of(dataset, config.evaluate.split, "evaluate.split")
-    if patience is not None and select == "last":
-        raise ConfigError(f"train.early_stop={patience} needs a split to watch; train.select=last has none")
-    if select == "test":
+    if config.train.select == "test":
         text = "train.select=test chooses the epoch on the test split; the scores are optimistic, as each row says"
         warnings.warn(text, stacklevel=4)
         logger.warning(text)
     scored_splits(config, dataset)
-    zoo.build_objective(config.objective, config.model.name)
+    task.objective(config)
 
 
-def _build(config: Config, dataset: Dataset) -> nn.Module:
+def _build(task: Task, config: Config, dataset: Dataset) -> nn.Module:
     """Build the model from the run's seed, the same in every process."""
     set_seed(config.train.seed)
-    model = zoo.build_model(config.model, shape_of(dataset), dataset.label_text, config.objective.supervision)
+    model = task.build(config, shape_of(dataset), dataset.label_text)
     if hasattr(model, "label_text") and dataset.label_text is None and config.model.text.bank == "frozen":
         raise ConfigError(
-            f"model.text.bank=frozen needs label embeddings, and {dataset.name} brings none: give "
-            "data.audio_labels and data.visual_labels, or learn the bank with model.text.bank=learned")
+            f"model.text.bank=frozen needs label embeddings, and {dataset.name} has none: give data.audio_labels and "
+            "data.visual_labels or a store that was extracted with --labels, or learn the bank with "
+            "model.text.bank=learned")
     if isinstance(model, OpenAVSGN):
         model.calibrate(dataset.train.audio, dataset.train.visual, dataset.train.mask)
     find_frozen(model, config.train.freeze)
     return model
+
+
+def _initial_of(
+    config: Config, dataset: Dataset, folders: Iterable[Path], *, overwrite: bool, rebuild: Callable[[], nn.Module]
+) -> Initial | None:
+    """Return the weights of ``train.init``; ``None`` without it, and if the runs in all `folders` have checkpoints.
+
+    Args:
+        rebuild: see :class:`avsgn_pyg.engine.initial.Initial`, which has the errors too.
+    """
+    begun = not overwrite and all(RunFolder(folder).last is not None for folder in folders)
+    return None if config.train.init is None or begun else Initial(config.train, dataset.categories, rebuild)
+
+
+def _start(config: Config, folder: Path, *, overwrite: bool) -> Accelerator:
+    """Check the trackers, set the number of threads and the device of a run; `overwrite` clears its folder."""
+    check_trackers(config.train.trackers)
+    if config.train.threads is not None:
+        torch.set_num_threads(config.train.threads)
+    accelerator = make_accelerator(config.train)
+    if accelerator.num_processes > 1:
+        logger.info("training on %d processes", accelerator.num_processes)
+    if overwrite and accelerator.is_main_process:
+        clear(folder)
+    accelerator.wait_for_everyone()
+    return accelerator
+
+
+def _fit(
+    task: Task, config: Config, folder: Path, dataset: Dataset, accelerator: Accelerator,
+    build: Callable[[], nn.Module], *, progress: bool, trackers: Trackers, lengthen: bool, initial: Initial | None,
+) -> None:
+    """Train one seed unless its run is finished.
+
+    Args:
+        build: returns a new model.
+        lengthen: whether the run may be given more epochs than it has.
+        initial: weights to start a new run from.
+        trackers: closed by the caller, after it gave them the final scores.
+    """
+    run = RunFolder(folder)
+    state = run.state(config, lengthen=lengthen)
+    accelerator.wait_for_everyone()
+    if run.last is not None:
+        check_same_data(run.last, dataset)
+    if state == "finished":
+        logger.info("%s: finished already, evaluating its selected checkpoint", folder)
+        return
+    notes = [*dataset.warnings, *dataset.notes, *_lengthening(run, config)]
+    model = build()
+    if initial is not None and run.last is None:
+        notes.append(initial(model))
+        logger.info("%s: %s", folder, notes[-1])
+    objective = task.objective(config)
+    judge = partial(task.judge, config=config, device=accelerator.device, categories=dataset.categories)
+    set_seed(config.train.seed, device_specific=True)  # each process draws its own dropout and augmentation
+    Trainer(config, model, objective, dataset.train, scored_splits(config, dataset), meta=meta_of(dataset), run=run,
+            accelerator=accelerator, progress=progress, notes=notes, judge=judge, trackers=trackers).fit()
+
+
+def _lengthening(run: RunFolder, config: Config) -> Iterator[str]:
+    """A sentence, which is logged too, if the run in the folder had fewer epochs."""
+    before = config.train.epochs if run.last is None else read_run_config(run.path).train.epochs
+    if before < config.train.epochs:
+        sentence = (f"lengthened from {before} to {config.train.epochs} epochs with train.schedule="
+                    f"{config.train.schedule}: {LENGTHENED[config.train.schedule]}")
+        logger.info("%s: %s", run.path, sentence)
+        yield sentence
 
 
 def _with_seed(config: Config, seed: int) -> Config:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from avsgn_pyg import metrics
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import ConfigError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.dataset import Videos
 from avsgn_pyg.engine.recipes.open_vocabulary import Measurement, load_with_text
 from avsgn_pyg.engine.recipes.reliability import class_reliability, write_reliability

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from avsgn_pyg.common.config import CMGIConfig, CMSAConfig, ConfigError, ModelConfig
+from avsgn_pyg.common.config import ConfigError
+from avsgn_pyg.common.settings import CMGIConfig, CMSAConfig, ModelConfig
 from avsgn_pyg.experiments.benchmark.workload import Engine, Workload
 from avsgn_pyg.graph.localization import Localization
 

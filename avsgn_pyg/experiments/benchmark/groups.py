@@ -15,7 +15,6 @@ from avsgn_pyg.experiments.benchmark.against import HERE, worker
 from avsgn_pyg.experiments.benchmark.dense_step import DenseNetwork, DenseStep
 from avsgn_pyg.experiments.benchmark.results import Comparison, Group, Row, rows_of
 from avsgn_pyg.experiments.benchmark.single_layers import single_layer_rows
-from avsgn_pyg.experiments.benchmark.timing import clock
 from avsgn_pyg.experiments.benchmark.workload import (
     Engine,
     Workload,
@@ -41,18 +40,6 @@ def step_rows(workload: Workload) -> Iterator[Comparison]:
     yield Comparison("step, model.cmgi.backend", steps, note=note)
     steps = {recipe: trainer_step(workload.but(recipe=recipe, overrides=())) for recipe in (CMBS, RECIPE)}
     yield Comparison("step", steps, at_most={RECIPE: 0.3}, note="on the same features")
-
-
-def compile_rows(workload: Workload) -> Iterator[Comparison | Row]:
-    """Compare the default recipe's step with its model compiled and eager."""
-    if not workload.compile:
-        yield Row("compiled step", None, "ms", note="not measured without --compile")
-        return
-    recipe, read = workload.but(recipe=RECIPE, overrides=()), clock(workload.device)
-    compiled, start = trainer_step(recipe.but("train.compile=true")), read()
-    compiled()
-    yield Row("compiled step: first call", 1e3 * (read() - start), "ms", note="without inductor's C++ compiler")
-    yield Comparison("compiled step", {"eager": trainer_step(recipe), "compiled": compiled}, note=RECIPE)
 
 
 def operation_rows(workload: Workload) -> Iterator[Row]:
@@ -154,14 +141,13 @@ def gpu_rows(workload: Workload) -> Iterator[Row]:
     if not torch.cuda.is_available():
         yield Row("GPU: every row", None, "ms", note="torch found no CUDA device on this machine")
         return
-    for group in (step_rows, epoch_rows, cmgi_rows, compile_rows):
+    for group in (step_rows, epoch_rows, cmgi_rows):
         for row in rows_of(group, workload.but(device="cuda")):
             yield dataclasses.replace(row, name=f"GPU {row.name}")
 
 
 #: In the order in which they are measured.
 GROUPS: dict[str, Group] = {
-    "step": step_rows, "compile": compile_rows, "operations": operation_rows, "epoch": epoch_rows,
-    "batching": batching_rows, "cmgi": cmgi_rows, "layers": layer_rows, "window": window_rows, "gpu": gpu_rows,
-    "blocks": single_layer_rows,
+    "step": step_rows, "operations": operation_rows, "epoch": epoch_rows, "batching": batching_rows, "cmgi": cmgi_rows,
+    "layers": layer_rows, "window": window_rows, "gpu": gpu_rows, "blocks": single_layer_rows,
 }

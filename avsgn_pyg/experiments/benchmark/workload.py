@@ -53,7 +53,6 @@ class Workload:
         long: T of the long videos with the window topology.
         budget: seconds after which a comparison begins no further round.
         memory: whether peak memory is measured, in a separate process.
-        compile: whether the compiled step is measured.
         recipe: a YAML file in configs/; ``None``: the default settings.
         overrides: dotted settings.
     """
@@ -73,7 +72,6 @@ class Workload:
     long: tuple[int, ...] = (300, 1000, 3600)
     budget: float = 20.0
     memory: bool = True
-    compile: bool = False
     recipe: str | None = None
     overrides: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from avsgn_pyg.common.config import DataConfig
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.engine.journal import read_journal
 from avsgn_pyg.experiments.suites.runs import Run, in_table, plan, to_train, with_others
 from avsgn_pyg.experiments.suites.suite import Suite

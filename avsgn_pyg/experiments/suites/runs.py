@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from avsgn_pyg.common import files
-from avsgn_pyg.common.config import Config, load_config
+from avsgn_pyg.common.config import Config
 from avsgn_pyg.common.errors import CheckpointError, ConfigError, DataError, RunError
 from avsgn_pyg.engine import recipes
-from avsgn_pyg.engine.files import CONFIG, read_json
+from avsgn_pyg.engine.files import read_config, read_json
 from avsgn_pyg.engine.recipes.parts import check_same_data, open_dataset
 from avsgn_pyg.engine.recipes.result import name_of
 from avsgn_pyg.engine.run_folder import RunFolder, seed_folders
@@ -158,7 +158,7 @@ def refuse_other_data(runs: Sequence[Run], coming: Sequence[Run]) -> None:
         data, last = run.config.data, RunFolder(run.folder).last
         if data.root is None or last is None:
             continue
-        before, key = load_config(run.folder / CONFIG).data.root, data.model_dump_json()
+        before, key = read_config(run.folder).data.root, data.model_dump_json()
         moved = before is None or before.resolve() != data.root.resolve()
         if not moved and key not in needed:
             continue

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from avsgn_pyg.common.config import Config, ConfigError, Section, load_config, read_tree
+from avsgn_pyg.common.config import Config, ConfigError, load_config, read_tree
+from avsgn_pyg.common.settings import Section
 
 Supervision = Literal["full", "weak"]
 #: A split, as it was made or with its background recomposed (``data.recompose``).

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from avsgn_pyg.common.config import Config, ConfigError, DataConfig
+from avsgn_pyg.common.config import Config, ConfigError
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.files import check_file, read_text
 from avsgn_pyg.engine.recipes.checks import check_run, refuse_unread
 

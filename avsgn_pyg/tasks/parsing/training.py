@@ -7,19 +7,22 @@ accuracies it has the field's F-scores, in ``evaluation-<split>/parsing.json``. 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from avsgn_pyg.common.config import Config, ConfigError, HeadConfig, ModelConfig
+from avsgn_pyg.common.config import Config, ConfigError
 from avsgn_pyg.common.errors import DataError
-from avsgn_pyg.data.dataset import Videos
+from avsgn_pyg.common.settings import HeadConfig, ModelConfig
+from avsgn_pyg.data.dataset import Dataset, Videos
 from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.assembly import avsgn_parts, common_width
 from avsgn_pyg.engine.evaluator import join, run_batches
-from avsgn_pyg.engine.recipes.task import Scored, Task, bind
+from avsgn_pyg.engine.recipes import task, training
+from avsgn_pyg.engine.recipes.parts import with_graph
 from avsgn_pyg.tasks.parsing.checks import check_parsing
 from avsgn_pyg.tasks.parsing.metrics import evaluate_parsing, format_scores
 from avsgn_pyg.tasks.parsing.model import AVSGNParser, ParsingHead, ParsingObjective, decode_parsing
@@ -82,21 +85,26 @@ def score(outputs: Outputs, videos: Videos) -> dict[str, dict[str, float]]:
     return evaluate_parsing(*events, videos.audible.cpu(), videos.visible.cpu(), iou=IOU)
 
 
+def _open(config: Config) -> Dataset:
+    check_parsing(config)
+    return with_graph(config, load_llp(config.data))
+
+
 def _build(config: Config, shape: zoo.Shape, label_text: zoo.LabelBanks | None) -> AVSGNParser:
     return build_parser(config.model, shape, label_text, config.parsing.evidence)
 
 
 def _score(
     model: nn.Module, videos: Videos, *, config: Config, device: torch.device, categories: Sequence[str]
-) -> Scored:
+) -> task.Scored:
     scores = score(parse(model, videos, device=device, batch_size=config.train.batch_size), videos)
-    return Scored(scores, format_scores(scores))
+    return task.Scored(scores, format_scores(scores))
 
 
-TASK: Final = Task(
-    name="a parser's score", unit="F-scores in %", file="parsing.json", check=check_parsing,
-    load=lambda config: load_llp(config.data), build=_build,
+TASK: Final = task.Task(
+    name="a parser's score", unit="F-scores in %", file="parsing.json", check=check_parsing, open=_open, build=_build,
     objective=lambda config: ParsingObjective(**config.parsing.model_dump(exclude={"evidence"})),
-    judge=judge, score=_score, facts={"iou": IOU})
+    judge=judge, score=_score, facts={"iou": IOU}, free=("data.",))
 
-train, restart, evaluate_run = bind(TASK)
+train, restart = (partial(function, task=TASK) for function in (training.train, training.restart))
+evaluate_run = partial(task.evaluate_run, TASK)

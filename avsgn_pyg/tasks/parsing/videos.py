@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.feature_store import Features, format_span, read_store
 from avsgn_pyg.data.sources import file_record
 from avsgn_pyg.data.videos import Dataset, Videos

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from avsgn_pyg import metrics
-from avsgn_pyg.common.config import DataConfig, SyntheticConfig, load_config
+from avsgn_pyg.common.config import load_config
 from avsgn_pyg.common.errors import ConfigError, DataError
+from avsgn_pyg.common.settings import DataConfig, SyntheticConfig
 from avsgn_pyg.data.dataset import Dataset, load_dataset
 from avsgn_pyg.data.feature_store import Features, LabelText, write_store
 from avsgn_pyg.data.files import BY_ID_FILES

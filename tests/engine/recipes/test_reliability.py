@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from avsgn_pyg.common.config import DataConfig, SyntheticConfig
+from avsgn_pyg.common.settings import DataConfig, SyntheticConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.engine.recipes import reliability
 from avsgn_pyg.engine.recipes.reliability import class_reliability, write_reliability

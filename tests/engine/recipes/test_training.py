@@ -109,8 +109,6 @@ def test_another_config_is_refused_or_overwrites(run: Path, make_config: Make, t
         train(make_config(epochs=9))
     with pytest.raises(RunError, match=r"train\.seeds: None in the run, \[0, 1\] asked for"):
         train(make_config(seeds=[0, 1]))
-    with pytest.raises(ConfigError, match="early_stop"):
-        train(make_config(select="last", early_stop=2), overwrite=True)
     assert snapshot(tmp_path) == before
     train(make_config(model={"dim": 16}), overwrite=True)
     assert load_checkpoint(find_checkpoint(run)).config.model.dim == 16

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avsgn_pyg.common.config import DataConfig, SyntheticConfig
 from avsgn_pyg.common.errors import ConfigError
+from avsgn_pyg.common.settings import DataConfig, SyntheticConfig
 from avsgn_pyg.data.dataset import Dataset, load_dataset
 from avsgn_pyg.engine.recipes.training_free import measure_training_free
 from avsgn_pyg.graph.localization import decode

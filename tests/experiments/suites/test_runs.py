@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from avsgn_pyg.common.config import save_config
 from avsgn_pyg.common.errors import CheckpointError, DataError, RunError
 from avsgn_pyg.common.files import lock
-from avsgn_pyg.engine.run_folder import RunFolder
+from avsgn_pyg.engine.run_folder import RunFolder, write_config
 from avsgn_pyg.experiments.suites import load_suite
 from avsgn_pyg.experiments.suites.runs import Run, find_seeds, plan, refuse_other_data, train, unfinished
 
@@ -74,7 +73,7 @@ def test_data_replaced_in_place_are_refused_before_more_is_trained(
     written: Path, run: Run, tmp_path: Path, replace_data: Callable
 ):
     found = runs(written, run.out, f"data.root={tmp_path}")
-    save_config(found[0].config, run.folder / "config.yaml")
+    write_config(found[0].config, run.folder)
     replace_data()
     refuse_other_data(found, [])  # the tables of what is finished read no data
     with pytest.raises(RunError, match="somebody else"):
@@ -84,7 +83,7 @@ def test_data_replaced_in_place_are_refused_before_more_is_trained(
 def test_missing_data_are_reported_by_the_run_that_needs_them(written: Path, run: Run, tmp_path: Path):
     data = run.config.data.model_copy(update={"kind": "ave", "root": tmp_path})
     absent = [dataclasses.replace(run, config=run.config.model_copy(update={"data": data}))]
-    save_config(absent[0].config, run.folder / "config.yaml")
+    write_config(absent[0].config, run.folder)
     refuse_other_data(absent, absent)
     with pytest.raises(DataError, match="no such file"):
         refuse_other_data(runs(written, run.out, f"data.root={tmp_path / 'elsewhere'}", "data.kind=ave"), [])

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from avsgn_pyg.common.config import Config, ConfigError, DenseConfig, ModelConfig, ObjectiveConfig
+from avsgn_pyg.common.config import Config, ConfigError
+from avsgn_pyg.common.settings import DenseConfig, ModelConfig, ObjectiveConfig
 from avsgn_pyg.engine.zoo import Shape, build_model, build_objective, text_nodes
 from avsgn_pyg.experiments.suites.suite import Cell, Suite, load_suite
 from avsgn_pyg.graph.build import build_batch

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 
 from avsgn_pyg.common import files
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError, ExtractionError, NothingExtractedError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.dataset import load_dataset
 from avsgn_pyg.data.feature_store import Features, read_store
 from avsgn_pyg.features.choice import EncoderChoice

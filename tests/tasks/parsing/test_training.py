@@ -82,10 +82,9 @@ def test_other_data_than_the_run_began_with_are_refused(whole, config, root: Pat
 
 @pytest.mark.parametrize("settings", [
     ["train.seeds=[0,1]"], ["objective.label_smoothing=0.1"], ["train.augment.boundary=0.5"], ["evaluate.split=train"],
-    ["train.select=last", "train.early_stop=2"], ["evaluate.tau=0.5"],
-    ["evaluate.bootstrap=20"], ["data.annotations=x"], ["data.splits=txt"], ["data.audio_features=x.h5"],
-    ["data.visual_features=x.h5"], ["data.audio_labels=x.npy"], ["data.visual_labels=x.npy"],
-    ["data.drop_leaking=true"], ["data.synthetic={classes: 3}"],
+    ["evaluate.tau=0.5"], ["evaluate.bootstrap=20"], ["data.annotations=x"], ["data.splits=txt"],
+    ["data.audio_features=x.h5"], ["data.visual_features=x.h5"], ["data.audio_labels=x.npy"],
+    ["data.visual_labels=x.npy"], ["data.drop_leaking=true"], ["data.synthetic={classes: 3}"],
 ], ids=str)
 def test_settings_that_parsing_would_ignore_are_refused_before_a_file_is_written(config, tmp_path: Path, settings):
     name = settings[-1].partition("=")[0].removesuffix(".label_smoothing").removesuffix(".boundary")

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from avsgn_pyg.common.config import DataConfig
 from avsgn_pyg.common.errors import DataError
+from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.feature_store import Features, read_store, write_store
 from avsgn_pyg.tasks.parsing.checks import EVAL_FILES
 from avsgn_pyg.tasks.parsing.llp import CATEGORIES, read_llp
