@@ -228,6 +228,13 @@ def test_eq9_cross_gating_eq10_category_eq11_relevance(gates: str, bias: bool):
     assert g_a.shape[-1] == (1 if gates == "scalar" else D)
 
 
+def test_relevance_of_segment_scores_is_the_log_odds_of_some_class_over_background():
+    out = LocalizationHead(D, C, segment_scores=True, dropout=0.0)(torch.randn(B, T, D), torch.randn(B, T, D))
+    p = softmax(out.segment_scores)
+    torch.testing.assert_close(out.relevance, (p[..., :-1].sum(-1) / p[..., -1]).log())
+    torch.testing.assert_close(out.category, out.segment_scores[..., :-1].max(1).values)
+
+
 # --- Objectives ----------------------------------------------------------------------------------
 
 

@@ -184,12 +184,13 @@ def seconds_of(category: torch.Tensor, segments: int = 6) -> Seconds:
     return Seconds(audio, visual, event, torch.zeros(len(category), segments))
 
 
+@pytest.mark.parametrize("mask", [None, torch.ones(6000, 6, dtype=torch.bool)], ids=["", "mask"])
 @pytest.mark.parametrize(("segment_labels", "longest"), [(True, 4), (False, 3)])
 def test_runs_of_every_length_lie_at_both_ends_and_over_both_modalities_equally_often(
-        segment_labels: bool, longest: int) -> None:
+        segment_labels: bool, longest: int, mask: torch.Tensor | None) -> None:
     category = torch.arange(6000)
     before = seconds_of(category)
-    after = paste_boundaries(before, category, 1.0, segment_labels=segment_labels)
+    after = paste_boundaries(before, category, 1.0, segment_labels=segment_labels, mask=mask)
     pasted = after.pasted.bool()
     lengths = pasted.sum(1)[pasted.any(1)].bincount(minlength=7)
     assert lengths[1:longest + 1].min() > 0.85 * lengths.sum() / longest

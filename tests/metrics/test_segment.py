@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 
@@ -73,6 +74,13 @@ def test_class_accuracy_leaves_out_videos_without_an_event():
     assert math.isnan(metrics.class_accuracy(logits, torch.full((4,), -1)))
 
 
+def test_the_right_share_of_a_video_leaves_out_its_padding():
+    predicted, target = torch.tensor([[0, 2, 1], [2, 2, 0]]), torch.tensor([[0, 1, 1], [2, 2, 2]])
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    assert metrics.correct_per_video(predicted, target, mask).tolist() == pytest.approx([1 / 2, 2 / 3])
+    assert metrics.correct_per_video(predicted, target).tolist() == pytest.approx([2 / 3, 2 / 3])
+
+
 @pytest.mark.parametrize(("category", "relevance", "message"), [
     ([0, 2], [[0.0], [1.0]], r"video 1 of 2: category.* got 2"),
     ([0, -2], [[0.0], [0.0]], r"video 1 of 2: category.* got -2"),
@@ -83,6 +91,13 @@ def test_class_accuracy_leaves_out_videos_without_an_event():
 def test_labels_that_cannot_be_name_their_video(category, relevance, message):
     with pytest.raises(ValueError, match=message):
         metrics.segment_targets(torch.tensor(category), torch.tensor(relevance), 2)
+
+
+@pytest.mark.parametrize(("category", "relevance"), [([2, 1], [2, 4]), ([2], [2]), ([2], [2, 4, 1]), ([2], [3, 4])])
+def test_labels_of_other_shapes_are_refused(category, relevance):
+    unchecked = inspect.unwrap(metrics.segment_targets)  # under test the shapes in the signature speak first
+    with pytest.raises(ValueError, match=r"\[videos, segments\]"):
+        unchecked(torch.zeros(category, dtype=torch.long), torch.zeros(relevance), 2)
 
 
 @pytest.mark.parametrize(("category", "relevance", "scores", "message"), [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,9 @@ from avsgn_pyg.model.losses import (
     class_loss,
     pasted_loss,
     probability_loss,
+    relevance_loss,
     relevance_term,
+    segment_loss,
 )
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]], dtype=torch.float64)
@@ -35,6 +39,14 @@ def test_class_losses_of_half_precision_are_float32():
 
 def test_a_pooled_probability_of_zero_has_a_finite_loss():
     assert probability_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([0])).isfinite()
+
+
+def test_padding_counts_in_no_mean():
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    wrong = torch.zeros(2, 3).masked_fill(~mask, 99.0)
+    scores = torch.stack((wrong, *torch.zeros(3, 2, 3)), -1)  # in the padding, class 0, which is wrong
+    assert relevance_loss(wrong, torch.zeros(2, 3), mask).item() == pytest.approx(math.log(2))
+    assert segment_loss(scores, torch.tensor([1, 0]), torch.ones(2, 3), mask).item() == pytest.approx(math.log(4))
 
 
 def test_a_term_has_a_weight_and_joins_the_total_after_its_share_of_training():

@@ -28,7 +28,7 @@ CONFIG = """[cosmic-ray]
 module-path = {modules}
 timeout = 300.0
 excluded-modules = []
-test-command = "{python} -m pytest -x -q -p no:cacheprovider {tests}"
+test-command = "{python} -m pytest -x -q -p no:cacheprovider -m 'not slow' {tests}"
 [cosmic-ray.distributor]
 name = "local"
 """
@@ -48,7 +48,7 @@ def main() -> int:
         for name in COPIED:
             (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
         (copy / "mutation.toml").write_text(CONFIG.format(
-            python=sys.executable, modules=json.dumps(part["modules"].split()), tests=part["tests"]))
+            python=sys.executable, modules=json.dumps(part["modules"].split()), tests=" ".join(part["tests"].split())))
         cosmic_ray(copy, "init", "mutation.toml", "mutants.sqlite")
         skip_all_but_a_sample(copy / "mutants.sqlite", options.count, options.seed)
         cosmic_ray(copy, "exec", "mutation.toml", "mutants.sqlite")
