@@ -25,19 +25,19 @@ from avsgn_pyg.engine import zoo
 from avsgn_pyg.engine.checkpoint import Checkpoint, load_checkpoints, read_folder
 from avsgn_pyg.engine.files import is_saved
 from avsgn_pyg.engine.run_folder import find_checkpoints
-from avsgn_pyg.features.encoder import choose_device
+from avsgn_pyg.features.encoder import PROMPTS, choose_device, label_text
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.graph.build import build_batch
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import Temperatures
 from avsgn_pyg.predictor import dense
-from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders, load_encoders
+from avsgn_pyg.predictor.encoders import Encoders, GivenEncoders, feature_record, load_encoders
 from avsgn_pyg.predictor.inputs import check_config, check_no_seeds, read_label_list
 from avsgn_pyg.predictor.localizer import ClipLocalizer
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.pretrained import is_repository, join_weights
 from avsgn_pyg.predictor.training_free import TrainingFree, repeat_last_second
-from avsgn_pyg.predictor.vocabulary import Vocabulary, check_temperatures, encode_labels
+from avsgn_pyg.predictor.vocabulary import Vocabulary, check_temperatures
 
 
 class Predictor(ClipLocalizer):
@@ -187,10 +187,13 @@ class Predictor(ClipLocalizer):
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
-        """The labels with their text, encoded at first use; ``None`` for the trained classes."""
+        """The labels, with text in the prompts of the training, encoded at first use; ``None``: the trained classes."""
         if not isinstance(self._labels, tuple):
             return self._labels
-        return encode_labels(self._labels, self.checkpoint, self.encoders, self._temperatures)
+        prompts = feature_record(self.checkpoint).get("prompts")
+        text = label_text(self.encoders.visual, self.encoders.audio, self._labels,
+                          prompts if isinstance(prompts, dict) else PROMPTS)
+        return Vocabulary(self._labels, text, self._temperatures)
 
     def load(self) -> None:
         """Load the encoders, and encode the text of labels that replace the classes."""

@@ -41,9 +41,7 @@ class OutputFolder:
         self._hashes: dict[str, set[str]] = {}
         self._clips: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, str] = {}
-        self._torn = False
         self._read()
-        self._append()
 
     def stems(self, clips: Sequence[Path]) -> dict[Path, str]:
         """Return :func:`file_stems`; a clip keeps the names that it has in the record."""
@@ -134,9 +132,10 @@ class OutputFolder:
         for number, line in enumerate(lines):
             with suppress(ValueError, KeyError, TypeError, AttributeError):  # a line that a kill cut short
                 self._note(json.loads(line)) if number else None
-        if lines != [b""] and lines[0] != json.dumps(HEADER).encode():
+        if lines == [b""]:
+            self._append(HEADER)
+        elif lines[0] != json.dumps(HEADER).encode():
             raise DataError(f"{path}: not a record of predictions of this version; choose another folder")
-        self._torn = bool(lines[-1])
 
     def _note(self, line: Mapping[str, Any]) -> None:
         """Take a line of the record into account."""
@@ -152,14 +151,12 @@ class OutputFolder:
         self._append(line)
         self._note(line)
 
-    def _append(self, line: Mapping[str, Any] | None = None) -> None:
-        """Add a line to the record, after its header if it is new; a line that a kill cut short is ended first."""
+    def _append(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the record; its line break comes first, which ends a line that a kill cut short."""
         with open(open_own(self.folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
-            begin = b"" if file.tell() else json.dumps(HEADER).encode() + b"\n"
-            file.write((b"\n" if self._torn else begin) + (json.dumps(line).encode() + b"\n" if line else b""))
+            file.write((b"\n" if file.tell() else b"") + json.dumps(line).encode())
             file.flush()
             os.fsync(file.fileno())
-        self._torn = False
 
 
 @contextmanager

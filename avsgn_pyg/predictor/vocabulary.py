@@ -13,12 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avsgn_pyg.common.errors import ConfigError
-from avsgn_pyg.engine.checkpoint import Checkpoint
 from avsgn_pyg.engine.zoo import LabelBanks
-from avsgn_pyg.features.encoder import PROMPTS, label_text
 from avsgn_pyg.graph.localization import Localization
 from avsgn_pyg.graph.open_vocabulary import DEFAULT, Temperatures, label_scores
-from avsgn_pyg.predictor.encoders import Encoders, feature_record
 from avsgn_pyg.predictor.inputs import check_labels
 
 
@@ -60,15 +57,6 @@ class Vocabulary:
         parts = (rows[:, :seconds] for rows in (audio, visual, output.relevance.sigmoid()))
         scores = label_scores(*parts, self.text.audio, self.text.visual, self.temperatures)
         return replace(output, category=scores, gate_category=None, segment_scores=None)
-
-
-def encode_labels(
-    labels: tuple[str, ...], checkpoint: Checkpoint, encoders: Encoders, temperatures: Temperatures
-) -> Vocabulary:
-    """Encode labels with the prompts and the encoders of the model's training data."""
-    prompts = feature_record(checkpoint).get("prompts")
-    text = label_text(encoders.visual, encoders.audio, labels, prompts if isinstance(prompts, dict) else PROMPTS)
-    return Vocabulary(labels, text, temperatures)
 
 
 def check_temperatures(temperatures: Temperatures | None, *, with_labels: bool = True) -> Temperatures:

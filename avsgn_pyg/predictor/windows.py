@@ -33,12 +33,6 @@ def cut(rows: Float[Tensor, "S *rest"], segments: int) -> Float[Tensor, "W T *re
     return torch.stack([rows[start : start + segments] for start in window_starts(len(rows), segments)])
 
 
-def window_weights(segments: int) -> Float[Tensor, "T"]:
-    """Return weights in float64: 1 at both ends of a window, rising by 1 per second to its middle."""
-    place = torch.arange(segments, dtype=torch.float64)
-    return torch.minimum(place + 1, segments - place)
-
-
 def average(values: Float[Tensor, "W T *rest"], starts: Sequence[int], seconds: int) -> Float[Tensor, "S *rest"]:
     """Return the weighted mean of each second over its windows, in float32; values beyond `seconds` are dropped.
 
@@ -49,11 +43,12 @@ def average(values: Float[Tensor, "W T *rest"], starts: Sequence[int], seconds: 
         starts: from :func:`window_starts`.
         seconds: S.
     """
-    segments = values.shape[1]
-    weight = window_weights(segments).reshape(-1, *(1 for _ in values.shape[2:]))
+    segments, ones = values.shape[1], [1 for _ in values.shape[2:]]
+    place = torch.arange(segments, dtype=torch.float64)
+    weight = torch.minimum(place + 1, segments - place).reshape(-1, *ones)
     length = starts[-1] + segments
     total = torch.zeros(length, *values.shape[2:], dtype=torch.float64)
-    weights = torch.zeros(length, *(1 for _ in values.shape[2:]), dtype=torch.float64)
+    weights = torch.zeros(length, *ones, dtype=torch.float64)
     for window, start in zip(values.double(), starts, strict=True):
         total[start : start + segments] += weight * window
         weights[start : start + segments] += weight

@@ -102,7 +102,7 @@ def test_files_of_an_interrupted_prediction_are_ours(clip: Path, tmp_path: Path)
     with OutputFolder(tmp_path / "out").place("a.json") as partial:
         partial.write_text("one")
     with (tmp_path / "out" / RECORD).open("a") as record:
-        record.write('{"file": "b.json", "sha')
+        record.write('\n{"file": "b.json", "sha')
     assert write(clip, tmp_path / "out", content="two") and not write(clip, tmp_path / "out")
 
 
