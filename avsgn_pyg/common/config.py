@@ -49,12 +49,15 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = (), *
 
 
 def without_former(tree: dict[str, Any], *, saved: bool) -> dict[str, Any]:
-    """Return settings without ``compile: false``, a former default; of a run also without what had no effect on it."""
+    """Return settings without ``compile: false``, a former default.
+
+    If a run saved them, ``flicker`` and ``inside`` are removed as well where ``boundary`` is 0 and they had no effect.
+    """
     if not isinstance(train := tree.get("train"), dict):
         return tree
     train = {key: value for key, value in train.items() if key != "compile" or value is not False}
     augment = train.get("augment")
-    if saved and isinstance(augment, dict) and not augment.get("boundary"):  # flicker and inside are shares of it
+    if saved and isinstance(augment, dict) and not augment.get("boundary"):  # their total
         train["augment"] = {key: value for key, value in augment.items() if key not in ("flicker", "inside")}
     return {**tree, "train": train}
 

@@ -163,7 +163,7 @@ def _check_encoders(features: Features, name: str) -> None:
         if revision != other:
             raise DataError(
                 f"{name}: its {modality} label text is of encoder {revision[:12]}, its {modality} features of "
-                f"{other[:12]}; both must be of one encoder: extract again with the one that is meant")
+                f"{other[:12]}; both must be of one encoder: extract again with the intended one")
 
 
 def _check_not_empty(splits: Splits, why: str) -> None:
@@ -189,7 +189,7 @@ def _without_failed(config: DataConfig, annotations: Annotations, splits: Splits
             found = (f"{config.features}: {len(absent)} of {len(rows)} {split} rows are not in the store, first row "
                      f"{row} ({annotations.video_ids[row]})")
             if row in failed:
-                raise DataError(f"{found}: {failed[row]}; mend and extract them, or leave them out with "
+                raise DataError(f"{found}: {failed[row]}; correct and extract them, or leave them out with "
                                 "data.missing=drop")
             raise DataError(f"{found}; extract them, or use annotations and split files of fewer videos")
         if absent:

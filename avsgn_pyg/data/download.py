@@ -162,7 +162,7 @@ def _find_texts(folder: Path) -> dict[str, Path]:
 
 
 def _check_record(out: Path, repository: str, revision: str) -> None:
-    """Record whose videos the folder holds, before the first is written; DataError if it holds another copy's."""
+    """Record the copy before its first video is written; DataError if the folder holds videos of another copy."""
     if not (out / RECORD).is_file() or not any((out / "videos").glob("*.mp4")):
         write_json(out / RECORD, {"repository": repository, "revision": revision})
         return

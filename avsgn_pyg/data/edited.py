@@ -28,7 +28,7 @@ NOTE: Final = re.compile(r"\s*\[((no (picture|sound)|(picture|sound) for \d+%)(,
 REMAINDER: Final = 0.1
 
 
-#: A video, after the file, or the place in it, that it was read from.
+#: The file, or the place in it, from which a video was read; and the video.
 Edited = tuple[str, AnnotatedVideo]
 
 

@@ -22,7 +22,7 @@ BY_ID_FILES: Final = {
     "ov-ave": ("ovave_dataset_meta.csv", "released_ovavel_dataset_anno.json"),
     "ave-pm": ("train.csv", "val.csv", "test.csv"),
 }
-#: The file by which the kind of a folder is known, in the order of the search.
+#: The file that identifies the kind of a folder, in the order of the search.
 KNOWN_BY: Final = {"ov-ave": BY_ID_FILES["ov-ave"][0], "ave": "Annotations.txt", "ave-pm": BY_ID_FILES["ave-pm"][0]}
 
 

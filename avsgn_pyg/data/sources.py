@@ -23,7 +23,7 @@ from avsgn_pyg.data.rows import format_some
 
 #: Index of a video without features.
 ABSENT: Final = -1
-#: Largest difference, relative and absolute, between the features of one clip that was encoded twice.
+#: Largest relative and absolute difference between features of one clip that was encoded twice.
 CLOSE: Final = 1e-3
 UNKNOWN: Final = "clip lengths are not recorded, so events that end after their clip cannot be found"
 DONE: Final = {"keep": "their padded seconds count as the event (data.padded_events=background or drop changes this)",
@@ -82,7 +82,7 @@ def find_by_id(features: Features, annotations: Annotations, name: str) -> Int[T
     place, ambiguous = places_by_id(features)
     places = torch.tensor([place.get(video_id, ABSENT) for video_id in annotations.video_ids])
     if ambiguous or bool((places == ABSENT).all()):
-        raise DataError(f"{name}: ids must be different and those of {annotations.path}; {len(ambiguous)} occur with "
+        raise DataError(f"{name}: ids must be unique and occur in {annotations.path}; {len(ambiguous)} occur with "
                         f"several features, {int((places != ABSENT).sum())} are annotated")
     return places
 

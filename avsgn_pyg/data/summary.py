@@ -104,7 +104,7 @@ def _splits(annotations: Annotations, splits: Splits, seconds: Int[Tensor, "N"])
 def _legacy(folder: Path, shapes: dict[str, tuple[int, int, int]], annotations: Annotations) -> Iterator[str]:
     for name in LEGACY_FILES:
         if name not in shapes:
-            yield f"{name}: not here"
+            yield f"{name}: not found"
             continue
         videos, segments, width = shapes[name]
         if videos != len(annotations):

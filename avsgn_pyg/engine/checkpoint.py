@@ -34,7 +34,7 @@ from avsgn_pyg.engine.files import (
     validated,
 )
 
-#: What distinguishes the metas of the seeds of one run.
+#: Fields of `Meta` in which the seeds of one run may differ.
 OWN: Final = ("seed", "epoch", "step", "selection_score", "versions")
 #: How many differing keys an error lists; it counts the others.
 LISTED: Final = 6

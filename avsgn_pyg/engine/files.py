@@ -75,7 +75,7 @@ def read_meta(folder: Path) -> Meta:
 
 
 def validated(kind: type[T], values: Any, path: Path) -> T:
-    """Return a pydantic model of the values that `path` has; CheckpointError for values that it does not take."""
+    """Return a pydantic model of the values read from `path`; CheckpointError if they are not valid."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -29,7 +29,7 @@ PACKAGE: Final = Path(__file__).resolve().parents[1]
 
 
 def trim_journal(path: Path, after: int) -> None:
-    """Remove the records of later epochs than `after`, from which a run continues, and a line that a kill cut short."""
+    """Remove records of epochs later than `after`, from which a run continues, and an incomplete last line."""
     if path.exists():
         kept = [record for record in read_journal(path) if record["epoch"] <= after]
         write_text(path, "".join(json.dumps(record) + "\n" for record in kept))

@@ -99,7 +99,7 @@ AUDIO_ENCODERS: dict[str, Callable[[], type]] = {
 
 
 def add_encoders(parser: Parser, visual: str, audio: str) -> None:
-    """Add the options of an extraction that choose both encoders, `visual` and `audio` by default, and place them."""
+    """Add the options for both encoders (defaults: `visual` and `audio`), their device, precision and batch size."""
     parser.add_argument("--visual", choices=sorted(FRAME_ENCODERS), default=visual)
     parser.add_argument("--audio", choices=sorted(AUDIO_ENCODERS), default=audio)
     for option, (_, _, help_text) in OPTIONS.items():

@@ -81,15 +81,15 @@ def second_shares(rows: int) -> Float[Tensor, "10 rows"]:
 
 
 class FrozenEncoder:
-    """Base of encoders: where and how they compute, batches, and the record.
+    """Base of encoders: device, precision, batches, and the record.
 
     Args:
-        options: those of the class, for the record.
+        options: arguments of the class, which the record contains.
         device, precision, batch_size: see :class:`avsgn_pyg.features.encoder.Encoder`.
 
     Attributes:
         files: the options that name files or folders.
-        packages: those that decide the features, for the record.
+        packages: packages that affect the features; the record has their versions.
     """
 
     name: str
@@ -108,7 +108,7 @@ class FrozenEncoder:
     def record(self) -> dict[str, Any]:
         """Return the record, JSON-ready: name, options, width, revision, precision, versions.
 
-        Of :attr:`files` it keeps the names without the folders they are in, which differ on the next machine.
+        Of :attr:`files` it has only the names without their folders, which differ between machines.
         """
         names = {key: Path(self.options[key]).name for key in self.files}
         return {
@@ -126,7 +126,7 @@ class FrozenEncoder:
         raise NotImplementedError
 
     def check_width(self, width: int, asked: int | None) -> None:
-        """Set the model's width; EncoderError if another was asked for."""
+        """Set the model's width; EncoderError if another was requested."""
         if asked not in (None, width):
             raise EncoderError(f"{self.name} is {width} wide, but width={asked} was given; leave width out, or "
                                "choose another model")
@@ -165,7 +165,7 @@ class FrozenEncoder:
 
 
 class WithoutText(FrozenEncoder):
-    """Base of encoders without language; a store of their features has no label text."""
+    """Base of encoders without a text encoder; a store of their features has no label text."""
 
     has_text = False
 

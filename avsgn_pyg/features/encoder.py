@@ -125,7 +125,7 @@ def encoder_from_record(
     for key in record.get("files", ()):
         if key not in given and not Path(str(options[key])).exists():
             raise EncoderError(
-                f"{kind} encoder {name!r}: {key} {options[key]} (of revision {revision}) not here; "
+                f"{kind} encoder {name!r}: {key} {options[key]} (of revision {revision}) not found; "
                 f"give its path: --{kind} {name} {key}=FILE"
             )
     encoder = _make(kind, EncoderChoice(name, options), device, precision, batch_size)

@@ -94,7 +94,7 @@ def flatten(block: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None) -> 
 
 
 def with_regions(batch: Batch, regions: Float[Tensor, "B T R d"]) -> Batch:
-    """Write `regions` onto the batch's visual nodes; ``to_data_list()`` parts them too. Returns the batch.
+    """Write `regions` onto the batch's visual nodes; ``to_data_list()`` splits them, too. Return the batch.
 
     Raises:
         ValueError: the batch has another number of videos or seconds.

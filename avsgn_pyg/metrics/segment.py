@@ -177,7 +177,7 @@ def best_tau(
     category_logits: Float[Tensor, "N C"], relevance_logits: Float[Tensor, "N T"], category: Int[Tensor, "N"],
     relevance: Num[Tensor, "N T"], mask: Mask = None,
 ) -> float:
-    """Return the tau in [0, 1) with which :func:`~avsgn_pyg.graph.localization.decode` gets most segments right.
+    """Return the tau in [0, 1) with which :func:`~avsgn_pyg.graph.localization.decode` labels most segments correctly.
 
     The search is exact: every tau between two neighbouring sigmoid values decodes alike, so each such gap is scored
     once. Of the best gaps the one whose tau is nearest 0.5 wins (the lower of two); its tau is 0.5 if the gap contains

@@ -91,7 +91,7 @@ def _is_record(value: Any) -> bool:
 
 
 def with_download(choice: EncoderChoice) -> EncoderChoice:
-    """Return the choice with permission to download weights, of which the signal encoders have none."""
+    """Return the choice with permission to download weights; the signal encoders have no weights."""
     return choice if choice.name == "signal" else replace(choice, options={**choice.options, "download": True})
 
 

@@ -152,7 +152,7 @@ class OutputFolder:
         self._note(line)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        """Add a line to the record; its line break comes first, which ends a line that a kill cut short."""
+        """Add a line to the record; the line break comes first, so that it ends a line that was interrupted."""
         with open(open_own(self.folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
             file.write((b"\n" if file.tell() else b"") + json.dumps(line).encode())
             file.flush()

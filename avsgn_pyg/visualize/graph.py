@@ -33,7 +33,7 @@ _GAP, _KEY, _HEAD, _MARK = 0.14, 0.15, 0.4, 0.25
 _KEY_FONT: Final = 6.0
 #: Weights whose widths the key shows.
 _WEIGHTS: Final = (0.01, 0.1, 0.5, 1.0)
-#: Edges of a subgraph that are drawn at most: more cannot be told apart.
+#: Maximum number of edges drawn per subgraph; more could not be distinguished.
 MOST: Final = 150
 #: Share of a panel's width that the names of text nodes take at most.
 _NAMES: Final = 0.45

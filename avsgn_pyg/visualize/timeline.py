@@ -31,7 +31,7 @@ MEDIA: Final = {AUDIO: "sound", VISUAL: "picture"}
 
 @styled()
 def timeline_figure(picture: Picture) -> Figure:
-    """Draw a video's scores and events over time; what is missing leaves its row out, or is hatched.
+    """Draw a video's scores and events over time; a row without data is left out, and missing times are hatched.
 
     If frames do not fit next to each other, only some are drawn.
     """

@@ -195,7 +195,7 @@ def test_videos_that_a_store_lacks_are_an_error_or_left_out(ovave: Callable[...,
 def test_a_store_with_repeated_or_foreign_ids_is_an_error(ids: tuple[str, ...], ovave: Callable[..., Path]):
     root = ovave()
     write_store(root / "f.h5", features(ids))
-    with pytest.raises(DataError, match="ids must be different and those of"):
+    with pytest.raises(DataError, match="ids must be unique and occur in"):
         load_dataset(DataConfig(kind="ov-ave", name="OV-AVE", root=root, features="f.h5"))
 
 

@@ -42,8 +42,8 @@ def test_a_folder_without_features_is_described(folder: Path) -> None:
         "test: no file",
         "video ids in train and in another split: 1",
         "  a: train row 0, val row 1",
-        "audio_feature.h5: not here",
-        "visual_feature.h5: not here",
+        "audio_feature.h5: not found",
+        "visual_feature.h5: not found",
     ]
 
 

@@ -218,7 +218,7 @@ def draw_confusion(result: Result) -> None:
 
 
 class Localization(Task):
-    """The localization of one event a video, the only task that has several seeds a run."""
+    """The localization of one event per video, the only task whose runs may have several seeds."""
 
     def evaluate(self, checkpoint: Checkpoint, dataset: Dataset, split: str, **options: Any) -> Result:
         """Return :func:`evaluate_checkpoint`."""

@@ -1,6 +1,6 @@
-"""What is trained: data, model, objective and scores of a task, and the result of a checkpoint with its own scores.
+"""A task to train for: its data, model, objective and scores; and the result of evaluating a checkpoint.
 
-The folder of every run is alike (``docs/runs.md``); only the files of its evaluation differ.
+Run folders have the same structure for every task (``docs/runs.md``); only the files of the evaluation differ.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What a task has of its own.
+    """What distinguishes a task from others.
 
     Attributes:
-        name: of a checkpoint's scores in error messages: ``a parser's score``.
+        name: of a checkpoint's scores in error messages, such as ``a parser's score``.
         build: ``(config, shape, label text) -> model``.
         objective: ``config -> objective``.
-        judge: ``(model, videos, config=, device=, categories=) -> scores`` of a split, percent; the first one selects.
-        score: the same call returns all scores of a checkpoint; ``None`` where :meth:`evaluate` is overridden.
-        unit: of the scores in the table's first line, after a comma.
-        file: written in ``evaluation-<split>/``.
+        judge: ``(model, videos, config=, device=, categories=) -> scores`` of a split, in percent; the first
+            score selects the epoch.
+        score: as `judge`, but returns all scores, as :class:`Scored`; ``None`` if :meth:`evaluate` is overridden.
+        unit: of the scores; follows a comma in the first line of the table.
+        file: name of the file of scores in ``evaluation-<split>/``.
         facts: constants of the scores, written with them.
         check: raises an error for settings and files that cannot be used.
         open: checks a config, and returns its data set with the text nodes and edges that the model needs.

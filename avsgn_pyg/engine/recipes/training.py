@@ -154,7 +154,7 @@ def _build(task: Task, config: Config, dataset: Dataset) -> nn.Module:
 def _initial_of(
     config: Config, dataset: Dataset, folders: Iterable[Path], *, overwrite: bool, rebuild: Callable[[], nn.Module]
 ) -> Initial | None:
-    """Return the weights of ``train.init``; ``None`` without it, and if the runs in all `folders` have checkpoints.
+    """Return the weights of ``train.init``; ``None`` if it is not set, or if all runs in `folders` have checkpoints.
 
     Args:
         rebuild: see :class:`avsgn_pyg.engine.initial.Initial`, which has the errors too.
@@ -210,7 +210,7 @@ def _fit(
 
 
 def _lengthening(run: RunFolder, config: Config) -> Iterator[str]:
-    """A sentence, which is logged too, if the run in the folder had fewer epochs."""
+    """Return, and log, a sentence if the run in the folder had fewer epochs; else nothing."""
     before = config.train.epochs if run.last is None else read_run_config(run.path).train.epochs
     if before < config.train.epochs:
         sentence = (f"lengthened from {before} to {config.train.epochs} epochs with train.schedule="

@@ -80,7 +80,7 @@ class ExtractionConfig:
         return make_plan(self.videos, annotations, categories=names, shard=shard, starts=starts)
 
     def choice(self, kind: Kind) -> EncoderChoice:
-        """Return the choice of one encoder, which may fetch its weights if that is allowed."""
+        """Return the choice of one encoder, with permission to download its weights if it was given."""
         choice: EncoderChoice = getattr(self, kind)
         fetch = {"download": True} if self.download and choice.name != "signal" else {}
         return EncoderChoice(choice.name, {**choice.options, **fetch})

@@ -19,7 +19,7 @@ from avsgn_pyg.data import h5
 from avsgn_pyg.data.feature_store import Features, LabelText, read_store, write_store
 from avsgn_pyg.features.extraction.videos import Failure, Flags
 
-#: Format of the file of a shard without a successful video, which the merge takes for its failures.
+#: Format of the file of a shard without a successful video; the merge reads only its failures.
 EMPTY: Final = "avsgn_pyg empty shard"
 
 
@@ -35,12 +35,12 @@ class Encoded:
 
 @dataclass(kw_only=True)
 class Contents:
-    """What extractions finished.
+    """What one or more extractions have finished.
 
     Attributes:
         finished, failed: by id.
         rows: annotated rows of an id; empty without annotations.
-        runs: package versions of every run that finished something, the last run's last.
+        runs: package versions of every run that finished something; those of the last run are last.
     """
 
     finished: dict[str, Encoded] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def read_contents(path: Path) -> tuple[dict[str, Any], Contents, Features | None
 
 
 def settings_of(provenance: Mapping[str, Any], where: object = "this") -> dict[str, Any]:
-    """Return what a video's features depend on, by name; stores that differ in any of it must not be joined.
+    """Return what a video's features depend on, by name; stores that differ in any of these must not be joined.
 
     Raises:
         ExtractionError: the provenance, of the store `where`, was not written by an extraction.
@@ -146,7 +146,7 @@ def refuse_other_settings(
     where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any],
     hint: str = "use those settings, give another output, or start again with --overwrite",
 ) -> None:
-    """Raise ExtractionError with every setting of `found`, which lies at `where`, that differs, and with `hint`."""
+    """Raise ExtractionError, with `hint`, that lists the settings `found` at `where` that differ from `wanted`."""
     differing = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
     if differing:
         shown = "; ".join(f"{key}: {_short(found.get(key))} there, {_short(wanted.get(key))} now" for key in differing)

@@ -31,7 +31,7 @@ from avsgn_pyg.predictor.training_free import TrainingFree
 from avsgn_pyg.predictor.windows import window_starts
 from avsgn_pyg.visualize.page import graph_page
 
-#: Most results that are kept of one clip.
+#: Maximum number of results that are kept for one clip.
 RESULTS: Final = 16
 Message = dict[str, Any]
 
@@ -48,7 +48,7 @@ class Page:
     """The actions of the page; each yields messages to its script.
 
     Args:
-        models: by the name that is shown; the first is used unless another is chosen.
+        models: by the name that the page shows; the first is the default.
         uploads: the clips.
         corrections: the folder in which corrected clips are kept for training; ``None``: they cannot be saved.
     """
@@ -71,7 +71,7 @@ class Page:
         }
 
     def _labels_note(self, model: ClipLocalizer) -> str:
-        """Return why no labels can be typed, or nothing."""
+        """Return the reason why no labels can be typed; an empty text if they can."""
         finds = f"finds {', '.join(model.categories)}."
         if model.finds_several:
             return f"Labels cannot be typed: this model {finds}"
@@ -84,7 +84,7 @@ class Page:
         return f"Labels cannot be typed: this model\u2019s encoders ({names}) cannot embed text. It {finds}"
 
     def message(self, kind: str, **fields: Any) -> Message:
-        """Return a message to the script; no two are equal, so that each arrives."""
+        """Return a message to the script; its serial number makes it differ from all others, so that each arrives."""
         return {"kind": kind, "serial": next(self._serial), **fields}
 
     def analyse(self, request: Mapping[str, Any], session: str | None) -> Iterator[Message]:
@@ -138,7 +138,7 @@ class Page:
         yield self.message("saved", text=saved.text, command=how)
 
     def fine_tune(self, request: Mapping[str, Any], session: str | None) -> Iterator[Message]:
-        """Continue the training of a model with the corrected clips, and offer the new one."""
+        """Continue the training of a model with the corrected clips, and add the new model to the list."""
         run = str(request.get("result")).partition("|")[0]
         if not self._settings.get(run):
             raise DataError("Save a correction first.")
@@ -161,14 +161,14 @@ class Page:
         if self.corrections is None:
             return "Corrections can be saved only if the page is restricted to this machine."
         if not isinstance(model, Predictor) or answer.partition("|")[2]:
-            return "Corrections can be saved for a model\u2019s own classes only, not for labels that were typed."
+            return "Corrections can be saved for a trained model\u2019s own classes only, not for typed labels."
         if len(model.checkpoints) > 1:
-            return "This model is several seeds together; to save corrections, serve the run of one seed."
+            return "This model is an ensemble of several seeds; to save corrections, serve the run of one seed."
         return ""
 
     def _result(self, clip: Clip, name: Any) -> Result:
         if name not in clip.results:
-            raise DataError("This result is no longer here; analyse the clip again.")
+            raise DataError("This result is no longer available; analyse the clip again.")
         return clip.results[name]
 
     def _model(self, name: Any, labels: Any) -> tuple[ClipLocalizer, tuple[str, ...]]:
@@ -234,5 +234,5 @@ def _placement(model: ClipLocalizer) -> dict[str, Any]:
 
 
 def _thumbnail(path: Path) -> str:
-    """Return the picture in the middle of a clip as an address that holds its data."""
+    """Return the frame in the middle of a clip as a data URL."""
     return jpeg(next(iter(read_seconds(path, start=probe(path).seconds // 2, count=1))).frames[0].numpy())

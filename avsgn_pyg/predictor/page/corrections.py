@@ -31,7 +31,7 @@ from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.predictor.predictor import Predictor
 from avsgn_pyg.predictor.windows import window_starts
 
-#: How many times a corrected clip counts among the others, and epochs of the continued training.
+#: How many times a corrected clip is repeated in the data, and epochs of the continued training.
 WEIGHT, EPOCHS = 8, 10
 #: Two clips of which both features have at least this cosine are the same.
 SAME: Final = 0.9995
@@ -40,7 +40,7 @@ Event = tuple[str, float, float]
 
 
 class Saved(NamedTuple):
-    """What was saved: a sentence, and the settings with which ``tools/train.py`` continues, if that is all it needs."""
+    """What was saved: a sentence, and the settings to continue with ``tools/train.py``; none if more is needed."""
 
     text: str
     settings: list[str]
@@ -73,26 +73,26 @@ def save(folder: Path, clip: Path, prediction: Prediction, events: Sequence[Even
     Args:
         folder: of this model; made if it does not exist.
         clip: the file, which is copied.
-        prediction: of the clip; its name is the file's own.
+        prediction: of the clip; its name is the name of the uploaded file.
         events: label, start and end in seconds.
         encoded: the clip's features.
 
     Raises:
-        DataError: no window of the clip has one event at most, the most that this model learns; or a file of the
-            folder cannot be read or written.
+        DataError: every window of the clip has several events, and this model learns one; or a file of the folder
+            cannot be read or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / ".lock", wait=True):
         stem = file_name(prediction.name.rpartition(".")[0] or prediction.name)
-        # A file of another content has another id.
+        # A file with other content has another id.
         video_id = f"{stem.replace('&', '_').replace('@', '_').strip()}-{sha256(clip)[:8]}"
         if prediction.found is not None:
             count = len(_keep(folder, clip, video_id, prediction, events))
-            return Saved(f"Saved: annotations.json, beside the {_clips(count)}. To train a model of several events, "
+            return Saved(f"Saved: annotations.json now has {_clips(count)}. To train a model of several events, "
                          "extract the features of the clips (docs/dense.md).", [])
         windows, left_out = _windows(video_id, events, prediction, model.segments)
         if any("&" in label for label, _, _ in events):
-            raise DataError(f"{prediction.name}: '&' separates the fields of an annotation, and no class may have it")
+            raise DataError(f"{prediction.name}: '&' separates the fields of an annotation, so no class may contain it")
         if not windows:
             raise DataError(f"{prediction.name}: every window of {model.segments} seconds has several events, and this "
                             "model learns one per window; delete the others")
@@ -109,10 +109,10 @@ def save(folder: Path, clip: Path, prediction: Prediction, events: Sequence[Even
         settings.append("evaluate.every=0")
     learned = len(written["train"]) - WEIGHT * len(corrected.lines)
     beside = (f"with the {_clips(learned)} of the model's own training" if trained
-              else "alone, because the model's own training data are not here")
+              else "alone, because the model's own training data are not available")
     some = f" {left_out} windows with several events are left out: the model learns one per window." if left_out else ""
     return Saved(f"Saved. Now {_clips(len(kept), 'corrected clip')} can be used for training, {beside}; each "
-                 f"counts {WEIGHT} times.{some}", settings)
+                 f"corrected clip counts {WEIGHT} times.{some}", settings)
 
 
 def _clips(count: int, what: str = "clip") -> str:
@@ -120,7 +120,7 @@ def _clips(count: int, what: str = "clip") -> str:
 
 
 def _training_data(model: Predictor) -> tuple[Rows | None, dict[str, list[int]]]:
-    """Return what the model was trained with, and its splits; ``None`` if it is no feature store that is still here."""
+    """Return the model's training data and splits; ``None`` if they are not a feature store on this machine."""
     data, root = model.config.data, model.config.data.root
     if data.kind != "ave" or data.features is None or root is None or not (root / data.features).is_file():
         return None, {}
@@ -138,10 +138,10 @@ def _training_data(model: Predictor) -> tuple[Rows | None, dict[str, list[int]]]
 
 def _windows(video_id: str, events: Sequence[Event], prediction: Prediction, segments: int
              ) -> tuple[list[tuple[int, str]], int]:
-    """Return window and row of every part of the clip with one event at most, and how many have more."""
+    """Return number and row of every window with at most one event, and how many windows have more."""
     found, left_out, seconds = [], 0, len(prediction)
     for number, start in enumerate(window_starts(seconds, segments)):
-        if start % segments and start + segments < seconds:  # half of it is in the one before
+        if start % segments and start + segments < seconds:  # overlaps the window before
             continue
         stop = min(start + segments, seconds)
         inside = [(label, max(round(begin), start) - start, min(math.ceil(end - 1e-6), stop) - start)
@@ -157,7 +157,7 @@ def _windows(video_id: str, events: Sequence[Event], prediction: Prediction, seg
 
 
 def _keep(folder: Path, clip: Path, video_id: str, prediction: Prediction, events: Sequence[Event]) -> list[str]:
-    """Copy a clip into the folder and note its events there; return the ids of all clips that it has."""
+    """Copy a clip into the folder and write its events there; return the ids of all clips in the folder."""
     (folder / "videos").mkdir(exist_ok=True)
     shutil.copyfile(clip, folder / "videos" / f"{video_id}{clip.suffix}")
     path = folder / "annotations.json"
@@ -169,7 +169,7 @@ def _keep(folder: Path, clip: Path, video_id: str, prediction: Prediction, event
 
 def _corrected(folder: Path, others: Sequence[str], windows: Sequence[tuple[int, str]], encoded: EncodedClip,
                model: Predictor) -> Rows:
-    """Return the rows of a clip, after those of the `others` in the folder's data set."""
+    """Return the rows of a clip, preceded by those of the `others` in the folder's data set."""
     places, lines = zip(*windows, strict=True)
     prompts = feature_record(model.checkpoint).get("prompts")
     text = label_text(model.encoders.visual, model.encoders.audio, model.meta.categories, prompts) if prompts else None
@@ -192,7 +192,7 @@ def _write(folder: Path, corrected: Rows, trained: Rows | None, splits: dict[str
     data = corrected.take([*range(len(corrected.lines))] * WEIGHT)
     first, found = 0, {"train": []}
     if trained is not None:
-        # A clip that the model is scored on must not be trained on as well.
+        # No corrected clip, which is trained on, may remain in val or test.
         stems = {name.partition("@")[0].rpartition("-")[0] for name in corrected.features.video_ids}
         same = _same(trained.features, corrected.features)
         kept = [at for at, name in enumerate(trained.features.video_ids) if name not in stems and not same[at]]
@@ -210,7 +210,7 @@ def _write(folder: Path, corrected: Rows, trained: Rows | None, splits: dict[str
 
 
 def _same(features: Features, others: Features) -> list[bool]:
-    """Return whether each clip has the content of one of the others, whatever its name: both its features agree."""
+    """Return for each clip whether both its features equal those of one of the others, whatever its name."""
     cosines = [F.normalize(getattr(features, kind).flatten(1), dim=-1) @
                F.normalize(getattr(others, kind).flatten(1), dim=-1).T for kind in ("audio", "visual")]
     return (torch.minimum(*cosines) > SAME).any(1).tolist()

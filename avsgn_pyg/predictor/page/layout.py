@@ -1,4 +1,4 @@
-"""The page in Gradio: three tabs, and one queue before the models. Gradio is imported here and nowhere else."""
+"""The page in Gradio: three tabs, and one queue for the models. Gradio is imported here and nowhere else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTRODUCTION: Final = """# What is heard and seen, and when?
 Drop a video. The model marks the seconds in which one event is **both heard and seen**. \
 Drag the edges of an event to correct it. Your files stay on the machine that serves this page, and are removed when \
 you close it, unless you save them for training."""
-#: Of every action: one at a time, in order.
+#: Options of every action, so that one runs at a time, in order.
 QUEUE: Final = {"api_name": False, "concurrency_id": "model", "concurrency_limit": 1, "show_progress": "hidden"}
 
 Action = Callable[..., Iterator[Message]]

@@ -20,7 +20,7 @@ from avsgn_pyg.predictor.formats import FORMATS
 from avsgn_pyg.predictor.prediction import Prediction
 from avsgn_pyg.visualize.strips import loudest, outline, shrunk
 
-#: Most pictures of a clip, pixels of their longer side, and columns of its sound.
+#: Maximum number of frames of a clip, pixels of their longer side, and columns of its waveform.
 PICTURES, PIXELS, COLUMNS = 40, 160, 800
 #: Formats to download, and their names on the page.
 DOWNLOADS: Final = {
@@ -33,7 +33,7 @@ class Preview:
     """Pictures and sound of a clip, collected while it is read; call it with every second.
 
     Args:
-        report: is called with the share that was read.
+        report: is called with the share of the clip that was read.
     """
 
     def __init__(self, report: Callable[[float], None]) -> None:
@@ -56,7 +56,7 @@ class Preview:
 
 
 def jpeg(frame: np.ndarray) -> str:
-    """Return a small picture as an address that holds its data."""
+    """Return a small version of a frame as a data URL."""
     stream = io.BytesIO()
     Image.fromarray(shrunk(frame, PIXELS)).save(stream, "JPEG", quality=82)
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
@@ -67,7 +67,7 @@ def result_message(prediction: Prediction, result: str, run: str) -> dict[str, A
     shares, classes = prediction.category.max(-1)
     scores = {name: (gate * prediction.relevance).tolist() for name, gate in prediction.gates.items()}
     events, dense = None, prediction.found is not None
-    if prediction.tau is None or dense:  # the threshold decides on events, or (C + 1 scores) there is none
+    if prediction.tau is None or dense:  # the page filters them by the threshold, or (C + 1 scores) there is none
         events = [{"label": event.category, "start": event.start, "end": event.end, "score": event.confidence}
                   for event in prediction.events]
     return {"id": result, "run": run, "categories": list(prediction.categories), "tau": prediction.tau,
@@ -80,7 +80,7 @@ def result_message(prediction: Prediction, result: str, run: str) -> dict[str, A
 def corrected(prediction: Prediction, tau: Any, events: Any) -> Prediction:
     """Return the prediction with another threshold, or with corrected events; without paths of this machine.
 
-    DataError for events that are not events of this clip in whole seconds, or for another threshold than a number.
+    DataError for events that are not valid for this clip, or for a threshold that is not a number from 0 to 1.
     """
     bare = replace(prediction, path=None, source=None)
     if events is not None:

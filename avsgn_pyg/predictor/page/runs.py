@@ -84,7 +84,7 @@ def listed_clip(run: Path, media: Path | None, video_id: Any) -> Path:
         found = find_media(media, video_id)
         if found is not None:
             return found
-    raise DataError(f"The file of {video_id!r} is not here.")
+    raise DataError(f"The file of {video_id!r} was not found.")
 
 
 def find_media(folder: Path | None, video_id: str) -> Path | None:

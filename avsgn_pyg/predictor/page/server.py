@@ -28,13 +28,13 @@ from avsgn_pyg.predictor.page.uploads import Uploads
 OPEN: Final = re.compile(r"/(?:page/(?:clips|export|viewer\.js|media/[\w-]+)|config|theme\.css|favicon\.ico|"
                          r"(?:assets|static)/[\w./ -]+|gradio_api/(?:queue/(?:join|data)|heartbeat/\w+|startup-events|"
                          r"cancel|reset|theme\.css|info))?/?")
-#: Nothing is fetched from elsewhere; Gradio compiles its templates in the browser.
+#: Nothing is fetched from other hosts; Gradio compiles its templates in the browser.
 POLICY: Final = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
                  "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; frame-ancestors 'self'; "
                  "form-action 'self'")
 HEADERS: Final = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff",
                   "Referrer-Policy": "no-referrer"}
-#: Most bytes of a request that is not a clip.
+#: Maximum size in bytes of a request that is not an upload.
 REQUEST: Final = 4_000_000
 
 
@@ -42,7 +42,7 @@ def make_server(uploads: Uploads, hosts: Sequence[str]) -> FastAPI:
     """Return a server with the page's own addresses; Gradio's page is mounted on it.
 
     Args:
-        hosts: names by which this machine may be asked, so that a foreign page cannot reach it under its own name.
+        hosts: host names that requests may use, so that a foreign page cannot reach this machine under its own name.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -89,7 +89,7 @@ def make_server(uploads: Uploads, hosts: Sequence[str]) -> FastAPI:
         except DataError as error:
             return PlainTextResponse(str(error), 400)
         except (ValueError, KeyError, TypeError):
-            return PlainTextResponse("This result is no longer here; analyse the clip again.", 400)
+            return PlainTextResponse("This result is no longer available; analyse the clip again.", 400)
         return Response(text, media_type="application/octet-stream",
                         headers={"X-File-Name": urllib.parse.quote(name)})
 
@@ -97,10 +97,10 @@ def make_server(uploads: Uploads, hosts: Sequence[str]) -> FastAPI:
 
 
 class Guard:
-    """Refuses requests that are not the page's own, and lets a browser fetch nothing from elsewhere.
+    """Refuses requests that are not the page's own, and keeps browsers from fetching anything from other hosts.
 
     Args:
-        app: answers the others.
+        app: handles all other requests.
         hosts: as for :func:`make_server`.
     """
 
@@ -121,7 +121,7 @@ class Guard:
 
 
 def _refusal(request: Request, hosts: Sequence[str]) -> Response | None:
-    """Return the answer to a request that is not the page's own, or ``None``."""
+    """Return the refusal of a request that is not the page's own; ``None`` if the request is allowed."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if hosts and host.rpartition(":")[0].strip("[]") not in hosts and host.strip("[]") not in hosts:
         return PlainTextResponse("This server does not have that name.", 421)

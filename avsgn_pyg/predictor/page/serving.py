@@ -34,10 +34,10 @@ def serve(
     Args:
         models: runs, checkpoints or saved models; none: `options` have the labels of a training-free one.
         options: of :func:`.predictor.open_predictor` for every model.
-        clips: that everyone is offered.
+        clips: examples that every visitor is shown.
         host, port: where to listen; port 0 takes a free one.
-        most_bytes: of an uploaded file.
-        corrections: the folder in which corrected clips are kept; only where `host` is this machine alone.
+        most_bytes: maximum size of an uploaded file.
+        corrections: the folder in which corrected clips are kept; used only if `host` is a loopback address.
         ready: is called with the page's address.
 
     Raises:
@@ -65,7 +65,7 @@ def _interrupt_on_signals() -> None:
 
 
 def load_models(models: Sequence[Path], options: Mapping[str, Any]) -> dict[str, ClipLocalizer]:
-    """Return the models by their folders' names, encoders loaded, so that the first clip need not wait for them."""
+    """Return the models by the names of their folders, with encoders loaded, so that the first clip takes no longer."""
     found: dict[str, ClipLocalizer] = {}
     for path in models or [None]:
         name = "labels alone" if path is None else folder_of(path.resolve()).name
@@ -92,7 +92,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def names_of(host: str) -> tuple[str, ...]:
-    """Return the names by which the page may be asked: this machine's own, or none in particular."""
+    """Return the host names that requests may use: those of this machine, or none if every name is accepted."""
     try:
         local = ipaddress.ip_address(host).is_loopback
     except ValueError:

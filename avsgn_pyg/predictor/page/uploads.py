@@ -15,9 +15,9 @@ from typing import Any, Final
 from avsgn_pyg.common.errors import DataError
 from avsgn_pyg.common.text import file_name, printable
 
-#: Most clips of one session, most files that no session has claimed yet, and seconds until such a file is removed.
+#: Maximum number of clips per session and of files not yet claimed by a session; seconds until the latter are removed.
 PER_SESSION, UNCLAIMED, CLAIM_SECONDS = 8, 16, 600
-#: Longest name of a file that is shown.
+#: Maximum length of the name of a file.
 LONGEST: Final = 120
 
 
@@ -28,7 +28,7 @@ class Clip:
     Attributes:
         token: its name in addresses; cannot be guessed.
         name: of the file on the machine that sent it.
-        owner: the session, once it asked for the clip.
+        owner: the first session that requested the clip; ``None`` before.
         encoded: model and labels -> the features of its windows. results: id -> prediction, model.
     """
 
@@ -47,8 +47,8 @@ class Uploads:
     """All clips of a running page, in a folder of their own; :meth:`close` removes it.
 
     Args:
-        examples: files that everyone may look at; they are not copied.
-        most_bytes: of a file.
+        examples: files that every session may use; they are not copied.
+        most_bytes: maximum size of a file.
     """
 
     def __init__(self, examples: Iterable[Path] = (), *, most_bytes: int = 500_000_000) -> None:
@@ -58,7 +58,7 @@ class Uploads:
         self.examples = [self.add_example(path) for path in examples]
 
     def add_example(self, path: Path) -> Clip:
-        """Return a file of this machine as a clip that everyone may look at."""
+        """Return a file of this machine as a clip that every session may use."""
         known = next((clip for clip in self._clips.values() if clip.example and clip.path == path), None)
         return known or self._add(Clip(secrets.token_urlsafe(16), path.name, path, example=True))
 
@@ -68,7 +68,7 @@ class Uploads:
         for clip in list(self._clips.values()):
             if clip.owner is None and not clip.example and time.monotonic() - clip.created > CLAIM_SECONDS:
                 self._remove(clip)
-        known = (self._clips.get(folder.name) for folder in self.folder.iterdir())  # None: still being sent
+        known = (self._clips.get(folder.name) for folder in self.folder.iterdir())  # None: still being uploaded
         if sum(clip is None or clip.owner is None for clip in known) >= UNCLAIMED:
             raise DataError("Too many files are waiting to be analysed; try again in a few minutes.")
         name = printable(name.replace("\\", "/").rpartition("/")[2])[-LONGEST:] or "clip"
@@ -83,12 +83,12 @@ class Uploads:
         self._add(Clip(folder.name, name, path))
 
     def claim(self, token: Any, session: str | None) -> Clip:
-        """Return the clip of a token, which from now on belongs to the session; DataError for one that is gone."""
+        """Return the clip of a token, which from now on belongs to the session; DataError if it was removed."""
         clip = self.find(token)
         if clip.example:
             return clip
         if clip.owner not in (None, session):
-            raise DataError("This clip belongs to another visit of the page; send it again.")
+            raise DataError("This clip belongs to another session of the page; upload it again.")
         clip.owner = session
         own = [other for other in self._clips.values() if other.owner == session and not other.example]
         for other in own[:-PER_SESSION]:
@@ -103,7 +103,7 @@ class Uploads:
         """Return the clip of a token; DataError if there is none."""
         clip = self.get(token)
         if clip is None:
-            raise DataError("This clip is no longer here: it is removed when its page is closed. Send it again.")
+            raise DataError("This clip is no longer available: it is removed when its page is closed. Upload it again.")
         return clip
 
     def remove_session(self, session: str | None) -> None:

@@ -45,7 +45,7 @@ window.avsgnViewer = function (element, props, watch, trigger) {
     const request = new XMLHttpRequest();
     request.open("POST", `page/clips?name=${encodeURIComponent(file.name)}`);
     request.upload.onprogress = event => setStatus(`Sending ${file.name}`, event.loaded / event.total);
-    request.onerror = () => setStatus("The server does not result; is it still running?", undefined, true);
+    request.onerror = () => setStatus("The server does not answer; is it still running?", undefined, true);
     request.onload = () => {
       if (request.status !== 200) return setStatus(request.responseText, undefined, true);
       state.token = JSON.parse(request.responseText).token;
@@ -171,7 +171,7 @@ window.avsgnViewer = function (element, props, watch, trigger) {
   function thresholdHandle(place) {
     const handle = create("div", { class: "threshold", role: "slider", tabindex: "0", "aria-orientation": "vertical", "aria-label": state.clip.results[place].threshold, "aria-valuemin": "0", "aria-valuemax": "0.99" });
     const set = value => {
-      if (state.edited) return setStatus("You have corrected these events. To use the threshold again, restore the model\u2019s events below the list.");
+      if (state.edited) return setStatus("You have corrected these events. To use the threshold again, first restore the model\u2019s events (button below the list).");
       state.taus[place] = Math.max(0, Math.min(0.99, Math.round(100 * value) / 100));
       restore();
       show();
@@ -314,7 +314,7 @@ window.avsgnViewer = function (element, props, watch, trigger) {
     setStatus(`Done in ${clip.took.toFixed(1)} s.`);
     part("name").focus({ preventScroll: true });
   }
-  // The graph's page would follow the system's colours, which need not be those of this page.
+  // The page of the graph would use the system's colour scheme, which may differ from that of this page.
   function showGraph({ start, html, text }) {
     if (start !== state.window) return;
     const dark = document.body.classList.contains("dark");

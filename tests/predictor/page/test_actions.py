@@ -48,7 +48,7 @@ def test_two_people_get_their_own_clips(page, movie) -> None:
     names = [list(page.analyse({"token": token, "runs": ["tiny"]}, who))[-1]["name"]
              for token, who in zip(tokens, ("ann", "bob"), strict=True)]
     assert names == ["ann.mp4", "bob.mp4"]
-    with pytest.raises(DataError, match="another visit"):
+    with pytest.raises(DataError, match="another session"):
         list(page.analyse({"token": tokens[0], "runs": ["tiny"]}, "bob"))
 
 
@@ -134,5 +134,5 @@ def test_nothing_is_saved_where_others_can_reach_the_page(page, analysed) -> Non
 
 @pytest.mark.parametrize("given", [{}, {"token": 3}, {"token": "x" * 22}])
 def test_an_unknown_clip_is_refused(page, given) -> None:
-    with pytest.raises(DataError, match="no longer here"):
+    with pytest.raises(DataError, match="no longer available"):
         list(page.analyse(given, "one"))

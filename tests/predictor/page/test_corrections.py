@@ -60,7 +60,7 @@ def test_neither_the_content_nor_the_name_of_a_corrected_clip_stays_in_the_data(
 
 def test_a_clip_of_a_dense_model_is_kept_with_its_times_and_not_trained(keep, tmp_path) -> None:
     text, _ = keep(("dog", 2.25, 7.5), ("bell", 3.0, 4.0), found=())
-    assert "beside the 1 clip." in text
+    assert "now has 1 clip." in text
     [kept] = read_annotations(tmp_path / "kept" / "annotations.json")
     assert kept.events == (("dog", 2.25, 7.5), ("bell", 3.0, 4.0))
 

@@ -40,7 +40,7 @@ def test_only_clips_that_an_evaluation_lists_are_opened(run, tmp_path) -> None:
     assert listed_clip(run, tmp_path, "worst") == tmp_path / "worst.mp4"
     assert 'data-clip="worst"' in report(run, tmp_path)
     for name in ("other", "../run/journal", None):
-        with pytest.raises(DataError, match="not here"):
+        with pytest.raises(DataError, match="not found"):
             listed_clip(run, tmp_path, name)
 
 

@@ -25,7 +25,7 @@ def send(uploads, name="talk.mp4", content=b"x"):
 def test_a_clip_of_one_session_is_not_given_to_another(uploads) -> None:
     token = send(uploads)
     assert uploads.claim(token, "one").name == "talk.mp4"
-    with pytest.raises(DataError, match="another visit"):
+    with pytest.raises(DataError, match="another session"):
         uploads.claim(token, "two")
 
 
