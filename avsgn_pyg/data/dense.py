@@ -22,7 +22,7 @@ from avsgn_pyg.common.settings import DataConfig
 from avsgn_pyg.data.annotations import AnnotatedVideo, labels_of, read_annotations
 from avsgn_pyg.data.ave import SPLITS
 from avsgn_pyg.data.feature_store import Features, read_store
-from avsgn_pyg.data.files import check_files, root_of
+from avsgn_pyg.data.files import SPLIT_FILES, check_files, root_of
 from avsgn_pyg.data.folders import read_kind, timed_videos
 from avsgn_pyg.data.rows import class_index, format_some
 from avsgn_pyg.data.sources import file_record, places_by_id
@@ -99,7 +99,16 @@ def load_dense(config: DataConfig) -> Dataset:
     return Dataset(
         name=config.name, categories=tuple(index), **splits, label_text=store.label_text, notes=tuple(notes),
         provenance={"features": store.record,
-                    "files": {"features": file_record(path), "annotations": file_record(source)}})
+                    "files": {role: file_record(place) for role, place in _files(config, root).items()}})
+
+
+def _files(config: DataConfig, root: Path) -> dict[str, Path]:
+    """Return role -> path of every file that the data set is read from; rows of AVE have split files too."""
+    files = {"features": root / config.features, "annotations": root / config.annotations}
+    if files["annotations"].suffix == ".json":
+        return files
+    splits = {f"{split} split": root / SPLIT_FILES[config.splits].format(split) for split in SPLITS}
+    return files | {role: place for role, place in splits.items() if place.is_file()}
 
 
 def _read(config: DataConfig, root: Path, source: Path, store: Features) -> list[AnnotatedVideo]:

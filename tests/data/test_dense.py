@@ -124,6 +124,14 @@ def test_rows_with_one_id_and_different_features_are_no_clip(rows: Path):
     assert found.train.video_ids == ("b",) and found.val is None and "left out: 1: a" in found.notes[0]
 
 
+def test_the_split_files_of_rows_of_ave_are_recorded(rows: Path):
+    config = write_rows(rows, noise=0.0)
+    files = load_dataset(config).provenance["files"]
+    assert {"features", "annotations", "train split", "val split"} == {*files}
+    (rows / "trainSet.txt").write_text("Bell&b&good&0&10")
+    assert load_dataset(config).provenance["files"]["train split"] != files["train split"]
+
+
 def test_rows_of_ave_need_a_train_split(rows: Path):
     config = write_rows(rows, noise=0.0)
     (rows / "trainSet.txt").unlink()
