@@ -102,7 +102,7 @@ def save(folder: Path, clip: Path, prediction: Prediction, events: Sequence[Even
         written = _write(folder, corrected, trained, splits)
     settings = ["data.kind=ave", f"data.root={folder}", "data.annotations=Annotations.txt", "data.splits=txt",
                 "data.features=features.h5", f"train.init={model.source}", f"train.epochs={EPOCHS}",
-                "train.seeds=null", "train.select=last", "train.warmup_epochs=0"]
+                "train.seeds=null", "train.select=last", "train.early_stop=null", "train.warmup_epochs=0"]
     if not written.get(model.config.evaluate.split):
         settings.append("evaluate.split=train")
     if not written.get("val"):

@@ -24,7 +24,8 @@ def keep(page, analysed, trained, movie, tmp_path):
         saved = save(tmp_path / "kept", clip, prediction, events, result.encoded, trained)
         if not saved.settings:
             return saved.text, None
-        config = load_config(trained.checkpoint.path / "config.yaml", saved.settings)
+        stopped_early = ["train.select=val", "train.early_stop=3"]  # the run may have been
+        config = load_config(trained.checkpoint.path / "config.yaml", [*stopped_early, *saved.settings])
         return saved.text, load_dataset(config.data)
 
     return run
