@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -66,8 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.nullcontext() if options.quiet else logging_redirect_tqdm():
             result = run(options)
         if first:
+            other = "test" if result.split == "val" else "val"
+            command = shlex.join([python(), "tools/evaluate.py", str(result.folder), "--split", other])
             print(f"{result.table()}\n\nThe run is in {result.folder}/ (docs/runs.md describes its files). To score "
-                  f"another split:\n  {python()} tools/evaluate.py {result.folder} --split val")
+                  f"another split:\n  {command}")
 
     return exit_status(work, options, *recipes.EXPECTED_ERRORS,
                        stopped=lambda: f"\n{how_to_continue('tools/train.py', options.resume)}")

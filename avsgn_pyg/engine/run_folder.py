@@ -6,6 +6,7 @@ complete. Whatever else lies in ``checkpoints/`` was left by a kill, and is remo
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -125,7 +126,7 @@ def how_to_continue(tool: str, folder: Path | None) -> str:
     """Return the message for an interrupted training: the command that continues it, if anything was written."""
     if folder is None or not (folder / CONFIG).is_file():
         return "stopped before anything was written; start the same command again"
-    return f"stopped; continue with: {python()} {tool} --resume {folder}"
+    return f"stopped; continue with: {shlex.join([python(), tool, '--resume', str(folder)])}"
 
 
 def run_folder(config: Config) -> Path:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from avsgn_pyg.engine.run_folder import (
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     """A run that has begun."""
-    run = RunFolder(tmp_path / "r")
+    run = RunFolder(tmp_path / "my run")
     run.begin(Config())
     return run
 
@@ -153,7 +154,8 @@ def test_a_damaged_index_is_named(run: RunFolder) -> None:
 
 
 def test_an_interrupted_run_is_continued_by_a_command_that_works_here(run: RunFolder) -> None:
-    python, *rest = how_to_continue("tools/train.py", run.path).removeprefix("stopped; continue with: ").split()
+    command = how_to_continue("tools/train.py", run.path).removeprefix("stopped; continue with: ")
+    python, *rest = shlex.split(command)
     assert Path(python).resolve() == Path(sys.executable).resolve()
     assert rest == ["tools/train.py", "--resume", str(run.path)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,12 +32,14 @@ def same(one: Weights, other: Weights) -> bool:
 def test_the_tool_prints_a_table_the_folder_of_the_run_and_a_next_command(
     tool: ModuleType, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tool.main([str(config), "train.epochs=1", f"run_dir={tmp_path}", "--quiet"]) == 0
+    runs = tmp_path / "my runs"
+    assert tool.main([str(config), "train.epochs=1", "evaluate.split=val", f"run_dir={runs}", "--quiet"]) == 0
     printed = capsys.readouterr().out
     assert "segment accuracy" in printed and "(synthetic)" in printed
     place, command = printed.splitlines()[-2:]
-    assert f" {tmp_path / 'tiny'}/ " in place and f"tools/evaluate.py {tmp_path / 'tiny'} " in command
-    assert (tmp_path / "tiny" / "evaluation-test" / "confusion.png").is_file()
+    assert f" {runs / 'tiny'}/ " in place
+    assert shlex.split(command)[1:] == ["tools/evaluate.py", str(runs / "tiny"), "--split", "test"]
+    assert (runs / "tiny" / "evaluation-val" / "confusion.png").is_file()
 
 
 def test_a_first_word_with_an_equals_sign_is_a_setting_and_a_resumed_run_has_its_own_config(
