@@ -397,7 +397,7 @@ def test_every_setting_of_parsing_changes_the_result():
     plain, *tried = (train_a_batch(load_config(None, ["data.kind=llp", "model.dim=16", *setting]))
                      for setting in ([], *([text] for text in PARSED[1:])))
     assert len(tried) == 4 and all(plain != one for one in tried)
-    with pytest.raises(ConfigError, match=r"objective of data\.kind=llp"):
+    with pytest.raises(ConfigError, match=r"parsing is read with data\.kind=llp"):
         load_config(None, PARSED[1:])
 
 

@@ -113,9 +113,8 @@ def test_a_model_is_trained_on_with_a_corrected_clip(page, analysed, trained, un
     assert {message["kind"] for message in progress} == {"progress"} and progress[-1]["share"] <= 1
     before, after = model(movie), page.models["tiny-corrected-1"](movie)
     dog = before.categories.index("dog")
-    assert after.category[:, dog].mean() > before.category[:, dog].mean() + 0.1
-    change = after.relevance - before.relevance
-    assert change[2:7].mean() > change[7:].mean() + 0.1
+    # Log-odds, since the scores of so small a model are near 0 or 1.
+    assert (after.category[:, dog].logit() - before.category[:, dog].logit()).min() > 1
 
 
 @pytest.mark.parametrize("result", ["tiny|thunder", "tiny|thunder|"])
