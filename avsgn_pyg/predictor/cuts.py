@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from avsgn_pyg.common.film import write_film
+from avsgn_pyg.common.video_writer import write_video
 from avsgn_pyg.features.limits import Limits
 from avsgn_pyg.features.media import RATE, MediaError, MediaInfo, probe, read_seconds
 from avsgn_pyg.features.media.cut import copy_part, copy_suffix
@@ -81,4 +81,4 @@ def _encode(info: MediaInfo, out: Path, event: FoundEvent, limits: Limits) -> No
               for frame in second.frames.numpy())
     skipped = round(before * rate)
     frames = islice(frames, skipped, skipped + max(1, round(length * rate)))
-    write_film(out, frames, sound, frame_rate=rate, sample_rate=RATE)
+    write_video(out, frames, sound, frame_rate=rate, sample_rate=RATE)

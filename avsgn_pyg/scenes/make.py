@@ -13,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from avsgn_pyg.common.files import write_json, write_text
-from avsgn_pyg.common.film import write_film
 from avsgn_pyg.common.pool import Pool, PoolError, ProcessDiedError, cores
+from avsgn_pyg.common.video_writer import write_video
 from avsgn_pyg.scenes.pictures import draw_frames
 from avsgn_pyg.scenes.script import CLASSES, ScenesError, Script, Settings, write_scripts
 from avsgn_pyg.scenes.several import Several, write_several
@@ -112,7 +112,7 @@ def _line(script: Script) -> str:
 def make_clip(clip: tuple[Path, Script]) -> None:
     """Write one clip's file."""
     path, script = clip
-    write_film(path, draw_frames(script), mix_sound(script), frame_rate=script.frame_rate, sample_rate=RATE)
+    write_video(path, draw_frames(script), mix_sound(script), frame_rate=script.frame_rate, sample_rate=RATE)
 
 
 def _write_clips(clips: Sequence[tuple[Path, Script]], workers: int, bar: tqdm) -> None:

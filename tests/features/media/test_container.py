@@ -61,11 +61,11 @@ def test_opening_a_file_is_limited_in_time(clip_file: Make, monkeypatch: pytest.
     "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:4.0,\ngood.mp4\n#EXT-X-ENDLIST\n",
     "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
     "1\n00:00:01,000 --> 00:00:02,000\nHello\n", "WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n",
-    "this is no film\n" * 100,
+    "this is no video\n" * 100,
     "# VobSub index file, v7\nsize: 720x576\nid: en, index: 0\ntimestamp: 00:00:01:000, filepos: 000000000\n",
     "<html><body>404 Not Found</body></html>",
 ])  # fmt: skip
-def test_text_under_the_name_of_a_film_has_no_picture_and_no_sound(clip_file: Make, tmp_path: Path, text: str):
+def test_text_under_the_name_of_a_video_has_no_picture_and_no_sound(clip_file: Make, tmp_path: Path, text: str):
     shutil.copy(clip_file(), tmp_path / "good.mp4")
     (tmp_path / "clip.mp4").write_text(text)
     with pytest.raises(MediaError, match="no picture and no sound"):

@@ -17,7 +17,7 @@ PICTURE = {"preset": "veryfast", "crf": "26"}
 SOUND_BITS = 128_000  #: per second
 
 
-def write_film(
+def write_video(
     path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], samples: Float32[np.ndarray, "2 n"] | None, *,
     frame_rate: int, sample_rate: int,
 ) -> None:
@@ -27,7 +27,7 @@ def write_film(
 
     Args:
         frames: RGB, sides even; frame k is shown from k / frame_rate on.
-        samples: left and right, in [-1, 1]; ``None`` for a film without sound.
+        samples: left and right, in [-1, 1]; ``None`` for a video without sound.
         frame_rate, sample_rate: frames and samples per second.
 
     Raises:
