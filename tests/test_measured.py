@@ -189,7 +189,7 @@ def test_every_run_is_in_a_table_and_no_seed_twice():
 
 @pytest.mark.parametrize("of", sorted(videos().keys() - {ORACLE}), ids="/".join)
 def test_kept_outputs_are_of_measured_runs(of: Of):
-    measured = {run["seed"]: float(run["segment_accuracy"]) for run in runs()[of]}
+    measured = {run["seed"]: float(run["segment_accuracy"]) for run in runs().get(of) or runs("0.3.0")[of]}
     for seed, right in videos()[of].items():
         assert measured[seed] == pytest.approx(100 * sum(right) / (SECONDS * len(right)), abs=1e-5), seed
 

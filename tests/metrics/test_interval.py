@@ -74,7 +74,7 @@ def test_different_videos_cannot_be_paired():
     (torch.zeros(0), 10, 0.95, r"got \[0\]"),
     (torch.zeros(1, 2, 3), 10, 0.95, r"got \[1, 2, 3\]"),
     (torch.zeros(3), 0, 0.95, "replicates=0"),
-    (torch.zeros(3), 10, 95.0, "level=95.0"),
+    (torch.zeros(3), 10, 1.0, "level=1.0"),
 ])
 def test_what_cannot_be_resampled_is_refused(correct, replicates, level, message):
     with pytest.raises(ValueError, match=message):
