@@ -138,7 +138,7 @@ class DataConfig(Section):
         _require(self.limit is None or self.kind != "llp", f"limit={self.limit} is not for kind=llp: set limit=null")
         _only_with(self, "padded_events", self.kind == "ave", "kind=ave")
         _only_with(self, "regions", self.kind == "ave" and self.features is None,
-                   "kind=ave and features=null, which have maps of regions,")
+                   "kind=ave and features=null (which have maps of regions)")
         if self.kind in ("ov-ave", "ave-pm", "dense"):  # found by id
             _require(self.features is not None and self.name != "AVE", f"kind={self.kind} needs features=STORE.h5 and "
                      f"a name, such as name={self.kind.upper()}; got features={self.features}, name={self.name}")
@@ -187,7 +187,7 @@ class CMGIConfig(Section):
     def check(self) -> None:
         _only_with(self, "window", self.topology == "window", "topology=window")
         for name in ("topology", "relations", "topk"):  # any other than the default has fewer edges
-            _only_with(self, name, self.backend != "blocks", "backend=auto or native, as blocks needs complete graphs,")
+            _only_with(self, name, self.backend != "blocks", "backend=auto or native (blocks needs complete graphs)")
         if isinstance(self.conv, dict):
             known, wanted = get_args(Subgraph), set(self.subgraphs)
             _require(wanted <= set(self.conv) <= set(known),
@@ -310,7 +310,7 @@ class AugmentConfig(Section):
 
     def check(self) -> None:
         for name in ("flicker", "inside"):  # shares of the pasted runs
-            _only_with(self, name, self.boundary > 0, "boundary above 0, such as boundary=0.5,")
+            _only_with(self, name, self.boundary > 0, "boundary above 0 (such as boundary=0.5)")
 
 
 class TrainConfig(Section):
@@ -344,7 +344,7 @@ class TrainConfig(Section):
 
     def check(self) -> None:
         _only_with(self, "init_strict", self.init is not None, "init")
-        _only_with(self, "early_stop", self.select != "last", "select=val or test, a split to watch,")
+        _only_with(self, "early_stop", self.select != "last", "select=val or test (a split to watch)")
 
 
 class EvaluateConfig(Section):

@@ -59,7 +59,7 @@ class Trackers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._tell_each(lambda tracker: tracker.finish())
+        self._call_each(lambda tracker: tracker.finish())
         self._open = {}
 
     def start(self, after: int) -> None:
@@ -87,7 +87,7 @@ class Trackers:
     def log(self, record: Mapping[str, Any]) -> None:
         """Log an epoch's record; nested mappings become ``group/name``, at step ``epoch``."""
         self._epoch = record["epoch"]
-        self._tell_each(lambda tracker: tracker.log(dict(_scalars(record)), step=self._epoch))
+        self._call_each(lambda tracker: tracker.log(dict(_scalars(record)), step=self._epoch))
 
     def finish(self, split: str, scores: Mapping[str, Any]) -> None:
         """Log the scores of the evaluated checkpoint as ``final/<split>/<name>``; in TensorBoard beside the config."""
@@ -98,9 +98,9 @@ class Trackers:
                 self._write_hparams(tracker.tracker, values)
             tracker.log(values, step=self._epoch)
 
-        self._tell_each(log)
+        self._call_each(log)
 
-    def _tell_each(self, call: Callable[[GeneralTracker], object]) -> None:
+    def _call_each(self, call: Callable[[GeneralTracker], object]) -> None:
         for name, tracker in [*self._open.items()]:
             try:
                 call(tracker)

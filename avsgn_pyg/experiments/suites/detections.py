@@ -98,7 +98,7 @@ def _table(suite: Suite, split: str, rows: Sequence[Row]) -> tables.Table:
     runs = [where | {"row": row.cell.row.name, "seed": seed} | _scores(record)
             for row in rows for seed, record in zip(row.seeds, row.records, strict=True)]
     return tables.Table(f"{suite.file.title}: {split}", (tuple(lines),), (*suite.file.notes, *data, READING),
-                 tuple(footnotes), tuple(records), tuple(runs), headings=HEADINGS)
+                        tuple(footnotes), tuple(records), tuple(runs), headings=HEADINGS)
 
 
 def _scores(record: dict[str, Any]) -> dict[str, float]:
